@@ -1,0 +1,114 @@
+//! The geometry of a window (kernel or pool) sliding over a map.
+
+use crate::{BuildError, Shape};
+
+/// What happens at the border, as Keras defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// Only whole windows: the map loses `size − 1`.
+    Valid,
+    /// Zeros around the map, so that stride 1 keeps its size; an odd zero goes
+    /// to the bottom and right.
+    Same,
+}
+
+/// A window over maps of one shape: sizes, strides and zeros at the border, as
+/// `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub input: Shape,
+    pub size: [usize; 2],
+    pub strides: [usize; 2],
+    /// Zeros above and to the left of the map.
+    pub before: [usize; 2],
+    /// Windows down and across.
+    pub output: [usize; 2],
+}
+
+impl Window {
+    pub fn new(input: Shape, size: [usize; 2], strides: [usize; 2], padding: Padding) -> Result<Self, BuildError> {
+        if size.contains(&0) {
+            return Err(BuildError::Zero { what: "the window's size" });
+        }
+        if strides.contains(&0) {
+            return Err(BuildError::Zero { what: "strides" });
+        }
+        let extent = [input.height, input.width];
+        let mut before = [0; 2];
+        let mut output = [0; 2];
+        for axis in 0..2 {
+            match padding {
+                Padding::Valid => {
+                    if size[axis] > extent[axis] {
+                        return Err(BuildError::WindowTooLarge {
+                            window_height: size[0],
+                            window_width: size[1],
+                            input,
+                        });
+                    }
+                    output[axis] = (extent[axis] - size[axis]) / strides[axis] + 1;
+                }
+                Padding::Same => {
+                    output[axis] = extent[axis].div_ceil(strides[axis]);
+                    let covered = (output[axis] - 1) * strides[axis] + size[axis];
+                    before[axis] = covered.saturating_sub(extent[axis]) / 2;
+                }
+            }
+        }
+        Ok(Self { input, size, strides, before, output })
+    }
+
+    /// Output positions per image.
+    pub fn positions(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+
+    /// Values in one patch: `kernel height × kernel width × channels`.
+    pub fn patch_len(&self) -> usize {
+        self.size[0] * self.size[1] * self.input.channels
+    }
+
+    /// True when a patch is just one position of the input, in order.
+    pub fn is_pointwise(&self) -> bool {
+        self.size == [1, 1] && self.strides == [1, 1]
+    }
+
+    /// The part of the map that the window at this output index covers along an
+    /// axis: `(first input index, first window index, count)`.
+    pub fn covered(&self, axis: usize, output: usize) -> (usize, usize, usize) {
+        let extent = [self.input.height, self.input.width][axis];
+        let start = output * self.strides[axis];
+        let skipped = self.before[axis].saturating_sub(start);
+        let first = (start + skipped) - self.before[axis];
+        let end = (start + self.size[axis]).saturating_sub(self.before[axis]).min(extent);
+        (first, skipped, end.saturating_sub(first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_with_stride_two_pads_like_keras() {
+        let even = Window::new(Shape::new(48, 48, 1), [3, 3], [2, 2], Padding::Same).unwrap();
+        assert_eq!((even.output, even.before), ([24, 24], [0, 0]));
+        let odd = Window::new(Shape::new(45, 45, 1), [3, 3], [2, 2], Padding::Same).unwrap();
+        assert_eq!((odd.output, odd.before), ([23, 23], [1, 1]));
+    }
+
+    #[test]
+    fn valid_loses_the_kernel_size_less_one() {
+        let window = Window::new(Shape::new(48, 46, 1), [3, 5], [1, 1], Padding::Valid).unwrap();
+        assert_eq!(window.output, [46, 42]);
+        assert!(Window::new(Shape::new(2, 9, 1), [3, 3], [1, 1], Padding::Valid).is_err());
+    }
+
+    #[test]
+    fn the_covered_part_stays_inside_the_map() {
+        let window = Window::new(Shape::new(5, 5, 1), [3, 3], [2, 2], Padding::Same).unwrap();
+        assert_eq!(window.covered(0, 0), (0, 1, 2));
+        assert_eq!(window.covered(0, 1), (1, 0, 3));
+        assert_eq!(window.covered(0, 2), (3, 0, 2));
+    }
+}

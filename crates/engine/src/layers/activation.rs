@@ -1,0 +1,57 @@
+//! An activation as a layer of its own.
+
+use super::{Layer, Pass};
+use crate::kernels::activation;
+use crate::{Activation, Shape, Tensor};
+
+/// `y = activation(x)`.
+pub struct ActivationLayer {
+    name: String,
+    shape: Shape,
+    activation: Activation,
+}
+
+impl ActivationLayer {
+    /// A layer on maps of `input`.
+    #[must_use]
+    pub fn new(name: &str, input: Shape, activation: Activation) -> Self {
+        Self { name: name.to_owned(), shape: input, activation }
+    }
+}
+
+impl Layer for ActivationLayer {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.activation {
+            Activation::Linear => "linear",
+            Activation::Relu => "relu",
+            Activation::LeakyRelu { .. } => "leaky_relu",
+            Activation::Silu => "silu",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::Softmax => "softmax",
+        }
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn output_shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>) {
+        activation::forward(self.activation, x.data(), y.data_mut(), self.shape.channels);
+    }
+
+    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
+        if let Some(dx) = dx {
+            dx.copy_from(dy);
+            self.activation.differentiate(dx.data_mut(), y.data(), Some(x.data()), self.shape.channels);
+        }
+    }
+}

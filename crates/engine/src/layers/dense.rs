@@ -1,0 +1,91 @@
+//! Fully connected layer: a 1×1 convolution on a 1×1 map.
+
+use super::{Conv2d, Conv2dOptions, Initializer, Layer, Parameter, Pass};
+use crate::kernels::window::Padding;
+use crate::random::Stream;
+use crate::{Activation, BuildError, Shape, Tensor};
+
+/// Options of [`Dense`].
+#[derive(Clone, Copy, Debug)]
+pub struct DenseOptions {
+    /// Outputs.
+    pub units: usize,
+    /// Whether a bias is added.
+    pub use_bias: bool,
+    /// Applied in place; must be one that [works there](Activation::works_in_place).
+    pub activation: Activation,
+    /// Where the kernel starts.
+    pub initializer: Initializer,
+}
+
+/// `y = activation(x · kernel + bias)`; kernel `[inputs, units]`.
+pub struct Dense(Conv2d);
+
+impl Dense {
+    /// A layer on flat vectors.
+    ///
+    /// # Errors
+    /// When the input is not flat or `units` is zero.
+    pub fn new(name: &str, input: Shape, options: DenseOptions, stream: &mut Stream) -> Result<Self, BuildError> {
+        if input.positions() != 1 {
+            return Err(BuildError::NotFlat(input));
+        }
+        if options.units == 0 {
+            return Err(BuildError::Zero { what: "units" });
+        }
+        let options = Conv2dOptions {
+            filters: options.units,
+            kernel_size: [1, 1],
+            strides: [1, 1],
+            padding: Padding::Valid,
+            use_bias: options.use_bias,
+            activation: options.activation,
+            initializer: options.initializer,
+        };
+        let mut inner = Conv2d::new(name, input, options, stream)?;
+        inner.visit_mut(&mut |parameter| {
+            if parameter.shape.len() == 4 {
+                parameter.shape.drain(..2);
+            }
+        });
+        Ok(Self(inner))
+    }
+}
+
+impl Layer for Dense {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn kind(&self) -> &'static str {
+        "dense"
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.0.input_shape()
+    }
+
+    fn output_shape(&self) -> Shape {
+        self.0.output_shape()
+    }
+
+    fn macs(&self) -> usize {
+        self.0.macs()
+    }
+
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>) {
+        self.0.forward(x, y, pass);
+    }
+
+    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
+        self.0.backward(x, y, dy, dx);
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {
+        self.0.visit(visit);
+    }
+
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.0.visit_mut(visit);
+    }
+}

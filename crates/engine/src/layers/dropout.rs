@@ -1,0 +1,117 @@
+//! Dropout.
+
+use super::{Layer, Pass};
+use crate::random::{Stream, key};
+use crate::{BuildError, Shape, Tensor};
+use rayon::prelude::*;
+
+/// Sets a share of the values to zero while training and scales the others up,
+/// so that the expectation stays (Srivastava et al. 2014).
+pub struct Dropout {
+    name: String,
+    shape: Shape,
+    rate: f32,
+    /// Tells this layer's draws from those of the other dropout layers.
+    salt: u64,
+    /// The keys of the last training pass; empty after inference.
+    keys: Vec<u64>,
+}
+
+impl Dropout {
+    /// A layer on maps of `input`; `salt` must differ between the dropout
+    /// layers of a network.
+    ///
+    /// # Errors
+    /// When `rate` is not in `[0, 1)`.
+    pub fn new(name: &str, input: Shape, rate: f32, salt: u64) -> Result<Self, BuildError> {
+        if !(0.0..1.0).contains(&rate) {
+            return Err(BuildError::OutOfRange { what: "rate", range: "[0, 1)", value: rate });
+        }
+        Ok(Self { name: name.to_owned(), shape: input, rate, salt, keys: Vec::new() })
+    }
+
+    fn drop(&self, from: &[f32], to: &mut [f32]) {
+        let scale = 1.0 / (1.0 - self.rate);
+        let threshold = (f64::from(self.rate) * f64::from(1u32 << 31) * 2.0) as u32;
+        let len = self.shape.len();
+        let images = to.par_chunks_mut(len).zip(from.par_chunks(len)).zip(&self.keys);
+        images.for_each(|((to, from), &image)| {
+            let mut stream = Stream::new(key(&[image, self.salt]));
+            for (to, from) in to.chunks_mut(2).zip(from.chunks(2)) {
+                let bits = stream.bits();
+                for (i, (to, from)) in to.iter_mut().zip(from).enumerate() {
+                    let dropped = ((bits >> (32 * i)) as u32) < threshold;
+                    *to = if dropped { 0.0 } else { from * scale };
+                }
+            }
+        });
+    }
+}
+
+impl Layer for Dropout {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn output_shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>) {
+        self.keys.clear();
+        match pass {
+            Pass::Train { keys } => {
+                self.keys.extend_from_slice(keys);
+                self.drop(x.data(), y.data_mut());
+            }
+            Pass::Inference => y.data_mut().copy_from_slice(x.data()),
+        }
+    }
+
+    fn backward(&mut self, _x: &Tensor, _y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
+        let Some(dx) = dx else { return };
+        if self.keys.is_empty() {
+            dx.data_mut().copy_from_slice(dy.data());
+        } else {
+            self.drop(dy.data(), dx.data_mut());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_the_share_it_says_and_keeps_the_expectation() {
+        let shape = Shape::new(10, 10, 101);
+        let mut layer = Dropout::new("dropout", shape, 0.3, 0).unwrap();
+        let x = Tensor::from_slice(2, shape, &vec![1.0; 2 * shape.len()]);
+        let mut y = Tensor::zeros(2, shape);
+        layer.forward(&x, &mut y, Pass::Train { keys: &[1, 2] });
+        let dropped = y.data().iter().filter(|&&v| v == 0.0).count() as f64 / y.data().len() as f64;
+        assert!((dropped - 0.3).abs() < 0.01, "{dropped}");
+        let mean = y.data().iter().sum::<f32>() / y.data().len() as f32;
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
+    }
+
+    #[test]
+    fn an_image_drops_the_same_wherever_it_stands_in_a_batch() {
+        let shape = Shape::flat(64);
+        let mut layer = Dropout::new("dropout", shape, 0.5, 3).unwrap();
+        let x = Tensor::from_slice(2, shape, &[1.0; 128]);
+        let (mut one, mut two) = (Tensor::zeros(2, shape), Tensor::zeros(2, shape));
+        layer.forward(&x, &mut one, Pass::Train { keys: &[7, 8] });
+        layer.forward(&x, &mut two, Pass::Train { keys: &[8, 7] });
+        assert_eq!(one.data()[..64], two.data()[64..]);
+        assert_ne!(one.data()[..64], one.data()[64..]);
+    }
+}

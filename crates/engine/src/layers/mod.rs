@@ -1,0 +1,124 @@
+//! Layers: what a network is made of.
+//!
+//! A layer is made on the shape of its input, so a made layer fits. It holds its
+//! parameters, their gradients and whatever `backward` needs from `forward`;
+//! all of that is allocated at the first step and reused.
+
+mod activation;
+mod batch_normalization;
+mod conv2d;
+mod dense;
+mod dropout;
+mod flatten;
+mod initializer;
+mod pooling;
+mod residual;
+mod sequence;
+
+pub use activation::ActivationLayer;
+pub use batch_normalization::{BatchNormalization, BatchNormalizationOptions};
+pub use conv2d::{Conv2d, Conv2dOptions};
+pub use dense::{Dense, DenseOptions};
+pub use dropout::Dropout;
+pub use flatten::Flatten;
+pub use initializer::Initializer;
+pub use pooling::{GlobalAveragePooling2d, Pooling2d, PoolingKind};
+pub use residual::Residual;
+pub use sequence::Sequence;
+
+use crate::tensor::{Buffer, zeros};
+use crate::{Shape, Tensor};
+
+/// Why a network is run.
+#[derive(Clone, Copy, Debug)]
+pub enum Pass<'a> {
+    /// To learn: batch statistics, dropout. One random key for each image of the
+    /// batch ([`crate::random::key`] of seed, epoch and image).
+    Train {
+        /// A key for each image.
+        keys: &'a [u64],
+    },
+    /// To predict: stored statistics, no dropout. `backward` after it gives the
+    /// gradients of just that function.
+    Inference,
+}
+
+/// What a parameter is to the optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Trained, with weight decay.
+    Weight,
+    /// Trained, without weight decay (biases, scales).
+    Offset,
+    /// Not trained but kept with the weights (running mean and variance).
+    Statistic,
+}
+
+/// A named array that belongs to a layer.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// `layer.array`, for instance `conv2d_1.kernel`; unique in a network.
+    pub name: String,
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// What it is to the optimizer.
+    pub role: Role,
+    /// The values, row-major.
+    pub value: Buffer,
+    /// The loss's gradient, overwritten by each `backward`; empty for statistics.
+    pub gradient: Buffer,
+}
+
+impl Parameter {
+    fn new(layer: &str, array: &str, shape: Vec<usize>, role: Role, fill: impl FnMut() -> f32) -> Self {
+        let len: usize = shape.iter().product();
+        let value = Buffer::from_iter(64, std::iter::repeat_with(fill).take(len));
+        let gradient = zeros(if role == Role::Statistic { 0 } else { len });
+        Self { name: format!("{layer}.{array}"), shape, role, value, gradient }
+    }
+
+    fn constant(layer: &str, array: &str, len: usize, role: Role, value: f32) -> Self {
+        Self::new(layer, array, vec![len], role, || value)
+    }
+}
+
+/// One step of a network, with explicit forward and backward.
+///
+/// The caller gives `y` and `dx` their sizes; `backward` follows the `forward`
+/// it belongs to, with the same `x` and `y`.
+pub trait Layer: Send {
+    /// The layer's name in the network, for instance `conv2d_1`.
+    fn name(&self) -> &str;
+
+    /// The kind in architecture files, for instance `conv2d`.
+    fn kind(&self) -> &'static str;
+
+    /// Shape of one input map.
+    fn input_shape(&self) -> Shape;
+
+    /// Shape of one output map.
+    fn output_shape(&self) -> Shape;
+
+    /// Multiply-adds for one image.
+    fn macs(&self) -> usize {
+        0
+    }
+
+    /// Computes `y` from `x`.
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>);
+
+    /// Computes the gradients of the parameters, and `dx` where it is wanted,
+    /// from `dy`, which it may overwrite.
+    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>);
+
+    /// Calls `visit` with each parameter, always in the same order.
+    fn visit(&self, _visit: &mut dyn FnMut(&Parameter)) {}
+
+    /// Calls `visit` with each parameter, always in the same order.
+    fn visit_mut(&mut self, _visit: &mut dyn FnMut(&mut Parameter)) {}
+
+    /// The layers inside this one.
+    fn children(&self) -> Vec<&dyn Layer> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,125 @@
+//! Pooling over windows and over whole maps.
+
+use super::{Layer, Pass};
+use crate::kernels::pooling;
+use crate::kernels::window::{Padding, Window};
+use crate::{BuildError, Shape, Tensor};
+
+/// What is taken from a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolingKind {
+    /// The maximum.
+    Max,
+    /// The mean; zeros of the border do not count.
+    Average,
+}
+
+/// `max_pooling2d` and `average_pooling2d`.
+pub struct Pooling2d {
+    name: String,
+    kind: PoolingKind,
+    window: Window,
+    argmax: Vec<u32>,
+}
+
+impl Pooling2d {
+    /// A layer on maps of `input`.
+    ///
+    /// # Errors
+    /// When a size is zero or a `valid` window is larger than the map.
+    pub fn new(
+        name: &str,
+        input: Shape,
+        kind: PoolingKind,
+        pool_size: [usize; 2],
+        strides: [usize; 2],
+        padding: Padding,
+    ) -> Result<Self, BuildError> {
+        if input.len() > u32::MAX as usize {
+            return Err(BuildError::TooLarge("more than 2^32 values in one map"));
+        }
+        let window = Window::new(input, pool_size, strides, padding)?;
+        Ok(Self { name: name.to_owned(), kind, window, argmax: Vec::new() })
+    }
+}
+
+impl Layer for Pooling2d {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.kind {
+            PoolingKind::Max => "max_pooling2d",
+            PoolingKind::Average => "average_pooling2d",
+        }
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.window.input
+    }
+
+    fn output_shape(&self) -> Shape {
+        Shape::new(self.window.output[0], self.window.output[1], self.window.input.channels)
+    }
+
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>) {
+        match self.kind {
+            PoolingKind::Max => {
+                self.argmax.resize(y.data().len(), 0);
+                pooling::max_forward(&self.window, x.data(), y.data_mut(), &mut self.argmax);
+            }
+            PoolingKind::Average => pooling::average_forward(&self.window, x.data(), y.data_mut()),
+        }
+    }
+
+    fn backward(&mut self, _x: &Tensor, _y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
+        let Some(dx) = dx else { return };
+        match self.kind {
+            PoolingKind::Max => pooling::max_backward(&self.window, dy.data(), &self.argmax, dx.data_mut()),
+            PoolingKind::Average => pooling::average_backward(&self.window, dy.data(), dx.data_mut()),
+        }
+    }
+}
+
+/// The mean of each channel over the whole map.
+pub struct GlobalAveragePooling2d {
+    name: String,
+    window: Window,
+}
+
+impl GlobalAveragePooling2d {
+    /// A layer on maps of `input`.
+    #[must_use]
+    pub fn new(name: &str, input: Shape) -> Self {
+        Self { name: name.to_owned(), window: pooling::whole(input) }
+    }
+}
+
+impl Layer for GlobalAveragePooling2d {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "global_average_pooling2d"
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.window.input
+    }
+
+    fn output_shape(&self) -> Shape {
+        Shape::flat(self.window.input.channels)
+    }
+
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>) {
+        pooling::average_forward(&self.window, x.data(), y.data_mut());
+    }
+
+    fn backward(&mut self, _x: &Tensor, _y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
+        if let Some(dx) = dx {
+            pooling::average_backward(&self.window, dy.data(), dx.data_mut());
+        }
+    }
+}

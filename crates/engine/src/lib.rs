@@ -1,0 +1,76 @@
+//! A small CPU engine for convolutional networks.
+//!
+//! Tensors are NHWC `f32`. A [`Layer`] knows its shapes from the moment it is
+//! made, computes its output in `forward` and its gradients in `backward`;
+//! a [`Network`] is a tree of layers. The engine knows nothing of faces or
+//! files and prints nothing.
+//!
+//! **The bit promise.** The same binary at the same instruction-set level gives
+//! the same bits for any number of threads: work is cut into chunks whose size
+//! depends only on shapes, partial sums are added in the order of the chunks,
+//! and every random draw comes from a key ([`random`]), never from the order of
+//! execution.
+
+mod kernels;
+mod tensor;
+
+pub mod layers;
+pub mod loss;
+pub mod network;
+pub mod optimizer;
+pub mod random;
+
+pub use kernels::activation::Activation;
+pub use kernels::window::Padding;
+pub use layers::{Layer, Parameter, Pass, Role};
+pub use network::Network;
+pub use optimizer::{Optimizer, OptimizerKind};
+pub use tensor::{Shape, Tensor};
+
+/// Why a layer cannot be built on the shape it is given.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BuildError {
+    /// The window (kernel or pool) does not fit into the input.
+    #[error("a {window_height}x{window_width} window does not fit into an input of {input} with padding \"valid\"")]
+    WindowTooLarge {
+        /// Height of the window.
+        window_height: usize,
+        /// Width of the window.
+        window_width: usize,
+        /// Shape of the input.
+        input: Shape,
+    },
+    /// A size that must be positive is zero.
+    #[error("{what} must be at least 1")]
+    Zero {
+        /// Name of the option.
+        what: &'static str,
+    },
+    /// A number lies outside its range.
+    #[error("{what} must lie in {range}, not {value}")]
+    OutOfRange {
+        /// Name of the option.
+        what: &'static str,
+        /// The allowed range, in words.
+        range: &'static str,
+        /// What was given.
+        value: f32,
+    },
+    /// The two branches of a residual block end in different shapes.
+    #[error(
+        "the branch ends in {branch} but the shortcut in {shortcut}; \
+         give the block a `shortcut` (for instance a 1x1 conv2d) that ends in {branch}"
+    )]
+    BranchMismatch {
+        /// Shape at the end of the branch.
+        branch: Shape,
+        /// Shape at the end of the shortcut.
+        shortcut: Shape,
+    },
+    /// A dense layer stands on a map.
+    #[error("dense needs a flat input, not {0}; put `flatten` or `global_average_pooling2d` before it")]
+    NotFlat(Shape),
+    /// The layer would be larger than can be addressed.
+    #[error("the layer is too large: {0}")]
+    TooLarge(&'static str),
+}

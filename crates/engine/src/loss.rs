@@ -1,0 +1,69 @@
+//! Softmax cross-entropy with integer labels.
+
+use crate::Tensor;
+use crate::kernels::activation::softmax;
+
+/// Options of [`sparse_categorical_crossentropy`].
+#[derive(Clone, Debug, Default)]
+pub struct CrossEntropy {
+    /// Share of the target that is spread evenly over all classes (Szegedy et
+    /// al. 2016), in `[0, 1)`.
+    pub label_smoothing: f32,
+    /// A factor for each class, or none.
+    pub class_weights: Option<Vec<f32>>,
+}
+
+/// What a batch cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// Sum of the images' losses.
+    pub sum: f64,
+    /// Images whose largest logit is their label's.
+    pub correct: usize,
+}
+
+/// The loss of a batch of logits `[N, 1, 1, classes]`, and in `gradient` the
+/// derivative of its mean over the batch (weighted images count with their
+/// weight, and the mean divides by `N`, as in Keras).
+///
+/// # Panics
+/// When a label is not below the number of classes.
+pub fn sparse_categorical_crossentropy(
+    options: &CrossEntropy,
+    logits: &Tensor,
+    labels: &[u32],
+    gradient: &mut Tensor,
+) -> Loss {
+    let classes = logits.shape().channels;
+    gradient.copy_from(logits);
+    let share = options.label_smoothing / classes as f32;
+    let scale = 1.0 / labels.len() as f32;
+    let mut loss = Loss::default();
+    for (row, &label) in gradient.data_mut().chunks_exact_mut(classes).zip(labels) {
+        let label = label as usize;
+        let weight = options.class_weights.as_ref().map_or(1.0, |weights| weights[label]);
+        loss.correct += usize::from(argmax(row) == label);
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let log_sum = f64::from(max) + row.iter().map(|&v| f64::from(v - max).exp()).sum::<f64>().ln();
+        let target = |class: usize| share + if class == label { 1.0 - options.label_smoothing } else { 0.0 };
+        for (class, &logit) in row.iter().enumerate() {
+            loss.sum += f64::from(weight * target(class)) * (log_sum - f64::from(logit));
+        }
+        softmax(row);
+        for (class, p) in row.iter_mut().enumerate() {
+            *p = weight * scale * (*p - target(class));
+        }
+    }
+    loss
+}
+
+/// Turns logits into probabilities in place; `classes` numbers a row.
+pub fn softmax_rows(logits: &mut [f32], classes: usize) {
+    logits.chunks_exact_mut(classes).for_each(softmax);
+}
+
+/// The index of the largest value, the first of equals.
+#[must_use]
+pub fn argmax(row: &[f32]) -> usize {
+    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+}

@@ -1,0 +1,67 @@
+//! A network: a tree of layers with its output.
+
+use crate::layers::{Layer, Parameter, Pass, Sequence};
+use crate::{Shape, Tensor};
+
+/// A chain of layers from images to logits.
+pub struct Network {
+    layers: Sequence,
+    output: Tensor,
+}
+
+impl Network {
+    /// A network of these layers.
+    #[must_use]
+    pub fn new(layers: Sequence) -> Self {
+        Self { layers, output: Tensor::default() }
+    }
+
+    /// Shape of one image.
+    #[must_use]
+    pub fn input_shape(&self) -> Shape {
+        self.layers.input_shape()
+    }
+
+    /// Shape of one output.
+    #[must_use]
+    pub fn output_shape(&self) -> Shape {
+        self.layers.output_shape()
+    }
+
+    /// The layers, to look at.
+    #[must_use]
+    pub fn layers(&self) -> &Sequence {
+        &self.layers
+    }
+
+    /// Runs a batch `[N, H, W, C]` and returns its outputs `[N, 1, 1, classes]`.
+    ///
+    /// # Panics
+    /// When the images have another shape than [`Self::input_shape`], or a
+    /// training pass has not one key for each image.
+    pub fn forward(&mut self, x: &Tensor, pass: Pass<'_>) -> &Tensor {
+        assert_eq!(x.shape(), self.input_shape(), "images of another shape than the network's");
+        if let Pass::Train { keys } = pass {
+            assert_eq!(keys.len(), x.batch(), "a key for each image");
+        }
+        self.output.reset(x.batch(), self.layers.output_shape());
+        self.layers.forward(x, &mut self.output, pass);
+        &self.output
+    }
+
+    /// Computes every parameter's gradient after [`Self::forward`] of the same
+    /// `x`; `gradient` is that of the outputs, and is used up.
+    pub fn backward(&mut self, x: &Tensor, gradient: &mut Tensor) {
+        self.layers.backward(x, &self.output, gradient, None);
+    }
+
+    /// Calls `visit` with each parameter, always in the same order.
+    pub fn visit(&self, mut visit: impl FnMut(&Parameter)) {
+        self.layers.visit(&mut visit);
+    }
+
+    /// Calls `visit` with each parameter, always in the same order.
+    pub fn visit_mut(&mut self, mut visit: impl FnMut(&mut Parameter)) {
+        self.layers.visit_mut(&mut visit);
+    }
+}

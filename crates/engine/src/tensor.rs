@@ -1,0 +1,137 @@
+//! NHWC tensors of `f32` in 64-byte aligned memory.
+
+use aligned_vec::{AVec, ConstAlign};
+use std::fmt;
+
+/// Aligned storage for values and gradients.
+pub type Buffer = AVec<f32, ConstAlign<64>>;
+
+/// `len` zeros, aligned.
+#[must_use]
+pub fn zeros(len: usize) -> Buffer {
+    AVec::from_iter(64, std::iter::repeat_n(0.0, len))
+}
+
+/// The shape of one image or feature map: `[height, width, channels]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub struct Shape {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Channels, innermost in memory.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// A map of `height × width × channels`.
+    #[must_use]
+    pub const fn new(height: usize, width: usize, channels: usize) -> Self {
+        Self { height, width, channels }
+    }
+
+    /// A flat vector: `1 × 1 × units`.
+    #[must_use]
+    pub const fn flat(units: usize) -> Self {
+        Self::new(1, 1, units)
+    }
+
+    /// Values in one map.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Whether a map of this shape holds nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Positions in one map: `height × width`.
+    #[must_use]
+    pub const fn positions(&self) -> usize {
+        self.height * self.width
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+    }
+}
+
+/// A batch of maps, `[N, H, W, C]`, channels innermost.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    batch: usize,
+    shape: Shape,
+    data: Buffer,
+}
+
+impl Default for Tensor {
+    fn default() -> Self {
+        Self::zeros(0, Shape::default())
+    }
+}
+
+impl Tensor {
+    /// A tensor of zeros.
+    #[must_use]
+    pub fn zeros(batch: usize, shape: Shape) -> Self {
+        Self { batch, shape, data: zeros(batch * shape.len()) }
+    }
+
+    /// A tensor with these values.
+    ///
+    /// # Panics
+    /// When `values.len()` is not `batch × shape.len()`.
+    #[must_use]
+    pub fn from_slice(batch: usize, shape: Shape, values: &[f32]) -> Self {
+        assert_eq!(values.len(), batch * shape.len(), "a value for each place");
+        Self { batch, shape, data: AVec::from_slice(64, values) }
+    }
+
+    /// Gives the tensor another size. Memory only grows; values are unspecified
+    /// (but initialised) afterwards.
+    pub fn reset(&mut self, batch: usize, shape: Shape) {
+        self.batch = batch;
+        self.shape = shape;
+        self.data.resize(batch * shape.len(), 0.0);
+    }
+
+    /// Maps in the batch (`N`).
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Shape of one map.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Rows when read as a matrix `[N·H·W, C]`.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.batch * self.shape.positions()
+    }
+
+    /// All values, NHWC.
+    #[must_use]
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// All values, NHWC.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// Copies size and values of another tensor.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.reset(other.batch, other.shape);
+        self.data.copy_from_slice(&other.data);
+    }
+}
