@@ -74,3 +74,9 @@ pub enum BuildError {
     #[error("the layer is too large: {0}")]
     TooLarge(&'static str),
 }
+
+/// The instruction set that the kernels use on this machine.
+#[must_use]
+pub fn isa() -> &'static str {
+    kernels::gemm::isa()
+}

@@ -152,8 +152,12 @@ mod tests {
     use crate::{Activation, Shape};
 
     fn network() -> Network {
-        let options =
-            DenseOptions { units: 1, use_bias: true, activation: Activation::Linear, initializer: Initializer::HeUniform };
+        let options = DenseOptions {
+            units: 1,
+            use_bias: true,
+            activation: Activation::Linear,
+            initializer: Initializer::HeUniform,
+        };
         let dense = Dense::new("dense", Shape::flat(2), options, &mut Stream::new(1)).unwrap();
         let mut network = Network::new(Sequence::new("", Shape::flat(2), vec![Box::new(dense)]));
         network.visit_mut(|p| {

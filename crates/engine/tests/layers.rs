@@ -3,8 +3,8 @@
 mod reference;
 
 use moue_engine::layers::{
-    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions, Dropout,
-    Flatten, GlobalAveragePooling2d, Initializer, Pooling2d, PoolingKind, Residual, Sequence,
+    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
+    Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d, PoolingKind, Residual, Sequence,
 };
 use moue_engine::loss::{self, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};

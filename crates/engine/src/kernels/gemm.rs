@@ -28,9 +28,7 @@ impl<'a> Matrix<'a> {
     }
 
     fn covers(&self, rows: usize, columns: usize) -> bool {
-        rows == 0
-            || columns == 0
-            || (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.data.len()
+        rows == 0 || columns == 0 || (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.data.len()
     }
 }
 
@@ -78,6 +76,20 @@ pub fn gemm(c: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, m: usize, k: usize, n: 
             Parallelism::None,
         );
     }
+}
+
+/// The instruction set that the driver chooses here.
+pub fn isa() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return "avx512";
+        }
+        if std::arch::is_x86_feature_detected!("fma") {
+            return "avx2";
+        }
+    }
+    if cfg!(target_arch = "aarch64") { "neon" } else { "scalar" }
 }
 
 #[cfg(test)]

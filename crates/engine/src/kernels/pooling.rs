@@ -9,10 +9,8 @@ use rayon::prelude::*;
 pub fn max_forward(window: &Window, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
     let channels = window.input.channels;
     let (input, output) = (window.input.len(), window.positions() * channels);
-    y.par_chunks_mut(output)
-        .zip(argmax.par_chunks_mut(output))
-        .zip(x.par_chunks(input))
-        .for_each(|((y, argmax), x)| {
+    y.par_chunks_mut(output).zip(argmax.par_chunks_mut(output)).zip(x.par_chunks(input)).for_each(
+        |((y, argmax), x)| {
             let places = y.chunks_exact_mut(channels).zip(argmax.chunks_exact_mut(channels));
             for (position, (y, argmax)) in places.enumerate() {
                 y.fill(f32::NEG_INFINITY);
@@ -28,21 +26,21 @@ pub fn max_forward(window: &Window, x: &[f32], y: &mut [f32], argmax: &mut [u32]
                     }
                 });
             }
-        });
+        },
+    );
 }
 
 /// Sends each gradient to where the maximum was. `dx` is overwritten.
 pub fn max_backward(window: &Window, dy: &[f32], argmax: &[u32], dx: &mut [f32]) {
     let output = window.positions() * window.input.channels;
-    dx.par_chunks_mut(window.input.len())
-        .zip(dy.par_chunks(output))
-        .zip(argmax.par_chunks(output))
-        .for_each(|((dx, dy), argmax)| {
+    dx.par_chunks_mut(window.input.len()).zip(dy.par_chunks(output)).zip(argmax.par_chunks(output)).for_each(
+        |((dx, dy), argmax)| {
             dx.fill(0.0);
             for (&g, &a) in dy.iter().zip(argmax) {
                 dx[a as usize] += g;
             }
-        });
+        },
+    );
 }
 
 /// Average over each window; zeros of the border do not count, as in Keras.

@@ -1,0 +1,191 @@
+//! The command line as typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Train, compare and explain classifiers for facial expressions.
+///
+/// An expression is an appearance: it does not determine what a person feels.
+#[derive(Parser)]
+#[command(name = "moue", version, max_term_width = 100, after_help = "Start here: moue train")]
+pub struct Arguments {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args)]
+pub struct Common {
+    /// Print one JSON document to stdout and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Threads to use [default: all]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Seed of everything random [default: 0, or the one in the architecture file]
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train a network and write a run folder
+    #[command(
+        after_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
+        moue train --data my-photos/ --init runs/small-1/model.safetensors\n  moue train --resume runs/small-1"
+    )]
+    Train(TrainArgs),
+    /// Judge a model on a data set
+    #[command(after_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
+        moue evaluate model.safetensors --data archive.zip --split validation --tta --report out/")]
+    Evaluate(EvaluateArgs),
+    /// Tell the expression of faces in pictures
+    #[command(
+        after_help = "The whole picture is taken for the face: give crops of faces. Finding faces in photographs is not here yet.\n\
+        Exit code 3: some inputs could not be read, the others are answered.\n\n\
+        Examples:\n  moue predict --model runs/small-1/model.safetensors face.png\n  \
+        moue predict --model model.safetensors faces/ --format csv > answers.csv"
+    )]
+    Predict(PredictArgs),
+    /// Look at data sets, or draw one
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// List and show network architectures
+    #[command(subcommand)]
+    Arch(ArchCommand),
+}
+
+#[derive(Args)]
+pub struct TrainArgs {
+    /// A preset's name (see `moue arch list`) or a TOML file [default: small]
+    pub arch: Option<String>,
+    /// Data set as downloaded: CSV or image folders, compressed or not [default: faces drawn by the program]
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Folder for the run [default: runs/ARCH-N]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Passes over the training images
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Images in a step
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
+    /// Size that images are brought to, e.g. 48x48
+    #[arg(long, value_name = "HxW", value_parser = image_size)]
+    pub image_size: Option<[usize; 2]>,
+    /// Size of a step; the schedule's highest
+    #[arg(long, value_name = "X")]
+    pub learning_rate: Option<f32>,
+    /// Start from a model's weights; a head for other classes is new
+    #[arg(long, value_name = "MODEL")]
+    pub init: Option<PathBuf>,
+    /// Go on with an interrupted run, to the same bits as without the interruption
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "seed"])]
+    pub resume: Option<PathBuf>,
+    /// Restore FER2013's official split for Kaggle's numbered files
+    #[arg(long)]
+    pub official_split: bool,
+}
+
+#[derive(Args)]
+pub struct EvaluateArgs {
+    /// A model file
+    pub model: Option<PathBuf>,
+    /// Data set as downloaded [default: drawn faces, for a model trained on them]
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// train, validation, test, or the source's own name [default: test where there is one, else validation]
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// Average each image's answer with its mirror image's
+    #[arg(long)]
+    pub tta: bool,
+    /// Write report.html and evaluation.json to this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Restore FER2013's official split for Kaggle's numbered files
+    #[arg(long)]
+    pub official_split: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A line for each face, for people
+    Table,
+    /// One JSON object a line for each input
+    Json,
+    /// A line for each face, for spreadsheets
+    Csv,
+}
+
+#[derive(Args)]
+pub struct PredictArgs {
+    /// Pictures (PNG, JPEG, WebP, BMP) or folders of them
+    #[arg(required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// A model file
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    /// Take the whole picture for the face (which is all that this version does)
+    #[arg(long)]
+    pub no_detect: bool,
+    /// Form of the answers
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+}
+
+#[derive(Subcommand)]
+pub enum DataCommand {
+    /// Count images per class and split, blank ones and duplicates
+    #[command(
+        after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --official-split --json"
+    )]
+    Info {
+        /// Data set as downloaded
+        path: PathBuf,
+        /// Restore FER2013's official split for Kaggle's numbered files
+        #[arg(long)]
+        official_split: bool,
+    },
+    /// Draw cartoon faces into a folder, as a data set with class folders
+    #[command(after_help = "Example:\n  moue data draw faces/ --count 700")]
+    Draw {
+        /// Folder to write; made if missing, must be empty
+        dir: PathBuf,
+        /// Number of faces, divided among classes and splits
+        #[arg(long, default_value_t = 700, value_name = "N", value_parser = clap::value_parser!(u32).range(21..=1_000_000))]
+        count: u32,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum ArchCommand {
+    /// List the presets
+    #[command(after_help = "Example:\n  moue arch list --json")]
+    List,
+    /// Show a network layer by layer
+    #[command(after_help = "Examples:\n  moue arch show seed/kaggle-notebook\n  moue arch show my-net.toml --json")]
+    Show {
+        /// A preset's name or a TOML file [default: small]
+        arch: Option<String>,
+        /// Print the architecture file instead
+        #[arg(long)]
+        toml: bool,
+    },
+}
+
+fn image_size(text: &str) -> Result<[usize; 2], String> {
+    let parse = || {
+        let (height, width) = text.split_once(['x', 'X'])?;
+        Some([height.trim().parse().ok()?, width.trim().parse().ok()?])
+    };
+    parse()
+        .filter(|size| size.iter().all(|extent| (1..=4096).contains(extent)))
+        .ok_or_else(|| "expected HEIGHTxWIDTH with 1 to 4096 each, for instance 48x48".into())
+}

@@ -1,0 +1,97 @@
+//! `moue arch`.
+
+use super::{print, table};
+use crate::args::{ArchCommand, Common};
+use moue::config::{Config, PRESETS};
+use moue::model::{LayerSummary, build, summary};
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Classes that a network is shown with.
+const CLASSES: usize = 7;
+
+pub fn run(command: &ArchCommand, common: &Common) -> anyhow::Result<ExitCode> {
+    match command {
+        ArchCommand::List => list(common)?,
+        ArchCommand::Show { arch, toml } => {
+            let config = Config::open(arch.as_deref().unwrap_or("small"))?;
+            if *toml && !common.json {
+                print(&config.to_toml()?)?;
+            } else {
+                show(&config, common)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn totals(rows: &[LayerSummary]) -> (usize, usize) {
+    (rows.iter().map(|row| row.parameters).sum(), rows.iter().map(|row| row.macs).sum())
+}
+
+fn list(common: &Common) -> anyhow::Result<()> {
+    let mut documents = Vec::new();
+    let mut rows = vec![["preset", "parameters", "MACs"].map(str::to_owned).to_vec()];
+    let mut about = vec![String::new()];
+    for preset in PRESETS {
+        let config = Config::parse(preset.name, preset.text)?;
+        let (parameters, macs) = totals(&summary(&build(&config.model, CLASSES, 0)?));
+        rows.push(vec![preset.name.to_owned(), grouped(parameters), grouped(macs)]);
+        about.push(preset.about());
+        documents.push(json!({"name": preset.name, "about": preset.about(), "parameters": parameters, "macs": macs}));
+    }
+    if common.json {
+        return print(&format!("{}\n", serde_json::Value::Array(documents)));
+    }
+    let lines = table(&rows);
+    print(
+        &lines
+            .lines()
+            .zip(about)
+            .map(|(line, about)| format!("{line}  {about}").trim_end().to_owned() + "\n")
+            .collect::<String>(),
+    )
+}
+
+fn show(config: &Config, common: &Common) -> anyhow::Result<()> {
+    let rows = summary(&build(&config.model, CLASSES, 0)?);
+    let (parameters, macs) = totals(&rows);
+    if common.json {
+        let document = json!({
+            "name": config.model.name, "input": config.model.input, "layers": rows, "parameters": parameters, "macs": macs,
+        });
+        return print(&format!("{document}\n"));
+    }
+    let mut lines = vec![["layer", "output shape", "parameters", "MACs"].map(str::to_owned).to_vec()];
+    for row in &rows {
+        let shape = row.output_shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
+        lines.push(vec![
+            format!("{}{}", "  ".repeat(row.depth), row.name),
+            shape,
+            grouped(row.parameters),
+            grouped(row.macs),
+        ]);
+    }
+    let [height, width, channels] = config.model.input;
+    print(&format!(
+        "{}: input {height}x{width}x{channels}, shown with {CLASSES} classes\n\n{}\n{} parameters, {} multiply-adds for one image\n",
+        config.model.name,
+        table(&lines),
+        grouped(parameters),
+        grouped(macs)
+    ))
+}
+
+/// `4232199` as `4,232,199`.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let mut text = digits[..first].to_owned();
+    for group in digits.as_bytes()[first..].chunks(3) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.extend(group.iter().map(|&digit| char::from(digit)));
+    }
+    text
+}

@@ -1,0 +1,101 @@
+//! One module for each command.
+
+pub mod arch;
+pub mod data;
+pub mod evaluate;
+pub mod predict;
+pub mod train;
+
+use crate::UsageError;
+use crate::args::Common;
+use crate::progress::Progress;
+use moue::data::{Cache, DataOptions, Dataset, ImageForm, drawn};
+use moue::evaluate::Figures;
+use moue::model::Model;
+use moue::train::DataSource;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Opens a data set, telling how it goes, and prints its notes.
+pub fn open_data(
+    path: &Path,
+    form: ImageForm,
+    options: &DataOptions,
+    seed: u64,
+    common: &Common,
+) -> anyhow::Result<Dataset> {
+    let progress = Progress::new(common.quiet, 0, "images/s");
+    progress.set(0, &format!("reading {}", path.display()));
+    let message = format!("reading {}", path.display());
+    let dataset = moue::data::open(path, form, options, seed, &Cache::standard(), &|done| progress.set(done, &message));
+    progress.done();
+    let dataset = dataset?;
+    if !common.quiet {
+        dataset.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    }
+    Ok(dataset)
+}
+
+/// The data of a run: a path, or the faces that the program draws.
+pub fn open_source(
+    source: &DataSource,
+    form: ImageForm,
+    options: &DataOptions,
+    seed: u64,
+    common: &Common,
+) -> anyhow::Result<Dataset> {
+    match source {
+        DataSource::Given(path) => open_data(path, form, options, seed, common),
+        DataSource::Drawn => Ok(drawn::dataset(drawn::STANDARD_COUNT, form, seed)),
+    }
+}
+
+/// Reads a model; without a name there is none to fall back on yet.
+pub fn open_model(model: Option<&Path>) -> anyhow::Result<Model> {
+    match model {
+        Some(path) => Ok(Model::load(path)?),
+        None => Err(UsageError(
+            "this version has no built-in model: train one with `moue train` and name its file, for instance \
+             runs/small-1/model.safetensors"
+                .into(),
+        )
+        .into()),
+    }
+}
+
+/// Prints to stdout; a closed pipe is an error that `main` knows.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// `62.4 % (60.8–64.0 %, n = 3589)`.
+pub fn accuracy_text(figures: &Figures) -> String {
+    let [low, high] = figures.accuracy_ci95.map(|share| share * 100.0);
+    format!("{:.1} % (95 % interval {low:.1}–{high:.1} %, n = {})", figures.accuracy * 100.0, figures.n)
+}
+
+/// A table whose first column is flush left and whose others are flush right.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let gap = width - cell.chars().count();
+            if column == 0 {
+                let _ = write!(line, "{cell}{}", " ".repeat(gap));
+            } else {
+                let _ = write!(line, "  {}{cell}", " ".repeat(gap));
+            }
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,198 @@
+//! `moue train`.
+
+use super::{accuracy_text, open_model, open_source, print};
+use crate::UsageError;
+use crate::args::{Common, TrainArgs};
+use crate::progress::Progress;
+use anyhow::Context;
+use moue::config::Config;
+use moue::data::{Dataset, ImageForm, Split};
+use moue::evaluate;
+use moue::report;
+use moue::train::{DataSource, Ending, Event, Job, Outcome, RunFolder, peek, train};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// As a shell has it for a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let (config, source, name) = settle(args, common)?;
+    let form = ImageForm::of_input(config.model.input);
+    let dataset = open_source(&source, form, &config.data, config.train.seed, common)?;
+    let init = args.init.as_deref().map(|path| open_model(Some(path))).transpose()?;
+    let folder = match &args.resume {
+        Some(path) => RunFolder::existing(path),
+        None => RunFolder::create(args.out.as_deref(), &name).with_context(|| {
+            args.out
+                .as_ref()
+                .map_or("cannot make a folder in runs/".to_owned(), |path| format!("cannot use {}", path.display()))
+        })?,
+    };
+    let progress = Progress::new(common.quiet, config.train.epochs * dataset.indices(Split::Train).len(), "images/s");
+    introduce(&config, &dataset, &source, &folder, &progress);
+    let stop = stop_on_interrupt()?;
+    let job = Job {
+        config: &config,
+        dataset: &dataset,
+        source,
+        folder: &folder,
+        init: init.as_ref(),
+        resume: args.resume.is_some(),
+    };
+    let outcome = train(&job, &stop, &mut |event| tell(&event, &progress));
+    progress.done();
+    conclude(outcome?, &job, common)
+}
+
+/// The configuration, the data and the run's name, out of arguments and files.
+fn settle(args: &TrainArgs, common: &Common) -> anyhow::Result<(Config, DataSource, String)> {
+    let given = args.data.clone().map(DataSource::Given);
+    if let Some(path) = &args.resume {
+        let (toml, source) = peek(&RunFolder::existing(path).checkpoint())?;
+        let config = Config::parse("the checkpoint's configuration", &toml)?;
+        return Ok((config, given.unwrap_or(source), String::new()));
+    }
+    let name = args.arch.as_deref().unwrap_or("small");
+    let mut config = Config::open(name)?;
+    let train = &mut config.train;
+    train.epochs = args.epochs.unwrap_or(train.epochs);
+    train.batch_size = args.batch_size.unwrap_or(train.batch_size);
+    train.learning_rate = args.learning_rate.unwrap_or(train.learning_rate);
+    train.seed = common.seed.unwrap_or(train.seed);
+    config.data.official_split |= args.official_split;
+    if let Some([height, width]) = args.image_size {
+        config.model.input = [height, width, config.model.input[2]];
+    }
+    config.check("the command line").map_err(|error| UsageError(error.to_string()))?;
+    if config.data.official_split && given.is_none() {
+        return Err(UsageError("--official-split needs --data with Kaggle's numbered files".into()).into());
+    }
+    let stem = PathBuf::from(&config.model.name).file_name().map(|stem| stem.to_string_lossy().into_owned());
+    Ok((config, given.unwrap_or(DataSource::Drawn), stem.unwrap_or_else(|| "run".into())))
+}
+
+fn introduce(config: &Config, dataset: &Dataset, source: &DataSource, folder: &RunFolder, progress: &Progress) {
+    let data = match source {
+        DataSource::Drawn => "faces drawn by the program".to_owned(),
+        DataSource::Given(path) => path.display().to_string(),
+    };
+    let count = |split| dataset.indices(split).len();
+    progress.line(&format!(
+        "training {} on {data}: {} images to learn from, {} to validate on ({}), into {}",
+        config.model.name,
+        count(Split::Train),
+        count(Split::Validation),
+        dataset.describe(Split::Validation),
+        folder.path().display()
+    ));
+}
+
+/// The first Ctrl-C asks for an end after the current step; a second one kills.
+fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+fn tell(event: &Event<'_>, progress: &Progress) {
+    match event {
+        Event::Step { epoch, epochs, images, of, loss } => {
+            if progress.is_drawn() {
+                progress.set((epoch - 1) * of + images, &format!("epoch {epoch}/{epochs} loss {loss:.3}"));
+            }
+        }
+        Event::Epoch { record: r, epochs, best } => progress.line(&format!(
+            "epoch {:>3}/{epochs}  loss {:.4}  accuracy {:.2} %  |  validation loss {:.4}  accuracy {:.2} %{}  |  {:.0} s, {:.0} images/s",
+            r.epoch,
+            r.train_loss,
+            r.train_accuracy * 100.0,
+            r.validation_loss,
+            r.validation_accuracy * 100.0,
+            if *best { " *" } else { "  " },
+            r.seconds,
+            r.images_per_second
+        )),
+        Event::Note(text) => progress.line(text),
+    }
+}
+
+/// Judges the best epoch's model on the validation split, writes the report and
+/// says what to do next.
+fn conclude(outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<ExitCode> {
+    let resume = format!("moue train --resume {}", job.folder.path().display());
+    let interrupted = outcome.ending == Ending::Interrupted;
+    let code = if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS };
+    let Some(mut model) = outcome.model else {
+        let text = format!("Stopped before the end of the first epoch; what was done is saved. Go on: {resume}\n");
+        let document = json!({"run": job.folder.path(), "ending": "interrupted", "epochs": 0, "best_epoch": 0});
+        print(&if common.json { format!("{document}\n") } else { text })?;
+        return Ok(code);
+    };
+    let answers = evaluate::answer(&mut model, job.dataset, Split::Validation, false, &mut |_| {})?;
+    let figures = evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
+    let page = report::training(&report::Training {
+        config: &job.config.to_toml()?,
+        history: &outcome.history,
+        best_epoch: outcome.best_epoch,
+        figures: &figures,
+        answers: &answers,
+        dataset: job.dataset,
+        split: &job.dataset.describe(Split::Validation),
+        title: &format!("{} on {}", job.config.model.name, source_text(&job.source)),
+    });
+    job.folder.write_report(&page)?;
+    let (model_path, report_path) = (job.folder.model(), job.folder.report());
+    if common.json {
+        let ending = match outcome.ending {
+            Ending::Finished => "finished",
+            Ending::StoppedEarly => "stopped early",
+            Ending::Interrupted => "interrupted",
+        };
+        let document = json!({
+            "run": job.folder.path(), "ending": ending, "epochs": outcome.history.len(), "best_epoch": outcome.best_epoch,
+            "split": Split::Validation, "figures": figures, "model": model_path, "report": report_path,
+        });
+        print(&format!("{document}\n"))?;
+        return Ok(code);
+    }
+    let data = match &job.source {
+        DataSource::Drawn => String::new(),
+        DataSource::Given(path) => format!(" --data {}", path.display()),
+    };
+    let next = match &job.source {
+        _ if interrupted => format!("Go on:  {resume}"),
+        DataSource::Drawn => "Next:   moue train --data PATH   with your own pictures, or Kaggle's FER2013".to_owned(),
+        DataSource::Given(_) => format!("Next:   moue predict --model {} PICTURE…", model_path.display()),
+    };
+    print(&format!(
+        "{}\nAccuracy {} on {}, epoch {} of {}\nModel:  {}\nReport: {}\nJudge:  moue evaluate {}{data}\n{next}\n",
+        if interrupted { "Stopped; what was done is saved." } else { "Done." },
+        accuracy_text(&figures),
+        job.dataset.describe(Split::Validation),
+        outcome.best_epoch,
+        outcome.history.len(),
+        model_path.display(),
+        report_path.display(),
+        model_path.display(),
+    ))?;
+    Ok(code)
+}
+
+fn source_text(source: &DataSource) -> String {
+    match source {
+        DataSource::Drawn => "drawn faces".to_owned(),
+        DataSource::Given(path) => {
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        }
+    }
+}

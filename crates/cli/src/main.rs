@@ -1,0 +1,72 @@
+//! The `moue` command: arguments in, words and exit codes out; all the work is
+//! the library's.
+
+mod args;
+mod commands;
+mod progress;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Wrong usage, as clap has it.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.common.threads.unwrap_or(0).into()).build();
+    let result = match pool {
+        Ok(pool) => pool.install(|| run(&arguments)),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start the threads")),
+    };
+    result.unwrap_or_else(|error| {
+        if let Some(usage) = error.downcast_ref::<UsageError>() {
+            eprintln!("moue: {usage}");
+            return ExitCode::from(USAGE);
+        }
+        // A reader that has seen enough (`moue … | head`) is no failure.
+        let closed = error.chain().any(|cause| {
+            cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+        });
+        if closed {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("moue: {}", chain(&error));
+        ExitCode::FAILURE
+    })
+}
+
+/// An error and its causes on one line, each once.
+fn chain(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
+/// A mistake on the command line that clap cannot see.
+#[derive(Debug)]
+struct UsageError(String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let common = &arguments.common;
+    match &arguments.command {
+        Command::Train(args) => commands::train::run(args, common),
+        Command::Evaluate(args) => commands::evaluate::run(args, common),
+        Command::Predict(args) => commands::predict::run(args, common),
+        Command::Data(args) => commands::data::run(args, common),
+        Command::Arch(args) => commands::arch::run(args, common),
+    }
+}

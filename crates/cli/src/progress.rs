@@ -1,0 +1,73 @@
+//! Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing when
+//! quiet.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+
+/// Where a command tells how far it is.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+}
+
+impl Progress {
+    /// Progress towards `total` items.
+    pub fn new(quiet: bool, total: usize, unit: &str) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr_with_hz(10));
+            let template = format!("{{msg}} {{wide_bar}} {{pos}}/{{len}} · {{per_sec}} {unit} · {{eta}} left");
+            let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(
+                style
+                    .with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                        let _ = write!(out, "{:.0}", state.per_sec());
+                    })
+                    .progress_chars("━╸─"),
+            );
+            bar
+        });
+        Self { bar, quiet }
+    }
+
+    /// Whether a bar is drawn.
+    pub fn is_drawn(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// How far it is.
+    pub fn set(&self, done: usize, message: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message.to_owned());
+            bar.set_position(done as u64);
+        }
+    }
+
+    /// A line that stays, above the bar.
+    pub fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None if !self.quiet => eprintln!("{text}"),
+            None => {}
+        }
+    }
+
+    /// A line that stays, even when quiet: an error.
+    pub fn line_always(&self, text: &str) {
+        self.suspend(|| eprintln!("{text}"));
+    }
+
+    /// Does something while the bar is out of the way.
+    pub fn suspend<R>(&self, action: impl FnOnce() -> R) -> R {
+        match &self.bar {
+            Some(bar) => bar.suspend(action),
+            None => action(),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn done(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

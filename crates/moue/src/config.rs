@@ -1,0 +1,194 @@
+//! Architecture files: `[model]`, `[data]`, `[augment]` and `[train]` in one
+//! TOML document, and the presets that travel inside the program.
+
+use crate::augment::Augmentation;
+use crate::data::DataOptions;
+use crate::model::{Architecture, ArchitectureError, build};
+use crate::train::TrainOptions;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A whole architecture file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Options of reading and splitting the data.
+    #[serde(default)]
+    pub data: DataOptions,
+    /// What is done to training images.
+    #[serde(default)]
+    pub augment: Augmentation,
+    /// How the network is trained.
+    #[serde(default)]
+    pub train: TrainOptions,
+    /// The network.
+    pub model: Architecture,
+}
+
+/// Why an architecture file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither a preset nor a file.
+    #[error("there is no preset or file `{name}`; presets are {presets}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The presets there are.
+        presets: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or not of this form.
+    #[error("{name}: {message}")]
+    Syntax {
+        /// Preset or file.
+        name: String,
+        /// Line, excerpt and what is wrong.
+        message: String,
+    },
+    /// A layer does not fit the one before it.
+    #[error("{name}{}", .line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    Architecture {
+        /// Preset or file.
+        name: String,
+        /// Line of the layer, from 1.
+        line: Option<usize>,
+        /// What is wrong.
+        source: ArchitectureError,
+    },
+    /// A number lies outside its range.
+    #[error("{name}: {message}")]
+    Range {
+        /// Preset or file.
+        name: String,
+        /// Field, value and range.
+        message: String,
+    },
+}
+
+/// A preset: an architecture file that travels inside the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Preset {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// The file.
+    pub text: &'static str,
+}
+
+/// All presets, in the order they are listed.
+pub const PRESETS: &[Preset] = &[
+    Preset { name: "small", text: include_str!("../../../presets/small.toml") },
+    Preset { name: "seed/kaggle-notebook", text: include_str!("../../../presets/seed/kaggle-notebook.toml") },
+];
+
+impl Preset {
+    /// The first sentence of the comment that opens the file.
+    #[must_use]
+    pub fn about(&self) -> String {
+        let lines = self.text.lines().take_while(|line| line.starts_with('#'));
+        let text = lines.map(|line| line.trim_start_matches('#').trim()).collect::<Vec<_>>().join(" ");
+        match text.split_once(". ") {
+            Some((first, _)) => format!("{first}."),
+            None => text,
+        }
+    }
+}
+
+impl Config {
+    /// A preset by its name, or a file by its path.
+    ///
+    /// # Errors
+    /// When there is neither, or it cannot be used.
+    pub fn open(name: &str) -> Result<Self, ConfigError> {
+        if let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) {
+            return Self::parse(preset.name, preset.text);
+        }
+        let path = Path::new(name);
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(name, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ConfigError::Unknown {
+                name: name.to_owned(),
+                presets: PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", "),
+            }),
+            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Reads a document and checks all of it; `name` is for messages.
+    ///
+    /// # Errors
+    /// When it is not of this form, or a layer does not fit the one before it.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)
+            .map_err(|error| ConfigError::Syntax { name: name.to_owned(), message: error.to_string().trim().into() })?;
+        config.check(name)?;
+        // Seven classes stand for any number: only the head depends on it.
+        match build(&config.model, 7, 0) {
+            Ok(_) | Err(ArchitectureError::Classes { .. }) => Ok(config),
+            Err(source) => Err(ConfigError::Architecture {
+                name: name.to_owned(),
+                line: match &source {
+                    ArchitectureError::Layer { path, .. } => line_of_layer(text, path),
+                    _ => None,
+                },
+                source,
+            }),
+        }
+    }
+
+    /// The document, every default written out.
+    ///
+    /// # Errors
+    /// When a number cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// Checks all ranges; `name` is for messages.
+    ///
+    /// # Errors
+    /// When a number lies outside its range.
+    pub fn check(&self, name: &str) -> Result<(), ConfigError> {
+        let checks = [self.data.check(), self.augment.check(), self.train.check()];
+        match checks.into_iter().find_map(Result::err) {
+            None => Ok(()),
+            Some(message) => Err(ConfigError::Range { name: name.to_owned(), message }),
+        }
+    }
+}
+
+/// `Err` with field, value and range when `value` is not in `low..=high`.
+pub(crate) fn within(field: &str, value: f32, low: f32, high: f32) -> Result<(), String> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("`{field}` is {value}; it must lie between {low} and {high}"))
+}
+
+/// The line on which a layer is written.
+fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut layers = document.get_ref().get("model")?.get_ref().get("layers")?;
+    let mut shortcut: Option<&toml::Spanned<toml::de::DeValue<'_>>> = None;
+    let mut at = None;
+    for &index in path {
+        let branch = layers.get_ref().as_array()?;
+        // A shortcut's layers are counted after those of its branch.
+        let layer = match branch.get(index) {
+            Some(layer) => layer,
+            None => shortcut?.get_ref().as_array()?.get(index - branch.len())?,
+        };
+        at = Some(layer.span().start);
+        if let Some(inner) = layer.get_ref().get("layers") {
+            layers = inner;
+            shortcut = layer.get_ref().get("shortcut");
+        }
+    }
+    Some(text[..at?].matches('\n').count() + 1)
+}

@@ -1,0 +1,59 @@
+//! From an image file's bytes to pixels of a given form.
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, imageops::FilterType};
+use std::io::Cursor;
+
+/// Largest extent of an image, and most memory that decoding one may take.
+const MAX_EXTENT: u32 = 32_768;
+const MAX_MEMORY: u64 = 1 << 30;
+
+/// Decodes a PNG, JPEG, WebP or BMP file, told by its content, and turns it as
+/// its EXIF orientation says.
+///
+/// # Errors
+/// A text that says what is wrong with the file.
+pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_EXTENT);
+    limits.max_image_height = Some(MAX_EXTENT);
+    limits.max_alloc = Some(MAX_MEMORY);
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    if reader.format().is_none() {
+        return Err("not a PNG, JPEG, WebP or BMP image".into());
+    }
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+    let orientation = decoder.orientation().map_err(|error| error.to_string())?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
+    if image.width() == 0 || image.height() == 0 {
+        return Err("the image has no pixels".into());
+    }
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// The whole image at `size` (`[height, width]`) with 1 channel (luma) or 3,
+/// `[H, W, C]`. Scaling averages over what it leaves out.
+#[must_use]
+pub fn to_pixels(image: &DynamicImage, size: [usize; 2], channels: usize) -> Vec<u8> {
+    let (height, width) = (size[0] as u32, size[1] as u32);
+    let same = image.height() == height && image.width() == width;
+    if channels == 1 {
+        let luma = image.to_luma8();
+        if same {
+            luma.into_raw()
+        } else {
+            image::imageops::resize(&luma, width, height, FilterType::Triangle).into_raw()
+        }
+    } else {
+        let rgb = image.to_rgb8();
+        if same {
+            rgb.into_raw()
+        } else {
+            image::imageops::resize(&rgb, width, height, FilterType::Triangle).into_raw()
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Images in folders named after their classes, with or without split folders
+//! above them or split prefixes in their names.
+
+use super::csv::sort_classes;
+use super::{DataError, ImageForm, Raw, Split, decode, source};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+
+const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+/// Images decoded at a time.
+const CHUNK: usize = 512;
+/// Largest image file that is read.
+const MAX_FILE: u64 = 256 << 20;
+
+pub(crate) fn is_image(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
+}
+
+/// What a file's path says about it.
+struct Place<'a> {
+    class: &'a str,
+    split: Option<(Split, &'a str)>,
+}
+
+impl<'a> Place<'a> {
+    /// `…/split/class/file`, where the split may be missing, or stand before an
+    /// underscore in the file's name.
+    fn of(name: &'a str) -> Option<Self> {
+        let mut parts = name.rsplit('/');
+        let file = parts.next()?;
+        let class = parts.next()?;
+        let prefix = file.split_once('_').map(|(prefix, _)| prefix);
+        let official = prefix.filter(|prefix| ["Training", "PublicTest", "PrivateTest"].contains(prefix));
+        let split = official.or_else(|| parts.next()).and_then(|own| Some((Split::from_name(own)?, own)));
+        Some(Self { class, split })
+    }
+}
+
+/// The source's images, or an error that says what was found instead.
+pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
+    let mut folders = Folders { form, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new() };
+    let mut waiting = Vec::new();
+    let mut others = 0;
+    source::for_each(path, &|_| true, &mut |name, reader| {
+        if !is_image(name) {
+            others += 1;
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let read = reader.take(MAX_FILE).read_to_end(&mut bytes).map(|_| bytes).map_err(|error| error.to_string());
+        waiting.push((name.to_owned(), read));
+        if waiting.len() == CHUNK {
+            folders.add(&mut waiting);
+            progress(folders.raw.labels.len());
+        }
+        Ok(())
+    })?;
+    folders.add(&mut waiting);
+    let mut raw = folders.raw;
+    if raw.labels.is_empty() && raw.broken.count == 0 {
+        let found = match others {
+            0 => "there are no files in it".to_owned(),
+            1 => "one file that is neither an image nor such a table".to_owned(),
+            _ => format!("{others} files, none of them an image or such a table"),
+        };
+        return Err(DataError::Unrecognised { path: path.to_owned(), found });
+    }
+    sort_classes(&mut raw, folders.names);
+    Ok(raw)
+}
+
+struct Folders {
+    form: ImageForm,
+    raw: Raw,
+    names: Vec<String>,
+    /// Index of each image by split, class and file name: Kaggle's zip holds
+    /// some folders twice.
+    seen: HashMap<String, usize>,
+}
+
+impl Folders {
+    fn add(&mut self, waiting: &mut Vec<(String, Result<Vec<u8>, String>)>) {
+        let images: Vec<_> = waiting
+            .par_drain(..)
+            .map(|(name, bytes)| {
+                let image = bytes.and_then(|bytes| decode::decode_image(&bytes));
+                (name, image)
+            })
+            .collect();
+        if self.form.size.is_none()
+            && let Some(first) = images.iter().find_map(|(_, image)| image.as_ref().ok())
+        {
+            self.form.size = Some([first.height() as usize, first.width() as usize]);
+        }
+        let size = self.form.size.unwrap_or([48, 48]);
+        self.raw.size = size;
+        let pixels: Vec<_> = images
+            .into_par_iter()
+            .map(|(name, image)| (name, image.map(|image| decode::to_pixels(&image, size, self.form.channels))))
+            .collect();
+        for (name, pixels) in pixels {
+            match pixels {
+                Ok(pixels) => self.push(name, &pixels),
+                Err(reason) => self.raw.broken.add(|| format!("{name}: {reason}")),
+            }
+        }
+    }
+
+    fn push(&mut self, name: String, pixels: &[u8]) {
+        let Some(place) = Place::of(&name) else {
+            self.raw.broken.add(|| format!("{name}: it lies in no folder that names its class"));
+            return;
+        };
+        let file = name.rsplit('/').next().unwrap_or_default();
+        let split = place.split.map(|(split, _)| split);
+        let twin = format!("{split:?}/{}/{file}", place.class);
+        let index = *self.seen.entry(twin).or_insert(self.raw.labels.len());
+        let len = pixels.len();
+        if index < self.raw.labels.len() && self.raw.pixels[index * len..(index + 1) * len] == *pixels {
+            return;
+        }
+        let label = self.names.iter().position(|known| known == place.class).unwrap_or_else(|| {
+            self.names.push(place.class.to_owned());
+            self.names.len() - 1
+        });
+        if let Some((split, own)) = place.split {
+            self.raw.split_names[split as usize].get_or_insert_with(|| own.to_owned());
+        }
+        self.raw.pixels.extend_from_slice(pixels);
+        self.raw.labels.push(label as u32);
+        self.raw.splits.push(split);
+        self.raw.ids.push(name);
+    }
+}

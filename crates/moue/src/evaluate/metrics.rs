@@ -1,0 +1,166 @@
+//! Figures out of labels and probabilities.
+
+use moue_engine::loss::argmax;
+use serde::Serialize;
+
+/// Bins of the calibration error.
+const BINS: usize = 15;
+
+/// A class's figures; named as in scikit-learn.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassFigures {
+    /// The class.
+    pub label: String,
+    /// Share of the answers with this label that are right; 0 without answers.
+    pub precision: f64,
+    /// Share of the images with this label that are found; 0 without images.
+    pub recall: f64,
+    /// Harmonic mean of the two.
+    pub f1: f64,
+    /// Images with this label.
+    pub support: usize,
+}
+
+/// All figures of a model on a split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figures {
+    /// Number of images.
+    pub n: usize,
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Its 95 % interval by Wilson.
+    pub accuracy_ci95: [f64; 2],
+    /// Mean F1 over the classes that have images.
+    pub macro_f1: f64,
+    /// Mean negative logarithm of the true class's probability.
+    pub nll: f64,
+    /// Expected calibration error over 15 bins of equal width (Guo et al. 2017).
+    pub ece: f64,
+    /// One for each class.
+    pub per_class: Vec<ClassFigures>,
+    /// The classes, in the order of `confusion`.
+    pub labels: Vec<String>,
+    /// Counts; the row is the true class, the column the answer.
+    pub confusion: Vec<Vec<usize>>,
+}
+
+/// One bin of a reliability diagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Reliability {
+    /// Answers whose confidence lies in the bin.
+    pub count: usize,
+    /// Their mean confidence.
+    pub confidence: f64,
+    /// Share of them that are right.
+    pub accuracy: f64,
+}
+
+/// The 95 % interval of a share (Wilson 1927).
+#[must_use]
+pub fn wilson(hits: usize, n: usize) -> [f64; 2] {
+    if n == 0 {
+        return [0.0, 1.0];
+    }
+    const Z: f64 = 1.959_963_984_540_054;
+    let (n, p) = (n as f64, hits as f64 / n as f64);
+    let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
+    let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+    [(centre - half).max(0.0), (centre + half).min(1.0)]
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Confidence bins of equal width, lowest first.
+#[must_use]
+pub fn reliability(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec<Reliability> {
+    let mut bins = vec![Reliability::default(); BINS];
+    for (row, &label) in probabilities.chunks_exact(classes).zip(labels) {
+        let answer = argmax(row);
+        let confidence = f64::from(row[answer]);
+        let bin = &mut bins[((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1];
+        bin.count += 1;
+        bin.confidence += confidence;
+        bin.accuracy += f64::from(u8::from(answer == label as usize));
+    }
+    for bin in &mut bins {
+        let count = bin.count.max(1) as f64;
+        bin.confidence /= count;
+        bin.accuracy /= count;
+    }
+    bins
+}
+
+/// All figures of these answers. `probabilities` is `[N, classes]`.
+#[must_use]
+pub fn figures(classes: &[String], labels: &[u32], probabilities: &[f32]) -> Figures {
+    let k = classes.len();
+    let n = labels.len();
+    let mut confusion = vec![vec![0; k]; k];
+    let mut nll = 0.0;
+    for (row, &label) in probabilities.chunks_exact(k).zip(labels) {
+        let label = label as usize;
+        confusion[label][argmax(row)] += 1;
+        nll -= f64::from(row[label]).max(f64::from(f32::MIN_POSITIVE)).ln();
+    }
+    let hits = (0..k).map(|c| confusion[c][c]).sum();
+    let per_class: Vec<ClassFigures> = (0..k)
+        .map(|c| {
+            let answered = confusion.iter().map(|row| row[c]).sum();
+            let support = confusion[c].iter().sum();
+            ClassFigures {
+                label: classes[c].clone(),
+                precision: share(confusion[c][c], answered),
+                recall: share(confusion[c][c], support),
+                f1: share(2 * confusion[c][c], answered + support),
+                support,
+            }
+        })
+        .collect();
+    let seen = per_class.iter().filter(|class| class.support > 0).count();
+    let f1_sum: f64 = per_class.iter().filter(|class| class.support > 0).map(|class| class.f1).sum();
+    let gap = |bin: &Reliability| share(bin.count, n) * (bin.accuracy - bin.confidence).abs();
+    Figures {
+        n,
+        accuracy: share(hits, n),
+        accuracy_ci95: wilson(hits, n),
+        macro_f1: f1_sum / seen.max(1) as f64,
+        nll: nll / n.max(1) as f64,
+        ece: reliability(labels, probabilities, k).iter().map(gap).sum(),
+        per_class,
+        labels: classes.to_vec(),
+        confusion,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_by_the_textbook() {
+        // 81 of 263: the example of Newcombe (1998), table I.
+        let [low, high] = wilson(81, 263);
+        assert!((low - 0.2553).abs() < 5e-5 && (high - 0.3662).abs() < 5e-5, "{low} {high}");
+        assert_eq!(wilson(0, 0), [0.0, 1.0]);
+        assert!(wilson(5, 5)[1] == 1.0 && wilson(0, 5)[0] == 0.0);
+    }
+
+    #[test]
+    fn figures_by_hand() {
+        let classes = ["a", "b", "c"].map(str::to_owned);
+        let probabilities = [0.8, 0.1, 0.1, 0.5, 0.4, 0.1, 0.2, 0.7, 0.1, 0.3, 0.6, 0.1];
+        let figures = figures(&classes, &[0, 1, 1, 0], &probabilities);
+        assert_eq!(figures.confusion, [[1, 1, 0], [1, 1, 0], [0, 0, 0]]);
+        assert_eq!((figures.n, figures.accuracy), (4, 0.5));
+        assert_eq!(figures.per_class[0].precision, 0.5);
+        assert_eq!((figures.per_class[2].support, figures.per_class[2].f1), (0, 0.0));
+        // The class without images does not count.
+        assert!((figures.macro_f1 - 0.5).abs() < 1e-12);
+        let nll = -(0.8f64.ln() + 0.4f64.ln() + 0.7f64.ln() + 0.3f64.ln()) / 4.0;
+        assert!((figures.nll - nll).abs() < 1e-6);
+        // Four bins with one answer each: gaps 0.2, 0.5, 0.3, 0.6.
+        assert!((figures.ece - 1.6 / 4.0).abs() < 1e-6, "{}", figures.ece);
+    }
+}

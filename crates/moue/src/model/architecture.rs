@@ -1,0 +1,232 @@
+//! The `[model]` section of an architecture file: layers in the field's terms.
+
+use serde::{Deserialize, Serialize};
+
+/// A network as it is written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// A short name, for tables and run folders.
+    pub name: String,
+    /// `[height, width, channels]` of the images; 1 channel (luma) or 3 (RGB).
+    pub input: [usize; 3],
+    /// Where kernels start.
+    #[serde(default)]
+    pub kernel_initializer: Initializer,
+    /// What its source says it reached, for `compare`; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// The layers, first to last.
+    pub layers: Vec<LayerSpec>,
+}
+
+/// How kernels are drawn at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initializer {
+    /// Normal, variance `2 / fan_in`.
+    #[default]
+    HeNormal,
+    /// Uniform, variance `2 / fan_in`.
+    HeUniform,
+    /// Normal, variance `2 / (fan_in + fan_out)`.
+    GlorotNormal,
+    /// Uniform, variance `2 / (fan_in + fan_out)`; the default of Keras.
+    GlorotUniform,
+}
+
+/// One or two extents: `3` is `[3, 3]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a whole number or [height, width]")]
+pub enum Size {
+    /// The same down and across.
+    Square(usize),
+    /// `[height, width]`.
+    Rectangle([usize; 2]),
+}
+
+impl Size {
+    /// `[height, width]`.
+    #[must_use]
+    pub fn extents(self) -> [usize; 2] {
+        match self {
+            Self::Square(side) => [side, side],
+            Self::Rectangle(extents) => extents,
+        }
+    }
+
+    fn one() -> Self {
+        Self::Square(1)
+    }
+
+    fn two() -> Self {
+        Self::Square(2)
+    }
+
+    fn three() -> Self {
+        Self::Square(3)
+    }
+}
+
+/// Treatment of the border.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Whole windows only: a map loses `kernel_size − 1`.
+    #[default]
+    Valid,
+    /// Zeros around, so that stride 1 keeps the size.
+    Same,
+}
+
+/// An activation by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// None.
+    #[default]
+    Linear,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x` or `0.01 · x`.
+    LeakyRelu,
+    /// `x · sigmoid(x)`.
+    Silu,
+    /// Logistic.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// Over the channels of each position.
+    Softmax,
+}
+
+/// The number of outputs of a dense layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a whole number or \"classes\"")]
+pub enum Units {
+    /// So many.
+    Number(usize),
+    /// As many as the data has classes.
+    PerClass(ClassesWord),
+}
+
+/// The word `classes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassesWord {
+    /// The word itself.
+    Classes,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_slope() -> f32 {
+    0.01
+}
+
+fn default_momentum() -> f32 {
+    0.9
+}
+
+fn default_epsilon() -> f32 {
+    1e-3
+}
+
+/// A layer as it is written down: `{ kind = "conv2d", filters = 32, … }`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the options are those of Keras, by name; docs/architecture.md lists them")]
+pub enum LayerSpec {
+    Conv2d {
+        filters: usize,
+        #[serde(default = "Size::three")]
+        kernel_size: Size,
+        #[serde(default = "Size::one")]
+        strides: Size,
+        #[serde(default)]
+        padding: Padding,
+        #[serde(default = "yes")]
+        use_bias: bool,
+        #[serde(default)]
+        activation: Activation,
+    },
+    Dense {
+        units: Units,
+        #[serde(default = "yes")]
+        use_bias: bool,
+        #[serde(default)]
+        activation: Activation,
+    },
+    MaxPooling2d {
+        #[serde(default = "Size::two")]
+        pool_size: Size,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strides: Option<Size>,
+        #[serde(default)]
+        padding: Padding,
+    },
+    AveragePooling2d {
+        #[serde(default = "Size::two")]
+        pool_size: Size,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strides: Option<Size>,
+        #[serde(default)]
+        padding: Padding,
+    },
+    GlobalAveragePooling2d {},
+    BatchNormalization {
+        #[serde(default = "default_momentum")]
+        momentum: f32,
+        #[serde(default = "default_epsilon")]
+        epsilon: f32,
+        #[serde(default)]
+        activation: Activation,
+    },
+    Dropout {
+        rate: f32,
+    },
+    Flatten {},
+    Relu {},
+    LeakyRelu {
+        #[serde(default = "default_slope")]
+        negative_slope: f32,
+    },
+    Silu {},
+    Sigmoid {},
+    Tanh {},
+    Softmax {},
+    /// `activation(layers(x) + shortcut(x))`; no shortcut is the identity.
+    Residual {
+        layers: Vec<LayerSpec>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shortcut: Vec<LayerSpec>,
+        #[serde(default)]
+        activation: Activation,
+    },
+}
+
+impl LayerSpec {
+    /// The kind as it is written in a file.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Conv2d { .. } => "conv2d",
+            Self::Dense { .. } => "dense",
+            Self::MaxPooling2d { .. } => "max_pooling2d",
+            Self::AveragePooling2d { .. } => "average_pooling2d",
+            Self::GlobalAveragePooling2d {} => "global_average_pooling2d",
+            Self::BatchNormalization { .. } => "batch_normalization",
+            Self::Dropout { .. } => "dropout",
+            Self::Flatten {} => "flatten",
+            Self::Relu {} => "relu",
+            Self::LeakyRelu { .. } => "leaky_relu",
+            Self::Silu {} => "silu",
+            Self::Sigmoid {} => "sigmoid",
+            Self::Tanh {} => "tanh",
+            Self::Softmax {} => "softmax",
+            Self::Residual { .. } => "residual",
+        }
+    }
+}

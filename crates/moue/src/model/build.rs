@@ -1,0 +1,316 @@
+//! From an architecture to a network.
+
+use super::architecture::{self as spec, Architecture, LayerSpec};
+use moue_engine::layers::{
+    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
+    Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d, PoolingKind, Residual, Sequence,
+};
+use moue_engine::random::{Stream, key};
+use moue_engine::{Activation, BuildError, Layer, Network, Padding, Shape};
+use std::collections::HashMap;
+
+/// Why an architecture is no network.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchitectureError {
+    /// A layer does not fit the one before it.
+    #[error("layer {} ({kind}, on an input of {input})", path_text(.path))]
+    Layer {
+        /// Index in `layers`, then in the block's `layers`, and so on, from 0;
+        /// a shortcut's layers follow those of its branch.
+        path: Vec<usize>,
+        /// Kind of the layer.
+        kind: &'static str,
+        /// Shape that it stands on.
+        input: Shape,
+        /// What is wrong.
+        #[source]
+        source: BuildError,
+    },
+    /// `input` is not usable.
+    #[error(
+        "`input` is {0:?}; it must be [height, width, channels] with 1 to 4096 rows and columns and 1 or 3 channels"
+    )]
+    Input([usize; 3]),
+    /// The last layer does not give one number for each class.
+    #[error(
+        "the last layer's output is {output}, but there are {classes} classes; end with {{ kind = \"dense\", units = \"classes\", activation = \"softmax\" }}"
+    )]
+    Classes {
+        /// What the last layer gives.
+        output: Shape,
+        /// How many classes there are.
+        classes: usize,
+    },
+}
+
+fn path_text(path: &[usize]) -> String {
+    path.iter().map(|i| (i + 1).to_string()).collect::<Vec<_>>().join(".")
+}
+
+/// A row of [`summary`].
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LayerSummary {
+    /// Name in the network, for instance `conv2d_1`.
+    pub name: String,
+    /// Kind in architecture files.
+    pub kind: &'static str,
+    /// `[height, width, channels]`, or `[units]` when flat.
+    pub output_shape: Vec<usize>,
+    /// Numbers stored for the layer.
+    pub parameters: usize,
+    /// Multiply-adds for one image.
+    pub macs: usize,
+    /// How deep inside blocks it lies.
+    #[serde(skip)]
+    pub depth: usize,
+}
+
+/// The network of an architecture for this many classes, its weights drawn from
+/// the seed. A softmax at the very end is left to the loss and the predictor:
+/// the network ends in logits.
+///
+/// # Errors
+/// When a layer does not fit the one before it.
+pub fn build(architecture: &Architecture, classes: usize, seed: u64) -> Result<Network, ArchitectureError> {
+    let [height, width, channels] = architecture.input;
+    if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) || ![1, 3].contains(&channels) {
+        return Err(ArchitectureError::Input(architecture.input));
+    }
+    let mut builder = Builder {
+        classes,
+        initializer: match architecture.kernel_initializer {
+            spec::Initializer::HeNormal => Initializer::HeNormal,
+            spec::Initializer::HeUniform => Initializer::HeUniform,
+            spec::Initializer::GlorotNormal => Initializer::GlorotNormal,
+            spec::Initializer::GlorotUniform => Initializer::GlorotUniform,
+        },
+        seed,
+        count: HashMap::new(),
+        made: 0,
+    };
+    let layers = without_final_softmax(&architecture.layers);
+    let network = builder.chain("model", &layers, Shape::new(height, width, channels), &mut Vec::new(), 0)?;
+    let output = network.output_shape();
+    if output != Shape::flat(classes) {
+        return Err(ArchitectureError::Classes { output, classes });
+    }
+    Ok(Network::new(network))
+}
+
+/// A row for each layer, blocks followed by their layers.
+#[must_use]
+pub fn summary(network: &Network) -> Vec<LayerSummary> {
+    fn walk(layer: &dyn Layer, depth: usize, rows: &mut Vec<LayerSummary>) {
+        for child in layer.children() {
+            let chain = child.kind() == "sequence";
+            let leaf = child.children().is_empty();
+            if !chain {
+                let shape = child.output_shape();
+                let flat = shape.positions() == 1;
+                let mut parameters = 0;
+                child.visit(&mut |parameter| parameters += parameter.value.len());
+                rows.push(LayerSummary {
+                    name: child.name().to_owned(),
+                    kind: child.kind(),
+                    output_shape: if flat {
+                        vec![shape.channels]
+                    } else {
+                        vec![shape.height, shape.width, shape.channels]
+                    },
+                    parameters: if leaf { parameters } else { 0 },
+                    macs: if leaf { child.macs() } else { 0 },
+                    depth,
+                });
+            }
+            walk(child, depth + usize::from(!chain), rows);
+        }
+    }
+    let mut rows = Vec::new();
+    walk(network.layers(), 0, &mut rows);
+    rows
+}
+
+fn without_final_softmax(layers: &[LayerSpec]) -> Vec<LayerSpec> {
+    let mut layers = layers.to_vec();
+    match layers.last_mut() {
+        Some(LayerSpec::Softmax {}) => {
+            layers.pop();
+        }
+        Some(LayerSpec::Dense { activation, .. } | LayerSpec::Conv2d { activation, .. })
+            if *activation == spec::Activation::Softmax =>
+        {
+            *activation = spec::Activation::Linear;
+        }
+        _ => {}
+    }
+    layers
+}
+
+struct Builder {
+    classes: usize,
+    initializer: Initializer,
+    seed: u64,
+    count: HashMap<&'static str, usize>,
+    made: u64,
+}
+
+impl Builder {
+    fn name(&mut self, kind: &'static str) -> String {
+        let count = self.count.entry(kind).or_default();
+        *count += 1;
+        format!("{kind}_{count}")
+    }
+
+    fn chain(
+        &mut self,
+        name: &str,
+        specs: &[LayerSpec],
+        input: Shape,
+        path: &mut Vec<usize>,
+        first: usize,
+    ) -> Result<Sequence, ArchitectureError> {
+        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+        let mut shape = input;
+        for (i, spec) in specs.iter().enumerate() {
+            path.push(first + i);
+            let made = match spec {
+                LayerSpec::Residual { layers, shortcut, activation } => {
+                    self.residual(layers, shortcut, *activation, shape, path)?
+                }
+                spec => self.layer(spec, shape).map_err(|source| located(path, spec, shape, source))?,
+            };
+            layers.extend(made);
+            shape = layers.last().map_or(shape, |layer| layer.output_shape());
+            path.pop();
+        }
+        Ok(Sequence::new(name, input, layers))
+    }
+
+    fn residual(
+        &mut self,
+        layers: &[LayerSpec],
+        shortcut: &[LayerSpec],
+        activation: spec::Activation,
+        input: Shape,
+        path: &mut Vec<usize>,
+    ) -> Result<Vec<Box<dyn Layer>>, ArchitectureError> {
+        let name = self.name("residual");
+        let branch = self.chain("branch", layers, input, path, 0)?;
+        let shortcut = self.chain("shortcut", shortcut, input, path, layers.len())?;
+        let (inside, after) = split_activation(activation);
+        let block = Residual::new(&name, branch, shortcut, inside).map_err(|source| ArchitectureError::Layer {
+            path: path.clone(),
+            kind: "residual",
+            input,
+            source,
+        })?;
+        Ok(self.followed_by(Box::new(block), after))
+    }
+
+    /// The layers of one description: the layer itself, and its activation as a
+    /// layer of its own where it cannot be applied in place.
+    fn layer(&mut self, spec: &LayerSpec, input: Shape) -> Result<Vec<Box<dyn Layer>>, BuildError> {
+        self.made += 1;
+        let mut stream = Stream::new(key(&[self.seed, u64::from_le_bytes(*b"weights\0"), self.made]));
+        let name = self.name(spec.kind());
+        let (inside, after) = split_activation(match spec {
+            LayerSpec::Conv2d { activation, .. }
+            | LayerSpec::Dense { activation, .. }
+            | LayerSpec::BatchNormalization { activation, .. } => *activation,
+            _ => spec::Activation::Linear,
+        });
+        let alone =
+            |activation: Activation| -> Box<dyn Layer> { Box::new(ActivationLayer::new(&name, input, activation)) };
+        let layer: Box<dyn Layer> = match spec {
+            LayerSpec::Conv2d { filters, kernel_size, strides, padding, use_bias, .. } => {
+                let options = Conv2dOptions {
+                    filters: *filters,
+                    kernel_size: kernel_size.extents(),
+                    strides: strides.extents(),
+                    padding: border(*padding),
+                    use_bias: *use_bias,
+                    activation: inside,
+                    initializer: self.initializer,
+                };
+                Box::new(Conv2d::new(&name, input, options, &mut stream)?)
+            }
+            LayerSpec::Dense { units, use_bias, .. } => {
+                let units = match units {
+                    spec::Units::Number(units) => *units,
+                    spec::Units::PerClass(_) => self.classes,
+                };
+                let options =
+                    DenseOptions { units, use_bias: *use_bias, activation: inside, initializer: self.initializer };
+                Box::new(Dense::new(&name, input, options, &mut stream)?)
+            }
+            LayerSpec::MaxPooling2d { pool_size, strides, padding } => {
+                pooling(&name, input, PoolingKind::Max, *pool_size, *strides, *padding)?
+            }
+            LayerSpec::AveragePooling2d { pool_size, strides, padding } => {
+                pooling(&name, input, PoolingKind::Average, *pool_size, *strides, *padding)?
+            }
+            LayerSpec::GlobalAveragePooling2d {} => Box::new(GlobalAveragePooling2d::new(&name, input)),
+            LayerSpec::BatchNormalization { momentum, epsilon, .. } => {
+                let options = BatchNormalizationOptions { momentum: *momentum, epsilon: *epsilon, activation: inside };
+                Box::new(BatchNormalization::new(&name, input, options)?)
+            }
+            LayerSpec::Dropout { rate } => Box::new(Dropout::new(&name, input, *rate, self.made)?),
+            LayerSpec::Flatten {} => Box::new(Flatten::new(&name, input)),
+            LayerSpec::Relu {} => alone(Activation::Relu),
+            LayerSpec::LeakyRelu { negative_slope } => alone(Activation::LeakyRelu { slope: *negative_slope }),
+            LayerSpec::Silu {} => alone(Activation::Silu),
+            LayerSpec::Sigmoid {} => alone(Activation::Sigmoid),
+            LayerSpec::Tanh {} => alone(Activation::Tanh),
+            LayerSpec::Softmax {} => alone(Activation::Softmax),
+            LayerSpec::Residual { .. } => unreachable!("blocks are made by `chain`"),
+        };
+        Ok(self.followed_by(layer, after))
+    }
+
+    fn followed_by(&mut self, layer: Box<dyn Layer>, after: Option<Activation>) -> Vec<Box<dyn Layer>> {
+        let shape = layer.output_shape();
+        let mut layers = vec![layer];
+        if let Some(activation) = after {
+            let name = self.name("activation");
+            layers.push(Box::new(ActivationLayer::new(&name, shape, activation)));
+        }
+        layers
+    }
+}
+
+fn located(path: &[usize], spec: &LayerSpec, input: Shape, source: BuildError) -> ArchitectureError {
+    ArchitectureError::Layer { path: path.to_vec(), kind: spec.kind(), input, source }
+}
+
+/// The activation that the layer applies in place, and the one that must follow it.
+fn split_activation(activation: spec::Activation) -> (Activation, Option<Activation>) {
+    let activation = match activation {
+        spec::Activation::Linear => Activation::Linear,
+        spec::Activation::Relu => Activation::Relu,
+        spec::Activation::LeakyRelu => Activation::LeakyRelu { slope: 0.01 },
+        spec::Activation::Silu => Activation::Silu,
+        spec::Activation::Sigmoid => Activation::Sigmoid,
+        spec::Activation::Tanh => Activation::Tanh,
+        spec::Activation::Softmax => Activation::Softmax,
+    };
+    if activation.works_in_place() { (activation, None) } else { (Activation::Linear, Some(activation)) }
+}
+
+fn border(padding: spec::Padding) -> Padding {
+    match padding {
+        spec::Padding::Valid => Padding::Valid,
+        spec::Padding::Same => Padding::Same,
+    }
+}
+
+fn pooling(
+    name: &str,
+    input: Shape,
+    kind: PoolingKind,
+    pool_size: spec::Size,
+    strides: Option<spec::Size>,
+    padding: spec::Padding,
+) -> Result<Box<dyn Layer>, BuildError> {
+    let strides = strides.unwrap_or(pool_size).extents();
+    Ok(Box::new(Pooling2d::new(name, input, kind, pool_size.extents(), strides, border(padding))?))
+}

@@ -1,0 +1,137 @@
+//! Models: an architecture, its weights, and what is needed to use them.
+//!
+//! A model file is one safetensors file that is complete by itself; see
+//! [`Model::save`] for its layout. Training is elsewhere.
+
+pub mod architecture;
+mod build;
+mod file;
+
+pub use architecture::Architecture;
+pub use build::{ArchitectureError, LayerSummary, build, summary};
+pub use file::{ModelFileError, read_tensors, write_atomically, write_tensors};
+
+use moue_engine::{Network, Pass, Tensor, loss};
+use serde::{Deserialize, Serialize};
+
+/// How pixels become network inputs: `(pixel / 255 − mean) / std`, one number
+/// for each channel or one for all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// On the scale 0–1.
+    pub mean: Vec<f32>,
+    /// On the scale 0–1; positive.
+    pub std: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Pixels divided by 255 and nothing else.
+    #[must_use]
+    pub fn unit() -> Self {
+        Self { mean: vec![0.0], std: vec![1.0] }
+    }
+
+    /// For channel `c`, the factor and offset that take a pixel (0–255) to an input.
+    #[must_use]
+    pub fn factor_and_offset(&self, c: usize) -> (f32, f32) {
+        let of = |values: &[f32], missing: f32| values.get(c).or(values.first()).copied().unwrap_or(missing);
+        let (mean, std) = (of(&self.mean, 0.0), of(&self.std, 1.0));
+        (1.0 / (255.0 * std), -mean / std)
+    }
+}
+
+/// What is done to logits before the softmax.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Logits are divided by it (Guo et al. 2017); 1 changes nothing.
+    pub temperature: f32,
+    /// Added to the divided logits, one for each class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias: Option<Vec<f32>>,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { temperature: 1.0, bias: None }
+    }
+}
+
+/// Where a model comes from; nothing in it depends on when or where it was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Seed of the run.
+    pub seed: u64,
+    /// `drawn` for faces drawn by the program, `given` for data of the user's.
+    pub data: String,
+    /// SHA-256 over pixels, labels and splits.
+    pub data_hash: String,
+    /// Share of the training images that was set aside where the source had no
+    /// validation split.
+    pub validation_fraction: f32,
+    /// Whether the official split was rebuilt from file names.
+    pub official_split: bool,
+    /// Epoch whose weights these are, from 1.
+    pub epoch: usize,
+    /// Version of the program.
+    pub moue_version: String,
+    /// Instruction set it was trained with.
+    pub isa: String,
+}
+
+/// A network with all that is needed to use it.
+pub struct Model {
+    /// The network as it is written down.
+    pub architecture: Architecture,
+    /// Names of the classes, in the order of the outputs.
+    pub classes: Vec<String>,
+    /// How pixels become inputs.
+    pub normalisation: Normalisation,
+    /// What is done to logits.
+    pub calibration: Calibration,
+    /// Answers with a lower confidence are called uncertain; 0 for never.
+    pub uncertain_below: f32,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The weights.
+    pub network: Network,
+}
+
+impl Model {
+    /// Probabilities `[N, classes]` of a batch of normalised images `[N, H, W, C]`.
+    pub fn probabilities(&mut self, images: &Tensor) -> Vec<f32> {
+        let classes = self.classes.len();
+        let mut rows = self.network.forward(images, Pass::Inference).data().to_vec();
+        for row in rows.chunks_exact_mut(classes) {
+            for (class, logit) in row.iter_mut().enumerate() {
+                let bias = self.calibration.bias.as_ref().and_then(|bias| bias.get(class)).copied().unwrap_or(0.0);
+                *logit = *logit / self.calibration.temperature + bias;
+            }
+        }
+        loss::softmax_rows(&mut rows, classes);
+        rows
+    }
+
+    /// Numbers in the network, those of batch normalization's running
+    /// statistics included.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        let mut count = 0;
+        self.network.visit(|parameter| count += parameter.value.len());
+        count
+    }
+}
+
+/// Copies the values of parameters that have the same name and shape, and
+/// returns the names of those in `to` that were not found in `from`.
+pub fn transfer(from: &Network, to: &mut Network) -> Vec<String> {
+    let mut values = std::collections::HashMap::new();
+    from.visit(|parameter| {
+        values.insert(parameter.name.clone(), (parameter.shape.clone(), parameter.value.to_vec()));
+    });
+    let mut fresh = Vec::new();
+    to.visit_mut(|parameter| match values.get(&parameter.name) {
+        Some((shape, value)) if *shape == parameter.shape => parameter.value.copy_from_slice(value),
+        _ => fresh.push(parameter.name.clone()),
+    });
+    fresh
+}
