@@ -3,6 +3,7 @@
 
 use crate::augment::Augmentation;
 use crate::data::DataOptions;
+use crate::model::architecture::LayerSpec;
 use crate::model::{Architecture, ArchitectureError, build};
 use crate::train::TrainOptions;
 use serde::{Deserialize, Serialize};
@@ -125,8 +126,10 @@ impl Config {
     /// # Errors
     /// When it is not of this form, or a layer does not fit the one before it.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text)
-            .map_err(|error| ConfigError::Syntax { name: name.to_owned(), message: error.to_string().trim().into() })?;
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            name: name.to_owned(),
+            message: broken_layer(text).unwrap_or_else(|| error.to_string().trim().to_owned()),
+        })?;
         config.check(name)?;
         // Seven classes stand for any number: only the head depends on it.
         match build(&config.model, 7, 0) {
@@ -171,11 +174,17 @@ pub(crate) fn within(field: &str, value: f32, low: f32, high: f32) -> Result<(),
     Err(format!("`{field}` is {value}; it must lie between {low} and {high}"))
 }
 
+type Value<'a> = toml::Spanned<toml::de::DeValue<'a>>;
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text[..offset].matches('\n').count() + 1
+}
+
 /// The line on which a layer is written.
 fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
     let document = toml::de::DeTable::parse(text).ok()?;
     let mut layers = document.get_ref().get("model")?.get_ref().get("layers")?;
-    let mut shortcut: Option<&toml::Spanned<toml::de::DeValue<'_>>> = None;
+    let mut shortcut: Option<&Value<'_>> = None;
     let mut at = None;
     for &index in path {
         let branch = layers.get_ref().as_array()?;
@@ -190,5 +199,25 @@ fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
             shortcut = layer.get_ref().get("shortcut");
         }
     }
-    Some(text[..at?].matches('\n').count() + 1)
+    Some(line_at(text, at?))
+}
+
+/// Line, number, kind and complaint of the first layer that cannot be read: a
+/// layer is told by its `kind`, so the parser itself only knows the array.
+fn broken_layer(text: &str) -> Option<String> {
+    fn search(text: &str, layers: &Value<'_>, within: &str) -> Option<String> {
+        layers.get_ref().as_array()?.iter().enumerate().find_map(|(i, layer)| {
+            let number = format!("{within}{}", i + 1);
+            let inner = ["layers", "shortcut"].into_iter().filter_map(|key| layer.get_ref().get(key));
+            if let Some(found) = inner.into_iter().find_map(|inner| search(text, inner, &format!("{number}."))) {
+                return Some(found);
+            }
+            let error = LayerSpec::deserialize(toml::de::ValueDeserializer::from(layer.clone())).err()?;
+            let kind = layer.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str()).unwrap_or("no kind");
+            let line = line_at(text, layer.span().start);
+            Some(format!("line {line}, layer {number} ({kind}): {}", error.message()))
+        })
+    }
+    let document = toml::de::DeTable::parse(text).ok()?;
+    search(text, document.get_ref().get("model")?.get_ref().get("layers")?, "")
 }

@@ -17,14 +17,12 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     }
     let mut pictures = Vec::new();
     for input in &args.inputs {
-        match expand(input) {
-            Ok(files) if files.is_empty() => {
-                eprintln!("moue: {}: there are no pictures in this folder", input.display())
-            }
-            Ok(files) => pictures.extend(files),
-            // Reading it again gives the error its place among the answers.
-            Err(_) => pictures.push(input.clone()),
+        // Reading it again gives an error its place among the answers.
+        let files = expand(input).unwrap_or_else(|_| vec![input.clone()]);
+        if files.is_empty() {
+            eprintln!("moue: {}: there are no pictures in this folder", input.display());
         }
+        pictures.extend(files);
     }
     anyhow::ensure!(!pictures.is_empty(), "there is nothing to predict");
     let progress = Progress::new(common.quiet, pictures.len(), "pictures/s");

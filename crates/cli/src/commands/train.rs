@@ -140,15 +140,20 @@ fn conclude(outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<
     };
     let answers = evaluate::answer(&mut model, job.dataset, Split::Validation, false, &mut |_| {})?;
     let figures = evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
+    let title = format!("{} on {}", job.config.model.name, source_text(&job.source));
     let page = report::training(&report::Training {
+        title: &title,
         config: &job.config.to_toml()?,
         history: &outcome.history,
         best_epoch: outcome.best_epoch,
-        figures: &figures,
-        answers: &answers,
-        dataset: job.dataset,
-        split: &job.dataset.describe(Split::Validation),
-        title: &format!("{} on {}", job.config.model.name, source_text(&job.source)),
+        evaluation: report::Evaluation {
+            title: &title,
+            figures: &figures,
+            answers: &answers,
+            dataset: job.dataset,
+            split: &job.dataset.describe(Split::Validation),
+            tta: false,
+        },
     });
     job.folder.write_report(&page)?;
     let (model_path, report_path) = (job.folder.model(), job.folder.report());

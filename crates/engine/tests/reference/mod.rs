@@ -290,7 +290,7 @@ impl Reference for BatchNormalization {
     fn run<T: Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
         let rows = T::of((x.len() / self.channels) as f64);
         let mut y = x.to_vec();
-        for c in 0..self.channels {
+        for (c, (&gamma, &beta)) in parameters[0].iter().zip(&parameters[1]).enumerate() {
             let column = || x.iter().copied().skip(c).step_by(self.channels);
             let (mean, variance) = if self.training {
                 let mean = column().reduce(|a, b| a + b).unwrap() / rows;
@@ -301,7 +301,7 @@ impl Reference for BatchNormalization {
             };
             let deviation = (variance + T::of(self.epsilon)).sqrt();
             for y in y.iter_mut().skip(c).step_by(self.channels) {
-                *y = parameters[0][c] * (*y - mean) / deviation + parameters[1][c];
+                *y = gamma * (*y - mean) / deviation + beta;
             }
         }
         y

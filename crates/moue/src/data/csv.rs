@@ -156,13 +156,13 @@ impl Rows {
     }
 
     fn finish(mut self) -> Raw {
-        sort_classes(&mut self.raw, self.names);
+        sort_classes(&mut self.raw, &self.names);
         self.raw
     }
 }
 
 /// Puts the classes into alphabetical order and renumbers the labels.
-pub(super) fn sort_classes(raw: &mut Raw, names: Vec<String>) {
+pub(super) fn sort_classes(raw: &mut Raw, names: &[String]) {
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by(|&a, &b| names[a].cmp(&names[b]));
     let mut place = vec![0; names.len()];

@@ -67,7 +67,7 @@ pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Ra
         };
         return Err(DataError::Unrecognised { path: path.to_owned(), found });
     }
-    sort_classes(&mut raw, folders.names);
+    sort_classes(&mut raw, &folders.names);
     Ok(raw)
 }
 

@@ -1,0 +1,351 @@
+//! The `moue` command as a person uses it.
+
+use serde_json::Value;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+/// A net that trains in a moment.
+const TINY: &str = r#"
+[model]
+name = "nets/tiny"
+input = [24, 24, 1]
+layers = [
+  { kind = "conv2d", filters = 8, strides = 2, padding = "same", use_bias = false },
+  { kind = "batch_normalization", activation = "relu" },
+  { kind = "dropout", rate = 0.1 },
+  { kind = "global_average_pooling2d" },
+  { kind = "dense", units = "classes", activation = "softmax" },
+]
+[augment]
+flip = true
+[train]
+epochs = 2
+learning_rate = 0.01
+ema_decay = 0.9
+"#;
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.put("tiny.toml", TINY);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_moue"));
+        command.args(args).current_dir(self.0.path()).env("MOUE_CACHE", self.path("cache")).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Standard output of a run that must succeed.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+
+    /// Exit code and standard error of a run that must fail.
+    fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.run(args);
+        assert!(!output.status.success(), "{args:?} succeeded");
+        assert_eq!(text(&output.stdout), "", "{args:?} prints no result");
+        (output.status.code().unwrap(), text(&output.stderr))
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn from_nothing_to_a_prediction() {
+    let place = Place::new();
+    let said = place.ok(&["train", "tiny.toml"]);
+    assert!(
+        said.contains("Accuracy") && said.contains("95 % interval") && said.contains("runs/tiny-1/report.html"),
+        "{said}"
+    );
+    for file in [
+        "config.toml",
+        "metrics.csv",
+        "metrics.jsonl",
+        "model.safetensors",
+        "report.html",
+        "checkpoints/last.safetensors",
+    ] {
+        assert!(place.path("runs/tiny-1").join(file).metadata().unwrap().len() > 0, "{file}");
+    }
+    let csv = fs::read_to_string(place.path("runs/tiny-1/metrics.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 3);
+    assert!(csv.starts_with("epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy,"));
+
+    // The same configuration, written out by the run, gives the same model.
+    let again = place.json(&["train", "runs/tiny-1/config.toml", "--json", "--threads", "1"]);
+    assert_eq!(again["ending"], "finished");
+    assert_eq!(again["run"], "runs/tiny-2");
+    let model = |run: &str| fs::read(place.path(run).join("model.safetensors")).unwrap();
+    assert_eq!(model("runs/tiny-1"), model("runs/tiny-2"));
+    place.ok(&["train", "tiny.toml", "--seed", "5", "--out", "other"]);
+    assert_ne!(model("runs/tiny-1"), model("other"));
+
+    let judged = place.json(&["evaluate", "runs/tiny-1/model.safetensors", "--json", "--tta", "--report", "out"]);
+    for key in [
+        "model",
+        "data",
+        "split",
+        "n",
+        "accuracy",
+        "accuracy_ci95",
+        "macro_f1",
+        "nll",
+        "ece",
+        "per_class",
+        "labels",
+        "confusion",
+        "tta",
+    ] {
+        assert!(!judged[key].is_null(), "{key}");
+    }
+    assert_eq!((&judged["split"], &judged["n"], &judged["tta"]), (&"test".into(), &840.into(), &true.into()));
+    let sum: u64 = judged["confusion"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|r| r.as_array().unwrap())
+        .map(|v| v.as_u64().unwrap())
+        .sum();
+    assert_eq!(sum, 840);
+    assert_eq!(
+        serde_json::from_str::<Value>(&fs::read_to_string(place.path("out/evaluation.json")).unwrap()).unwrap(),
+        judged
+    );
+    assert!(place.path("out/report.html").exists());
+    let validation = place.json(&["evaluate", "runs/tiny-1/model.safetensors", "--split", "validation", "--json"]);
+    assert_eq!(validation["accuracy"], again["figures"]["accuracy"]);
+
+    place.ok(&["data", "draw", "faces", "--count", "140"]);
+    let face = place.path("faces/test").read_dir().unwrap().next().unwrap().unwrap().path();
+    let answer = place.json(&["predict", "--model", "runs/tiny-1/model.safetensors", "--json", &first_file(&face)]);
+    assert_eq!(
+        (&answer["width"], &answer["error"], &answer["faces"][0]["score"]),
+        (&48.into(), &Value::Null, &Value::Null)
+    );
+    assert_eq!(answer["faces"][0]["box"], serde_json::json!({"x": 0, "y": 0, "width": 48, "height": 48}));
+    let probabilities = answer["faces"][0]["probabilities"].as_object().unwrap();
+    assert_eq!(
+        probabilities.keys().collect::<Vec<_>>(),
+        ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
+    );
+    let sum: f64 = probabilities.values().map(|p| p.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5);
+    // Its folders are a data set as any other.
+    let given = place.json(&["train", "tiny.toml", "--data", "faces", "--epochs", "1", "--json"]);
+    assert_eq!(given["figures"]["n"], 21);
+    let (code, error) = place.fails(&["evaluate", "runs/tiny-3/model.safetensors"]);
+    assert!(code == 2 && error.contains("--data"), "{error}");
+}
+
+fn first_file(folder: &Path) -> String {
+    let mut files: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files[0].display().to_string()
+}
+
+#[test]
+fn one_bad_picture_ends_no_batch() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
+    place.ok(&["data", "draw", "faces", "--count", "21"]);
+    let good = first_file(&place.path("faces/train/happy"));
+    let bad = place.put("bad.png", b"no picture").display().to_string();
+    let base = ["predict", "--quiet", "--model", "run/model.safetensors", "--format"];
+    let run = |format: &str, inputs: &[&str]| {
+        let output = place.run(&[&base[..], &[format], inputs].concat());
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, _) = run("json", &[&bad, &good, "missing.png"]);
+    assert_eq!(code, 3);
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["faces"], serde_json::json!([]));
+    assert_eq!(lines[0]["error"], "not a PNG, JPEG, WebP or BMP image");
+    assert!(lines[1]["error"].is_null() && lines[2]["error"].as_str().unwrap().contains("No such file"));
+    let (code, out, error) = run("csv", &[&good, &bad]);
+    assert_eq!((code, out.lines().count()), (3, 2));
+    assert!(out.starts_with("input,x,y,width,height,label,confidence,uncertain,score,angry,"), "{out}");
+    assert!(error.contains("bad.png: not a PNG"), "{error}");
+    assert_eq!(run("table", &[&bad]).0, 1, "all inputs failed");
+    let (code, out, _) = run("table", &["faces/train/happy", "faces/train/sad"]);
+    assert_eq!((code, out.lines().count()), (0, 6));
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_told_apart_from_failures() {
+    let place = Place::new();
+    place.put("notes.txt", "hello");
+    for (args, expected_code, part) in [
+        (&["train", "nonsense"][..], 1, "presets are small, seed/kaggle-notebook"),
+        (&["train", "--epochs", "0"], 2, "`train.epochs` is 0"),
+        (&["train", "--image-size", "48"], 2, "48x48"),
+        (&["train", "--data", "notes.txt"], 1, "holds no data set"),
+        (&["train", "--data", "missing.zip"], 1, "missing.zip"),
+        (&["train", "--resume", "nowhere"], 1, "cannot read the checkpoint"),
+        (&["train", "--resume", "x", "--epochs", "3"], 2, "cannot be used with"),
+        (&["train", "--official-split"], 2, "--official-split needs --data"),
+        (&["predict", "x.png"], 2, "no built-in model"),
+        (&["predict", "--model", "notes.txt", "x.png"], 1, "not a model file"),
+        (&["evaluate"], 2, "no built-in model"),
+        (&["data", "draw", ".", "--count", "21"], 1, "not empty"),
+        (&["arch", "show", "tiny.tom"], 1, "no preset or file"),
+        (&["--threads", "0", "arch", "list"], 2, "--threads"),
+    ] {
+        let (code, error) = place.fails(args);
+        assert_eq!(code, expected_code, "{args:?}: {error}");
+        assert!(error.contains(part), "{args:?}: {error}");
+        assert!(!error.contains("panicked"), "{error}");
+    }
+    assert!(!place.path("runs").exists(), "a run that cannot begin leaves nothing behind");
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--out", "run"]);
+    let (code, error) = place.fails(&["train", "tiny.toml", "--out", "run"]);
+    assert!(code == 1 && error.contains("already holds a run"), "{error}");
+}
+
+#[test]
+fn data_info_counts() {
+    let place = Place::new();
+    place.ok(&["data", "draw", "faces", "--count", "140"]);
+    insta::assert_snapshot!(place.ok(&["data", "info", "faces", "--quiet"]));
+    let info = place.json(&["data", "info", "faces", "--json"]);
+    assert_eq!(info["splits"][0]["per_class"], serde_json::json!([14, 14, 14, 14, 14, 14, 14]));
+}
+
+#[test]
+fn architectures_are_shown_layer_by_layer() {
+    let place = Place::new();
+    insta::assert_snapshot!(place.ok(&["arch", "show", "seed/kaggle-notebook"]));
+    insta::assert_snapshot!("list", place.ok(&["arch", "list"]));
+    let shown = place.json(&["arch", "show", "seed/kaggle-notebook", "--json"]);
+    assert_eq!(shown["parameters"], 4_232_199);
+    assert_eq!(shown["input"], serde_json::json!([48, 48, 1]));
+    assert_eq!(shown["layers"][0]["output_shape"], serde_json::json!([46, 46, 128]));
+    // What is printed as TOML is an architecture file.
+    let toml = place.ok(&["arch", "show", "tiny.toml", "--toml"]);
+    place.put("printed.toml", toml);
+    assert_eq!(place.ok(&["arch", "show", "printed.toml"]), place.ok(&["arch", "show", "tiny.toml"]));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let place = Place::new();
+    for command in [
+        &["train"][..],
+        &["evaluate"],
+        &["predict"],
+        &["data", "info"],
+        &["data", "draw"],
+        &["arch", "list"],
+        &["arch", "show"],
+    ] {
+        let help = place.ok(&[command, &["--help"]].concat());
+        assert!(help.contains(&format!("  moue {}", command.join(" "))), "{help}");
+        assert!(["--json", "--quiet", "--threads", "--seed"].iter().all(|flag| help.contains(flag)), "{help}");
+    }
+}
+
+/// Waits until a file is there.
+fn wait_for(path: &Path) {
+    for _ in 0..600 {
+        if path.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{} did not appear", path.display());
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_or_interrupted_run_goes_on_to_the_same_bits() {
+    let place = Place::new();
+    let train = |out: &str| place.command(&["train", "tiny.toml", "--epochs", "12", "--out", out]);
+    assert!(train("whole").output().unwrap().status.success());
+    let whole = bytes(&place.path("whole/model.safetensors"));
+
+    // kill -9 after the first epoch, at whatever moment that is.
+    let mut child = train("killed").stderr(Stdio::null()).spawn().unwrap();
+    wait_for(&place.path("killed/checkpoints/last.safetensors"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!place.path("killed/model.safetensors").exists(), "it was killed before its end");
+    place.ok(&["train", "--resume", "killed"]);
+    assert_eq!(bytes(&place.path("killed/model.safetensors")), whole);
+
+    // Ctrl-C: what was done is saved, the model of the best epoch too.
+    let mut child = train("stopped").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(&place.path("stopped/metrics.csv"));
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut said = String::new();
+    child.stdout.unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("moue train --resume stopped") && said.contains("what was done is saved"), "{said}");
+    assert!(place.path("stopped/model.safetensors").exists() && place.path("stopped/report.html").exists());
+    place.ok(&["train", "--resume", "stopped"]);
+    assert_eq!(bytes(&place.path("stopped/model.safetensors")), whole);
+    // A finished run that is resumed has nothing left to do.
+    place.ok(&["train", "--resume", "stopped", "--quiet"]);
+    assert_eq!(bytes(&place.path("stopped/model.safetensors")), whole);
+    let leftovers = fs::read_dir(place.path("stopped/checkpoints")).unwrap().count();
+    assert_eq!(leftovers, 1, "no temporary files are left");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_loses_nothing_written_before() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["train", "tiny.toml", "--epochs", "12", "--out", "full"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(&place.path("full/checkpoints/last.safetensors"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let saved = bytes(&place.path("full/checkpoints/last.safetensors"));
+    // No file may grow beyond 4 KiB: as with a full disk, writes come up short.
+    let script = format!("trap '' XFSZ; ulimit -f 4; exec {} train --resume full", env!("CARGO_BIN_EXE_moue"));
+    let output = Command::new("bash").args(["-c", &script]).current_dir(place.0.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("last.safetensors") && error.contains("what was there before is untouched"), "{error}");
+    assert_eq!(bytes(&place.path("full/checkpoints/last.safetensors")), saved);
+    place.ok(&["train", "--resume", "full"]);
+}

@@ -1,0 +1,171 @@
+//! Line and bar charts as SVG; colours come from the page's style sheet.
+
+use crate::evaluate::Reliability;
+use maud::{Markup, html};
+
+const WIDTH: f64 = 460.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 84.0;
+const TOP: f64 = 30.0;
+const BOTTOM: f64 = 34.0;
+
+/// A named line.
+pub struct Line {
+    pub name: &'static str,
+    /// Class of the style sheet.
+    pub class: &'static str,
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Lines over epochs.
+pub struct Chart {
+    pub title: &'static str,
+    pub lines: Vec<Line>,
+    /// Where a vertical line stands: the best epoch.
+    pub mark: f64,
+}
+
+/// Takes values of an axis to pixels.
+struct Scale {
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Scale {
+    fn at(&self, value: f64) -> f64 {
+        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+    }
+}
+
+/// Round values that cover the range, five or so.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let span = (high - low).max(1e-9);
+    let magnitude = 10f64.powf((span / 5.0).log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * magnitude).into_iter().find(|step| span / step <= 6.0).unwrap_or(span);
+    let first = (low / step).floor() as i64;
+    let last = (high / step).ceil() as i64;
+    (first..=last).map(|i| i as f64 * step).collect()
+}
+
+fn label(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+impl Chart {
+    pub fn svg(&self) -> Markup {
+        let points = || self.lines.iter().flat_map(|line| &line.points).filter(|point| point.1.is_finite());
+        let range = |of: fn(&(f64, f64)) -> f64| {
+            let values = points().map(of);
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+        };
+        let ((first, last), (low, high)) = (range(|p| p.0), range(|p| p.1));
+        if first > last {
+            return html! {};
+        }
+        let rows = ticks(low, high);
+        let (bottom, top) = (rows.first().copied().unwrap_or(low), rows.last().copied().unwrap_or(high));
+        let x = Scale { low: first.min(last - 1.0), high: last, from: LEFT, to: WIDTH - RIGHT };
+        let y = Scale { low: bottom, high: top.max(bottom + 1e-9), from: HEIGHT - BOTTOM, to: TOP };
+        let columns = ticks(x.low, x.high).into_iter().filter(|t| *t >= x.low && *t <= x.high && t.fract() == 0.0);
+        html! {
+            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.title) {
+                text.title x=(LEFT) y="16" { (self.title) }
+                @for row in &rows {
+                    line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y.at(*row)) y2=(y.at(*row)) {}
+                    text.tick x=(LEFT - 6.0) y=(y.at(*row) + 4.0) text-anchor="end" { (label(*row)) }
+                }
+                @for column in columns {
+                    text.tick x=(x.at(column)) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (label(column)) }
+                }
+                text.tick x=((LEFT + WIDTH - RIGHT) / 2.0) y=(HEIGHT - 4.0) text-anchor="middle" { "epoch" }
+                line.mark x1=(x.at(self.mark)) x2=(x.at(self.mark)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+                @for line in &self.lines { (curve(line, &x, &y)) }
+                @for (line, at) in self.lines.iter().zip(label_places(&self.lines, &y)) {
+                    text class={ "name " (line.class) } x=(WIDTH - RIGHT + 8.0) y=(at + 4.0) { (line.name) }
+                }
+            }
+        }
+    }
+}
+
+fn curve(line: &Line, x: &Scale, y: &Scale) -> Markup {
+    let places: Vec<(f64, f64)> =
+        line.points.iter().filter(|p| p.1.is_finite()).map(|p| (x.at(p.0), y.at(p.1))).collect();
+    let path = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ");
+    html! {
+        polyline class={ "curve " (line.class) } points=(path) {}
+        @if let Some((x, y)) = places.last() { circle class={ "dot " (line.class) } cx=(x) cy=(y) r="3" {} }
+    }
+}
+
+/// Heights for the lines' names, next to their ends but not on each other.
+fn label_places(lines: &[Line], y: &Scale) -> Vec<f64> {
+    let mut places: Vec<(usize, f64)> =
+        lines.iter().enumerate().map(|(i, line)| (i, line.points.last().map_or(TOP, |p| y.at(p.1)))).collect();
+    places.sort_by(|a, b| a.1.total_cmp(&b.1));
+    for i in 1..places.len() {
+        places[i].1 = places[i].1.max(places[i - 1].1 + 15.0);
+    }
+    places.sort_by_key(|place| place.0);
+    places.into_iter().map(|place| place.1).collect()
+}
+
+/// Accuracy over confidence, a bar for each bin.
+pub fn reliability(bins: &[Reliability]) -> Markup {
+    let x = Scale { low: 0.0, high: 1.0, from: LEFT, to: WIDTH - RIGHT };
+    let y = Scale { low: 0.0, high: 1.0, from: HEIGHT - BOTTOM, to: TOP };
+    let width = (x.at(1.0) - x.at(0.0)) / bins.len() as f64;
+    let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1) as f64;
+    html! {
+        svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="Reliability diagram" {
+            text.title x=(LEFT) y="16" { "Share of right answers over confidence" }
+            @for tick in [0.0, 0.25, 0.5, 0.75, 1.0] {
+                line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y.at(tick)) y2=(y.at(tick)) {}
+                text.tick x=(LEFT - 6.0) y=(y.at(tick) + 4.0) text-anchor="end" { (label(tick)) }
+                text.tick x=(x.at(tick)) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (label(tick)) }
+            }
+            text.tick x=((LEFT + WIDTH - RIGHT) / 2.0) y=(HEIGHT - 4.0) text-anchor="middle" { "confidence" }
+            @for (i, bin) in bins.iter().enumerate().filter(|(_, bin)| bin.count > 0) {
+                // Bins with few answers are pale.
+                rect.bar x=(LEFT + i as f64 * width + 1.0) y=(y.at(bin.accuracy)) width=(width - 2.0)
+                    height=(y.at(0.0) - y.at(bin.accuracy))
+                    fill-opacity=(format!("{:.2}", 0.25 + 0.75 * (bin.count as f64 / most).sqrt())) {
+                    title { (bin.count) " answers, mean confidence " (format!("{:.3}", bin.confidence))
+                        ", right " (format!("{:.3}", bin.accuracy)) }
+                }
+            }
+            line.ideal x1=(x.at(0.0)) y1=(y.at(0.0)) x2=(x.at(1.0)) y2=(y.at(1.0)) {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_cover_the_range() {
+        assert_eq!(ticks(17.3, 64.9), [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0]);
+        assert_eq!(ticks(1.0, 12.0), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0]);
+        assert_eq!(ticks(0.5, 0.5).len(), 1);
+    }
+
+    #[test]
+    fn a_chart_of_one_epoch_has_no_nan() {
+        let line = Line { name: "training", class: "a", points: vec![(1.0, 2.0)] };
+        let svg = Chart { title: "Loss", lines: vec![line], mark: 1.0 }.svg().into_string();
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn names_do_not_lie_on_each_other() {
+        let line = |value| Line { name: "n", class: "a", points: vec![(1.0, value)] };
+        let y = Scale { low: 0.0, high: 1.0, from: 100.0, to: 0.0 };
+        let places = label_places(&[line(0.5), line(0.51)], &y);
+        assert!((places[0] - places[1]).abs() >= 15.0);
+    }
+}

@@ -1,0 +1,320 @@
+//! Training as a whole: it learns, it gives the same bits however it is run,
+//! and it goes on where it stopped.
+
+use moue::config::Config;
+use moue::data::{Dataset, ImageForm, Split, drawn};
+use moue::evaluate::{answer, figures};
+use moue::model::Model;
+use moue::train::{DataSource, Ending, Event, Job, Outcome, RunFolder, TrainError, train};
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Everything that draws random numbers or keeps state, in a net that trains in
+/// a moment.
+const TINY: &str = r#"
+[model]
+name = "tiny"
+input = [24, 24, 1]
+layers = [
+  { kind = "conv2d", filters = 8, padding = "same", use_bias = false },
+  { kind = "batch_normalization", activation = "relu" },
+  { kind = "max_pooling2d" },
+  { kind = "dropout", rate = 0.1 },
+  { kind = "residual", activation = "relu", layers = [
+    { kind = "conv2d", filters = 8, padding = "same", activation = "silu" },
+    { kind = "conv2d", filters = 8, padding = "same" },
+  ] },
+  { kind = "global_average_pooling2d" },
+  { kind = "dense", units = "classes", activation = "softmax" },
+]
+[augment]
+flip = true
+rotation = 10.0
+translation = 0.1
+random_erasing = 0.3
+[train]
+epochs = 3
+batch_size = 32
+optimizer = "adamw"
+learning_rate = 0.01
+weight_decay = 0.01
+clip_norm = 1.0
+schedule = "plateau"
+ema_decay = 0.9
+label_smoothing = 0.1
+class_weights = "balanced"
+"#;
+
+fn config(text: &str) -> Config {
+    Config::parse("test", text).unwrap()
+}
+
+fn faces(config: &Config, count: usize) -> Dataset {
+    drawn::dataset(count, ImageForm::of_input(config.model.input), 0)
+}
+
+fn run(
+    config: &Config,
+    dataset: &Dataset,
+    folder: &Path,
+    resume: bool,
+    stop_after: usize,
+) -> Result<Outcome, TrainError> {
+    let folder = RunFolder::existing(folder);
+    let job = Job { config, dataset, source: DataSource::Drawn, folder: &folder, init: None, resume };
+    let stop = AtomicBool::new(false);
+    let mut steps = 0;
+    train(&job, &stop, &mut |event| {
+        if let Event::Step { .. } = event {
+            steps += 1;
+            stop.store(steps == stop_after, Ordering::Relaxed);
+        }
+    })
+}
+
+fn model_bytes(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn any_number_of_threads_and_any_interruption_give_the_same_bytes() {
+    let config = config(TINY);
+    let dataset = faces(&config, 280);
+    let place = tempfile::tempdir().unwrap();
+    let folder = |name: &str| place.path().join(name);
+    let with_threads = |threads: usize, name: &str, resume: bool, stop: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| run(&config, &dataset, &folder(name), resume, stop).unwrap())
+    };
+    let outcome = with_threads(1, "one", false, 0);
+    assert_eq!((outcome.ending, outcome.history.len()), (Ending::Finished, 3));
+    let reference = model_bytes(&folder("one"));
+    with_threads(2, "two", false, 0);
+    assert_eq!(model_bytes(&folder("two")), reference, "two threads");
+    with_threads(3, "three", false, 0);
+    assert_eq!(model_bytes(&folder("three")), reference, "three threads");
+    // 196 training images make 7 steps an epoch: stop within the first epoch, at
+    // the end of the second, and within the third.
+    for (stop, threads) in [(3, 2), (11, 1), (3, 3)] {
+        let outcome = with_threads(threads, "broken", stop != 3 || threads != 2, stop);
+        assert_eq!(outcome.ending, Ending::Interrupted);
+    }
+    assert_eq!(with_threads(2, "broken", true, 0).ending, Ending::Finished);
+    assert_eq!(model_bytes(&folder("broken")), reference, "interrupted three times");
+    // config.toml alone is enough to do it again.
+    let again = Config::parse("again", &fs::read_to_string(folder("one").join("config.toml")).unwrap()).unwrap();
+    assert_eq!(again, config);
+    let mut other = config.clone();
+    other.train.seed = 1;
+    run(&other, &dataset, &folder("other"), false, 0).unwrap();
+    assert_ne!(model_bytes(&folder("other")), reference, "another seed");
+}
+
+#[test]
+fn a_resumed_run_must_be_the_one_that_began() {
+    let mut config = config(TINY);
+    let dataset = faces(&config, 140);
+    let place = tempfile::tempdir().unwrap();
+    assert!(
+        run(&config, &dataset, place.path(), true, 0).err().unwrap().to_string().contains("cannot read the checkpoint")
+    );
+    run(&config, &dataset, place.path(), false, 5).unwrap();
+    let error = run(&config, &faces(&config, 147), place.path(), true, 0).err().unwrap().to_string();
+    assert!(error.contains("was made on other data"), "{error}");
+    config.train.learning_rate = 0.02;
+    let error = run(&config, &dataset, place.path(), true, 0).err().unwrap().to_string();
+    assert!(error.contains("was made with another configuration"), "{error}");
+    let checkpoint = place.path().join("checkpoints/last.safetensors");
+    let bytes = fs::read(&checkpoint).unwrap();
+    fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
+    config.train.learning_rate = 0.01;
+    let error = run(&config, &dataset, place.path(), true, 0).err().unwrap().to_string();
+    assert!(error.contains("cannot be used"), "{error}");
+}
+
+/// The share of the test faces that a model trained on drawn faces gets right.
+fn test_accuracy(text: &str, count: usize) -> f64 {
+    let config = config(text);
+    let dataset = faces(&config, count);
+    let place = tempfile::tempdir().unwrap();
+    let mut model = run(&config, &dataset, place.path(), false, 0).unwrap().model.unwrap();
+    let answers = answer(&mut model, &dataset, Split::Test, false, &mut |_| {}).unwrap();
+    figures(&model.classes, &answers.labels, &answers.probabilities).accuracy
+}
+
+#[test]
+fn a_small_cnn_learns_the_drawn_faces_and_a_linear_model_does_not() {
+    let linear = test_accuracy(
+        r#"
+        model = { name = "linear", input = [48, 48, 1], layers = [{ kind = "flatten" }, { kind = "dense", units = "classes" }] }
+        train = { epochs = 15, learning_rate = 0.001 }
+        "#,
+        4_200,
+    );
+    let cnn = test_accuracy(
+        r#"
+        [model]
+        name = "cnn"
+        input = [32, 32, 1]
+        layers = [
+          { kind = "conv2d", filters = 16, padding = "same" }, { kind = "batch_normalization", activation = "relu" },
+          { kind = "max_pooling2d" },
+          { kind = "conv2d", filters = 32, padding = "same" }, { kind = "batch_normalization", activation = "relu" },
+          { kind = "max_pooling2d" },
+          { kind = "conv2d", filters = 32, padding = "same" }, { kind = "batch_normalization", activation = "relu" },
+          { kind = "max_pooling2d" },
+          { kind = "flatten" },
+          { kind = "dense", units = "classes" },
+        ]
+        [augment]
+        flip = true
+        translation = 0.08
+        rotation = 10.0
+        [train]
+        epochs = 14
+        batch_size = 32
+        learning_rate = 0.003
+        schedule = "cosine"
+        "#,
+        4_200,
+    );
+    assert!(linear < 0.35, "a linear model reaches {linear}");
+    assert!(cnn > 0.5, "a small CNN reaches {cnn}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_with_advice() {
+    let mut config = config(TINY);
+    config.train.optimizer = moue::train::OptimizerName::Sgd;
+    config.train.learning_rate = 1e3;
+    config.train.clip_norm = 0.0;
+    config.train.epochs = 200;
+    let place = tempfile::tempdir().unwrap();
+    let error = run(&config, &faces(&config, 140), place.path(), false, 0).err().expect("it diverges").to_string();
+    assert!(error.contains("lower the learning rate"), "{error}");
+}
+
+#[test]
+fn early_stopping_ends_after_its_patience() {
+    let mut config = config(TINY);
+    config.train.epochs = 50;
+    config.train.learning_rate = 1e-12;
+    config.train.early_stopping = 2;
+    config.train.ema_decay = 0.0;
+    // Frozen weights and moving statistics: the validation accuracy hardly changes.
+    let dataset = faces(&config, 140);
+    let place = tempfile::tempdir().unwrap();
+    let outcome = run(&config, &dataset, place.path(), false, 0).unwrap();
+    assert_eq!(outcome.ending, Ending::StoppedEarly);
+    assert_eq!(outcome.history.len(), outcome.best_epoch + 2);
+}
+
+#[test]
+fn fine_tuning_takes_the_body_and_makes_a_new_head() {
+    let config = config(TINY);
+    let place = tempfile::tempdir().unwrap();
+    let mut base = faces(&config, 140);
+    let model = run(&config, &base, &place.path().join("base"), false, 0).unwrap().model.unwrap();
+    // The same pictures under three classes of one's own.
+    base.classes = ["open", "shut", "wide"].map(str::to_owned).to_vec();
+    base.labels.iter_mut().for_each(|label| *label %= 3);
+    let folder = RunFolder::existing(&place.path().join("own"));
+    let mut frozen = config.clone();
+    frozen.train.learning_rate = 1e-12;
+    frozen.train.epochs = 1;
+    frozen.train.ema_decay = 0.0;
+    frozen.train.weight_decay = 0.0;
+    let job = Job {
+        config: &frozen,
+        dataset: &base,
+        source: DataSource::Given("own".into()),
+        folder: &folder,
+        init: Some(&model),
+        resume: false,
+    };
+    let mut notes = Vec::new();
+    let tuned = train(&job, &AtomicBool::new(false), &mut |event| {
+        if let Event::Note(text) = event {
+            notes.push(text);
+        }
+    });
+    let tuned = tuned.unwrap().model.unwrap();
+    assert_eq!(notes, ["weights taken from the given model; new: dense_1.kernel, dense_1.bias"]);
+    assert_eq!(tuned.classes, ["open", "shut", "wide"]);
+    let kernel = |model: &Model| {
+        let mut found = Vec::new();
+        model.network.visit(|p| {
+            if p.name == "conv2d_1.kernel" {
+                found = p.value.to_vec();
+            }
+        });
+        found
+    };
+    let largest = kernel(&model).iter().zip(kernel(&tuned)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(largest < 1e-6, "the body moved by {largest}");
+}
+
+#[test]
+fn a_model_file_comes_back_as_it_was_and_damage_is_told() {
+    let config = config(TINY);
+    let place = tempfile::tempdir().unwrap();
+    let mut model = run(&config, &faces(&config, 140), place.path(), false, 0).unwrap().model.unwrap();
+    let path = place.path().join("model.safetensors");
+    let mut read = Model::load(&path).unwrap();
+    assert_eq!(read.to_bytes().unwrap(), fs::read(&path).unwrap());
+    let images = moue_engine::Tensor::from_slice(2, moue_engine::Shape::new(24, 24, 1), &[0.3; 2 * 576]);
+    assert_eq!(read.probabilities(&images), model.probabilities(&images));
+    assert_eq!(read.provenance.data, "drawn");
+    assert!(read.provenance.epoch >= 1 && !read.provenance.isa.is_empty());
+
+    let bytes = fs::read(&path).unwrap();
+    let fails = |bytes: &[u8]| Model::from_bytes(bytes, Path::new("m")).err().expect("it is damaged").to_string();
+    assert!(fails(&bytes[..bytes.len() - 9]).starts_with("m is not a model file"));
+    assert!(fails(b"hello").starts_with("m is not a model file"));
+    for (from, to, expected) in [
+        ("conv2d_1.kernel", "conv2d_9.kernel", "missing"),
+        ("\\\"format\\\":1", "\\\"format\\\":7", "format 7"),
+        ("[24,24,1]", "[24,24,3]", "shape"),
+    ] {
+        let text: Vec<u8> = replace(&bytes, from.as_bytes(), to.as_bytes());
+        let error = fails(&text);
+        assert!(error.contains(expected), "{from}: {error}");
+    }
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("the text is there");
+    [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+}
+
+#[test]
+fn a_page_names_what_was_measured_and_escapes_what_was_given() {
+    let config = config(TINY);
+    let mut dataset = faces(&config, 140);
+    dataset.ids[0] = "<script>alert(1)</script>".into();
+    let place = tempfile::tempdir().unwrap();
+    let outcome = run(&config, &dataset, place.path(), false, 0).unwrap();
+    let mut model = outcome.model.unwrap();
+    let answers = answer(&mut model, &dataset, Split::Validation, true, &mut |_| {}).unwrap();
+    let figures = figures(&model.classes, &answers.labels, &answers.probabilities);
+    let page = moue::report::training(&moue::report::Training {
+        title: "<b>tiny</b>",
+        config: "x = \"<i>\"",
+        history: &outcome.history,
+        best_epoch: outcome.best_epoch,
+        evaluation: moue::report::Evaluation {
+            title: "tiny",
+            figures: &figures,
+            answers: &answers,
+            dataset: &dataset,
+            split: "validation",
+            tta: true,
+        },
+    });
+    assert!(page.contains("&lt;b&gt;tiny") && !page.contains("<b>tiny") && !page.contains("<i>"));
+    assert!(!page.contains("NaN"));
+    assert!(page.contains("mirror image") && page.contains("data:image/png;base64,"));
+    let loads = ["http://", "https://", "src=\"/", "<link", "<script"];
+    assert!(loads.iter().all(|text| !page.contains(text)), "a page loads nothing");
+}
