@@ -51,6 +51,16 @@ pub fn open_source(
     }
 }
 
+/// A data set's name in headings.
+pub fn source_text(source: &DataSource) -> String {
+    match source {
+        DataSource::Drawn => "drawn faces".to_owned(),
+        DataSource::Given(path) => {
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        }
+    }
+}
+
 /// Reads a model; without a name there is none to fall back on yet.
 pub fn open_model(model: Option<&Path>) -> anyhow::Result<Model> {
     match model {

@@ -1,6 +1,6 @@
 //! `moue train`.
 
-use super::{accuracy_text, open_model, open_source, print};
+use super::{accuracy_text, open_model, open_source, print, source_text};
 use crate::UsageError;
 use crate::args::{Common, TrainArgs};
 use crate::progress::Progress;
@@ -191,13 +191,4 @@ fn conclude(outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<
         model_path.display(),
     ))?;
     Ok(code)
-}
-
-fn source_text(source: &DataSource) -> String {
-    match source {
-        DataSource::Drawn => "drawn faces".to_owned(),
-        DataSource::Given(path) => {
-            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-        }
-    }
 }

@@ -51,6 +51,10 @@ pub fn training(report: &Training<'_>) -> String {
             (page::headline(&report.evaluation, Some((report.best_epoch, report.history.len()))))
             h2 { "Learning curves" }
             div.charts { (curves(report)) }
+            p.soft {
+                "Training figures are means over an epoch's steps, with augmentation, dropout and label smoothing, if any; "
+                "validation figures are taken after the epoch without them. The dotted line is the epoch that was kept."
+            }
             (sections(&report.evaluation))
             h2 { "Configuration" }
             p { "Resolved: with the same data, program and instruction set it gives the same model to the byte." }
