@@ -1,6 +1,6 @@
 //! FER2013's CSV form: `emotion, pixels, Usage` in any order, a row an image.
 
-use super::{Broken, DataError, FER2013_CLASSES, ImageForm, Raw, Split, decode, source};
+use super::{DataError, FER2013_CLASSES, ImageForm, Raw, Split, decode, source};
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -78,22 +78,6 @@ fn read(
     Ok(Some(Table { has_usage: columns.usage.is_some(), raw: table.finish() }))
 }
 
-impl Raw {
-    pub(super) fn empty(channels: usize) -> Self {
-        Self {
-            classes: Vec::new(),
-            size: [0, 0],
-            channels,
-            pixels: Vec::new(),
-            labels: Vec::new(),
-            splits: Vec::new(),
-            ids: Vec::new(),
-            split_names: [None, None, None],
-            broken: Broken::default(),
-        }
-    }
-}
-
 struct Rows {
     form: ImageForm,
     /// Side of the images as they are written, set by the first good row.
@@ -126,14 +110,11 @@ impl Rows {
             let expected = self.size.unwrap_or(side).pow(2);
             return Err(format!("{} pixel values, the rows before it have {expected}", pixels.len()));
         }
-        let label = self.names.iter().position(|name| *name == class).unwrap_or_else(|| {
-            self.names.push(class);
-            self.names.len() - 1
-        });
+        let label = Raw::label_of(&mut self.names, &class);
         let size = self.form.size.unwrap_or([side, side]);
         self.raw.size = size;
         self.push_pixels(&pixels, side, size);
-        self.raw.labels.push(label as u32);
+        self.raw.labels.push(label);
         self.raw.splits.push(split);
         self.raw.ids.push(row.to_string());
         if let (Some(split), Some(usage)) = (split, usage) {
@@ -156,19 +137,9 @@ impl Rows {
     }
 
     fn finish(mut self) -> Raw {
-        sort_classes(&mut self.raw, &self.names);
+        self.raw.sort_classes(&self.names);
         self.raw
     }
-}
-
-/// Puts the classes into alphabetical order and renumbers the labels.
-pub(super) fn sort_classes(raw: &mut Raw, names: &[String]) {
-    let mut order: Vec<usize> = (0..names.len()).collect();
-    order.sort_by(|&a, &b| names[a].cmp(&names[b]));
-    let mut place = vec![0; names.len()];
-    order.iter().enumerate().for_each(|(to, &from)| place[from] = to as u32);
-    raw.labels.iter_mut().for_each(|label| *label = place[*label as usize]);
-    raw.classes = order.into_iter().map(|from| names[from].clone()).collect();
 }
 
 /// An id of FER2013 (0–6), or a class by its name.

@@ -1,7 +1,6 @@
 //! Images in folders named after their classes, with or without split folders
 //! above them or split prefixes in their names.
 
-use super::csv::sort_classes;
 use super::{DataError, ImageForm, Raw, Split, decode, source};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -67,7 +66,7 @@ pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Ra
         };
         return Err(DataError::Unrecognised { path: path.to_owned(), found });
     }
-    sort_classes(&mut raw, &folders.names);
+    raw.sort_classes(&folders.names);
     Ok(raw)
 }
 
@@ -121,15 +120,12 @@ impl Folders {
         if index < self.raw.labels.len() && self.raw.pixels[index * len..(index + 1) * len] == *pixels {
             return;
         }
-        let label = self.names.iter().position(|known| known == place.class).unwrap_or_else(|| {
-            self.names.push(place.class.to_owned());
-            self.names.len() - 1
-        });
+        let label = Raw::label_of(&mut self.names, place.class);
         if let Some((split, own)) = place.split {
             self.raw.split_names[split as usize].get_or_insert_with(|| own.to_owned());
         }
         self.raw.pixels.extend_from_slice(pixels);
-        self.raw.labels.push(label as u32);
+        self.raw.labels.push(label);
         self.raw.splits.push(split);
         self.raw.ids.push(name);
     }

@@ -279,6 +279,41 @@ struct Raw {
     broken: Broken,
 }
 
+impl Raw {
+    fn empty(channels: usize) -> Self {
+        Self {
+            classes: Vec::new(),
+            size: [0, 0],
+            channels,
+            pixels: Vec::new(),
+            labels: Vec::new(),
+            splits: Vec::new(),
+            ids: Vec::new(),
+            split_names: [None, None, None],
+            broken: Broken::default(),
+        }
+    }
+
+    /// The number of a class, in the order in which classes were met.
+    fn label_of(names: &mut Vec<String>, class: &str) -> u32 {
+        let known = names.iter().position(|name| name == class);
+        known.unwrap_or_else(|| {
+            names.push(class.to_owned());
+            names.len() - 1
+        }) as u32
+    }
+
+    /// Puts the classes into alphabetical order and renumbers the labels.
+    fn sort_classes(&mut self, names: &[String]) {
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by(|&a, &b| names[a].cmp(&names[b]));
+        let mut place = vec![0; names.len()];
+        order.iter().enumerate().for_each(|(to, &from)| place[from] = to as u32);
+        self.labels.iter_mut().for_each(|label| *label = place[*label as usize]);
+        self.classes = order.into_iter().map(|from| names[from].clone()).collect();
+    }
+}
+
 fn decode(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
     let raw = match csv::open(path, form, progress)? {
         Some(raw) => raw,
