@@ -13,19 +13,24 @@
 
 mod kernels;
 mod tensor;
+mod workspace;
 
+pub mod inference;
 pub mod layers;
 pub mod loss;
 pub mod network;
 pub mod optimizer;
 pub mod random;
 
+pub use inference::InferenceNetwork;
 pub use kernels::activation::Activation;
+pub use kernels::isa::{Isa, UnknownIsa};
 pub use kernels::window::Padding;
 pub use layers::{Layer, Parameter, Pass, Role};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use tensor::{Shape, Tensor};
+pub use workspace::{LayerTime, Profile, Workspace};
 
 /// Why a layer cannot be built on the shape it is given.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -73,10 +78,4 @@ pub enum BuildError {
     /// The layer would be larger than can be addressed.
     #[error("the layer is too large: {0}")]
     TooLarge(&'static str),
-}
-
-/// The instruction set that the kernels use on this machine.
-#[must_use]
-pub fn isa() -> &'static str {
-    kernels::gemm::isa()
 }

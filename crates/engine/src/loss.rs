@@ -44,7 +44,7 @@ pub fn sparse_categorical_crossentropy(
         let weight = options.class_weights.as_ref().map_or(1.0, |weights| weights[label]);
         loss.correct += usize::from(argmax(row) == label);
         let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let log_sum = f64::from(max) + row.iter().map(|&v| f64::from(v - max).exp()).sum::<f64>().ln();
+        let log_sum = f64::from(max) + libm::log(row.iter().map(|&v| libm::exp(f64::from(v - max))).sum());
         let target = |class: usize| share + if class == label { 1.0 - options.label_smoothing } else { 0.0 };
         for (class, &logit) in row.iter().enumerate() {
             loss.sum += f64::from(weight * target(class)) * (log_sum - f64::from(logit));

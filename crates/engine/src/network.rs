@@ -1,19 +1,21 @@
 //! A network: a tree of layers with its output.
 
 use crate::layers::{Layer, Parameter, Pass, Sequence};
+use crate::workspace::{Profile, Workspace};
 use crate::{Shape, Tensor};
 
 /// A chain of layers from images to logits.
 pub struct Network {
     layers: Sequence,
     output: Tensor,
+    workspace: Workspace,
 }
 
 impl Network {
     /// A network of these layers.
     #[must_use]
     pub fn new(layers: Sequence) -> Self {
-        Self { layers, output: Tensor::default() }
+        Self { layers, output: Tensor::default(), workspace: Workspace::default() }
     }
 
     /// Shape of one image.
@@ -45,14 +47,28 @@ impl Network {
             assert_eq!(keys.len(), x.batch(), "a key for each image");
         }
         self.output.reset(x.batch(), self.layers.output_shape());
-        self.layers.forward(x, &mut self.output, pass);
+        let Self { layers, output, workspace } = self;
+        in_pool(|| layers.forward(x, output, pass, workspace));
         &self.output
     }
 
     /// Computes every parameter's gradient after [`Self::forward`] of the same
-    /// `x`; `gradient` is that of the outputs, and is used up.
-    pub fn backward(&mut self, x: &Tensor, gradient: &mut Tensor) {
-        self.layers.backward(x, &self.output, gradient, None);
+    /// `x`; `gradient` is that of the outputs.
+    pub fn backward(&mut self, x: &Tensor, gradient: &Tensor) {
+        let Self { layers, output, workspace } = self;
+        let mut dy = workspace.take(gradient.batch(), gradient.shape());
+        dy.data_mut().copy_from_slice(gradient.data());
+        in_pool(|| layers.backward(x, output, dy, false, workspace));
+    }
+
+    /// Starts to measure the time of each layer, from zero.
+    pub fn start_profile(&mut self) {
+        self.workspace.profile = Some(Profile::default());
+    }
+
+    /// The times since [`Self::start_profile`], and the end of measuring.
+    pub fn take_profile(&mut self) -> Profile {
+        self.workspace.profile.take().unwrap_or_default()
     }
 
     /// Calls `visit` with each parameter, always in the same order.
@@ -64,4 +80,10 @@ impl Network {
     pub fn visit_mut(&mut self, mut visit: impl FnMut(&mut Parameter)) {
         self.layers.visit_mut(&mut visit);
     }
+}
+
+/// Runs `work` on a thread of the pool, so that each of its parallel steps
+/// begins without a hand-over from outside.
+pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
 }

@@ -9,6 +9,7 @@
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
+#[inline(always)]
 const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -36,6 +37,13 @@ impl Stream {
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         mix(self.0)
+    }
+
+    /// What the `n + 1`th call of [`Self::bits`] from here would give.
+    #[inline(always)]
+    #[must_use]
+    pub const fn nth(&self, n: u64) -> u64 {
+        mix(self.0.wrapping_add(n.wrapping_add(1).wrapping_mul(GOLDEN)))
     }
 
     /// Uniform in `[0, 1)`, a multiple of 2⁻²⁴.

@@ -66,6 +66,7 @@ impl fmt::Display for Shape {
 pub struct Tensor {
     batch: usize,
     shape: Shape,
+    /// May be longer than the tensor; see [`Self::data`].
     data: Buffer,
 }
 
@@ -97,7 +98,28 @@ impl Tensor {
     pub fn reset(&mut self, batch: usize, shape: Shape) {
         self.batch = batch;
         self.shape = shape;
-        self.data.resize(batch * shape.len(), 0.0);
+        if self.data.len() < batch * shape.len() {
+            self.data.resize(batch * shape.len(), 0.0);
+        }
+    }
+
+    /// A tensor in a buffer of at least its size.
+    pub(crate) fn from_buffer(batch: usize, shape: Shape, data: Buffer) -> Self {
+        let mut tensor = Self { batch, shape, data };
+        tensor.reset(batch, shape);
+        tensor
+    }
+
+    /// The memory, which may be longer than the tensor.
+    pub(crate) fn into_buffer(self) -> Buffer {
+        self.data
+    }
+
+    /// The same values as maps of another shape of the same length.
+    pub(crate) fn reshaped(mut self, shape: Shape) -> Self {
+        debug_assert_eq!(shape.len(), self.shape.len());
+        self.shape = shape;
+        self
     }
 
     /// Maps in the batch (`N`).
@@ -121,17 +143,17 @@ impl Tensor {
     /// All values, NHWC.
     #[must_use]
     pub fn data(&self) -> &[f32] {
-        &self.data
+        &self.data[..self.batch * self.shape.len()]
     }
 
     /// All values, NHWC.
     pub fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data
+        &mut self.data[..self.batch * self.shape.len()]
     }
 
     /// Copies size and values of another tensor.
     pub fn copy_from(&mut self, other: &Self) {
         self.reset(other.batch, other.shape);
-        self.data.copy_from_slice(&other.data);
+        self.data_mut().copy_from_slice(other.data());
     }
 }

@@ -4,11 +4,12 @@ mod reference;
 
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
-    Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d, PoolingKind, Residual, Sequence,
+    DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d,
+    PoolingKind, Residual, Sequence,
 };
 use moue_engine::loss::{self, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
-use moue_engine::{Activation, Layer, Padding, Pass, Role, Shape, Tensor};
+use moue_engine::{Activation, Layer, Padding, Pass, Role, Shape, Tensor, Workspace};
 use proptest::prelude::*;
 use reference::{Geometry, Real, Reference};
 
@@ -33,7 +34,19 @@ const KEYS: [u64; 4] = [11, 12, 13, 14];
 
 /// Compares output, input gradient and parameter gradients of a layer with its
 /// reference, and the reference's gradients with central differences.
-fn check(mut layer: impl Layer, reference: &impl Reference, batch: usize, training: bool, key: u64) {
+fn check(layer: impl Layer, reference: &impl Reference, batch: usize, training: bool, key: u64) {
+    check_against(layer, reference, batch, training, key, true);
+}
+
+/// The same, for large layers without the differences.
+fn check_against(
+    mut layer: impl Layer,
+    reference: &impl Reference,
+    batch: usize,
+    training: bool,
+    key: u64,
+    differences: bool,
+) {
     let mut stream = Stream::new(key);
     let x = draw(batch * layer.input_shape().len(), &mut stream);
     let weights = draw(batch * layer.output_shape().len(), &mut stream);
@@ -48,17 +61,19 @@ fn check(mut layer: impl Layer, reference: &impl Reference, batch: usize, traini
     });
 
     let (y, dx, dparameters) = reference::gradients(reference, &x, &parameters, &weights);
-    let (checked, passed_over) = reference::check_by_differences(reference, &x, &parameters, &weights);
-    assert!(passed_over * 10 <= checked, "{passed_over} of {checked} places lie at a kink");
+    if differences {
+        let (checked, passed_over) = reference::check_by_differences(reference, &x, &parameters, &weights);
+        assert!(passed_over * 10 <= checked, "{passed_over} of {checked} places lie at a kink");
+    }
 
     let pass = if training { Pass::Train { keys: &KEYS[..batch] } } else { Pass::Inference };
     let x32 = Tensor::from_slice(batch, layer.input_shape(), &narrow(&x));
     let mut y32 = Tensor::zeros(batch, layer.output_shape());
-    let mut dy32 = Tensor::from_slice(batch, layer.output_shape(), &narrow(&weights));
-    let mut dx32 = Tensor::zeros(batch, layer.input_shape());
-    layer.forward(&x32, &mut y32, pass);
+    let dy32 = Tensor::from_slice(batch, layer.output_shape(), &narrow(&weights));
+    let mut workspace = Workspace::default();
+    layer.forward(&x32, &mut y32, pass, &mut workspace);
     assert_close("y", y32.data(), &y);
-    layer.backward(&x32, &y32, &mut dy32, Some(&mut dx32));
+    let dx32 = layer.backward(&x32, &y32, dy32, true, &mut workspace).unwrap();
     assert_close("dx", dx32.data(), &dx);
     let mut expected = dparameters.iter();
     layer.visit(&mut |parameter| {
@@ -102,6 +117,21 @@ proptest! {
     #[test]
     fn conv2d_is_a_direct_sum(g in geometry(), filters in 1usize..5, bias: bool, relu: bool, key: u64) {
         check(conv2d(&g, filters, bias, relu), &reference::Conv2d { geometry: g, filters, relu }, g.batch, true, key);
+    }
+
+    #[test]
+    fn depthwise_conv2d_is_a_direct_sum(g in geometry(), bias: bool, relu: bool, key: u64) {
+        let (input, padding) = parts(&g);
+        let options = DepthwiseConv2dOptions {
+            kernel_size: g.size,
+            strides: g.strides,
+            padding,
+            use_bias: bias,
+            activation: if relu { Activation::Relu } else { Activation::Linear },
+            initializer: Initializer::HeNormal,
+        };
+        let layer = DepthwiseConv2d::new("depthwise", input, options, &mut Stream::new(0)).unwrap();
+        check(layer, &reference::DepthwiseConv2d { geometry: g, relu }, g.batch, true, key);
     }
 
     #[test]
@@ -171,6 +201,24 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Maps and channels that go to Winograd's method, with whole and broken
+    /// tiles and vectors.
+    #[test]
+    fn winograd_is_a_direct_sum(
+        batch in 1usize..4, extents in [3usize..15, 3usize..15], channels in 8usize..36, filters in 8usize..36,
+        same: bool, bias: bool, relu: bool, key: u64,
+    ) {
+        let input = [extents[0], extents[1], channels];
+        let g = Geometry { batch, input, size: [3, 3], strides: [1, 1], same };
+        let layer = conv2d(&g, filters, bias, relu);
+        prop_assert!(layer.method().starts_with("winograd"));
+        check_against(layer, &reference::Conv2d { geometry: g, filters, relu }, batch, true, key, false);
+    }
+}
+
 /// A chain of convolution and ReLU beside a 1×1 shortcut, summed, through ReLU.
 struct ResidualReference {
     branch: [reference::Conv2d; 2],
@@ -235,7 +283,7 @@ fn dropout_sends_gradients_where_it_let_values_through() {
     let mut layer = Dropout::new("dropout", shape, 0.4, 9).unwrap();
     let ones = Tensor::from_slice(4, shape, &[1.0; 180]);
     let mut mask = Tensor::zeros(4, shape);
-    layer.forward(&ones, &mut mask, Pass::Train { keys: &KEYS });
+    layer.forward(&ones, &mut mask, Pass::Train { keys: &KEYS }, &mut Workspace::default());
     let factors: Vec<f64> = mask.data().iter().map(|&v| f64::from(v)).collect();
     assert!(factors.contains(&0.0) && factors.iter().any(|&f| (f - 1.0 / 0.6).abs() < 1e-6));
     check(layer, &Mask(factors), 4, true, key(&[1]));
@@ -260,11 +308,11 @@ fn a_map_of_several_tasks_is_a_direct_sum() {
     let (y, dx, dparameters) = reference::gradients(&reference, &x, &parameters, &weights);
     let input = Tensor::from_slice(3, layer.input_shape(), &narrow(&x));
     let mut output = Tensor::zeros(3, layer.output_shape());
-    let mut dy = Tensor::from_slice(3, layer.output_shape(), &narrow(&weights));
-    let mut dinput = Tensor::zeros(3, layer.input_shape());
-    layer.forward(&input, &mut output, Pass::Train { keys: &KEYS[..3] });
+    let dy = Tensor::from_slice(3, layer.output_shape(), &narrow(&weights));
+    let mut workspace = Workspace::default();
+    layer.forward(&input, &mut output, Pass::Train { keys: &KEYS[..3] }, &mut workspace);
     assert_close("y", output.data(), &y);
-    layer.backward(&input, &output, &mut dy, Some(&mut dinput));
+    let dinput = layer.backward(&input, &output, dy, true, &mut workspace).unwrap();
     assert_close("dx", dinput.data(), &dx);
     let mut expected = dparameters.iter();
     layer.visit(&mut |p| assert_close(&p.name, &p.gradient, expected.next().unwrap()));

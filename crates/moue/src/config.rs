@@ -86,6 +86,8 @@ pub struct Preset {
 pub const PRESETS: &[Preset] = &[
     Preset { name: "small", text: include_str!("../../../presets/small.toml") },
     Preset { name: "seed/kaggle-notebook", text: include_str!("../../../presets/seed/kaggle-notebook.toml") },
+    Preset { name: "bench/vgg", text: include_str!("../../../presets/bench/vgg.toml") },
+    Preset { name: "bench/resnet", text: include_str!("../../../presets/bench/resnet.toml") },
 ];
 
 impl Preset {

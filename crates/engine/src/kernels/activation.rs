@@ -1,5 +1,7 @@
 //! Activations, element by element, and their derivatives.
 
+use super::isa;
+use super::math::{exp, sigmoid, tanh};
 use rayon::prelude::*;
 
 /// Values that one task works on.
@@ -38,17 +40,24 @@ impl Activation {
     /// Applies the function to values that lie together; `channels` matters to
     /// softmax only.
     pub(crate) fn apply(self, values: &mut [f32], channels: usize) {
-        match self {
-            Self::Linear => {}
-            Self::Relu => values.iter_mut().for_each(|v| *v = v.max(0.0)),
-            Self::LeakyRelu { slope } => {
-                values.iter_mut().for_each(|v| *v = if *v > 0.0 { *v } else { slope * *v });
-            }
-            Self::Silu => values.iter_mut().for_each(|v| *v *= sigmoid(*v)),
-            Self::Sigmoid => values.iter_mut().for_each(|v| *v = sigmoid(*v)),
-            Self::Tanh => values.iter_mut().for_each(|v| *v = v.tanh()),
-            Self::Softmax => values.chunks_exact_mut(channels).for_each(softmax),
+        if self == Self::Linear {
+            return;
         }
+        isa::dispatch(
+            #[inline(always)]
+            || match self {
+                Self::Linear => {}
+                // Not `max`, which would hide a NaN.
+                Self::Relu => values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
+                Self::LeakyRelu { slope } => {
+                    values.iter_mut().for_each(|v| *v = if *v > 0.0 { *v } else { slope * *v });
+                }
+                Self::Silu => values.iter_mut().for_each(|v| *v *= sigmoid(*v)),
+                Self::Sigmoid => values.iter_mut().for_each(|v| *v = sigmoid(*v)),
+                Self::Tanh => values.iter_mut().for_each(|v| *v = tanh(*v)),
+                Self::Softmax => values.chunks_exact_mut(channels).for_each(softmax),
+            },
+        );
     }
 
     /// Turns the gradient of the output into that of the input, in place.
@@ -61,21 +70,23 @@ impl Activation {
         gradient.par_chunks_mut(chunk).enumerate().for_each(|(i, g)| {
             let part = i * chunk..i * chunk + g.len();
             let x = x.map(|x| &x[part.clone()]);
-            self.differentiate_chunk(g, &y[part], x, channels);
+            let y = &y[part];
+            isa::dispatch(
+                #[inline(always)]
+                || self.differentiate_chunk(g, y, x, channels),
+            );
         });
     }
 
+    #[inline(always)]
     fn differentiate_chunk(self, g: &mut [f32], y: &[f32], x: Option<&[f32]>, channels: usize) {
-        let each = |g: &mut [f32], of: &[f32], slope: &dyn Fn(f32) -> f32| {
-            g.iter_mut().zip(of).for_each(|(g, &v)| *g *= slope(v));
-        };
         match self {
             Self::Linear => {}
             Self::Relu => g.iter_mut().zip(y).for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
-            Self::LeakyRelu { slope } => each(g, y, &|y| if y > 0.0 { 1.0 } else { slope }),
-            Self::Sigmoid => each(g, y, &|y| y * (1.0 - y)),
-            Self::Tanh => each(g, y, &|y| 1.0 - y * y),
-            Self::Silu => each(g, x.unwrap_or(y), &|x| {
+            Self::LeakyRelu { slope } => multiply(g, y, |y| if y > 0.0 { 1.0 } else { slope }),
+            Self::Sigmoid => multiply(g, y, |y| y * (1.0 - y)),
+            Self::Tanh => multiply(g, y, |y| 1.0 - y * y),
+            Self::Silu => multiply(g, x.unwrap_or(y), |x| {
                 let s = sigmoid(x);
                 s * (1.0 + x * (1.0 - s))
             }),
@@ -89,8 +100,10 @@ impl Activation {
     }
 }
 
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
+/// Multiplies each gradient by the slope at its value.
+#[inline(always)]
+fn multiply(gradients: &mut [f32], values: &[f32], slope: impl Fn(f32) -> f32) {
+    gradients.iter_mut().zip(values).for_each(|(g, &v)| *g *= slope(v));
 }
 
 /// Softmax of one row, in place; subtracts the maximum first so that large
@@ -99,17 +112,25 @@ pub fn softmax(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for v in row.iter_mut() {
-        *v = (*v - max).exp();
+        *v = exp(*v - max);
         sum += *v;
     }
     row.iter_mut().for_each(|v| *v /= sum);
 }
 
-/// Applies an activation from one slice into another, threaded.
-pub fn forward(activation: Activation, x: &[f32], y: &mut [f32], channels: usize) {
+/// Applies an activation in place, threaded.
+pub fn apply_all(activation: Activation, values: &mut [f32], channels: usize) {
+    values.par_chunks_mut(CHUNK.div_ceil(channels) * channels).for_each(|part| activation.apply(part, channels));
+}
+
+/// `y = activation(y + x)`, threaded.
+pub fn add_and_apply(x: &[f32], activation: Activation, y: &mut [f32], channels: usize) {
     let chunk = CHUNK.div_ceil(channels) * channels;
     y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
-        y.copy_from_slice(x);
+        isa::dispatch(
+            #[inline(always)]
+            || y.iter_mut().zip(x).for_each(|(y, x)| *y += x),
+        );
         activation.apply(y, channels);
     });
 }

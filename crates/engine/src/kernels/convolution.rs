@@ -1,199 +1,144 @@
-//! Convolution as matrix products over patches, in its three directions.
+//! Convolution in its three directions, by the method that fits its shape.
 //!
-//! All output positions of a batch are the rows of one tall matrix. A task takes
-//! a fixed number of consecutive rows, gathers their patches (`im2col`) into
-//! scratch of its thread that fits in the cache, and multiplies. The input's
-//! gradient is gathered in the same way, from the output's gradient, so that no
-//! two tasks write to the same place.
+//! 3 × 3 kernels of stride 1 go to [`winograd`], everything else to [`patches`].
+//! The choice is a rule over the shape alone ([`Convolution::new`]), so that the
+//! same network always computes in the same way.
 
-use super::gemm::{Matrix, gemm};
-use super::reduce;
 use super::window::Window;
+use super::winograd::{self, Geometry, TileSize};
+use super::{isa, patches};
 use crate::Activation;
-use crate::tensor::{Buffer, zeros};
-use rayon::prelude::*;
-use std::cell::RefCell;
+use crate::tensor::Buffer;
 
-/// Values of scratch that one task may gather: 1 MiB, half of a usual L2.
-const SCRATCH: usize = 256 * 1024;
+/// Fewest channels, and filters, for which transforming patches pays.
+const FEWEST_FOR_WINOGRAD: usize = 8;
 
-thread_local! {
-    static PATCHES: RefCell<Buffer> = RefCell::new(zeros(0));
+/// What is done to the sums of a convolution before they are stored:
+/// `activation(sum + bias + add)`.
+#[derive(Clone, Copy)]
+pub struct Epilogue<'a> {
+    /// A value for each filter.
+    pub bias: Option<&'a [f32]>,
+    /// Another map of the output's shape, for a residual block.
+    pub add: Option<&'a [f32]>,
+    /// One that [works in place](Activation::works_in_place).
+    pub activation: Activation,
 }
 
-/// Rows that one task multiplies, from the length of a row's patch.
-fn rows_per_task(patch: usize) -> usize {
-    (SCRATCH / patch.max(1)).clamp(16, 512)
+impl Epilogue<'_> {
+    /// Finishes whole rows of `filters` values, the first of which is output row `first`.
+    pub fn finish(&self, y: &mut [f32], first: usize, filters: usize) {
+        isa::dispatch(
+            #[inline(always)]
+            || {
+                if let Some(bias) = self.bias {
+                    for row in y.chunks_exact_mut(filters) {
+                        row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                    }
+                }
+                if let Some(add) = self.add {
+                    y.iter_mut().zip(&add[first * filters..]).for_each(|(y, a)| *y += a);
+                }
+            },
+        );
+        self.activation.apply(y, filters);
+    }
 }
 
-/// A convolution's geometry with its number of filters. Filters are
-/// `[kernel height, kernel width, channels, filters]`.
+/// A convolution: its geometry, its number of filters and its method. Kernels
+/// are `[kernel height, kernel width, channels, filters]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Convolution {
     pub window: Window,
     pub filters: usize,
+    /// For the output and the kernel's gradient; `None` is matrix products over patches.
+    forward: Option<Geometry>,
+    /// For the input's gradient.
+    backward: Option<Geometry>,
 }
 
 impl Convolution {
-    /// Floating-point multiply-adds for one image.
+    /// Chooses the method: Winograd where both sides have at least 8 channels,
+    /// with the tile that needs fewer multiplications for this map (the smaller
+    /// tile when equal, for its filters take less memory).
+    pub fn new(window: Window, filters: usize) -> Self {
+        let channels = window.input.channels;
+        let eligible = window.size == [3, 3]
+            && window.strides == [1, 1]
+            && channels >= FEWEST_FOR_WINOGRAD
+            && filters >= FEWEST_FOR_WINOGRAD;
+        let forward = eligible.then(|| {
+            best_tile(Geometry {
+                tile: TileSize::Four,
+                input: [window.input.height, window.input.width],
+                channels,
+                before: window.before,
+                output: window.output,
+                filters,
+            })
+        });
+        Self { window, filters, forward, backward: forward.map(|geometry| best_tile(geometry.transposed())) }
+    }
+
+    /// Multiply-adds of the direct sum for one image.
     pub fn macs(&self) -> usize {
         self.window.positions() * self.window.patch_len() * self.filters
     }
 
-    /// `y = activation(x ∗ kernel + bias)`. `x` is `[N, H, W, C]`, `y`
-    /// `[N, OH, OW, F]`.
-    pub fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>, activation: Activation, y: &mut [f32]) {
-        let (window, filters) = (&self.window, self.filters);
-        let patch = window.patch_len();
-        let rows = rows_per_task(patch);
-        y.par_chunks_mut(rows * filters).enumerate().for_each(|(task, y)| {
-            let count = y.len() / filters;
-            if let Some(bias) = bias {
-                y.chunks_exact_mut(filters).for_each(|row| row.copy_from_slice(bias));
-            }
-            self.with_patches(x, task * rows, count, |patches| {
-                gemm(
-                    y,
-                    Matrix::rows(patches, patch),
-                    Matrix::rows(kernel, filters),
-                    count,
-                    patch,
-                    filters,
-                    bias.is_some(),
-                );
-            });
-            activation.apply(y, filters);
-        });
-    }
-
-    /// `dx` from `dy`; overwrites `dx`. `transposed` is scratch for the filters
-    /// with input and output channels exchanged.
-    pub fn backward_input(&self, dy: &[f32], kernel: &[f32], transposed: &mut Vec<f32>, dx: &mut [f32]) {
-        let (channels, filters) = (self.window.input.channels, self.filters);
-        let taps = self.window.size[0] * self.window.size[1];
-        transposed.resize(kernel.len(), 0.0);
-        for (to, from) in transposed.chunks_exact_mut(channels * filters).zip(kernel.chunks_exact(channels * filters)) {
-            for f in 0..filters {
-                for c in 0..channels {
-                    to[f * channels + c] = from[c * filters + f];
-                }
-            }
-        }
-        let patch = taps * filters;
-        let rows = rows_per_task(patch);
-        dx.par_chunks_mut(rows * channels).enumerate().for_each(|(task, dx)| {
-            let count = dx.len() / channels;
-            let mut run = |patches: &[f32]| {
-                let (a, b) = (Matrix::rows(patches, patch), Matrix::rows(transposed, channels));
-                gemm(dx, a, b, count, patch, channels, false);
-            };
-            if self.window.is_pointwise() {
-                let first = task * rows * filters;
-                run(&dy[first..first + count * filters]);
-            } else {
-                with_scratch(count * patch, |patches| {
-                    for (i, row) in patches.chunks_exact_mut(patch).enumerate() {
-                        self.gather_gradients(dy, task * rows + i, row);
-                    }
-                    run(patches);
-                });
-            }
-        });
-    }
-
-    /// The kernel's gradient from `x` and `dy`; overwrites `dkernel`. `partial`
-    /// is scratch for the sums of the chunks.
-    pub fn backward_kernel(&self, x: &[f32], dy: &[f32], partial: &mut Vec<f32>, dkernel: &mut [f32]) {
-        let (patch, filters) = (self.window.patch_len(), self.filters);
-        let total = dy.len() / filters;
-        let rows = rows_per_task(patch);
-        let chunk = reduce::chunk_rows(total).next_multiple_of(rows);
-        let chunks = total.div_ceil(chunk);
-        partial.resize(chunks * dkernel.len(), 0.0);
-        partial.par_chunks_mut(dkernel.len()).enumerate().for_each(|(i, sum)| {
-            let end = ((i + 1) * chunk).min(total);
-            for first in (i * chunk..end).step_by(rows) {
-                let count = rows.min(end - first);
-                self.with_patches(x, first, count, |patches| {
-                    let gradients = &dy[first * filters..(first + count) * filters];
-                    let (a, b) = (Matrix::transposed(patches, patch), Matrix::rows(gradients, filters));
-                    gemm(sum, a, b, patch, count, filters, first > i * chunk);
-                });
-            }
-        });
-        let width = dkernel.len();
-        dkernel.par_chunks_mut(4096).enumerate().for_each(|(i, out)| {
-            out.fill(0.0);
-            for part in partial.chunks_exact(width) {
-                let part = &part[i * 4096..i * 4096 + out.len()];
-                out.iter_mut().zip(part).for_each(|(out, part)| *out += part);
-            }
-        });
-    }
-
-    /// Hands the patches of `count` output positions from `first` on to `run`.
-    fn with_patches(&self, x: &[f32], first: usize, count: usize, run: impl FnOnce(&[f32])) {
-        let patch = self.window.patch_len();
-        if self.window.is_pointwise() {
-            run(&x[first * patch..(first + count) * patch]);
-        } else {
-            with_scratch(count * patch, |patches| {
-                for (i, row) in patches.chunks_exact_mut(patch).enumerate() {
-                    self.gather(x, first + i, row);
-                }
-                run(patches);
-            });
+    /// The method of the forward pass, in a word.
+    pub fn method(&self) -> &'static str {
+        match self.forward {
+            Some(Geometry { tile: TileSize::Four, .. }) => "winograd 4x4",
+            Some(Geometry { tile: TileSize::Two, .. }) => "winograd 2x2",
+            None => "gemm",
         }
     }
 
-    /// The patch under one output position, zeros where it leaves the map.
-    fn gather(&self, x: &[f32], row: usize, patch: &mut [f32]) {
-        let window = &self.window;
-        let (image, position) = (row / window.positions(), row % window.positions());
-        let (top, skipped_rows, height) = window.covered(0, position / window.output[1]);
-        let (left, skipped, width) = window.covered(1, position % window.output[1]);
-        let channels = window.input.channels;
-        let line = window.size[1] * channels;
-        if height < window.size[0] || width < window.size[1] {
-            patch.fill(0.0);
-        }
-        let image = &x[image * window.input.len()..(image + 1) * window.input.len()];
-        for k in 0..height {
-            let to = (skipped_rows + k) * line + skipped * channels;
-            let from = ((top + k) * window.input.width + left) * channels;
-            patch[to..to + width * channels].copy_from_slice(&image[from..from + width * channels]);
+    /// Prepares a kernel for [`Self::forward`].
+    pub fn prepare(&self, kernel: &[f32], prepared: &mut Buffer) {
+        match &self.forward {
+            Some(geometry) => {
+                prepared.resize(geometry.transformed_len(), 0.0);
+                winograd::transform_filters(geometry, kernel, prepared);
+            }
+            None => patches::prepare(self, kernel, prepared),
         }
     }
 
-    /// For one input position, the output gradients that each tap of the kernel
-    /// carries to it, zeros where there are none.
-    fn gather_gradients(&self, dy: &[f32], row: usize, patch: &mut [f32]) {
-        let (window, filters) = (&self.window, self.filters);
-        let (image, position) = (row / window.input.positions(), row % window.input.positions());
-        let image = &dy[image * window.positions() * filters..];
-        let at = [position / window.input.width, position % window.input.width];
-        let output = |axis: usize, tap: usize| {
-            let offset = (at[axis] + window.before[axis]).checked_sub(tap)?;
-            let index = offset / window.strides[axis];
-            (offset % window.strides[axis] == 0 && index < window.output[axis]).then_some(index)
+    /// `y = epilogue(x ∗ kernel)` with a prepared kernel. `x` is `[N, H, W, C]`,
+    /// `y` `[N, OH, OW, F]`.
+    pub fn forward(&self, x: &[f32], prepared: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
+        match &self.forward {
+            Some(geometry) => winograd::convolve(geometry, x, prepared, epilogue, y),
+            None => patches::forward(self, x, prepared, epilogue, y),
+        }
+    }
+
+    /// `dx` from `dy`; overwrites `dx`. The two buffers are scratch.
+    pub fn backward_input(&self, dy: &[f32], kernel: &[f32], scratch: [&mut Buffer; 2], dx: &mut [f32]) {
+        let [turned, prepared] = scratch;
+        let Some(geometry) = &self.backward else {
+            return patches::backward_input(self, dy, kernel, turned, prepared, dx);
         };
-        for (tap, to) in patch.chunks_exact_mut(filters).enumerate() {
-            match (output(0, tap / window.size[1]), output(1, tap % window.size[1])) {
-                (Some(y), Some(x)) => {
-                    let from = (y * window.output[1] + x) * filters;
-                    to.copy_from_slice(&image[from..from + filters]);
-                }
-                _ => to.fill(0.0),
-            }
+        turned.resize(kernel.len(), 0.0);
+        prepared.resize(geometry.transformed_len(), 0.0);
+        winograd::flip_and_transpose(kernel, self.window.input.channels, self.filters, turned);
+        winograd::transform_filters(geometry, turned, prepared);
+        let epilogue = Epilogue { bias: None, add: None, activation: Activation::Linear };
+        winograd::convolve(geometry, dy, prepared, &epilogue, dx);
+    }
+
+    /// The kernel's gradient from `x` and `dy`; overwrites `dkernel`.
+    pub fn backward_kernel(&self, x: &[f32], dy: &[f32], scratch: &mut Buffer, dkernel: &mut [f32]) {
+        match &self.forward {
+            Some(geometry) => winograd::backward_kernel(geometry, x, dy, scratch, dkernel),
+            None => patches::backward_kernel(self, x, dy, scratch, dkernel),
         }
     }
 }
 
-fn with_scratch(len: usize, run: impl FnOnce(&mut [f32])) {
-    PATCHES.with_borrow_mut(|buffer| {
-        if buffer.len() < len {
-            buffer.resize(len, 0.0);
-        }
-        run(&mut buffer[..len]);
-    });
+fn best_tile(geometry: Geometry) -> Geometry {
+    let two = Geometry { tile: TileSize::Two, ..geometry };
+    let four = Geometry { tile: TileSize::Four, ..geometry };
+    if two.multiplications() <= four.multiplications() { two } else { four }
 }

@@ -1,30 +1,66 @@
-//! Matrix products on the calling thread.
+//! `c = a · b`, single-threaded, with `b` packed; the caller cuts the work up.
 //!
-//! The driver is the `gemm` crate's: it picks the instruction set and packs by
-//! itself. Callers cut the work into fixed chunks, so the bits do not depend on
-//! the number of threads.
-#![allow(unsafe_code)]
+//! `b` is packed once into panels of [`panel_width`] columns, so that the inner
+//! loop reads it front to back; `a` is read where it lies, through two strides.
+//! The inner loop keeps a tile of `c` in registers and multiplies one broadcast
+//! element of `a` by a row of a panel (the register blocking of Goto and van de
+//! Geijn 2008). The sum over `k` is cut into blocks of [`BLOCK`], each summed
+//! front to back and added to `c` in order: the bits do not depend on how rows
+//! and columns are cut.
 
-use gemm_common::Parallelism;
+use super::isa;
+use pulp::{Simd, WithSimd};
 
-/// A read-only matrix inside a slice: element `(r, c)` lies at
-/// `r * row_stride + c * column_stride`.
+/// Rows of `b` that are summed in one go: a panel of them fits into the first
+/// level of the cache.
+pub const BLOCK: usize = 256;
+
+/// Most rows of a tile, on machines with 32 registers.
+const TILE_ROWS: usize = 12;
+
+/// Columns are padded to this, a multiple of every vector length.
+pub const LANES: usize = 16;
+
+/// Columns in a panel: two vectors.
+pub fn panel_width() -> usize {
+    struct Width;
+    impl WithSimd for Width {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            2 * S::F32_LANES
+        }
+    }
+    isa::dispatch(Width)
+}
+
+/// Values in a packed `[k, n]` matrix.
+pub fn packed_len(k: usize, n: usize) -> usize {
+    k * n.next_multiple_of(panel_width())
+}
+
+/// Where an element of a matrix lies: `data[row · row_stride + column · column_stride]`.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
-    data: &'a [f32],
-    row_stride: usize,
-    column_stride: usize,
+    pub data: &'a [f32],
+    pub row_stride: usize,
+    pub column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
-    /// Row-major, `columns` wide.
-    pub fn rows(data: &'a [f32], columns: usize) -> Self {
-        Self { data, row_stride: columns, column_stride: 1 }
+    /// Rows of `width` values, one after the other.
+    pub fn rows(data: &'a [f32], width: usize) -> Self {
+        Self { data, row_stride: width, column_stride: 1 }
     }
 
-    /// The transpose of a row-major matrix that is `columns` wide.
-    pub fn transposed(data: &'a [f32], columns: usize) -> Self {
-        Self { data, row_stride: 1, column_stride: columns }
+    /// The transpose of rows of `width` values.
+    pub fn transposed(data: &'a [f32], width: usize) -> Self {
+        Self { data, row_stride: 1, column_stride: width }
+    }
+
+    /// The same values with rows and columns exchanged.
+    pub fn transpose(self) -> Self {
+        Self { data: self.data, row_stride: self.column_stride, column_stride: self.row_stride }
     }
 
     fn covers(&self, rows: usize, columns: usize) -> bool {
@@ -32,64 +68,221 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `c = a · b`, or `c += a · b`, with `a` `[m, k]`, `b` `[k, n]` and `c`
-/// row-major `[m, n]`.
-///
-/// # Panics
-/// When a slice is too short for its matrix.
-pub fn gemm(c: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, m: usize, k: usize, n: usize, accumulate: bool) {
-    assert!(c.len() >= m * n && a.covers(m, k) && b.covers(k, n), "a matrix is shorter than its shape");
-    if m == 0 || n == 0 {
-        return;
-    }
-    if k == 0 {
-        if !accumulate {
-            c[..m * n].fill(0.0);
+/// Packs `b` `[k, n]` into panels, the last one filled up with zeros.
+pub fn pack(b: Matrix<'_>, k: usize, n: usize, packed: &mut [f32]) {
+    assert!(b.covers(k, n) && packed.len() >= packed_len(k, n), "a matrix is shorter than its shape");
+    let width = panel_width();
+    for (panel, packed) in packed[..packed_len(k, n)].chunks_exact_mut(k.max(1) * width).enumerate() {
+        let first = panel * width;
+        let count = width.min(n - first);
+        for (row, to) in packed.chunks_exact_mut(width).enumerate() {
+            let from = row * b.row_stride + first * b.column_stride;
+            if b.column_stride == 1 {
+                to[..count].copy_from_slice(&b.data[from..from + count]);
+            } else {
+                for (i, to) in to[..count].iter_mut().enumerate() {
+                    *to = b.data[from + i * b.column_stride];
+                }
+            }
+            to[count..].fill(0.0);
         }
-        return;
-    }
-    let run = gemm_f32::gemm::f32::get_gemm_fn();
-    // The driver wants its destination column-major: compute cᵀ = bᵀ · aᵀ.
-    // SAFETY: the assertion above keeps every address that the driver touches
-    // inside the three slices; `c` is borrowed exclusively; the driver reads `c`
-    // only when `accumulate` is set, and it is initialised.
-    unsafe {
-        run(
-            n,
-            m,
-            k,
-            c.as_mut_ptr(),
-            n as isize,
-            1,
-            accumulate,
-            b.data.as_ptr(),
-            b.row_stride as isize,
-            b.column_stride as isize,
-            a.data.as_ptr(),
-            a.row_stride as isize,
-            a.column_stride as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
     }
 }
 
-/// The instruction set that the driver chooses here.
-pub fn isa() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return "avx512";
+/// The destination: rows `row_stride` apart, of which each holds `n` values.
+#[derive(Clone, Copy)]
+pub struct Destination {
+    pub data: *mut f32,
+    pub row_stride: usize,
+}
+
+/// `c = a · b`, or `c += a · b`, for `a` `[m, k]` and a packed `b` `[k, n]`.
+///
+/// # Safety
+/// `c` must be valid for writes of `m` rows of `n` values, and, with
+/// `accumulate`, for reads, and nobody else may touch them meanwhile.
+#[allow(unsafe_code)]
+pub unsafe fn gemm_raw(c: Destination, a: Matrix<'_>, b: &[f32], m: usize, k: usize, n: usize, accumulate: bool) {
+    assert!(a.covers(m, k) && b.len() >= packed_len(k, n), "a matrix is shorter than its shape");
+    isa::dispatch(Driver { c, a, b, m, k, n, accumulate });
+}
+
+/// `c = a · b`, or `c += a · b`: `c` `[m, n]`, `a` `[m, k]`, packed `b` `[k, n]`.
+#[allow(unsafe_code)]
+pub fn gemm(c: &mut [f32], a: Matrix<'_>, b: &[f32], m: usize, k: usize, n: usize, accumulate: bool) {
+    assert!(c.len() >= m * n, "the destination is shorter than its shape");
+    let c = Destination { data: c.as_mut_ptr(), row_stride: n };
+    // SAFETY: `c` is borrowed exclusively and holds m rows of n values.
+    unsafe { gemm_raw(c, a, b, m, k, n, accumulate) }
+}
+
+struct Driver<'a> {
+    c: Destination,
+    a: Matrix<'a>,
+    b: &'a [f32],
+    m: usize,
+    k: usize,
+    n: usize,
+    accumulate: bool,
+}
+
+impl WithSimd for Driver<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { c, a, b, m, k, n, accumulate } = self;
+        if k == 0 && !accumulate {
+            for row in 0..m {
+                // SAFETY: the caller of `gemm_raw` vouches for m rows of n values.
+                #[allow(unsafe_code)]
+                unsafe {
+                    std::slice::from_raw_parts_mut(c.data.add(row * c.row_stride), n).fill(0.0);
+                }
+            }
         }
-        if std::arch::is_x86_feature_detected!("fma") {
-            return "avx2";
+        let width = 2 * S::F32_LANES;
+        let step = if S::REGISTER_COUNT >= 32 { TILE_ROWS } else { TILE_ROWS / 2 };
+        for first_k in (0..k).step_by(BLOCK) {
+            let depth = BLOCK.min(k - first_k);
+            for panel in 0..n.div_ceil(width) {
+                let columns = width.min(n - panel * width);
+                let b = &b[(panel * k + first_k) * width..][..depth * width];
+                for row in (0..m).step_by(step) {
+                    let tile = Tile {
+                        depth,
+                        a: &a.data[row * a.row_stride + first_k * a.column_stride..],
+                        row_stride: a.row_stride,
+                        k_stride: a.column_stride,
+                        b,
+                        // SAFETY: row < m and the panel's first column lies below n.
+                        #[allow(unsafe_code)]
+                        c: unsafe { c.data.add(row * c.row_stride + panel * width) },
+                        c_stride: c.row_stride,
+                        accumulate: accumulate || first_k > 0,
+                    };
+                    // SAFETY: the tile's rows lie below m, its columns below n, and
+                    // `covers` has checked that a holds every element that is read.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        tile.run_rows(simd, step.min(m - row), columns);
+                    }
+                }
+            }
         }
     }
-    if cfg!(target_arch = "aarch64") { "neon" } else { "scalar" }
+}
+
+/// One tile of `c`, `columns` of at most two vectors.
+struct Tile<'a> {
+    depth: usize,
+    a: &'a [f32],
+    row_stride: usize,
+    k_stride: usize,
+    b: &'a [f32],
+    c: *mut f32,
+    c_stride: usize,
+    accumulate: bool,
+}
+
+impl Tile<'_> {
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn run_rows<S: Simd>(self, simd: S, rows: usize, columns: usize) {
+        // SAFETY: as the caller's.
+        unsafe {
+            match rows {
+                1 => self.run_columns::<S, 1>(simd, columns),
+                2 => self.run_columns::<S, 2>(simd, columns),
+                3 => self.run_columns::<S, 3>(simd, columns),
+                4 => self.run_columns::<S, 4>(simd, columns),
+                5 => self.run_columns::<S, 5>(simd, columns),
+                6 => self.run_columns::<S, 6>(simd, columns),
+                7 => self.run_columns::<S, 7>(simd, columns),
+                8 => self.run_columns::<S, 8>(simd, columns),
+                9 => self.run_columns::<S, 9>(simd, columns),
+                10 => self.run_columns::<S, 10>(simd, columns),
+                11 => self.run_columns::<S, 11>(simd, columns),
+                _ => self.run_columns::<S, 12>(simd, columns),
+            }
+        }
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn run_columns<S: Simd, const ROWS: usize>(self, simd: S, columns: usize) {
+        let lanes = S::F32_LANES;
+        // SAFETY: as the caller's.
+        unsafe {
+            if columns > lanes {
+                let sums = self.sums::<S, ROWS, 2>(simd);
+                self.store(simd, &sums, columns);
+            } else {
+                let sums = self.sums::<S, ROWS, 1>(simd);
+                self.store(simd, &sums, columns);
+            }
+        }
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn sums<S: Simd, const ROWS: usize, const VECTORS: usize>(&self, simd: S) -> [[S::f32s; VECTORS]; ROWS] {
+        let lanes = S::F32_LANES;
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        let (mut a, mut b) = (self.a.as_ptr(), self.b.as_ptr());
+        // Offsets of rows 1 and 2 from every third row: few enough to stay in registers.
+        let (one, two) = (self.row_stride, 2 * self.row_stride);
+        for _ in 0..self.depth {
+            // SAFETY: the caller has checked that a holds ROWS × depth elements at
+            // these strides, and b holds depth rows of two vectors.
+            unsafe {
+                let mut row = [simd.splat_f32s(0.0); VECTORS];
+                for (v, row) in row.iter_mut().enumerate() {
+                    *row = b.add(v * lanes).cast::<S::f32s>().read_unaligned();
+                }
+                let mut third = a;
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let at = match r % 3 {
+                        0 => third,
+                        1 => third.add(one),
+                        _ => third.add(two),
+                    };
+                    let factor = simd.splat_f32s(*at);
+                    for (sum, row) in sums.iter_mut().zip(&row) {
+                        *sum = simd.mul_add_e_f32s(factor, *row, *sum);
+                    }
+                    if r % 3 == 2 {
+                        third = third.wrapping_add(one + two);
+                    }
+                }
+                a = a.wrapping_add(self.k_stride);
+                b = b.add(2 * lanes);
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn store<S: Simd, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        sums: &[[S::f32s; VECTORS]; ROWS],
+        columns: usize,
+    ) {
+        let lanes = S::F32_LANES;
+        for (r, sums) in sums.iter().enumerate() {
+            for (v, &sum) in sums.iter().enumerate() {
+                // SAFETY: the destination holds `columns` values in each of ROWS rows.
+                let place = unsafe {
+                    let place = self.c.add(r * self.c_stride + v * lanes);
+                    std::slice::from_raw_parts_mut(place, lanes.min(columns - v * lanes))
+                };
+                let sum = if self.accumulate { simd.add_f32s(simd.partial_load_f32s(place), sum) } else { sum };
+                simd.partial_store_f32s(place, sum);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -106,14 +299,16 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_a_direct_f64_sum(
-            m in 1usize..40, k in 0usize..70, n in 1usize..40,
+            m in 1usize..40, k in 0usize..600, n in 1usize..70,
             transpose_a: bool, transpose_b: bool, accumulate: bool, key: u64,
         ) {
             let (a, b, before) = (values(m * k, key), values(k * n, key ^ 1), values(m * n, key ^ 2));
             let mut c = before.clone();
             let left = if transpose_a { Matrix::transposed(&a, m) } else { Matrix::rows(&a, k) };
             let right = if transpose_b { Matrix::transposed(&b, k) } else { Matrix::rows(&b, n) };
-            gemm(&mut c, left, right, m, k, n, accumulate);
+            let mut packed = vec![f32::NAN; packed_len(k, n)];
+            pack(right, k, n, &mut packed);
+            gemm(&mut c, left, &packed, m, k, n, accumulate);
             for r in 0..m {
                 for j in 0..n {
                     let mut sum = if accumulate { f64::from(before[r * n + j]) } else { 0.0 };

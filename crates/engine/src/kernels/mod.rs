@@ -3,7 +3,14 @@
 
 pub mod activation;
 pub mod convolution;
+pub mod depthwise;
 pub mod gemm;
+pub mod isa;
+pub mod math;
+pub mod normalization;
+pub mod patches;
 pub mod pooling;
 pub mod reduce;
+pub mod shared;
 pub mod window;
+pub mod winograd;

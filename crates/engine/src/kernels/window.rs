@@ -58,6 +58,11 @@ impl Window {
         Ok(Self { input, size, strides, before, output })
     }
 
+    /// Shape of the output with this many channels.
+    pub fn output_shape(&self, channels: usize) -> Shape {
+        Shape::new(self.output[0], self.output[1], channels)
+    }
+
     /// Output positions per image.
     pub fn positions(&self) -> usize {
         self.output[0] * self.output[1]
@@ -75,6 +80,7 @@ impl Window {
 
     /// The part of the map that the window at this output index covers along an
     /// axis: `(first input index, first window index, count)`.
+    #[inline(always)]
     pub fn covered(&self, axis: usize, output: usize) -> (usize, usize, usize) {
         let extent = [self.input.height, self.input.width][axis];
         let start = output * self.strides[axis];

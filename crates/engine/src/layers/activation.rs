@@ -1,8 +1,9 @@
 //! An activation as a layer of its own.
 
-use super::{Layer, Pass};
+use super::{Layer, Pass, wanted};
+use crate::inference::Step;
 use crate::kernels::activation;
-use crate::{Activation, Shape, Tensor};
+use crate::{Activation, Shape, Tensor, Workspace};
 
 /// `y = activation(x)`.
 pub struct ActivationLayer {
@@ -44,14 +45,26 @@ impl Layer for ActivationLayer {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>) {
-        activation::forward(self.activation, x.data(), y.data_mut(), self.shape.channels);
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
+        y.data_mut().copy_from_slice(x.data());
+        activation::apply_all(self.activation, y.data_mut(), self.shape.channels);
     }
 
-    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
-        if let Some(dx) = dx {
-            dx.copy_from(dy);
-            self.activation.differentiate(dx.data_mut(), y.data(), Some(x.data()), self.shape.channels);
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        mut dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        if wants_dx {
+            self.activation.differentiate(dy.data_mut(), y.data(), Some(x.data()), self.shape.channels);
         }
+        wanted(dy, wants_dx, workspace)
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::Activation { activation: self.activation });
     }
 }

@@ -1,12 +1,9 @@
 //! Batch normalization (Ioffe, Szegedy 2015).
 
-use super::{Layer, Parameter, Pass, Role};
-use crate::kernels::reduce;
-use crate::{Activation, BuildError, Shape, Tensor};
-use rayon::prelude::*;
-
-/// Positions that one task normalizes.
-const TASK_ROWS: usize = 256;
+use super::{Layer, Parameter, Pass, Role, wanted};
+use crate::inference::Step;
+use crate::kernels::normalization::{self, Applied};
+use crate::{Activation, BuildError, Shape, Tensor, Workspace};
 
 /// Options of [`BatchNormalization`].
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +27,16 @@ pub struct BatchNormalization {
     beta: Parameter,
     mean: Parameter,
     variance: Parameter,
-    /// Of the last pass: the mean and `1 / √(variance + epsilon)` it used.
+    /// Of the last pass: the mean and `1 / √(variance + epsilon)` it used, and
+    /// the scale and shift that follow from them.
     used_mean: Vec<f32>,
     used_inverse: Vec<f32>,
+    scale: Vec<f32>,
+    shift: Vec<f32>,
     used_batch: bool,
-    partial: Vec<f64>,
     sums: Vec<f64>,
+    /// Factors of the way back: by gradient, by value, offset.
+    factors: [Vec<f32>; 3],
 }
 
 impl BatchNormalization {
@@ -61,25 +62,18 @@ impl BatchNormalization {
             variance: Parameter::constant(name, "moving_variance", channels, Role::Statistic, 1.0),
             used_mean: vec![0.0; channels],
             used_inverse: vec![0.0; channels],
+            scale: vec![0.0; channels],
+            shift: vec![0.0; channels],
             used_batch: false,
-            partial: Vec::new(),
             sums: vec![0.0; 2 * channels],
+            factors: std::array::from_fn(|_| vec![0.0; channels]),
         })
     }
 
     /// Takes the batch's statistics and moves the running ones towards them.
-    fn measure(&mut self, x: &Tensor) {
+    fn measure(&mut self, x: &Tensor, partial: &mut Vec<f64>) {
         let channels = self.shape.channels;
-        let values = x.data();
-        reduce::over_rows(x.rows(), 2 * channels, &mut self.partial, &mut self.sums, |row, sums| {
-            let (sum, squares) = sums.split_at_mut(channels);
-            let row = &values[row * channels..(row + 1) * channels];
-            for ((sum, square), &v) in sum.iter_mut().zip(squares).zip(row) {
-                let v = f64::from(v);
-                *sum += v;
-                *square += v * v;
-            }
-        });
+        normalization::statistics(x.data(), channels, partial, &mut self.sums);
         let rows = x.rows() as f64;
         let keep = self.options.momentum;
         for c in 0..channels {
@@ -117,63 +111,64 @@ impl Layer for BatchNormalization {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
         self.used_batch = matches!(pass, Pass::Train { .. });
         if self.used_batch {
-            self.measure(x);
+            self.measure(x, &mut workspace.scratch.sums);
         } else {
             self.use_stored();
         }
-        let channels = self.shape.channels;
-        let scale: Vec<f32> = self.gamma.value.iter().zip(&self.used_inverse).map(|(g, i)| g * i).collect();
-        let shift: Vec<f32> =
-            self.beta.value.iter().zip(&self.used_mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-        let task = TASK_ROWS * channels;
-        y.data_mut().par_chunks_mut(task).zip(x.data().par_chunks(task)).for_each(|(y, x)| {
-            for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                    *y = x * scale + shift;
-                }
-            }
-            self.options.activation.apply(y, channels);
-        });
+        for c in 0..self.shape.channels {
+            self.scale[c] = self.gamma.value[c] * self.used_inverse[c];
+            self.shift[c] = self.beta.value[c] - self.used_mean[c] * self.scale[c];
+        }
+        normalization::apply(x.data(), &self.scale, &self.shift, self.options.activation, y.data_mut());
     }
 
-    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
-        let channels = self.shape.channels;
-        self.options.activation.differentiate(dy.data_mut(), y.data(), None, channels);
-        let (values, gradients) = (x.data(), dy.data());
-        let (mean, inverse) = (&self.used_mean, &self.used_inverse);
-        reduce::over_rows(x.rows(), 2 * channels, &mut self.partial, &mut self.sums, |row, sums| {
-            let (beta, gamma) = sums.split_at_mut(channels);
-            let row = row * channels..(row + 1) * channels;
-            let (x, g) = (&values[row.clone()], &gradients[row]);
-            for c in 0..channels {
-                beta[c] += f64::from(g[c]);
-                gamma[c] += f64::from(g[c] * (x[c] - mean[c]) * inverse[c]);
-            }
-        });
-        for c in 0..channels {
-            self.beta.gradient[c] = self.sums[c] as f32;
-            self.gamma.gradient[c] = self.sums[channels + c] as f32;
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        mut dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        let relu = self.options.activation == Activation::Relu;
+        if !relu {
+            self.options.activation.differentiate(dy.data_mut(), y.data(), None, self.shape.channels);
         }
-        let Some(dx) = dx else { return };
-        // dx = gamma · inverse · (dy − mean(dy) − x̂ · mean(dy · x̂)); with stored
-        // statistics the two means do not depend on x and drop out.
+        let applied = Applied { mean: &self.used_mean, scale: &self.scale, shift: &self.shift, relu };
+        let partial = &mut workspace.scratch.sums;
+        normalization::gradient_sums(applied, x.data(), dy.data(), partial, &mut self.sums);
+        // With stored statistics mean and variance do not depend on x.
         let share = if self.used_batch { 1.0 / x.rows() as f32 } else { 0.0 };
-        let (gamma, beta_sum, gamma_sum) = (&self.gamma.value, &self.beta.gradient, &self.gamma.gradient);
-        let task = TASK_ROWS * channels;
-        dx.data_mut().par_chunks_mut(task).enumerate().for_each(|(i, dx)| {
-            for (r, dx) in dx.chunks_exact_mut(channels).enumerate() {
-                let row = i * task + r * channels..i * task + (r + 1) * channels;
-                let (x, g) = (&values[row.clone()], &gradients[row]);
-                for c in 0..channels {
-                    let normalized = (x[c] - mean[c]) * inverse[c];
-                    let centred = g[c] - share * (beta_sum[c] + normalized * gamma_sum[c]);
-                    dx[c] = gamma[c] * inverse[c] * centred;
-                }
-            }
-        });
+        for c in 0..self.shape.channels {
+            let (mean, inverse) = (self.used_mean[c], self.used_inverse[c]);
+            let beta = self.sums[c] as f32;
+            let gamma = self.sums[self.shape.channels + c] as f32 * inverse;
+            self.beta.gradient[c] = beta;
+            self.gamma.gradient[c] = gamma;
+            // dx = scale · (dy − mean(dy) − x̂ · mean(dy · x̂)), x̂ = (x − mean) · inverse.
+            let by_value = -self.scale[c] * share * inverse * gamma;
+            self.factors[0][c] = self.scale[c];
+            self.factors[1][c] = by_value;
+            self.factors[2][c] = -self.scale[c] * share * beta - by_value * mean;
+        }
+        if wants_dx {
+            let [by_gradient, by_value, offset] = &self.factors;
+            normalization::input_gradient(applied, by_gradient, by_value, offset, x.data(), dy.data_mut());
+        }
+        wanted(dy, wants_dx, workspace)
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        let (scale, shift) = (0..self.shape.channels)
+            .map(|c| {
+                let scale = self.gamma.value[c] / (self.variance.value[c] + self.options.epsilon).sqrt();
+                (scale, self.beta.value[c] - self.mean.value[c] * scale)
+            })
+            .unzip();
+        Step::push_affine(steps, scale, shift, self.options.activation);
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

@@ -1,11 +1,12 @@
 //! 2-D convolution.
 
 use super::{Initializer, Layer, Parameter, Pass, Role};
-use crate::kernels::convolution::Convolution;
+use crate::inference::{Convolved, Step};
+use crate::kernels::convolution::{Convolution, Epilogue};
 use crate::kernels::reduce;
 use crate::kernels::window::{Padding, Window};
 use crate::random::Stream;
-use crate::{Activation, BuildError, Shape, Tensor};
+use crate::{Activation, BuildError, Shape, Tensor, Workspace};
 
 /// Options of [`Conv2d`].
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +34,6 @@ pub struct Conv2d {
     activation: Activation,
     kernel: Parameter,
     bias: Option<Parameter>,
-    transposed: Vec<f32>,
-    partial: Vec<f32>,
-    bias_partial: Vec<f64>,
-    bias_sums: Vec<f64>,
 }
 
 impl Conv2d {
@@ -59,14 +56,10 @@ impl Conv2d {
         let shape = vec![height, width, input.channels, filters];
         Ok(Self {
             name: name.to_owned(),
-            convolution: Convolution { window, filters },
+            convolution: Convolution::new(window, filters),
             activation: options.activation,
             kernel: Parameter::new(name, "kernel", shape, Role::Weight, draw),
             bias: options.use_bias.then(|| Parameter::constant(name, "bias", filters, Role::Offset, 0.0)),
-            transposed: Vec::new(),
-            partial: Vec::new(),
-            bias_partial: Vec::new(),
-            bias_sums: vec![0.0; filters],
         })
     }
 }
@@ -93,22 +86,54 @@ impl Layer for Conv2d {
         self.convolution.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>) {
-        let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
-        self.convolution.forward(x.data(), &self.kernel.value, bias, self.activation, y.data_mut());
+    fn method(&self) -> &'static str {
+        self.convolution.method()
     }
 
-    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, workspace: &mut Workspace) {
+        let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
+        let epilogue = Epilogue { bias, add: None, activation: self.activation };
+        let prepared = &mut workspace.scratch.first;
+        self.convolution.prepare(&self.kernel.value, prepared);
+        self.convolution.forward(x.data(), prepared, &epilogue, y.data_mut());
+    }
+
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        mut dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
         let filters = self.convolution.filters;
         self.activation.differentiate(dy.data_mut(), y.data(), None, filters);
-        let dy = dy.data();
+        let scratch = &mut workspace.scratch;
         if let Some(bias) = &mut self.bias {
-            sum_rows(dy, &mut self.bias_partial, &mut self.bias_sums, &mut bias.gradient);
+            reduce::sum_rows(dy.data(), &mut scratch.sums, &mut bias.gradient);
         }
-        self.convolution.backward_kernel(x.data(), dy, &mut self.partial, &mut self.kernel.gradient);
-        if let Some(dx) = dx {
-            self.convolution.backward_input(dy, &self.kernel.value, &mut self.transposed, dx.data_mut());
-        }
+        self.convolution.backward_kernel(x.data(), dy.data(), &mut scratch.first, &mut self.kernel.gradient);
+        let dx = wants_dx.then(|| {
+            let mut dx = workspace.take(x.batch(), x.shape());
+            let scratch = &mut workspace.scratch;
+            let scratch = [&mut scratch.first, &mut scratch.second];
+            self.convolution.backward_input(dy.data(), &self.kernel.value, scratch, dx.data_mut());
+            dx
+        });
+        workspace.give(dy);
+        dx
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::Conv2d {
+            convolution: self.convolution,
+            convolved: Convolved::new(
+                &self.kernel.value,
+                self.bias.as_ref(),
+                self.activation,
+                self.convolution.filters,
+            ),
+        });
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {
@@ -120,14 +145,4 @@ impl Layer for Conv2d {
         visit(&mut self.kernel);
         self.bias.iter_mut().for_each(visit);
     }
-}
-
-/// The gradient of a bias: `dy` `[rows, channels]` summed over its rows.
-pub(super) fn sum_rows(dy: &[f32], partial: &mut Vec<f64>, sums: &mut [f64], gradient: &mut [f32]) {
-    let channels = gradient.len();
-    reduce::over_rows(dy.len() / channels, channels, partial, sums, |row, sums| {
-        let row = &dy[row * channels..(row + 1) * channels];
-        sums.iter_mut().zip(row).for_each(|(sum, &g)| *sum += f64::from(g));
-    });
-    gradient.iter_mut().zip(sums).for_each(|(gradient, sum)| *gradient = *sum as f32);
 }

@@ -1,9 +1,10 @@
 //! Fully connected layer: a 1×1 convolution on a 1×1 map.
 
 use super::{Conv2d, Conv2dOptions, Initializer, Layer, Parameter, Pass};
+use crate::inference::Step;
 use crate::kernels::window::Padding;
 use crate::random::Stream;
-use crate::{Activation, BuildError, Shape, Tensor};
+use crate::{Activation, BuildError, Shape, Tensor, Workspace};
 
 /// Options of [`Dense`].
 #[derive(Clone, Copy, Debug)]
@@ -73,12 +74,23 @@ impl Layer for Dense {
         self.0.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>) {
-        self.0.forward(x, y, pass);
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+        self.0.forward(x, y, pass, workspace);
     }
 
-    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
-        self.0.backward(x, y, dy, dx);
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        self.0.backward(x, y, dy, wants_dx, workspace)
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        self.0.lower(steps);
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

@@ -1,8 +1,10 @@
 //! Dropout.
 
-use super::{Layer, Pass};
+use super::{Layer, Pass, wanted};
+use crate::inference::Step;
+use crate::kernels::isa;
 use crate::random::{Stream, key};
-use crate::{BuildError, Shape, Tensor};
+use crate::{BuildError, Shape, Tensor, Workspace};
 use rayon::prelude::*;
 
 /// Sets a share of the values to zero while training and scales the others up,
@@ -30,20 +32,28 @@ impl Dropout {
         Ok(Self { name: name.to_owned(), shape: input, rate, salt, keys: Vec::new() })
     }
 
-    fn drop(&self, from: &[f32], to: &mut [f32]) {
+    /// Applies the mask that the keys give, in place.
+    fn mask(&self, values: &mut [f32]) {
         let scale = 1.0 / (1.0 - self.rate);
         let threshold = (f64::from(self.rate) * f64::from(1u32 << 31) * 2.0) as u32;
-        let len = self.shape.len();
-        let images = to.par_chunks_mut(len).zip(from.par_chunks(len)).zip(&self.keys);
-        images.for_each(|((to, from), &image)| {
-            let mut stream = Stream::new(key(&[image, self.salt]));
-            for (to, from) in to.chunks_mut(2).zip(from.chunks(2)) {
-                let bits = stream.bits();
-                for (i, (to, from)) in to.iter_mut().zip(from).enumerate() {
-                    let dropped = ((bits >> (32 * i)) as u32) < threshold;
-                    *to = if dropped { 0.0 } else { from * scale };
-                }
-            }
+        values.par_chunks_mut(self.shape.len()).zip(&self.keys).for_each(|(values, &image)| {
+            let stream = Stream::new(key(&[image, self.salt]));
+            isa::dispatch(
+                #[inline(always)]
+                || {
+                    // Each draw serves two values.
+                    let (pairs, rest) = values.as_chunks_mut::<2>();
+                    for (i, pair) in pairs.iter_mut().enumerate() {
+                        let bits = stream.nth(i as u64);
+                        pair[0] = if (bits as u32) < threshold { 0.0 } else { pair[0] * scale };
+                        pair[1] = if ((bits >> 32) as u32) < threshold { 0.0 } else { pair[1] * scale };
+                    }
+                    if let [last] = rest {
+                        let bits = stream.nth(pairs.len() as u64);
+                        *last = if (bits as u32) < threshold { 0.0 } else { *last * scale };
+                    }
+                },
+            );
         });
     }
 }
@@ -65,25 +75,30 @@ impl Layer for Dropout {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, _workspace: &mut Workspace) {
         self.keys.clear();
-        match pass {
-            Pass::Train { keys } => {
-                self.keys.extend_from_slice(keys);
-                self.drop(x.data(), y.data_mut());
-            }
-            Pass::Inference => y.data_mut().copy_from_slice(x.data()),
+        y.data_mut().copy_from_slice(x.data());
+        if let Pass::Train { keys } = pass {
+            self.keys.extend_from_slice(keys);
+            self.mask(y.data_mut());
         }
     }
 
-    fn backward(&mut self, _x: &Tensor, _y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
-        let Some(dx) = dx else { return };
-        if self.keys.is_empty() {
-            dx.data_mut().copy_from_slice(dy.data());
-        } else {
-            self.drop(dy.data(), dx.data_mut());
+    fn backward(
+        &mut self,
+        _x: &Tensor,
+        _y: &Tensor,
+        mut dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        if wants_dx && !self.keys.is_empty() {
+            self.mask(dy.data_mut());
         }
+        wanted(dy, wants_dx, workspace)
     }
+
+    fn lower(&self, _steps: &mut Vec<Step>) {}
 }
 
 #[cfg(test)]
@@ -96,7 +111,7 @@ mod tests {
         let mut layer = Dropout::new("dropout", shape, 0.3, 0).unwrap();
         let x = Tensor::from_slice(2, shape, &vec![1.0; 2 * shape.len()]);
         let mut y = Tensor::zeros(2, shape);
-        layer.forward(&x, &mut y, Pass::Train { keys: &[1, 2] });
+        layer.forward(&x, &mut y, Pass::Train { keys: &[1, 2] }, &mut Workspace::default());
         let dropped = y.data().iter().filter(|&&v| v == 0.0).count() as f64 / y.data().len() as f64;
         assert!((dropped - 0.3).abs() < 0.01, "{dropped}");
         let mean = y.data().iter().sum::<f32>() / y.data().len() as f32;
@@ -109,8 +124,8 @@ mod tests {
         let mut layer = Dropout::new("dropout", shape, 0.5, 3).unwrap();
         let x = Tensor::from_slice(2, shape, &[1.0; 128]);
         let (mut one, mut two) = (Tensor::zeros(2, shape), Tensor::zeros(2, shape));
-        layer.forward(&x, &mut one, Pass::Train { keys: &[7, 8] });
-        layer.forward(&x, &mut two, Pass::Train { keys: &[8, 7] });
+        layer.forward(&x, &mut one, Pass::Train { keys: &[7, 8] }, &mut Workspace::default());
+        layer.forward(&x, &mut two, Pass::Train { keys: &[8, 7] }, &mut Workspace::default());
         assert_eq!(one.data()[..64], two.data()[64..]);
         assert_ne!(one.data()[..64], one.data()[64..]);
     }

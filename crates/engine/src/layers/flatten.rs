@@ -1,7 +1,8 @@
 //! From a map to a vector.
 
-use super::{Layer, Pass};
-use crate::{Shape, Tensor};
+use super::{Layer, Pass, wanted};
+use crate::inference::Step;
+use crate::{Shape, Tensor, Workspace};
 
 /// Reads a map as a flat vector, row by row, channels innermost.
 pub struct Flatten {
@@ -34,13 +35,22 @@ impl Layer for Flatten {
         Shape::flat(self.input.len())
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
         y.data_mut().copy_from_slice(x.data());
     }
 
-    fn backward(&mut self, _x: &Tensor, _y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
-        if let Some(dx) = dx {
-            dx.data_mut().copy_from_slice(dy.data());
-        }
+    fn backward(
+        &mut self,
+        _x: &Tensor,
+        _y: &Tensor,
+        dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        wanted(dy.reshaped(self.input), wants_dx, workspace)
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::Reshape { shape: self.output_shape() });
     }
 }

@@ -1,13 +1,14 @@
 //! Layers: what a network is made of.
 //!
 //! A layer is made on the shape of its input, so a made layer fits. It holds its
-//! parameters, their gradients and whatever `backward` needs from `forward`;
-//! all of that is allocated at the first step and reused.
+//! parameters, their gradients and whatever `backward` needs from `forward`.
+//! Activations and gradients live in the [`Workspace`] that the network lends.
 
 mod activation;
 mod batch_normalization;
 mod conv2d;
 mod dense;
+mod depthwise_conv2d;
 mod dropout;
 mod flatten;
 mod initializer;
@@ -19,6 +20,7 @@ pub use activation::ActivationLayer;
 pub use batch_normalization::{BatchNormalization, BatchNormalizationOptions};
 pub use conv2d::{Conv2d, Conv2dOptions};
 pub use dense::{Dense, DenseOptions};
+pub use depthwise_conv2d::{DepthwiseConv2d, DepthwiseConv2dOptions};
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use initializer::Initializer;
@@ -26,8 +28,9 @@ pub use pooling::{GlobalAveragePooling2d, Pooling2d, PoolingKind};
 pub use residual::Residual;
 pub use sequence::Sequence;
 
+use crate::inference::Step;
 use crate::tensor::{Buffer, zeros};
-use crate::{Shape, Tensor};
+use crate::{Shape, Tensor, Workspace};
 
 /// Why a network is run.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +87,8 @@ impl Parameter {
 
 /// One step of a network, with explicit forward and backward.
 ///
-/// The caller gives `y` and `dx` their sizes; `backward` follows the `forward`
-/// it belongs to, with the same `x` and `y`.
+/// The caller gives `y` its size; `backward` follows the `forward` it belongs
+/// to, with the same `x` and `y`.
 pub trait Layer: Send {
     /// The layer's name in the network, for instance `conv2d_1`.
     fn name(&self) -> &str;
@@ -99,17 +102,33 @@ pub trait Layer: Send {
     /// Shape of one output map.
     fn output_shape(&self) -> Shape;
 
-    /// Multiply-adds for one image.
+    /// Multiply-adds for one image, by the direct sum.
     fn macs(&self) -> usize {
         0
     }
 
-    /// Computes `y` from `x`.
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>);
+    /// How the output is computed, where there is a choice.
+    fn method(&self) -> &'static str {
+        ""
+    }
 
-    /// Computes the gradients of the parameters, and `dx` where it is wanted,
-    /// from `dy`, which it may overwrite.
-    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>);
+    /// Computes `y` from `x`.
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace);
+
+    /// Computes the gradients of the parameters, and that of the input where it
+    /// is wanted, from that of the output. The memory of `dy` is the layer's: it
+    /// comes back as the result or goes back to the workspace.
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor>;
+
+    /// Adds what the layer does at inference to `steps`.
+    fn lower(&self, steps: &mut Vec<Step>);
 
     /// Calls `visit` with each parameter, always in the same order.
     fn visit(&self, _visit: &mut dyn FnMut(&Parameter)) {}
@@ -121,4 +140,13 @@ pub trait Layer: Send {
     fn children(&self) -> Vec<&dyn Layer> {
         Vec::new()
     }
+}
+
+/// Hands `dx` on, or the memory of one that nobody wants back.
+fn wanted(dx: Tensor, wants_dx: bool, workspace: &mut Workspace) -> Option<Tensor> {
+    if wants_dx {
+        return Some(dx);
+    }
+    workspace.give(dx);
+    None
 }

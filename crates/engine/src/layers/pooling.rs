@@ -1,9 +1,10 @@
 //! Pooling over windows and over whole maps.
 
 use super::{Layer, Pass};
+use crate::inference::Step;
 use crate::kernels::pooling;
 use crate::kernels::window::{Padding, Window};
-use crate::{BuildError, Shape, Tensor};
+use crate::{BuildError, Shape, Tensor, Workspace};
 
 /// What is taken from a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Layer for Pooling2d {
         Shape::new(self.window.output[0], self.window.output[1], self.window.input.channels)
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
         match self.kind {
             PoolingKind::Max => {
                 self.argmax.resize(y.data().len(), 0);
@@ -73,12 +74,28 @@ impl Layer for Pooling2d {
         }
     }
 
-    fn backward(&mut self, _x: &Tensor, _y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
-        let Some(dx) = dx else { return };
-        match self.kind {
-            PoolingKind::Max => pooling::max_backward(&self.window, dy.data(), &self.argmax, dx.data_mut()),
-            PoolingKind::Average => pooling::average_backward(&self.window, dy.data(), dx.data_mut()),
-        }
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        _y: &Tensor,
+        dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        let dx = wants_dx.then(|| {
+            let mut dx = workspace.take(x.batch(), x.shape());
+            match self.kind {
+                PoolingKind::Max => pooling::max_backward(&self.window, dy.data(), &self.argmax, dx.data_mut()),
+                PoolingKind::Average => pooling::average_backward(&self.window, dy.data(), dx.data_mut()),
+            }
+            dx
+        });
+        workspace.give(dy);
+        dx
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::Pooling { kind: self.kind, window: self.window });
     }
 }
 
@@ -113,13 +130,28 @@ impl Layer for GlobalAveragePooling2d {
         Shape::flat(self.window.input.channels)
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
         pooling::average_forward(&self.window, x.data(), y.data_mut());
     }
 
-    fn backward(&mut self, _x: &Tensor, _y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
-        if let Some(dx) = dx {
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        _y: &Tensor,
+        dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        let dx = wants_dx.then(|| {
+            let mut dx = workspace.take(x.batch(), x.shape());
             pooling::average_backward(&self.window, dy.data(), dx.data_mut());
-        }
+            dx
+        });
+        workspace.give(dy);
+        dx
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::Pooling { kind: PoolingKind::Average, window: self.window });
     }
 }

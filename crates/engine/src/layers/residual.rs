@@ -1,11 +1,9 @@
 //! Residual block (He et al. 2016).
 
-use super::{Layer, Parameter, Pass, Sequence};
-use crate::{Activation, BuildError, Shape, Tensor};
-use rayon::prelude::*;
-
-/// Positions that one task adds.
-const TASK: usize = 256;
+use super::{Layer, Parameter, Pass, Sequence, wanted};
+use crate::inference::{self, Step};
+use crate::kernels::activation;
+use crate::{Activation, BuildError, Shape, Tensor, Workspace};
 
 /// `y = activation(branch(x) + shortcut(x))`; an empty shortcut is the identity.
 pub struct Residual {
@@ -13,10 +11,8 @@ pub struct Residual {
     branch: Sequence,
     shortcut: Sequence,
     activation: Activation,
-    branch_output: Tensor,
-    shortcut_output: Tensor,
-    gradient: Tensor,
-    shortcut_dx: Tensor,
+    branch_output: Option<Tensor>,
+    shortcut_output: Option<Tensor>,
 }
 
 impl Residual {
@@ -32,16 +28,7 @@ impl Residual {
                 shortcut: shortcut.output_shape(),
             });
         }
-        Ok(Self {
-            name: name.to_owned(),
-            branch,
-            shortcut,
-            activation,
-            branch_output: Tensor::default(),
-            shortcut_output: Tensor::default(),
-            gradient: Tensor::default(),
-            shortcut_dx: Tensor::default(),
-        })
+        Ok(Self { name: name.to_owned(), branch, shortcut, activation, branch_output: None, shortcut_output: None })
     }
 }
 
@@ -66,35 +53,57 @@ impl Layer for Residual {
         self.branch.macs() + self.shortcut.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>) {
-        self.branch_output.reset(x.batch(), self.branch.output_shape());
-        self.branch.forward(x, &mut self.branch_output, pass);
-        self.shortcut_output.reset(x.batch(), self.shortcut.output_shape());
-        self.shortcut.forward(x, &mut self.shortcut_output, pass);
-        let channels = self.branch.output_shape().channels;
-        let sum = self.branch_output.data().par_chunks(TASK * channels);
-        let sum = sum.zip(self.shortcut_output.data().par_chunks(TASK * channels));
-        y.data_mut().par_chunks_mut(TASK * channels).zip(sum).for_each(|(y, (a, b))| {
-            y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a + b);
-            self.activation.apply(y, channels);
-        });
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+        let shape = self.output_shape();
+        for output in [self.branch_output.take(), self.shortcut_output.take()] {
+            output.into_iter().for_each(|output| workspace.give(output));
+        }
+        let mut branch = workspace.take(x.batch(), shape);
+        self.branch.forward(x, &mut branch, pass, workspace);
+        y.data_mut().copy_from_slice(branch.data());
+        self.branch_output = Some(branch);
+        if self.shortcut.is_empty() {
+            activation::add_and_apply(x.data(), self.activation, y.data_mut(), shape.channels);
+        } else {
+            let mut shortcut = workspace.take(x.batch(), shape);
+            self.shortcut.forward(x, &mut shortcut, pass, workspace);
+            activation::add_and_apply(shortcut.data(), self.activation, y.data_mut(), shape.channels);
+            self.shortcut_output = Some(shortcut);
+        }
     }
 
-    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, dx: Option<&mut Tensor>) {
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        mut dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
         self.activation.differentiate(dy.data_mut(), y.data(), None, y.shape().channels);
-        self.gradient.copy_from(dy);
-        let Some(dx) = dx else {
-            self.branch.backward(x, &self.branch_output, dy, None);
-            self.shortcut.backward(x, &self.shortcut_output, &mut self.gradient, None);
-            return;
+        let mut copy = workspace.take(dy.batch(), dy.shape());
+        copy.data_mut().copy_from_slice(dy.data());
+        let branch_output = self.branch_output.take()?;
+        let branch = self.branch.backward(x, &branch_output, copy, wants_dx, workspace);
+        workspace.give(branch_output);
+        let shortcut = match self.shortcut_output.take() {
+            Some(output) => {
+                let dx = self.shortcut.backward(x, &output, dy, wants_dx, workspace);
+                workspace.give(output);
+                dx
+            }
+            None => wanted(dy, wants_dx, workspace),
         };
-        self.branch.backward(x, &self.branch_output, dy, Some(dx));
-        self.shortcut_dx.reset(x.batch(), x.shape());
-        self.shortcut.backward(x, &self.shortcut_output, &mut self.gradient, Some(&mut self.shortcut_dx));
-        let chunk = TASK * x.shape().channels;
-        dx.data_mut().par_chunks_mut(chunk).zip(self.shortcut_dx.data().par_chunks(chunk)).for_each(|(to, from)| {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        });
+        let mut dx = branch?;
+        let shortcut = shortcut?;
+        activation::add_and_apply(shortcut.data(), Activation::Linear, dx.data_mut(), x.shape().channels);
+        workspace.give(shortcut);
+        Some(dx)
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        let (branch, shortcut) = (inference::lower(&self.branch), inference::lower(&self.shortcut));
+        steps.push(Step::Residual { branch, shortcut, activation: self.activation });
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

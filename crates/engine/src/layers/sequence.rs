@@ -1,17 +1,18 @@
 //! Layers one after the other.
 
 use super::{Layer, Parameter, Pass};
-use crate::{Shape, Tensor};
+use crate::inference::Step;
+use crate::{Shape, Tensor, Workspace};
+use std::time::{Duration, Instant};
 
 /// Layers one after the other; none at all is the identity.
 pub struct Sequence {
     name: String,
     input: Shape,
     layers: Vec<Box<dyn Layer>>,
-    /// Outputs of all layers but the last, kept for the backward pass.
+    /// Outputs of all layers but the last, kept until the backward pass has
+    /// read them.
     outputs: Vec<Tensor>,
-    /// Two gradients in turn on the way back.
-    gradients: [Tensor; 2],
 }
 
 impl Sequence {
@@ -26,8 +27,14 @@ impl Sequence {
             assert_eq!(layer.input_shape(), shape, "{} stands on another shape than it was made for", layer.name());
             shape = layer.output_shape();
         }
-        let outputs = layers.iter().skip(1).map(|_| Tensor::default()).collect();
-        Self { name: name.to_owned(), input, layers, outputs, gradients: Default::default() }
+        let outputs = Vec::with_capacity(layers.len());
+        Self { name: name.to_owned(), input, layers, outputs }
+    }
+
+    /// Whether it is the identity.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
     }
 }
 
@@ -52,42 +59,51 @@ impl Layer for Sequence {
         self.layers.iter().map(|layer| layer.macs()).sum()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>) {
-        let batch = x.batch();
-        let Some((last, firsts)) = self.layers.split_last_mut() else {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+        let Self { layers, outputs, .. } = self;
+        outputs.drain(..).for_each(|output| workspace.give(output));
+        let Some((last, firsts)) = layers.split_last_mut() else {
             y.data_mut().copy_from_slice(x.data());
             return;
         };
-        for (i, layer) in firsts.iter_mut().enumerate() {
-            let (before, after) = self.outputs.split_at_mut(i);
-            after[0].reset(batch, layer.output_shape());
-            layer.forward(before.last().unwrap_or(x), &mut after[0], pass);
+        for layer in firsts {
+            let mut output = workspace.take(x.batch(), layer.output_shape());
+            let start = Instant::now();
+            layer.forward(outputs.last().unwrap_or(x), &mut output, pass, workspace);
+            workspace.record(layer.name(), start.elapsed(), Duration::ZERO);
+            outputs.push(output);
         }
-        last.forward(self.outputs.last().unwrap_or(x), y, pass);
+        let start = Instant::now();
+        last.forward(outputs.last().unwrap_or(x), y, pass, workspace);
+        workspace.record(last.name(), start.elapsed(), Duration::ZERO);
     }
 
-    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: &mut Tensor, mut dx: Option<&mut Tensor>) {
-        let batch = x.batch();
-        let count = self.layers.len();
-        if count == 0 {
-            if let Some(dx) = dx {
-                dx.data_mut().copy_from_slice(dy.data());
-            }
-            return;
-        }
-        let [mut incoming, mut outgoing] = self.gradients.each_mut();
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        let mut gradient = Some(dy);
+        let mut output = None;
         for (i, layer) in self.layers.iter_mut().enumerate().rev() {
-            let input = if i == 0 { x } else { &self.outputs[i - 1] };
-            let output = self.outputs.get(i).unwrap_or(y);
-            let gradient = if i + 1 == count { &mut *dy } else { &mut *incoming };
-            if i == 0 {
-                layer.backward(input, output, gradient, dx.take());
-            } else {
-                outgoing.reset(batch, layer.input_shape());
-                layer.backward(input, output, gradient, Some(outgoing));
-                std::mem::swap(&mut incoming, &mut outgoing);
+            let input = self.outputs.pop();
+            let dy = gradient.take()?;
+            let start = Instant::now();
+            let x = input.as_ref().unwrap_or(x);
+            gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > 0, workspace);
+            workspace.record(layer.name(), Duration::ZERO, start.elapsed());
+            if let Some(read) = std::mem::replace(&mut output, input) {
+                workspace.give(read);
             }
         }
+        gradient
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        self.layers.iter().for_each(|layer| layer.lower(steps));
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

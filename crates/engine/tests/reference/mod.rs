@@ -251,6 +251,33 @@ impl Reference for Conv2d {
     }
 }
 
+pub struct DepthwiseConv2d {
+    pub geometry: Geometry,
+    pub relu: bool,
+}
+
+impl Reference for DepthwiseConv2d {
+    fn run<T: Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
+        let channels = self.geometry.input[2];
+        let image = self.geometry.input.iter().product::<usize>();
+        let windows = self.geometry.windows();
+        let mut y = Vec::new();
+        for n in 0..self.geometry.batch {
+            for taps in &windows {
+                for c in 0..channels {
+                    let mut sum = parameters.get(1).map_or(T::of(0.0), |bias| bias[c]);
+                    for &(tap, position) in taps {
+                        sum = sum + x[n * image + position * channels + c] * parameters[0][tap * channels + c];
+                    }
+                    let zero = T::of(0.0);
+                    y.push(if self.relu && sum < zero { zero } else { sum });
+                }
+            }
+        }
+        y
+    }
+}
+
 pub struct Pooling {
     pub geometry: Geometry,
     pub max: bool,

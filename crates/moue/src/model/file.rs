@@ -148,6 +148,7 @@ impl Model {
             uncertain_below: document.uncertain_below,
             provenance: document.provenance,
             network,
+            ready: None,
         })
     }
 }

@@ -11,7 +11,7 @@ pub use architecture::Architecture;
 pub use build::{ArchitectureError, LayerSummary, build, summary};
 pub use file::{ModelFileError, read_tensors, write_atomically, write_tensors};
 
-use moue_engine::{Network, Pass, Tensor, loss};
+use moue_engine::{InferenceNetwork, Network, Tensor, loss};
 use serde::{Deserialize, Serialize};
 
 /// How pixels become network inputs: `(pixel / 255 − mean) / std`, one number
@@ -92,15 +92,18 @@ pub struct Model {
     pub uncertain_below: f32,
     /// Where it comes from.
     pub provenance: Provenance,
-    /// The weights.
+    /// The weights. Changes made after the first answer do not show in later ones.
     pub network: Network,
+    /// The network made ready, from the first answer on.
+    pub(crate) ready: Option<InferenceNetwork>,
 }
 
 impl Model {
     /// Probabilities `[N, classes]` of a batch of normalised images `[N, H, W, C]`.
     pub fn probabilities(&mut self, images: &Tensor) -> Vec<f32> {
         let classes = self.classes.len();
-        let mut rows = self.network.forward(images, Pass::Inference).data().to_vec();
+        let ready = self.ready.get_or_insert_with(|| InferenceNetwork::new(&self.network));
+        let mut rows = ready.run(images).data().to_vec();
         for row in rows.chunks_exact_mut(classes) {
             for (class, logit) in row.iter_mut().enumerate() {
                 let bias = self.calibration.bias.as_ref().and_then(|bias| bias.get(class)).copied().unwrap_or(0.0);
@@ -111,6 +114,12 @@ impl Model {
         rows
     }
 
+    /// Gives the network other weights: an array for each parameter, in its order.
+    pub(crate) fn set_weights(&mut self, weights: &[Vec<f32>]) {
+        set_weights(&mut self.network, weights);
+        self.ready = None;
+    }
+
     /// Numbers in the network, those of batch normalization's running
     /// statistics included.
     #[must_use]
@@ -119,6 +128,16 @@ impl Model {
         self.network.visit(|parameter| count += parameter.value.len());
         count
     }
+}
+
+/// Sets all parameters; `weights` must come from a network of the same form.
+pub(crate) fn set_weights(network: &mut Network, weights: &[Vec<f32>]) {
+    let mut weights = weights.iter();
+    network.visit_mut(|parameter| {
+        if let Some(values) = weights.next() {
+            parameter.value.copy_from_slice(values);
+        }
+    });
 }
 
 /// Copies the values of parameters that have the same name and shape, and

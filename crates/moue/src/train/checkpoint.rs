@@ -175,7 +175,7 @@ impl Saved {
             let reason = "its arrays are not those of this network".to_owned();
             return Err(CheckpointError::Damaged { path: self.path.clone(), reason });
         }
-        super::set(network, &self.weights);
+        crate::model::set_weights(network, &self.weights);
         if !average.is_empty() {
             average.clone_from(&self.average);
         }

@@ -23,7 +23,7 @@ use crate::model::{self, ArchitectureError, Calibration, Model, ModelFileError, 
 use batches::{Batch, Loader};
 use checkpoint::Checkpoint;
 use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
-use moue_engine::{Network, Optimizer, Pass, Tensor};
+use moue_engine::{Isa, Network, Optimizer, Pass, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -415,9 +415,8 @@ impl<'a> Training<'a> {
     /// A model of its own with these weights.
     fn model(&self, weights: &[Vec<f32>], epoch: usize) -> Result<Model, TrainError> {
         let config = self.job.config;
-        let mut network = model::build(&config.model, self.job.dataset.classes.len(), config.train.seed)?;
-        set(&mut network, weights);
-        Ok(Model {
+        let network = model::build(&config.model, self.job.dataset.classes.len(), config.train.seed)?;
+        let mut model = Model {
             architecture: config.model.clone(),
             classes: self.job.dataset.classes.clone(),
             normalisation: self.normalisation.clone(),
@@ -431,10 +430,13 @@ impl<'a> Training<'a> {
                 official_split: config.data.official_split,
                 epoch,
                 moue_version: env!("CARGO_PKG_VERSION").to_owned(),
-                isa: moue_engine::isa().to_owned(),
+                isa: Isa::in_use().name().to_owned(),
             },
             network,
-        })
+            ready: None,
+        };
+        model.set_weights(weights);
+        Ok(model)
     }
 
     fn finish(self, ending: Ending) -> Result<Outcome, TrainError> {
@@ -462,14 +464,4 @@ fn snapshot(network: &Network) -> Vec<Vec<f32>> {
     let mut values = Vec::new();
     network.visit(|parameter| values.push(parameter.value.to_vec()));
     values
-}
-
-/// Sets all parameters; `values` must come from a network of the same form.
-fn set(network: &mut Network, values: &[Vec<f32>]) {
-    let mut values = values.iter();
-    network.visit_mut(|parameter| {
-        if let Some(values) = values.next() {
-            parameter.value.copy_from_slice(values);
-        }
-    });
 }

@@ -1,0 +1,73 @@
+//! A slice that several tasks write to, each in places of its own.
+
+use std::marker::PhantomData;
+
+/// A mutable slice handed to tasks that write to disjoint, interleaved places.
+#[derive(Clone, Copy)]
+pub struct SharedMut<'a> {
+    data: *mut f32,
+    len: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the pointer is only used through `slice` and `pointer`, whose callers
+// promise that no two tasks touch the same place.
+#[allow(unsafe_code)]
+unsafe impl Send for SharedMut<'_> {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for SharedMut<'_> {}
+
+impl<'a> SharedMut<'a> {
+    pub fn new(slice: &'a mut [f32]) -> Self {
+        Self { data: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
+    }
+
+    /// The `len` values from `start`.
+    ///
+    /// # Safety
+    /// Nobody else may touch these places while the slice lives.
+    ///
+    /// # Panics
+    /// When they lie outside the slice.
+    #[allow(unsafe_code)]
+    #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
+    pub unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [f32] {
+        assert!(start <= self.len && len <= self.len - start, "a task's places lie outside the slice");
+        // SAFETY: inside the slice by the assertion, untouched by others by the caller.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rayon::prelude::*;
+
+    #[test]
+    fn tasks_write_interleaved_places() {
+        let mut values = vec![0.0; 1000];
+        let shared = SharedMut::new(&mut values);
+        (0..100usize).into_par_iter().for_each(|task| {
+            for row in 0..10 {
+                // SAFETY: each task has a place of its own in every row.
+                #[allow(unsafe_code)]
+                let place = unsafe { shared.slice(row * 100 + task, 1) };
+                place[0] = task as f32;
+            }
+        });
+        assert!(values.iter().enumerate().all(|(i, &v)| v == (i % 100) as f32));
+    }
+
+    #[test]
+    #[should_panic(expected = "outside the slice")]
+    fn places_outside_are_refused() {
+        let mut values = [0.0; 4];
+        // SAFETY: the only user; the call panics before it makes a slice.
+        #[allow(unsafe_code)]
+        unsafe {
+            SharedMut::new(&mut values).slice(3, 2);
+        }
+    }
+}

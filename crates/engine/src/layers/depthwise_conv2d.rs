@@ -1,0 +1,135 @@
+//! Depthwise 2-D convolution (Chollet 2017).
+
+use super::{Initializer, Layer, Parameter, Pass, Role};
+use crate::inference::{Convolved, Step};
+use crate::kernels::convolution::Epilogue;
+use crate::kernels::window::{Padding, Window};
+use crate::kernels::{depthwise, reduce};
+use crate::random::Stream;
+use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+
+/// Options of [`DepthwiseConv2d`].
+#[derive(Clone, Copy, Debug)]
+pub struct DepthwiseConv2dOptions {
+    /// Height and width of the kernel.
+    pub kernel_size: [usize; 2],
+    /// Steps down and across.
+    pub strides: [usize; 2],
+    /// Border treatment.
+    pub padding: Padding,
+    /// Whether a bias is added.
+    pub use_bias: bool,
+    /// Applied in place; must be one that [works there](Activation::works_in_place).
+    pub activation: Activation,
+    /// Where the kernel starts.
+    pub initializer: Initializer,
+}
+
+/// `y = activation(x ∗ kernel + bias)`, each channel with a filter of its own;
+/// kernel `[height, width, channels]`.
+pub struct DepthwiseConv2d {
+    name: String,
+    window: Window,
+    activation: Activation,
+    kernel: Parameter,
+    bias: Option<Parameter>,
+}
+
+impl DepthwiseConv2d {
+    /// A layer on maps of `input`.
+    ///
+    /// # Errors
+    /// When a size is zero or a `valid` kernel is larger than the map.
+    pub fn new(
+        name: &str,
+        input: Shape,
+        options: DepthwiseConv2dOptions,
+        stream: &mut Stream,
+    ) -> Result<Self, BuildError> {
+        let window = Window::new(input, options.kernel_size, options.strides, options.padding)?;
+        let [height, width] = options.kernel_size;
+        let draw = options.initializer.draw(height * width, height * width, stream);
+        let shape = vec![height, width, input.channels];
+        Ok(Self {
+            name: name.to_owned(),
+            window,
+            activation: options.activation,
+            kernel: Parameter::new(name, "kernel", shape, Role::Weight, draw),
+            bias: options.use_bias.then(|| Parameter::constant(name, "bias", input.channels, Role::Offset, 0.0)),
+        })
+    }
+}
+
+impl Layer for DepthwiseConv2d {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "depthwise_conv2d"
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.window.input
+    }
+
+    fn output_shape(&self) -> Shape {
+        Shape::new(self.window.output[0], self.window.output[1], self.window.input.channels)
+    }
+
+    fn macs(&self) -> usize {
+        self.window.positions() * self.window.patch_len()
+    }
+
+    fn method(&self) -> &'static str {
+        "direct"
+    }
+
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
+        let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
+        let epilogue = Epilogue { bias, add: None, activation: self.activation };
+        depthwise::forward(&self.window, x.data(), &self.kernel.value, &epilogue, y.data_mut());
+    }
+
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        mut dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        self.activation.differentiate(dy.data_mut(), y.data(), None, self.window.input.channels);
+        let scratch = &mut workspace.scratch;
+        if let Some(bias) = &mut self.bias {
+            reduce::sum_rows(dy.data(), &mut scratch.sums, &mut bias.gradient);
+        }
+        let gradient = &mut self.kernel.gradient;
+        depthwise::backward_kernel(&self.window, x.data(), dy.data(), &mut scratch.first, gradient);
+        let dx = wants_dx.then(|| {
+            let mut dx = workspace.take(x.batch(), x.shape());
+            depthwise::backward_input(&self.window, dy.data(), &self.kernel.value, dx.data_mut());
+            dx
+        });
+        workspace.give(dy);
+        dx
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        let channels = self.window.input.channels;
+        steps.push(Step::DepthwiseConv2d {
+            window: self.window,
+            convolved: Convolved::new(&self.kernel.value, self.bias.as_ref(), self.activation, channels),
+        });
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {
+        visit(&self.kernel);
+        self.bias.iter().for_each(visit);
+    }
+
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        visit(&mut self.kernel);
+        self.bias.iter_mut().for_each(visit);
+    }
+}

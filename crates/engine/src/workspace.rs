@@ -1,0 +1,104 @@
+//! Memory that a network's steps share.
+//!
+//! Activations and gradients are taken from a pool and given back as soon as
+//! they are no longer needed, so a training step holds little more than the
+//! activations that its backward pass reads. Once a step of the largest batch
+//! has run, further steps allocate nothing.
+
+use crate::tensor::{Buffer, zeros};
+use crate::{Shape, Tensor};
+use std::time::Duration;
+
+/// A pool of tensors, scratch for the kernels, and the clock of a profile.
+#[derive(Default)]
+pub struct Workspace {
+    free: Vec<Buffer>,
+    pub(crate) scratch: Scratch,
+    pub(crate) profile: Option<Profile>,
+}
+
+/// Buffers that a layer may use while it runs.
+pub(crate) struct Scratch {
+    pub first: Buffer,
+    pub second: Buffer,
+    pub sums: Vec<f64>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { first: zeros(0), second: zeros(0), sums: Vec::new() }
+    }
+}
+
+impl Workspace {
+    /// A tensor of this size; its values are unspecified (but initialised).
+    pub fn take(&mut self, batch: usize, shape: Shape) -> Tensor {
+        let len = batch * shape.len();
+        let fitting = self.free.iter().enumerate().filter(|(_, buffer)| buffer.len() >= len);
+        match fitting.min_by_key(|(_, buffer)| buffer.len()).map(|(i, _)| i) {
+            Some(i) => Tensor::from_buffer(batch, shape, self.free.swap_remove(i)),
+            None => Tensor::zeros(batch, shape),
+        }
+    }
+
+    pub(crate) fn record(&mut self, layer: &str, forward: Duration, backward: Duration) {
+        if let Some(profile) = &mut self.profile {
+            profile.add(layer, forward, backward);
+        }
+    }
+
+    /// Takes a tensor's memory back.
+    pub fn give(&mut self, tensor: Tensor) {
+        let buffer = tensor.into_buffer();
+        if !buffer.is_empty() {
+            self.free.push(buffer);
+        }
+    }
+}
+
+/// Time spent in each layer, in the order in which they first ran.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// A row for each layer.
+    pub layers: Vec<LayerTime>,
+}
+
+/// A row of a [`Profile`].
+#[derive(Clone, Debug)]
+pub struct LayerTime {
+    /// The layer's name.
+    pub name: String,
+    /// Time in forward passes; that of a block includes its layers'.
+    pub forward: Duration,
+    /// Time in backward passes; that of a block includes its layers'.
+    pub backward: Duration,
+}
+
+impl Profile {
+    fn add(&mut self, name: &str, forward: Duration, backward: Duration) {
+        if let Some(row) = self.layers.iter_mut().find(|row| row.name == name) {
+            row.forward += forward;
+            row.backward += backward;
+        } else {
+            self.layers.push(LayerTime { name: name.to_owned(), forward, backward });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_goes_round() {
+        let mut workspace = Workspace::default();
+        let (large, small) = (workspace.take(2, Shape::flat(100)), workspace.take(1, Shape::flat(10)));
+        let at = (large.data().as_ptr(), small.data().as_ptr());
+        workspace.give(large);
+        workspace.give(small);
+        // The smallest that fits is taken.
+        assert_eq!(workspace.take(1, Shape::flat(9)).data().as_ptr(), at.1);
+        let again = workspace.take(1, Shape::flat(150));
+        assert_eq!((again.data().as_ptr(), again.data().len()), (at.0, 150));
+    }
+}
