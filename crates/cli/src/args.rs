@@ -58,6 +58,11 @@ pub enum Command {
     /// List and show network architectures
     #[command(subcommand)]
     Arch(ArchCommand),
+    /// Measure how fast a network trains and predicts on this machine
+    #[command(after_help = "Images are noise in memory: reading and augmentation are not counted.\n\
+        MOUE_ISA=avx2 (or scalar) holds the engine to a lower instruction set.\n\n\
+        Examples:\n  moue bench\n  moue bench bench/vgg --batch-size 64 --layers\n  moue bench my-net.toml --json --threads 1")]
+    Bench(BenchArgs),
 }
 
 #[derive(Args)]
@@ -164,6 +169,21 @@ pub enum DataCommand {
     },
 }
 
+#[derive(Args)]
+pub struct BenchArgs {
+    /// A preset's name (see `moue arch list`) or a TOML file [default: small]
+    pub arch: Option<String>,
+    /// Images in a step [default: the one in the architecture file]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub batch_size: Option<u16>,
+    /// Time to spend on each figure
+    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Show where the time goes, layer by layer
+    #[arg(long)]
+    pub layers: bool,
+}
+
 #[derive(Subcommand)]
 pub enum ArchCommand {
     /// List the presets
@@ -188,4 +208,11 @@ fn image_size(text: &str) -> Result<[usize; 2], String> {
     parse()
         .filter(|size| size.iter().all(|extent| (1..=4096).contains(extent)))
         .ok_or_else(|| "expected HEIGHTxWIDTH with 1 to 4096 each, for instance 48x48".into())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (0.0..=3600.0).contains(seconds))
+        .ok_or_else(|| "expected a number of seconds from 0 to 3600".into())
 }

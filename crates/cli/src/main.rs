@@ -7,6 +7,7 @@ mod progress;
 
 use args::{Arguments, Command};
 use clap::Parser;
+use moue::Isa;
 use std::process::ExitCode;
 
 /// Wrong usage, as clap has it.
@@ -62,11 +63,13 @@ impl std::error::Error for UsageError {}
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
+    Isa::requested().map_err(|error| UsageError(error.to_string()))?;
     match &arguments.command {
         Command::Train(args) => commands::train::run(args, common),
         Command::Evaluate(args) => commands::evaluate::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),
         Command::Data(args) => commands::data::run(args, common),
         Command::Arch(args) => commands::arch::run(args, common),
+        Command::Bench(args) => commands::bench::run(args, common),
     }
 }

@@ -10,8 +10,9 @@ use crate::kernels::{activation, depthwise, normalization, pooling};
 use crate::layers::{Layer, Parameter, PoolingKind};
 use crate::network::{Network, in_pool};
 use crate::tensor::{Buffer, zeros};
-use crate::workspace::Workspace;
+use crate::workspace::{Profile, Workspace};
 use crate::{Activation, Shape, Tensor};
+use std::time::{Duration, Instant};
 
 /// The weights of a convolution at inference.
 pub struct Convolved {
@@ -50,8 +51,14 @@ impl Convolved {
     }
 }
 
+/// A step at inference and the layer that it comes from.
+pub struct Step {
+    layer: String,
+    operation: Operation,
+}
+
 /// What happens to a map at inference.
-pub enum Step {
+pub enum Operation {
     /// A convolution or a dense layer.
     #[allow(private_interfaces)]
     Conv2d {
@@ -107,34 +114,45 @@ pub enum Step {
 }
 
 impl Step {
+    pub(crate) fn new(layer: &str, operation: Operation) -> Self {
+        Self { layer: layer.to_owned(), operation }
+    }
+
     /// Adds `activation(scale · x + shift)`, inside the step before it where
     /// that is a convolution.
-    pub(crate) fn push_affine(steps: &mut Vec<Self>, scale: Vec<f32>, shift: Vec<f32>, activation: Activation) {
-        let folded = match steps.last_mut() {
-            Some(Self::Conv2d { convolved, .. } | Self::DepthwiseConv2d { convolved, .. }) => {
+    pub(crate) fn push_affine(
+        steps: &mut Vec<Self>,
+        layer: &str,
+        (scale, shift): (Vec<f32>, Vec<f32>),
+        activation: Activation,
+    ) {
+        let folded = match steps.last_mut().map(|step| &mut step.operation) {
+            Some(Operation::Conv2d { convolved, .. } | Operation::DepthwiseConv2d { convolved, .. }) => {
                 convolved.fold(&scale, &shift, activation)
             }
             _ => false,
         };
         if !folded {
-            steps.push(Self::Affine { scale, shift, activation });
+            steps.push(Self::new(layer, Operation::Affine { scale, shift, activation }));
         }
     }
 
     fn prepare(&mut self) {
-        match self {
-            Self::Conv2d { convolution, convolved } => {
+        match &mut self.operation {
+            Operation::Conv2d { convolution, convolved } => {
                 convolution.prepare(&convolved.kernel, &mut convolved.prepared);
                 convolved.kernel = Vec::new();
             }
-            Self::Residual { branch, shortcut, .. } => {
+            Operation::Residual { branch, shortcut, .. } => {
                 branch.iter_mut().chain(shortcut).for_each(Self::prepare);
             }
             _ => {}
         }
     }
+}
 
-    /// The map after this step; `x` is the map before it.
+impl Operation {
+    /// The map after this operation; `x` is the map before it.
     fn run(&self, x: Map<'_>, workspace: &mut Workspace) -> Tensor {
         match self {
             Self::Conv2d { convolution, convolved } => {
@@ -219,7 +237,9 @@ impl Map<'_> {
 fn run(steps: &[Step], x: Map<'_>, workspace: &mut Workspace) -> Tensor {
     let mut map = x;
     for step in steps {
-        map = Map::Owned(step.run(map, workspace));
+        let start = Instant::now();
+        map = Map::Owned(step.operation.run(map, workspace));
+        workspace.record(&step.layer, start.elapsed(), Duration::ZERO);
     }
     map.into_owned(workspace)
 }
@@ -260,6 +280,17 @@ impl InferenceNetwork {
     #[must_use]
     pub fn input_shape(&self) -> Shape {
         self.input
+    }
+
+    /// Starts to measure the time of each step, from zero.
+    pub fn start_profile(&mut self) {
+        self.workspace.profile = Some(Profile::default());
+    }
+
+    /// The times since [`Self::start_profile`], as forward passes of the layers
+    /// that the steps come from, and the end of measuring.
+    pub fn take_profile(&mut self) -> Profile {
+        self.workspace.profile.take().unwrap_or_default()
     }
 
     /// Runs a batch `[N, H, W, C]` and returns its outputs `[N, 1, 1, classes]`.

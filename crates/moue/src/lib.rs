@@ -3,12 +3,13 @@
 //! Data flows one way: [`data`] reads and splits images, [`augment`] alters
 //! them, [`model`] turns an architecture file into a network, [`train`] fits it,
 //! [`evaluate`] judges it, [`predict`] uses it on photos, [`report`] draws what
-//! came out. [`config`] is the architecture file that ties them together.
+//! came out, [`bench`] tells how fast all that is. [`config`] is the architecture file that ties them together.
 //!
 //! An expression is an appearance. It does not determine what a person feels.
 #![deny(missing_docs)]
 
 pub mod augment;
+pub mod bench;
 pub mod config;
 pub mod data;
 pub mod evaluate;
@@ -16,3 +17,5 @@ pub mod model;
 pub mod predict;
 pub mod report;
 pub mod train;
+
+pub use moue_engine::Isa;

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 pub mod arch;
+pub mod bench;
 pub mod data;
 pub mod evaluate;
 pub mod predict;

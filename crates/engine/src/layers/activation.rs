@@ -1,7 +1,7 @@
 //! An activation as a layer of its own.
 
 use super::{Layer, Pass, wanted};
-use crate::inference::Step;
+use crate::inference::{Operation, Step};
 use crate::kernels::activation;
 use crate::{Activation, Shape, Tensor, Workspace};
 
@@ -65,6 +65,6 @@ impl Layer for ActivationLayer {
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        steps.push(Step::Activation { activation: self.activation });
+        steps.push(Step::new(&self.name, Operation::Activation { activation: self.activation }));
     }
 }

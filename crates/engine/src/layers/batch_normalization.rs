@@ -162,13 +162,13 @@ impl Layer for BatchNormalization {
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        let (scale, shift) = (0..self.shape.channels)
+        let scale_and_shift = (0..self.shape.channels)
             .map(|c| {
                 let scale = self.gamma.value[c] / (self.variance.value[c] + self.options.epsilon).sqrt();
                 (scale, self.beta.value[c] - self.mean.value[c] * scale)
             })
             .unzip();
-        Step::push_affine(steps, scale, shift, self.options.activation);
+        Step::push_affine(steps, &self.name, scale_and_shift, self.options.activation);
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

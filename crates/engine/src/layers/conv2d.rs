@@ -1,7 +1,7 @@
 //! 2-D convolution.
 
 use super::{Initializer, Layer, Parameter, Pass, Role};
-use crate::inference::{Convolved, Step};
+use crate::inference::{Convolved, Operation, Step};
 use crate::kernels::convolution::{Convolution, Epilogue};
 use crate::kernels::reduce;
 use crate::kernels::window::{Padding, Window};
@@ -125,15 +125,18 @@ impl Layer for Conv2d {
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        steps.push(Step::Conv2d {
-            convolution: self.convolution,
-            convolved: Convolved::new(
-                &self.kernel.value,
-                self.bias.as_ref(),
-                self.activation,
-                self.convolution.filters,
-            ),
-        });
+        steps.push(Step::new(
+            &self.name,
+            Operation::Conv2d {
+                convolution: self.convolution,
+                convolved: Convolved::new(
+                    &self.kernel.value,
+                    self.bias.as_ref(),
+                    self.activation,
+                    self.convolution.filters,
+                ),
+            },
+        ));
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

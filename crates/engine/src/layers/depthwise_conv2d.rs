@@ -1,7 +1,7 @@
 //! Depthwise 2-D convolution (Chollet 2017).
 
 use super::{Initializer, Layer, Parameter, Pass, Role};
-use crate::inference::{Convolved, Step};
+use crate::inference::{Convolved, Operation, Step};
 use crate::kernels::convolution::Epilogue;
 use crate::kernels::window::{Padding, Window};
 use crate::kernels::{depthwise, reduce};
@@ -117,10 +117,13 @@ impl Layer for DepthwiseConv2d {
 
     fn lower(&self, steps: &mut Vec<Step>) {
         let channels = self.window.input.channels;
-        steps.push(Step::DepthwiseConv2d {
-            window: self.window,
-            convolved: Convolved::new(&self.kernel.value, self.bias.as_ref(), self.activation, channels),
-        });
+        steps.push(Step::new(
+            &self.name,
+            Operation::DepthwiseConv2d {
+                window: self.window,
+                convolved: Convolved::new(&self.kernel.value, self.bias.as_ref(), self.activation, channels),
+            },
+        ));
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

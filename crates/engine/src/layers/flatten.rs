@@ -1,7 +1,7 @@
 //! From a map to a vector.
 
 use super::{Layer, Pass, wanted};
-use crate::inference::Step;
+use crate::inference::{Operation, Step};
 use crate::{Shape, Tensor, Workspace};
 
 /// Reads a map as a flat vector, row by row, channels innermost.
@@ -51,6 +51,6 @@ impl Layer for Flatten {
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        steps.push(Step::Reshape { shape: self.output_shape() });
+        steps.push(Step::new(&self.name, Operation::Reshape { shape: self.output_shape() }));
     }
 }

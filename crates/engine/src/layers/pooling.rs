@@ -1,7 +1,7 @@
 //! Pooling over windows and over whole maps.
 
 use super::{Layer, Pass};
-use crate::inference::Step;
+use crate::inference::{Operation, Step};
 use crate::kernels::pooling;
 use crate::kernels::window::{Padding, Window};
 use crate::{BuildError, Shape, Tensor, Workspace};
@@ -95,7 +95,7 @@ impl Layer for Pooling2d {
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        steps.push(Step::Pooling { kind: self.kind, window: self.window });
+        steps.push(Step::new(&self.name, Operation::Pooling { kind: self.kind, window: self.window }));
     }
 }
 
@@ -152,6 +152,6 @@ impl Layer for GlobalAveragePooling2d {
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        steps.push(Step::Pooling { kind: PoolingKind::Average, window: self.window });
+        steps.push(Step::new(&self.name, Operation::Pooling { kind: PoolingKind::Average, window: self.window }));
     }
 }

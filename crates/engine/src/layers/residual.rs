@@ -1,7 +1,7 @@
 //! Residual block (He et al. 2016).
 
 use super::{Layer, Parameter, Pass, Sequence, wanted};
-use crate::inference::{self, Step};
+use crate::inference::{self, Operation, Step};
 use crate::kernels::activation;
 use crate::{Activation, BuildError, Shape, Tensor, Workspace};
 
@@ -103,7 +103,7 @@ impl Layer for Residual {
 
     fn lower(&self, steps: &mut Vec<Step>) {
         let (branch, shortcut) = (inference::lower(&self.branch), inference::lower(&self.shortcut));
-        steps.push(Step::Residual { branch, shortcut, activation: self.activation });
+        steps.push(Step::new(&self.name, Operation::Residual { branch, shortcut, activation: self.activation }));
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

@@ -1,0 +1,97 @@
+//! `moue bench`.
+
+use super::{print, table};
+use crate::args::{BenchArgs, Common};
+use moue::bench::{self, BenchOptions, LayerCost};
+use moue::config::Config;
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let config = Config::open(args.arch.as_deref().unwrap_or("small"))?;
+    let options = BenchOptions {
+        batch_size: args.batch_size.map_or(config.train.batch_size, usize::from),
+        time: Duration::from_secs_f64(args.seconds),
+    };
+    let say = |what: &str| {
+        if !common.quiet {
+            eprintln!("measuring: {what}");
+        }
+    };
+    let measured = bench::measure(&config, &options, &mut |what| say(what))?;
+    let costs = if args.layers {
+        say("layer by layer");
+        bench::layers(&config, &options)?
+    } else {
+        Vec::new()
+    };
+    if common.json {
+        let mut document = serde_json::to_value(&measured)?;
+        if args.layers {
+            document["layers"] = serde_json::to_value(&costs)?;
+        }
+        print(&format!("{document}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let memory = measured
+        .peak_rss_bytes
+        .map_or_else(|| "not told by this system".to_owned(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
+    print(&format!(
+        "{}: {} threads, batch {}, {}\n\ntrain    {:.0} images/s, at most {memory} of memory\npredict  {:.0} images/s\n\
+         latency  {:.2} ms for one image\n",
+        measured.arch,
+        measured.threads,
+        measured.batch_size,
+        measured.isa,
+        measured.train_images_per_second,
+        measured.predict_images_per_second,
+        measured.latency_ms_p50,
+    ))?;
+    if args.layers {
+        print(&format!("\n{}", layer_table(&costs)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn layer_table(costs: &[LayerCost]) -> String {
+    let headings = [
+        "layer",
+        "output shape",
+        "method",
+        "forward ms",
+        "GFLOP/s",
+        "backward ms",
+        "GFLOP/s",
+        "share",
+        "predict ms",
+        "GFLOP/s",
+        "share",
+    ];
+    let mut rows = vec![headings.map(str::to_owned).to_vec()];
+    let ms = |ms: f64| if ms > 0.0 { format!("{ms:.2}") } else { String::new() };
+    let rate = |rate: Option<f64>| rate.map_or_else(String::new, |rate| format!("{rate:.0}"));
+    let share = |share: f64| if share > 0.0 { format!("{:.1} %", share * 100.0) } else { String::new() };
+    for cost in costs {
+        rows.push(vec![
+            format!("{}{}", "  ".repeat(cost.depth), cost.name),
+            cost.output_shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x"),
+            cost.method.clone(),
+            ms(cost.forward_ms),
+            rate(cost.forward_gflops),
+            ms(cost.backward_ms),
+            rate(cost.backward_gflops),
+            share(cost.train_share),
+            ms(cost.predict_ms),
+            rate(cost.predict_gflops),
+            share(cost.predict_share),
+        ]);
+    }
+    let total = |of: fn(&LayerCost) -> f64| costs.iter().map(of).sum();
+    let mut last = vec![String::new(); headings.len()];
+    last[0] = "all".into();
+    last[3] = ms(total(|cost| cost.forward_ms));
+    last[5] = ms(total(|cost| cost.backward_ms));
+    last[8] = ms(total(|cost| cost.predict_ms));
+    rows.push(last);
+    table(&rows)
+}
