@@ -6,7 +6,7 @@
 //! in an order that does not depend on a vector's length, so levels with fused
 //! multiply-add (AVX-512, AVX2, NEON) differ in speed only.
 
-use pulp::WithSimd;
+use pulp::{Simd, WithSimd};
 use std::sync::OnceLock;
 
 /// Name of the environment variable that asks for a level.
@@ -120,7 +120,6 @@ static LEVEL: OnceLock<Level> = OnceLock::new();
 /// Runs `op` compiled for the level in use. Its body must be `#[inline(always)]`
 /// all the way down, or it is compiled for the lowest level.
 pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
-    use pulp::Simd;
     let level = LEVEL.get_or_init(|| Level::of(Isa::in_use()).unwrap_or(Level::Scalar));
     match *level {
         #[cfg(target_arch = "x86_64")]
@@ -132,6 +131,35 @@ pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         Level::Simd128(simd) => Simd::vectorize(simd, op),
         Level::Scalar => Simd::vectorize(pulp::Scalar::new(), op),
+    }
+}
+
+/// A vector of as many values as there are, zeros after them: much faster than a
+/// partial load where there is a whole vector, as there mostly is.
+#[inline(always)]
+pub fn load<S: Simd>(simd: S, from: &[f32]) -> S::f32s {
+    if from.len() == S::F32_LANES {
+        // SAFETY: the slice holds a whole vector.
+        #[allow(unsafe_code)]
+        unsafe {
+            from.as_ptr().cast::<S::f32s>().read_unaligned()
+        }
+    } else {
+        simd.partial_load_f32s(from)
+    }
+}
+
+/// Stores as many values as there is room for.
+#[inline(always)]
+pub fn store<S: Simd>(simd: S, to: &mut [f32], value: S::f32s) {
+    if to.len() == S::F32_LANES {
+        // SAFETY: the slice holds a whole vector.
+        #[allow(unsafe_code)]
+        unsafe {
+            to.as_mut_ptr().cast::<S::f32s>().write_unaligned(value);
+        }
+    } else {
+        simd.partial_store_f32s(to, value);
     }
 }
 

@@ -1,45 +1,53 @@
 //! Batch normalization over `[rows, channels]`: two passes over memory forward,
 //! two backward, the activation in the second of each.
 
-use super::{isa, reduce};
+use super::gemm::LANES;
+use super::isa::{self, load, store};
+use super::reduce;
 use crate::Activation;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Values that one task works on.
-const TASK: usize = 16 * 1024;
+const TASK: usize = 8 * 1024;
 
 /// Rows that are added in f32 before they join the sums in f64.
-const GROUP: usize = 4;
+const GROUP: usize = 8;
 
 /// Of each channel, the sum and the sum of squares: `sums` holds `2 · channels`.
 pub fn statistics(x: &[f32], channels: usize, partial: &mut Vec<f64>, sums: &mut [f64]) {
     reduce::over_rows(x.len() / channels, 2 * channels, partial, sums, |rows, sums| {
         let x = &x[rows.start * channels..rows.end * channels];
-        isa::dispatch(
-            #[inline(always)]
-            || add_statistics(x, channels, sums),
-        );
+        isa::dispatch(AddStatistics { x, channels, sums });
     });
 }
 
-#[inline(always)]
-fn add_statistics(x: &[f32], channels: usize, sums: &mut [f64]) {
-    let (sum, squares) = sums.split_at_mut(channels);
-    let groups = x.chunks_exact(GROUP * channels);
-    for row in groups.remainder().chunks_exact(channels) {
-        for ((sum, square), &v) in sum.iter_mut().zip(squares.iter_mut()).zip(row) {
-            *sum += f64::from(v);
-            *square += f64::from(v * v);
-        }
-    }
-    for group in groups {
-        let (a, rest) = group.split_at(channels);
-        let (b, rest) = rest.split_at(channels);
-        let (c, d) = rest.split_at(channels);
-        let rows = a.iter().zip(b).zip(c).zip(d);
-        for ((sum, square), (((a, b), c), d)) in sum.iter_mut().zip(squares.iter_mut()).zip(rows) {
-            *sum += f64::from((a + b) + (c + d));
-            *square += f64::from((a * a + b * b) + (c * c + d * d));
+struct AddStatistics<'a> {
+    x: &'a [f32],
+    channels: usize,
+    sums: &'a mut [f64],
+}
+
+impl WithSimd for AddStatistics<'_> {
+    type Output = ();
+
+    /// Rows are added in groups, in registers, and the groups in f64.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, channels, sums } = self;
+        let (plain, squares) = sums.split_at_mut(channels);
+        for x in x.chunks(GROUP * channels) {
+            for first in (0..channels).step_by(S::F32_LANES) {
+                let end = channels.min(first + S::F32_LANES);
+                let (mut sum, mut square) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
+                for x in x.chunks_exact(channels) {
+                    let x = load(simd, &x[first..end]);
+                    sum = simd.add_f32s(sum, x);
+                    square = simd.mul_add_e_f32s(x, x, square);
+                }
+                add_to(simd, sum, &mut plain[first..end]);
+                add_to(simd, square, &mut squares[first..end]);
+            }
         }
     }
 }
@@ -103,64 +111,98 @@ pub fn gradient_sums(applied: Applied<'_>, x: &[f32], dy: &[f32], partial: &mut 
     reduce::over_rows(x.len() / channels, 2 * channels, partial, sums, |rows, sums| {
         let part = rows.start * channels..rows.end * channels;
         let (x, dy) = (&x[part.clone()], &dy[part]);
-        isa::dispatch(
-            #[inline(always)]
-            || add_gradients(applied, x, dy, sums),
-        );
+        isa::dispatch(AddGradients { applied, x, dy, sums });
     });
 }
 
+struct AddGradients<'a> {
+    applied: Applied<'a>,
+    x: &'a [f32],
+    dy: &'a [f32],
+    sums: &'a mut [f64],
+}
+
+impl WithSimd for AddGradients<'_> {
+    type Output = ();
+
+    /// Rows are added in groups, in registers, and the groups in f64.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { applied: Applied { mean, scale, shift, relu }, x, dy, sums } = self;
+        let channels = mean.len();
+        let (plain, weighted) = sums.split_at_mut(channels);
+        let least = simd.splat_f32s(if relu { 0.0 } else { f32::NEG_INFINITY });
+        let zero = simd.splat_f32s(0.0);
+        for (x, dy) in x.chunks(GROUP * channels).zip(dy.chunks(GROUP * channels)) {
+            for first in (0..channels).step_by(S::F32_LANES) {
+                let end = channels.min(first + S::F32_LANES);
+                let [mean, scale, shift] = [mean, scale, shift].map(
+                    #[inline(always)]
+                    |values| load(simd, &values[first..end]),
+                );
+                let (mut sum, mut product) = (zero, zero);
+                for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)) {
+                    let (x, g) = (load(simd, &x[first..end]), load(simd, &dy[first..end]));
+                    let y = simd.mul_add_e_f32s(x, scale, shift);
+                    let g = simd.select_f32s(simd.less_than_f32s(least, y), g, zero);
+                    sum = simd.add_f32s(sum, g);
+                    product = simd.mul_add_e_f32s(g, simd.sub_f32s(x, mean), product);
+                }
+                add_to(simd, sum, &mut plain[first..end]);
+                add_to(simd, product, &mut weighted[first..end]);
+            }
+        }
+    }
+}
+
+/// Adds the lanes of a vector to sums in f64.
 #[inline(always)]
-fn add_gradients(applied: Applied<'_>, x: &[f32], dy: &[f32], sums: &mut [f64]) {
-    let Applied { mean, scale, shift, relu } = applied;
-    let channels = mean.len();
-    let (plain, weighted) = sums.split_at_mut(channels);
-    let least = if relu { 0.0 } else { f32::NEG_INFINITY };
-    let passed = |x: f32, g: f32, c: usize| if x * scale[c] + shift[c] > least { g } else { 0.0 };
-    let mut rows = x.chunks_exact(2 * channels).zip(dy.chunks_exact(2 * channels));
-    for (x, g) in &mut rows {
-        let ((x0, x1), (g0, g1)) = (x.split_at(channels), g.split_at(channels));
-        for c in 0..channels {
-            let (g0, g1) = (passed(x0[c], g0[c], c), passed(x1[c], g1[c], c));
-            plain[c] += f64::from(g0 + g1);
-            weighted[c] += f64::from(g0 * (x0[c] - mean[c]) + g1 * (x1[c] - mean[c]));
-        }
-    }
-    let done = x.len() / (2 * channels) * 2 * channels;
-    for (x, g) in x[done..].chunks_exact(channels).zip(dy[done..].chunks_exact(channels)) {
-        for c in 0..channels {
-            let g = passed(x[c], g[c], c);
-            plain[c] += f64::from(g);
-            weighted[c] += f64::from(g * (x[c] - mean[c]));
-        }
-    }
+fn add_to<S: Simd>(simd: S, values: S::f32s, sums: &mut [f64]) {
+    let mut lanes = [0.0; LANES];
+    store(simd, &mut lanes[..S::F32_LANES], values);
+    sums.iter_mut().zip(lanes).for_each(|(sum, value)| *sum += f64::from(value));
 }
 
 /// `dx = by_gradient · dy + by_value · x + offset` in place of `dy`, each factor
 /// by channel, the gradient only where the output was positive if `relu`.
-pub fn input_gradient(
-    applied: Applied<'_>,
-    by_gradient: &[f32],
-    by_value: &[f32],
-    offset: &[f32],
-    x: &[f32],
-    dy: &mut [f32],
-) {
-    let Applied { scale, shift, relu, .. } = applied;
-    let channels = scale.len();
-    let least = if relu { 0.0 } else { f32::NEG_INFINITY };
+pub fn input_gradient(applied: Applied<'_>, factors: [&[f32]; 3], x: &[f32], dy: &mut [f32]) {
+    let channels = applied.scale.len();
     let task = TASK.div_ceil(channels) * channels;
     dy.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(dy, x)| {
-        isa::dispatch(
-            #[inline(always)]
-            || {
-                for (g, x) in dy.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    for c in 0..channels {
-                        let passed = if x[c] * scale[c] + shift[c] > least { g[c] } else { 0.0 };
-                        g[c] = by_gradient[c] * passed + (by_value[c] * x[c] + offset[c]);
-                    }
-                }
-            },
-        );
+        isa::dispatch(InputGradient { applied, factors, x, dy });
     });
+}
+
+struct InputGradient<'a> {
+    applied: Applied<'a>,
+    factors: [&'a [f32]; 3],
+    x: &'a [f32],
+    dy: &'a mut [f32],
+}
+
+impl WithSimd for InputGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { applied: Applied { scale, shift, relu, .. }, factors: [by_gradient, by_value, offset], x, dy } =
+            self;
+        let channels = scale.len();
+        let least = simd.splat_f32s(if relu { 0.0 } else { f32::NEG_INFINITY });
+        let zero = simd.splat_f32s(0.0);
+        for first in (0..channels).step_by(S::F32_LANES) {
+            let end = channels.min(first + S::F32_LANES);
+            let [scale, shift, by_gradient, by_value, offset] = [scale, shift, by_gradient, by_value, offset].map(
+                #[inline(always)]
+                |values| load(simd, &values[first..end]),
+            );
+            for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact_mut(channels)) {
+                let (x, g) = (load(simd, &x[first..end]), load(simd, &dy[first..end]));
+                let y = simd.mul_add_e_f32s(x, scale, shift);
+                let g = simd.select_f32s(simd.less_than_f32s(least, y), g, zero);
+                let constant = simd.mul_add_e_f32s(by_value, x, offset);
+                store(simd, &mut dy[first..end], simd.mul_add_e_f32s(by_gradient, g, constant));
+            }
+        }
+    }
 }

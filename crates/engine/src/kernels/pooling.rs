@@ -1,66 +1,75 @@
-//! Maximum and average over windows, one task per image.
+//! Maximum and average over windows.
 
-use super::isa;
+use super::gemm::LANES;
+use super::isa::{self, load, store};
 use super::window::Window;
 use crate::Shape;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Maximum over each window. `argmax` gets the place of the maximum within its
 /// image, for [`max_backward`]; the first one wins a tie.
 pub fn max_forward(window: &Window, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
-    let (input, output) = (window.input.len(), window.positions() * window.input.channels);
-    y.par_chunks_mut(output).zip(argmax.par_chunks_mut(output)).zip(x.par_chunks(input)).for_each(
-        |((y, argmax), x)| {
-            isa::dispatch(
-                #[inline(always)]
-                || max_of_image(window, x, y, argmax),
-            );
-        },
-    );
-}
-
-#[inline(always)]
-fn max_of_image(window: &Window, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
-    let channels = window.input.channels;
-    let places = y.chunks_exact_mut(channels).zip(argmax.chunks_exact_mut(channels));
-    for (position, (y, argmax)) in places.enumerate() {
-        y.fill(f32::NEG_INFINITY);
-        for_window(window, position, |at| {
-            let place = at * channels;
-            let values = &x[place..place + channels];
-            for (c, ((y, a), &v)) in y.iter_mut().zip(argmax.iter_mut()).zip(values).enumerate() {
-                // A NaN must come through, or a broken network looks healthy.
-                #[expect(clippy::neg_cmp_op_on_partial_ord)]
-                let larger = !(v <= *y);
-                *y = if larger { v } else { *y };
-                *a = if larger { (place + c) as u32 } else { *a };
-            }
-        });
-    }
+    let line = window.output[1] * window.input.channels;
+    y.par_chunks_mut(line).zip(argmax.par_chunks_mut(line)).enumerate().for_each(|(line, (y, argmax))| {
+        isa::dispatch(Max { window, x, line, y, argmax: Some(argmax) });
+    });
 }
 
 /// [`max_forward`] without a way back.
 pub fn max_only(window: &Window, x: &[f32], y: &mut [f32]) {
-    let channels = window.input.channels;
-    // One line of the output is one task: a single image uses all threads.
-    let line = window.output[1] * channels;
-    y.par_chunks_mut(line).enumerate().for_each(|(task, y)| {
-        let (image, line) = (task / window.output[0], task % window.output[0]);
-        let x = &x[image * window.input.len()..][..window.input.len()];
-        isa::dispatch(
-            #[inline(always)]
-            || {
-                for (column, y) in y.chunks_exact_mut(channels).enumerate() {
-                    y.fill(f32::NEG_INFINITY);
-                    for_window(window, line * window.output[1] + column, |at| {
-                        for (y, &v) in y.iter_mut().zip(&x[at * channels..][..channels]) {
-                            *y = if v <= *y { *y } else { v };
-                        }
-                    });
-                }
-            },
-        );
+    let line = window.output[1] * window.input.channels;
+    y.par_chunks_mut(line).enumerate().for_each(|(line, y)| {
+        isa::dispatch(Max { window, x, line, y, argmax: None });
     });
+}
+
+/// One line of the output: of image `line / height` the line `line % height`.
+struct Max<'a> {
+    window: &'a Window,
+    x: &'a [f32],
+    line: usize,
+    y: &'a mut [f32],
+    argmax: Option<&'a mut [u32]>,
+}
+
+impl WithSimd for Max<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        const FROM_ZERO: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+        let Self { window, x, line, y, mut argmax } = self;
+        let channels = window.input.channels;
+        let (image, line) = (line / window.output[0], line % window.output[0]);
+        let x = &x[image * window.input.len()..][..window.input.len()];
+        let lanes_up = simd.partial_load_u32s(&FROM_ZERO[..S::U32_LANES]);
+        let (top, _, height) = window.covered(0, line);
+        for (column, y) in y.chunks_exact_mut(channels).enumerate() {
+            let (left, _, width) = window.covered(1, column);
+            for first in (0..channels).step_by(S::F32_LANES) {
+                let end = channels.min(first + S::F32_LANES);
+                let mut max = simd.splat_f32s(f32::NEG_INFINITY);
+                let mut place = simd.splat_u32s(0);
+                for row in top..top + height {
+                    for column in left..left + width {
+                        let at = (row * window.input.width + column) * channels;
+                        let values = load(simd, &x[at + first..at + end]);
+                        // A NaN must come through, or a broken network looks healthy.
+                        let keep = simd.less_than_or_equal_f32s(values, max);
+                        let sound = simd.equal_f32s(max, max);
+                        let here = simd.add_u32s(simd.splat_u32s((at + first) as u32), lanes_up);
+                        place = simd.select_u32s(sound, simd.select_u32s(keep, place, here), place);
+                        max = simd.select_f32s(sound, simd.select_f32s(keep, max, values), max);
+                    }
+                }
+                store(simd, &mut y[first..end], max);
+                if let Some(argmax) = &mut argmax {
+                    simd.partial_store_u32s(&mut argmax[column * channels..][first..end], place);
+                }
+            }
+        }
+    }
 }
 
 /// Sends each gradient to where the maximum was. `dx` is overwritten.

@@ -156,7 +156,8 @@ impl Layer for BatchNormalization {
         }
         if wants_dx {
             let [by_gradient, by_value, offset] = &self.factors;
-            normalization::input_gradient(applied, by_gradient, by_value, offset, x.data(), dy.data_mut());
+            let factors = [&by_gradient[..], by_value, offset];
+            normalization::input_gradient(applied, factors, x.data(), dy.data_mut());
         }
         wanted(dy, wants_dx, workspace)
     }

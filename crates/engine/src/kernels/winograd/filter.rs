@@ -2,7 +2,7 @@
 
 use super::transform::{F2, F4, Transform};
 use super::{Geometry, TileSize};
-use crate::kernels::isa;
+use crate::kernels::isa::{self, load};
 use crate::kernels::shared::SharedMut;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -68,11 +68,11 @@ impl<F: Transform<N, M>, const N: usize, const M: usize> WithSimd for Forward<'_
                 let mut half = [[zero; 3]; N];
                 if lanes > 0 {
                     for j in 0..3 {
-                        let tap = |i: usize| {
+                        let mut taps = [zero; 3];
+                        for (i, tap) in taps.iter_mut().enumerate() {
                             let at = ((i * 3 + j) * channels + c) * filters + k;
-                            simd.partial_load_f32s(&kernel[at..at + lanes])
-                        };
-                        let taps = [tap(0), tap(1), tap(2)];
+                            *tap = load(simd, &kernel[at..at + lanes]);
+                        }
                         for (half, factors) in half.iter_mut().zip(&F::FILTER) {
                             half[j] = weigh(simd, factors, &taps);
                         }
@@ -157,7 +157,7 @@ impl<F: Transform<N, M>, const N: usize, const M: usize> WithSimd for Backward<'
                     let mut line = [zero; N];
                     for (i, value) in line.iter_mut().enumerate() {
                         let at = ((i * N + j) * channels + c) * width + k;
-                        *value = simd.partial_load_f32s(&sums[at..at + lanes]);
+                        *value = load(simd, &sums[at..at + lanes]);
                     }
                     for (half, factors) in half.iter_mut().zip(&columns) {
                         half[j] = weigh(simd, factors, &line);

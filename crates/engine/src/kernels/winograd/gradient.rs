@@ -9,7 +9,7 @@ use super::tiles::{PatchTiles, load_patches};
 use super::transform::{F2, F4, Transform, both_ways};
 use super::{Geometry, SKEW, TileSize};
 use crate::kernels::gemm::{self, Destination, Matrix};
-use crate::kernels::isa;
+use crate::kernels::isa::{self, load};
 use crate::kernels::shared::SharedMut;
 use crate::tensor::Buffer;
 use pulp::{Simd, WithSimd};
@@ -124,20 +124,16 @@ impl<F: Transform<N, M>, const N: usize, const M: usize> WithSimd for Load<'_, F
                     for (i, line) in values.iter_mut().enumerate().take(rows) {
                         for (j, value) in line.iter_mut().enumerate().take(columns) {
                             let position = (image * height + row * M + i) * across + column * M + j;
-                            let from = &dy[position * filters + k..][..lanes];
-                            *value = if lanes == S::F32_LANES {
-                                // SAFETY: the slice holds a whole vector.
-                                #[allow(unsafe_code)]
-                                unsafe {
-                                    from.as_ptr().cast::<S::f32s>().read_unaligned()
-                                }
-                            } else {
-                                simd.partial_load_f32s(from)
-                            };
+                            *value = load(simd, &dy[position * filters + k..][..lanes]);
                         }
                     }
                 }
-                let places = both_ways(values, zero, |line| F::spread(simd, line));
+                let places = both_ways(
+                    values,
+                    zero,
+                    #[inline(always)]
+                    |line| F::spread(simd, line),
+                );
                 let at = (k / width * block + start + tile) * width + k % width;
                 for (p, &value) in places.as_flattened().iter().enumerate() {
                     // SAFETY: every tile belongs to one task.

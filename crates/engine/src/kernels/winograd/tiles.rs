@@ -4,7 +4,7 @@ use super::Geometry;
 use super::transform::{Transform, both_ways};
 use crate::Activation;
 use crate::kernels::convolution::Epilogue;
-use crate::kernels::isa;
+use crate::kernels::isa::{self, load, store};
 use crate::kernels::shared::SharedMut;
 use pulp::{Simd, WithSimd};
 
@@ -83,12 +83,17 @@ pub fn load_patches<F: Transform<N, M>, const N: usize, const M: usize>(
                         for (i, line) in patch.iter_mut().enumerate() {
                             for (j, value) in line.iter_mut().enumerate() {
                                 if rows.contains(&i) && columns.contains(&j) {
-                                    *value = simd.partial_load_f32s(&image[at(i, j)..][..lanes]);
+                                    *value = load(simd, &image[at(i, j)..][..lanes]);
                                 }
                             }
                         }
                     }
-                    let places = both_ways(patch, zero, |line| F::input(simd, line));
+                    let places = both_ways(
+                        patch,
+                        zero,
+                        #[inline(always)]
+                        |line| F::input(simd, line),
+                    );
                     for (p, value) in places.as_flattened().iter().enumerate() {
                         // SAFETY: every tile belongs to one task, and `padded` is a
                         // multiple of every vector's length.
@@ -152,9 +157,14 @@ pub fn store_outputs<F: Transform<N, M>, const N: usize, const M: usize>(
                             *value = from.cast::<S::f32s>().read_unaligned();
                         }
                     }
-                    let outputs = both_ways(places, zero, |line| F::output(simd, line));
+                    let outputs = both_ways(
+                        places,
+                        zero,
+                        #[inline(always)]
+                        |line| F::output(simd, line),
+                    );
                     let bias = match epilogue.bias {
-                        Some(bias) => simd.partial_load_f32s(&bias[first + k..][..lanes]),
+                        Some(bias) => load(simd, &bias[first + k..][..lanes]),
                         None => zero,
                     };
                     for (i, line) in outputs.iter().enumerate().take(rows) {
@@ -163,7 +173,7 @@ pub fn store_outputs<F: Transform<N, M>, const N: usize, const M: usize>(
                             let place = position * filters + first + k;
                             let mut value = simd.add_f32s(value, bias);
                             if let Some(add) = epilogue.add {
-                                value = simd.add_f32s(value, simd.partial_load_f32s(&add[place..][..lanes]));
+                                value = simd.add_f32s(value, load(simd, &add[place..][..lanes]));
                             }
                             if relu {
                                 // The order of the operands lets a NaN through.
@@ -173,15 +183,7 @@ pub fn store_outputs<F: Transform<N, M>, const N: usize, const M: usize>(
                             // tile and one panel, hence to one task.
                             #[allow(unsafe_code)]
                             let to = unsafe { y.slice(place, lanes) };
-                            if lanes == S::F32_LANES {
-                                // SAFETY: the slice holds a whole vector.
-                                #[allow(unsafe_code)]
-                                unsafe {
-                                    to.as_mut_ptr().cast::<S::f32s>().write_unaligned(value);
-                                }
-                            } else {
-                                simd.partial_store_f32s(to, value);
-                            }
+                            store(simd, to, value);
                             if !relu {
                                 epilogue.activation.apply(to, lanes);
                             }

@@ -103,8 +103,9 @@ impl Transform<4, 2> for F2 {
     }
 }
 
-/// Applies a 1-D map to the columns, then to the rows: `map · x · mapᵀ`.
+/// Applies a 1-D map, which must be `#[inline(always)]`, to the columns, then to the rows: `map · x · mapᵀ`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)]
 pub fn both_ways<V: Copy, const FROM: usize, const TO: usize>(
     x: [[V; FROM]; FROM],
     zero: V,
@@ -113,16 +114,17 @@ pub fn both_ways<V: Copy, const FROM: usize, const TO: usize>(
     let mut half = [[zero; FROM]; TO];
     for column in 0..FROM {
         let mut line = [zero; FROM];
-        for (line, row) in line.iter_mut().zip(&x) {
-            *line = row[column];
+        for row in 0..FROM {
+            line[row] = x[row][column];
         }
-        for (row, value) in half.iter_mut().zip(map(line)) {
-            row[column] = value;
+        let line = map(line);
+        for row in 0..TO {
+            half[row][column] = line[row];
         }
     }
     let mut full = [[zero; TO]; TO];
-    for (full, half) in full.iter_mut().zip(half) {
-        *full = map(half);
+    for row in 0..TO {
+        full[row] = map(half[row]);
     }
     full
 }
