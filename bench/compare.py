@@ -1,0 +1,270 @@
+"""Measures moue beside its peers and writes a table of medians and ratios.
+
+Every round measures moue and each peer in turn (moue, peer, moue, next peer, …),
+so that what the machine does meanwhile hits all of them alike. A peer is a
+process that stays up (peer.py) and only works when it is asked; moue is
+`moue bench` afresh each time. Run it through `bench/run`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).parent
+NETS = {"A": "bench/vgg", "B": "seed/kaggle-notebook", "R": "bench/resnet"}
+PEERS = ["torch", "torch+bf16", "torch+compile", "torch+bf16+compile", "keras", "onnxruntime"]
+PREDICT_BATCH = 64
+MEMORY_BATCH = 128
+HELD_TO_AVX2 = {
+    "MOUE_ISA": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
+TASKS = {"train": "images/s", "predict": "images/s", "latency": "ms"}
+
+
+class Moue:
+    def __init__(self, binary, threads, environment):
+        self.binary, self.threads, self.environment = binary, threads, environment
+
+    def run(self, *arguments):
+        command = [self.binary, *map(str, arguments), "--quiet", "--threads", str(self.threads)]
+        done = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def bench(self, arch, batch, seconds):
+        return json.loads(self.run("bench", arch, "--batch-size", batch, "--seconds", seconds, "--json"))
+
+    def measure(self, arch, train_batch, seconds):
+        """All tasks of a turn, and the memory of training."""
+        train = self.bench(arch, train_batch, seconds)
+        predict = train if train_batch == PREDICT_BATCH else self.bench(arch, PREDICT_BATCH, seconds)
+        return {
+            "train": train["train_images_per_second"],
+            "predict": predict["predict_images_per_second"],
+            "latency": predict["latency_ms_p50"],
+        }
+
+
+class Peer:
+    def __init__(self, name, architecture, threads, environment):
+        self.name = name
+        command = [sys.executable, str(HERE / "peer.py"), name, architecture, "--threads", str(threads)]
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def ask(self, task, batch, seconds):
+        """The measured value, or `None` with the reason on standard error."""
+        request = {"task": task, "batch_size": batch, "seconds": seconds}
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            answer = json.loads(self.process.stdout.readline() or '{"error": "the process ended"}')
+        except (BrokenPipeError, json.JSONDecodeError) as error:
+            answer = {"error": str(error)}
+        if "error" in answer:
+            print(f"  {self.name}, {task}: {answer['error']}", file=sys.stderr)
+        return answer.get("value")
+
+    def measure(self, train_batch, seconds):
+        batches = {"train": train_batch, "predict": PREDICT_BATCH, "latency": 1}
+        values = {}
+        for task, batch in batches.items():
+            if task == "train" and self.name == "onnxruntime":
+                continue
+            value = self.ask(task, batch, seconds)
+            if value is not None:
+                values[task] = value
+        return values
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def train_batch(toml):
+    import nets
+
+    return nets.parse(toml)[1]["batch_size"]
+
+
+def compare_speed(moue, peers, net, arch, options, environment):
+    """Medians by task and contestant."""
+    toml = moue.run("arch", "show", arch, "--toml")
+    batch = train_batch(toml)
+    samples = {task: {name: [] for name in ["moue", *peers]} for task in TASKS}
+
+    def keep(name, values):
+        for task, value in values.items():
+            samples[task][name].append(value)
+
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(toml)
+        file.flush()
+        running = [Peer(name, file.name, options.threads, environment) for name in peers]
+        try:
+            for peer in running:
+                print(f"{net}: warming up {peer.name}", file=sys.stderr)
+                peer.measure(batch, 0)
+            for turn in range(options.rounds):
+                print(f"{net}: round {turn + 1} of {options.rounds}", file=sys.stderr)
+                for peer in running:
+                    keep("moue", moue.measure(arch, batch, options.seconds))
+                    keep(peer.name, peer.measure(batch, options.seconds))
+        finally:
+            for peer in running:
+                peer.stop()
+    return {
+        task: {name: statistics.median(values) for name, values in names.items() if values}
+        for task, names in samples.items()
+    }
+
+
+def compare_memory(moue, arch, threads, environment):
+    """Most memory of a process that trains at batch 128."""
+    result = {"moue": moue.bench(arch, MEMORY_BATCH, 0.5)["peak_rss_bytes"]}
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(moue.run("arch", "show", arch, "--toml"))
+        file.flush()
+        for name in ["torch", "torch+bf16", "keras"]:
+            peer = Peer(name, file.name, threads, environment)
+            value = peer.ask("memory", MEMORY_BATCH, 0.5)
+            if value is not None:
+                result[name] = value
+            peer.stop()
+    return result
+
+
+def scaling(moue, arch, options):
+    """Training with one thread and with all, in turn."""
+    toml = moue.run("arch", "show", arch, "--toml")
+    batch = train_batch(toml)
+    one = Moue(moue.binary, 1, moue.environment)
+    pairs = [
+        tuple(m.bench(arch, batch, options.seconds)["train_images_per_second"] for m in (one, moue))
+        for _ in range(options.rounds)
+    ]
+    return [statistics.median(values) for values in zip(*pairs)]
+
+
+def whole_process(moue, runs=21):
+    """Milliseconds of `moue predict --no-detect face.png`, start to end."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        moue.run("data", "draw", folder / "faces", "--count", 70)
+        moue.run("train", "small", "--epochs", 1, "--out", folder / "run")
+        face = next((folder / "faces").rglob("*.png"))
+        arguments = ("predict", "--model", folder / "run" / "model.safetensors", "--no-detect", face)
+        times = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            moue.run(*arguments)
+            times.append((time.perf_counter() - start) * 1e3)
+        return statistics.median(times)
+
+
+def ratio(task, ours, theirs):
+    return theirs / ours if task == "latency" else ours / theirs
+
+
+def speed_table(speeds, peers):
+    lines = []
+    for task, unit in TASKS.items():
+        lines += [f"### {task} ({unit})", "", "| net | moue | " + " | ".join(peers) + " |"]
+        lines.append("|---|---" * 1 + "|---" * len(peers) + "|")
+        for net, tasks in speeds.items():
+            values, cells = tasks[task], []
+            ours = values["moue"]
+            number = ".2f" if task == "latency" else ".0f"
+            for name in peers:
+                theirs = values.get(name)
+                cells.append(f"{theirs:{number}} ({ratio(task, ours, theirs):.2f}×)" if theirs else "–")
+            lines.append(f"| {net} | **{ours:{number}}** | " + " | ".join(cells) + " |")
+        lines.append("")
+    return lines
+
+
+def processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            name = line.split(":", 1)[1].strip()
+            family = [l for l in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if l.startswith(("cpu family", "model\t"))]
+            return name + ", " + ", ".join(" ".join(l.replace("\t", "").split(":")) for l in family[:2])
+    return platform.processor()
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--moue", default="target/release/moue", help="the binary")
+    arguments.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS))
+    arguments.add_argument("--peers", nargs="+", default=PEERS)
+    arguments.add_argument("--threads", type=int, default=os.cpu_count())
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--seconds", type=float, default=2.0, help="for each figure of a turn")
+    arguments.add_argument("--avx2", action="store_true", help="also with everybody held to AVX2")
+    arguments.add_argument("--speed-only", action="store_true", help="no memory, scaling or whole process")
+    arguments.add_argument("--out", help="folder for results.json and results.md")
+    options = arguments.parse_args()
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="1")
+
+    moue = Moue(options.moue, options.threads, dict(os.environ))
+    speeds = {
+        net: compare_speed(moue, options.peers, net, NETS[net], options, moue.environment) for net in options.nets
+    }
+    results = {"processor": processor(), "threads": options.threads, "rounds": options.rounds, "speeds": speeds}
+    lines = [
+        f"{results['processor']}, {options.threads} threads; medians of {options.rounds} rounds, "
+        f"{options.seconds:g} s for each figure of a turn.",
+        "In brackets: how many times as fast moue is.",
+        "",
+        *speed_table(speeds, options.peers),
+    ]
+    if options.avx2:
+        environment = {**os.environ, **HELD_TO_AVX2}
+        held = Moue(options.moue, options.threads, environment)
+        peers = [name for name in options.peers if name in ("torch", "keras")]
+        slow = {net: compare_speed(held, peers, net, NETS[net], options, environment) for net in options.nets}
+        results["speeds_avx2"] = slow
+        lines += ["## Held to AVX2", ""]
+        for name in peers:
+            drops = [
+                f"{net} {task} {slow[net][task][name] / speeds[net][task][name]:.2f}"
+                for net in options.nets
+                for task in ("train", "predict")
+            ]
+            lines.append(f"Rate of {name} when held, against its free one: {', '.join(drops)}.")
+        lines += ["", *speed_table(slow, peers)]
+    if not options.speed_only:
+        memory = {net: compare_memory(moue, NETS[net], options.threads, moue.environment) for net in options.nets}
+        results["memory"] = memory
+        names = list(next(iter(memory.values())))
+        lines += [f"## Peak memory of a process that trains at batch {MEMORY_BATCH}, MB", ""]
+        lines += ["| net | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        for net, values in memory.items():
+            lines.append(f"| {net} | " + " | ".join(f"{values[n] / 1e6:.0f}" for n in names) + " |")
+        results["scaling"] = {net: scaling(moue, NETS[net], options) for net in options.nets}
+        lines += ["", f"## Training with 1 thread and with {options.threads}, images/s", ""]
+        lines += ["| net | 1 | " + str(options.threads) + " | ratio |", "|---|---|---|---|"]
+        for net, (one, all_of_them) in results["scaling"].items():
+            lines.append(f"| {net} | {one:.0f} | {all_of_them:.0f} | {all_of_them / one:.2f} |")
+        results["predict_process_ms"] = whole_process(moue)
+        lines += ["", f"`moue predict --no-detect face.png`, whole process: {results['predict_process_ms']:.1f} ms", ""]
+    text = "\n".join(lines)
+    print(text)
+    if options.out:
+        out = pathlib.Path(options.out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        (out / "results.md").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
