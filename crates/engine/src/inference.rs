@@ -6,7 +6,7 @@
 
 use crate::kernels::convolution::{Convolution, Epilogue};
 use crate::kernels::window::Window;
-use crate::kernels::{activation, depthwise, normalization, pooling};
+use crate::kernels::{activation, depthwise, gate, normalization, pooling};
 use crate::layers::{Layer, Parameter, PoolingKind};
 use crate::network::{Network, in_pool};
 use crate::tensor::{Buffer, zeros};
@@ -111,6 +111,11 @@ pub enum Operation {
         /// Of the sum.
         activation: Activation,
     },
+    /// A map times what a chain on it says of each channel.
+    Gate {
+        /// The chain.
+        gate: Vec<Step>,
+    },
 }
 
 impl Step {
@@ -146,6 +151,7 @@ impl Step {
             Operation::Residual { branch, shortcut, .. } => {
                 branch.iter_mut().chain(shortcut).for_each(Self::prepare);
             }
+            Operation::Gate { gate } => gate.iter_mut().for_each(Self::prepare),
             _ => {}
         }
     }
@@ -191,6 +197,14 @@ impl Operation {
                 let channels = y.shape().channels;
                 activation::add_and_apply(other.data(), *activation, y.data_mut(), channels);
                 workspace.give(other);
+                y
+            }
+            Self::Gate { gate } => {
+                let mut y = x.into_owned(workspace);
+                let weights = run(gate, Map::Lent(&y), workspace);
+                let shape = y.shape();
+                gate::apply(y.data_mut(), weights.data(), shape);
+                workspace.give(weights);
                 y
             }
         }

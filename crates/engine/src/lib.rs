@@ -72,6 +72,14 @@ pub enum BuildError {
         /// Shape at the end of the shortcut.
         shortcut: Shape,
     },
+    /// The chain of a squeeze-and-excitation block ends in another shape.
+    #[error("the gate ends in {gate}, not in one number for each channel, {wanted}")]
+    GateMismatch {
+        /// Shape at the end of the gate.
+        gate: Shape,
+        /// What it must end in.
+        wanted: Shape,
+    },
     /// A dense layer stands on a map.
     #[error("dense needs a flat input, not {0}; put `flatten` or `global_average_pooling2d` before it")]
     NotFlat(Shape),

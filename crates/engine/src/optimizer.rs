@@ -92,6 +92,7 @@ impl Optimizer {
     /// Moves every trained parameter one step against its gradient.
     pub fn step(&mut self, network: &mut Network, learning_rate: f32) {
         self.steps += 1;
+        add_penalties(network);
         let scale = self.clip_scale(network);
         let (kind, steps) = (self.kind, self.steps);
         let mut moments = self.moments.iter_mut();
@@ -142,6 +143,19 @@ impl Optimizer {
         let norm = sum.sqrt() as f32;
         if norm > limit { limit / norm } else { 1.0 }
     }
+}
+
+/// Adds the gradient `2 · l2 · value` of each L2 penalty.
+fn add_penalties(network: &mut Network) {
+    network.visit_mut(|parameter| {
+        if parameter.l2 != 0.0 {
+            let factor = 2.0 * parameter.l2;
+            let values = parameter.value.par_chunks(CHUNK);
+            parameter.gradient.par_chunks_mut(CHUNK).zip(values).for_each(|(gradient, values)| {
+                gradient.iter_mut().zip(values).for_each(|(g, v)| *g += factor * v);
+            });
+        }
+    });
 }
 
 #[cfg(test)]
@@ -206,6 +220,17 @@ mod tests {
         // m = 0.1·1·0.9 + 0 = 0.09, v = 0.001·0.999; both corrected by the second step's factors.
         let second = 0.1 * (0.09 / 0.19) / (0.000_999f32 / 0.001_999).sqrt();
         assert_close(&after(adam, 0.0, None, &[[1.0, 0.0, 0.0], [0.0; 3]]), &[0.9 - second, -2.0, 0.5]);
+    }
+
+    #[test]
+    fn a_penalty_pulls_towards_zero() {
+        let mut network = network();
+        network.visit_mut(|p| p.l2 = if p.role == Role::Weight { 0.5 } else { 0.0 });
+        let plain = OptimizerKind::Sgd { momentum: 0.0, nesterov: false };
+        Optimizer::new(plain, 0.0, None, &network).step(&mut network, 0.1);
+        let mut values = Vec::new();
+        network.visit(|p| values.extend_from_slice(&p.value));
+        assert_close(&values, &[0.9, -1.8, 0.5]);
     }
 
     #[test]

@@ -5,13 +5,14 @@ mod reference;
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
     DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d,
-    PoolingKind, Residual, Sequence,
+    PoolingKind, Residual, Sequence, SqueezeExcite,
 };
 use moue_engine::loss::{self, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
-use moue_engine::{Activation, Layer, Padding, Pass, Role, Shape, Tensor, Workspace};
+use moue_engine::{Activation, Isa, Layer, Padding, Pass, Role, Shape, Tensor, Workspace};
 use proptest::prelude::*;
 use reference::{Geometry, Real, Reference};
+use std::process::Command;
 
 fn draw(len: usize, stream: &mut Stream) -> Vec<f64> {
     (0..len).map(|_| f64::from(stream.between(-1.0, 1.0))).collect()
@@ -255,6 +256,51 @@ fn residual_block_sums_two_chains() {
     check(block, &reference, 2, true, 5);
 }
 
+/// Channels weighed by a sigmoid of a dense layer on their means.
+struct SqueezeExciteReference {
+    means: reference::Pooling,
+    dense: reference::Conv2d,
+    sigmoid: reference::Activation,
+}
+
+impl Reference for SqueezeExciteReference {
+    fn run<T: Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
+        let weights = self.sigmoid.run(&self.dense.run(&self.means.run(x, &[]), parameters), &[]);
+        let Geometry { batch, input: [height, width, channels], .. } = self.means.geometry;
+        (0..batch * height * width * channels)
+            .map(|i| x[i] * weights[i / (height * width * channels) * channels + i % channels])
+            .collect()
+    }
+}
+
+#[test]
+fn squeeze_excite_weighs_channels() {
+    let (batch, input, shape) = (3, [4, 3, 5], Shape::new(4, 3, 5));
+    let options = DenseOptions {
+        units: 5,
+        use_bias: true,
+        activation: Activation::Sigmoid,
+        initializer: Initializer::GlorotUniform,
+    };
+    let gate: Vec<Box<dyn Layer>> = vec![
+        Box::new(GlobalAveragePooling2d::new("pool", shape)),
+        Box::new(Dense::new("dense", Shape::flat(5), options, &mut Stream::new(0)).unwrap()),
+    ];
+    let block = SqueezeExcite::new("squeeze_excite", Sequence::new("gate", shape, gate)).unwrap();
+    let flat = Geometry { batch, input: [1, 1, 5], size: [1, 1], strides: [1, 1], same: false };
+    let reference = SqueezeExciteReference {
+        means: reference::Pooling {
+            geometry: Geometry { batch, input, size: [4, 3], strides: [1, 1], same: false },
+            max: false,
+        },
+        dense: reference::Conv2d { geometry: flat, filters: 5, relu: false },
+        sigmoid: reference::Activation { activation: Activation::Sigmoid, channels: 5 },
+    };
+    check(block, &reference, batch, true, 3);
+    let error = SqueezeExcite::new("squeeze_excite", Sequence::new("gate", shape, Vec::new())).err().unwrap();
+    assert!(error.to_string().contains("1x1x5"), "{error}");
+}
+
 #[test]
 fn a_residual_block_needs_equal_ends() {
     let shape = Geometry { batch: 1, input: [4, 4, 3], size: [3, 3], strides: [2, 2], same: true };
@@ -316,4 +362,19 @@ fn a_map_of_several_tasks_is_a_direct_sum() {
     assert_close("dx", dinput.data(), &dx);
     let mut expected = dparameters.iter();
     layer.visit(&mut |p| assert_close(&p.name, &p.gradient, expected.next().unwrap()));
+}
+
+/// Set for the runs below, which must not run each other.
+const AT_A_LEVEL: &str = "MOUE_TEST_AT_A_LEVEL";
+
+#[test]
+fn all_of_this_at_the_other_levels() {
+    if std::env::var_os(AT_A_LEVEL).is_some() {
+        return;
+    }
+    for isa in Isa::available().filter(|&isa| isa != Isa::in_use()) {
+        let program = std::env::current_exe().unwrap();
+        let output = Command::new(program).env(AT_A_LEVEL, "1").env("MOUE_ISA", isa.name()).output().unwrap();
+        assert!(output.status.success(), "{}: {}", isa.name(), String::from_utf8_lossy(&output.stdout));
+    }
 }

@@ -3,7 +3,7 @@
 //! Data flows one way: [`data`] reads and splits images, [`augment`] alters
 //! them, [`model`] turns an architecture file into a network, [`train`] fits it,
 //! [`evaluate`] judges it, [`predict`] uses it on photos, [`report`] draws what
-//! came out, [`bench`] tells how fast all that is. [`config`] is the architecture file that ties them together.
+//! came out, [`mod@bench`] tells how fast all that is. [`config`] is the architecture file that ties them together.
 //!
 //! An expression is an appearance. It does not determine what a person feels.
 #![deny(missing_docs)]

@@ -45,19 +45,25 @@ impl Activation {
         }
         isa::dispatch(
             #[inline(always)]
-            || match self {
-                Self::Linear => {}
-                // Not `max`, which would hide a NaN.
-                Self::Relu => values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
-                Self::LeakyRelu { slope } => {
-                    values.iter_mut().for_each(|v| *v = if *v > 0.0 { *v } else { slope * *v });
-                }
-                Self::Silu => values.iter_mut().for_each(|v| *v *= sigmoid(*v)),
-                Self::Sigmoid => values.iter_mut().for_each(|v| *v = sigmoid(*v)),
-                Self::Tanh => values.iter_mut().for_each(|v| *v = tanh(*v)),
-                Self::Softmax => values.chunks_exact_mut(channels).for_each(softmax),
-            },
+            || self.apply_inlined(values, channels),
         );
+    }
+
+    /// The same, for use inside a kernel.
+    #[inline(always)]
+    pub(crate) fn apply_inlined(self, values: &mut [f32], channels: usize) {
+        match self {
+            Self::Linear => {}
+            // Not `max`, which would hide a NaN.
+            Self::Relu => values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
+            Self::LeakyRelu { slope } => {
+                values.iter_mut().for_each(|v| *v = if *v > 0.0 { *v } else { slope * *v });
+            }
+            Self::Silu => values.iter_mut().for_each(|v| *v *= sigmoid(*v)),
+            Self::Sigmoid => values.iter_mut().for_each(|v| *v = sigmoid(*v)),
+            Self::Tanh => values.iter_mut().for_each(|v| *v = tanh(*v)),
+            Self::Softmax => values.chunks_exact_mut(channels).for_each(softmax),
+        }
     }
 
     /// Turns the gradient of the output into that of the input, in place.

@@ -13,6 +13,11 @@ use crate::tensor::Buffer;
 /// Fewest channels, and filters, for which transforming patches pays.
 const FEWEST_FOR_WINOGRAD: usize = 8;
 
+/// Fewest tiles of an image that pay at inference, by the side of the tile:
+/// transformed filters are 4 times (4 × 4) or 16/9 times (2 × 2) as large as the
+/// kernel, and with a single image all of them are read for those few tiles.
+const FEWEST_TILES: [(TileSize, usize); 2] = [(TileSize::Two, 4), (TileSize::Four, 9)];
+
 /// What is done to the sums of a convolution before they are stored:
 /// `activation(sum + bias + add)`.
 #[derive(Clone, Copy)]
@@ -28,9 +33,16 @@ pub struct Epilogue<'a> {
 impl Epilogue<'_> {
     /// Finishes whole rows of `filters` values, the first of which is output row `first`.
     pub fn finish(&self, y: &mut [f32], first: usize, filters: usize) {
+        let relu = self.activation == Activation::Relu;
         isa::dispatch(
             #[inline(always)]
             || {
+                if let (Some(bias), true, None) = (self.bias, relu, self.add) {
+                    for row in y.chunks_exact_mut(filters) {
+                        row.iter_mut().zip(bias).for_each(|(y, b)| *y = if *y + b < 0.0 { 0.0 } else { *y + b });
+                    }
+                    return;
+                }
                 if let Some(bias) = self.bias {
                     for row in y.chunks_exact_mut(filters) {
                         row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
@@ -39,9 +51,9 @@ impl Epilogue<'_> {
                 if let Some(add) = self.add {
                     y.iter_mut().zip(&add[first * filters..]).for_each(|(y, a)| *y += a);
                 }
+                self.activation.apply_inlined(y, filters);
             },
         );
-        self.activation.apply(y, filters);
     }
 }
 
@@ -78,6 +90,19 @@ impl Convolution {
             })
         });
         Self { window, filters, forward, backward: forward.map(|geometry| best_tile(geometry.transposed())) }
+    }
+
+    /// The method for a network that only predicts, where a single image matters
+    /// as much as a batch: Winograd only where an image has enough tiles.
+    pub fn for_inference(self) -> Self {
+        let forward = self.forward.and_then(|geometry| {
+            let enough = FEWEST_TILES.map(|(tile, fewest)| {
+                let geometry = Geometry { tile, ..geometry };
+                (geometry.tiles_per_image() >= fewest).then_some(geometry)
+            });
+            enough.into_iter().flatten().min_by_key(Geometry::multiplications)
+        });
+        Self { forward, ..self }
     }
 
     /// Multiply-adds of the direct sum for one image.
@@ -137,6 +162,7 @@ impl Convolution {
     }
 }
 
+/// The tile that needs fewer multiplications for this map, the smaller one when equal.
 fn best_tile(geometry: Geometry) -> Geometry {
     let two = Geometry { tile: TileSize::Two, ..geometry };
     let four = Geometry { tile: TileSize::Four, ..geometry };

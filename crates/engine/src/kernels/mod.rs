@@ -4,6 +4,7 @@
 pub mod activation;
 pub mod convolution;
 pub mod depthwise;
+pub mod gate;
 pub mod gemm;
 pub mod isa;
 pub mod math;

@@ -14,8 +14,18 @@ use crate::tensor::{Buffer, zeros};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// Values of scratch that one task may gather: half a MiB.
+/// Values of scratch that one task gathers, half a MiB, unless that would make
+/// fewer than [`FEWEST_ROWS`].
 const SCRATCH: usize = 128 * 1024;
+
+/// Rows for which reading the whole of a large kernel pays.
+const FEWEST_ROWS: usize = 96;
+
+/// Tasks into which the rows of a single image are divided, for threads to share evenly.
+const EVEN_TASKS: usize = 16;
+
+/// Tasks below which the filters are divided as well.
+const FEW_TASKS: usize = 4;
 
 /// Rows up to which the kernel's gradient of a pointwise convolution is divided
 /// by channels rather than by rows.
@@ -30,7 +40,7 @@ thread_local! {
 
 /// Rows that one task multiplies, from the length of a row's patch.
 fn rows_per_task(patch: usize) -> usize {
-    (SCRATCH / patch.max(1)).clamp(12, 504) / 12 * 12
+    (SCRATCH / patch.max(1)).clamp(FEWEST_ROWS, 504) / 12 * 12
 }
 
 /// Packs a kernel.
@@ -45,34 +55,39 @@ pub fn forward(convolution: &Convolution, x: &[f32], prepared: &[f32], epilogue:
     let (window, filters) = (&convolution.window, convolution.filters);
     let patch = window.patch_len();
     let total = y.len() / filters;
-    let rows = rows_per_task(patch);
+    let rows = rows_per_task(patch).min(total.div_ceil(EVEN_TASKS).next_multiple_of(12).max(FEWEST_ROWS));
+    let groups = total.div_ceil(rows);
     let width = gemm::panel_width();
     let panels = filters.div_ceil(width);
-    // A few rows with many filters, as in a dense layer: the filters are divided.
-    if total <= 12 && panels > 1 && window.is_pointwise() {
-        let panels_per_task = TASK_MACS.div_ceil(total * patch * width).min(panels);
-        let shared = SharedMut::new(y);
-        (0..panels.div_ceil(panels_per_task)).into_par_iter().for_each(|task| {
-            let first = task * panels_per_task * width;
-            let count = (panels_per_task * width).min(filters - first);
-            // SAFETY: each task writes its own columns of every row.
-            #[allow(unsafe_code)]
-            unsafe {
-                let c = shared.slice(first, (total - 1) * filters + count).as_mut_ptr();
-                let c = Destination { data: c, row_stride: filters };
-                gemm_raw(c, Matrix::rows(x, patch), &prepared[first * patch..], total, patch, count, false);
-            }
+    // Few rows, as in a dense layer or a single image: the filters are divided too.
+    let worth = total * patch * filters / TASK_MACS;
+    let parts = FEW_TASKS.div_ceil(groups.max(1)).min(worth).clamp(1, panels);
+    if parts == 1 {
+        y.par_chunks_mut(rows * filters).enumerate().for_each(|(task, y)| {
+            let count = y.len() / filters;
+            with_patches(convolution, x, task * rows, count, |patches| {
+                gemm(y, patches, prepared, count, patch, filters, false);
+            });
+            epilogue.finish(y, task * rows, filters);
         });
-        epilogue.finish(y, 0, filters);
         return;
     }
-    y.par_chunks_mut(rows * filters).enumerate().for_each(|(task, y)| {
-        let count = y.len() / filters;
-        with_patches(convolution, x, task * rows, count, |patches| {
-            gemm(y, patches, prepared, count, patch, filters, false);
+    let columns = panels.div_ceil(parts) * width;
+    let shared = SharedMut::new(y);
+    (0..groups * filters.div_ceil(columns)).into_par_iter().for_each(|task| {
+        let (row, column) = (task % groups * rows, task / groups * columns);
+        let (count, columns) = (rows.min(total - row), columns.min(filters - column));
+        with_patches(convolution, x, row, count, |patches| {
+            let data = shared.pointer(row * filters + column, (count - 1) * filters + columns);
+            let c = Destination { data, row_stride: filters };
+            // SAFETY: each task writes its own columns of its own rows.
+            #[allow(unsafe_code)]
+            unsafe {
+                gemm_raw(c, patches, &prepared[column * patch..], count, patch, columns, false);
+            }
         });
-        epilogue.finish(y, task * rows, filters);
     });
+    epilogue.finish(y, 0, filters);
 }
 
 /// `dx` from `dy`, one class of input positions after the other: with stride

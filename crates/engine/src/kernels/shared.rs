@@ -23,6 +23,16 @@ impl<'a> SharedMut<'a> {
         Self { data: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
     }
 
+    /// Where the `len` values from `start` lie, for those who write to some of them.
+    ///
+    /// # Panics
+    /// When they lie outside the slice.
+    #[inline(always)]
+    pub fn pointer(&self, start: usize, len: usize) -> *mut f32 {
+        assert!(start <= self.len && len <= self.len - start, "a task's places lie outside the slice");
+        self.data.wrapping_add(start)
+    }
+
     /// The `len` values from `start`.
     ///
     /// # Safety
@@ -34,9 +44,9 @@ impl<'a> SharedMut<'a> {
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
     pub unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [f32] {
-        assert!(start <= self.len && len <= self.len - start, "a task's places lie outside the slice");
-        // SAFETY: inside the slice by the assertion, untouched by others by the caller.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
+        let data = self.pointer(start, len);
+        // SAFETY: inside the slice by `pointer`, untouched by others by the caller.
+        unsafe { std::slice::from_raw_parts_mut(data, len) }
     }
 }
 

@@ -128,7 +128,7 @@ impl Layer for Conv2d {
         steps.push(Step::new(
             &self.name,
             Operation::Conv2d {
-                convolution: self.convolution,
+                convolution: self.convolution.for_inference(),
                 convolved: Convolved::new(
                     &self.kernel.value,
                     self.bias.as_ref(),

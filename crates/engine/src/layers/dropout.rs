@@ -13,6 +13,8 @@ pub struct Dropout {
     name: String,
     shape: Shape,
     rate: f32,
+    /// Whether an image's map is dropped as a whole.
+    whole: bool,
     /// Tells this layer's draws from those of the other dropout layers.
     salt: u64,
     /// The keys of the last training pass; empty after inference.
@@ -29,7 +31,16 @@ impl Dropout {
         if !(0.0..1.0).contains(&rate) {
             return Err(BuildError::OutOfRange { what: "rate", range: "[0, 1)", value: rate });
         }
-        Ok(Self { name: name.to_owned(), shape: input, rate, salt, keys: Vec::new() })
+        Ok(Self { name: name.to_owned(), shape: input, rate, whole: false, salt, keys: Vec::new() })
+    }
+
+    /// Stochastic depth (Huang et al. 2016), the last layer of a residual
+    /// block's branch: drops whole maps of some images.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn stochastic_depth(name: &str, input: Shape, rate: f32, salt: u64) -> Result<Self, BuildError> {
+        Ok(Self { whole: true, ..Self::new(name, input, rate, salt)? })
     }
 
     /// Applies the mask that the keys give, in place.
@@ -38,6 +49,11 @@ impl Dropout {
         let threshold = (f64::from(self.rate) * f64::from(1u32 << 31) * 2.0) as u32;
         values.par_chunks_mut(self.shape.len()).zip(&self.keys).for_each(|(values, &image)| {
             let stream = Stream::new(key(&[image, self.salt]));
+            if self.whole {
+                let scale = if (stream.nth(0) as u32) < threshold { 0.0 } else { scale };
+                values.iter_mut().for_each(|v| *v *= scale);
+                return;
+            }
             isa::dispatch(
                 #[inline(always)]
                 || {
@@ -64,7 +80,7 @@ impl Layer for Dropout {
     }
 
     fn kind(&self) -> &'static str {
-        "dropout"
+        if self.whole { "stochastic_depth" } else { "dropout" }
     }
 
     fn input_shape(&self) -> Shape {
@@ -116,6 +132,22 @@ mod tests {
         assert!((dropped - 0.3).abs() < 0.01, "{dropped}");
         let mean = y.data().iter().sum::<f32>() / y.data().len() as f32;
         assert!((mean - 1.0).abs() < 0.02, "{mean}");
+    }
+
+    #[test]
+    fn stochastic_depth_drops_whole_images() {
+        let shape = Shape::new(3, 3, 2);
+        let mut layer = Dropout::stochastic_depth("depth", shape, 0.25, 0).unwrap();
+        let keys: Vec<u64> = (0..4000).collect();
+        let x = Tensor::from_slice(4000, shape, &vec![3.0; 4000 * shape.len()]);
+        let mut y = Tensor::zeros(4000, shape);
+        layer.forward(&x, &mut y, Pass::Train { keys: &keys }, &mut Workspace::default());
+        let mut dropped = 0;
+        for image in y.data().chunks_exact(shape.len()) {
+            assert!(image.iter().all(|&v| v == image[0]) && (image[0] == 0.0 || image[0] == 4.0));
+            dropped += usize::from(image[0] == 0.0);
+        }
+        assert!((900..1100).contains(&dropped), "{dropped} of 4000");
     }
 
     #[test]

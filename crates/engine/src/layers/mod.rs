@@ -15,6 +15,7 @@ mod initializer;
 mod pooling;
 mod residual;
 mod sequence;
+mod squeeze_excite;
 
 pub use activation::ActivationLayer;
 pub use batch_normalization::{BatchNormalization, BatchNormalizationOptions};
@@ -27,6 +28,7 @@ pub use initializer::Initializer;
 pub use pooling::{GlobalAveragePooling2d, Pooling2d, PoolingKind};
 pub use residual::Residual;
 pub use sequence::Sequence;
+pub use squeeze_excite::SqueezeExcite;
 
 use crate::inference::Step;
 use crate::tensor::{Buffer, zeros};
@@ -66,6 +68,8 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// What it is to the optimizer.
     pub role: Role,
+    /// Factor of an L2 penalty `l2 · Σ value²` in the loss.
+    pub l2: f32,
     /// The values, row-major.
     pub value: Buffer,
     /// The loss's gradient, overwritten by each `backward`; empty for statistics.
@@ -77,7 +81,7 @@ impl Parameter {
         let len: usize = shape.iter().product();
         let value = Buffer::from_iter(64, std::iter::repeat_with(fill).take(len));
         let gradient = zeros(if role == Role::Statistic { 0 } else { len });
-        Self { name: format!("{layer}.{array}"), shape, role, value, gradient }
+        Self { name: format!("{layer}.{array}"), shape, role, l2: 0.0, value, gradient }
     }
 
     fn constant(layer: &str, array: &str, len: usize, role: Role, value: f32) -> Self {

@@ -122,6 +122,27 @@ fn yes() -> bool {
     true
 }
 
+fn relu() -> Activation {
+    Activation::Relu
+}
+
+fn silu() -> Activation {
+    Activation::Silu
+}
+
+fn six() -> usize {
+    6
+}
+
+fn quarter() -> f32 {
+    0.25
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
 fn default_slope() -> f32 {
     0.01
 }
@@ -151,6 +172,38 @@ pub enum LayerSpec {
         use_bias: bool,
         #[serde(default)]
         activation: Activation,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        kernel_l2: f32,
+    },
+    DepthwiseConv2d {
+        #[serde(default = "Size::three")]
+        kernel_size: Size,
+        #[serde(default = "Size::one")]
+        strides: Size,
+        #[serde(default)]
+        padding: Padding,
+        #[serde(default = "yes")]
+        use_bias: bool,
+        #[serde(default)]
+        activation: Activation,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        kernel_l2: f32,
+    },
+    /// A depthwise convolution without bias, then a 1 × 1 convolution.
+    SeparableConv2d {
+        filters: usize,
+        #[serde(default = "Size::three")]
+        kernel_size: Size,
+        #[serde(default = "Size::one")]
+        strides: Size,
+        #[serde(default)]
+        padding: Padding,
+        #[serde(default = "yes")]
+        use_bias: bool,
+        #[serde(default)]
+        activation: Activation,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        kernel_l2: f32,
     },
     Dense {
         units: Units,
@@ -158,6 +211,8 @@ pub enum LayerSpec {
         use_bias: bool,
         #[serde(default)]
         activation: Activation,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        kernel_l2: f32,
     },
     MaxPooling2d {
         #[serde(default = "Size::two")]
@@ -187,6 +242,10 @@ pub enum LayerSpec {
     Dropout {
         rate: f32,
     },
+    /// Drops whole maps of some images: the last layer of a residual branch.
+    StochasticDepth {
+        rate: f32,
+    },
     Flatten {},
     Relu {},
     LeakyRelu {
@@ -205,6 +264,34 @@ pub enum LayerSpec {
         #[serde(default)]
         activation: Activation,
     },
+    /// `x · sigmoid(dense(activation(dense(mean of each channel))))`.
+    SqueezeExcite {
+        units: usize,
+        #[serde(default = "relu")]
+        activation: Activation,
+    },
+    /// Inverted residual (`MBConv`): 1 × 1 expansion, depthwise convolution,
+    /// squeeze-and-excitation, 1 × 1 projection; the input is added where the
+    /// shapes allow it.
+    Mbconv {
+        filters: usize,
+        #[serde(default = "Size::three")]
+        kernel_size: Size,
+        #[serde(default = "Size::one")]
+        strides: Size,
+        #[serde(default = "six")]
+        expansion: usize,
+        #[serde(default = "quarter")]
+        squeeze_ratio: f32,
+        #[serde(default)]
+        stochastic_depth: f32,
+        #[serde(default = "silu")]
+        activation: Activation,
+        #[serde(default = "default_momentum")]
+        momentum: f32,
+        #[serde(default = "default_epsilon")]
+        epsilon: f32,
+    },
 }
 
 impl LayerSpec {
@@ -213,12 +300,15 @@ impl LayerSpec {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Conv2d { .. } => "conv2d",
+            Self::DepthwiseConv2d { .. } => "depthwise_conv2d",
+            Self::SeparableConv2d { .. } => "separable_conv2d",
             Self::Dense { .. } => "dense",
             Self::MaxPooling2d { .. } => "max_pooling2d",
             Self::AveragePooling2d { .. } => "average_pooling2d",
             Self::GlobalAveragePooling2d {} => "global_average_pooling2d",
             Self::BatchNormalization { .. } => "batch_normalization",
             Self::Dropout { .. } => "dropout",
+            Self::StochasticDepth { .. } => "stochastic_depth",
             Self::Flatten {} => "flatten",
             Self::Relu {} => "relu",
             Self::LeakyRelu { .. } => "leaky_relu",
@@ -227,6 +317,8 @@ impl LayerSpec {
             Self::Tanh {} => "tanh",
             Self::Softmax {} => "softmax",
             Self::Residual { .. } => "residual",
+            Self::SqueezeExcite { .. } => "squeeze_excite",
+            Self::Mbconv { .. } => "mbconv",
         }
     }
 }

@@ -1,12 +1,14 @@
 //! From an architecture to a network.
 
 use super::architecture::{self as spec, Architecture, LayerSpec};
+use super::blocks;
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
-    Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d, PoolingKind, Residual, Sequence,
+    DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d,
+    PoolingKind, Residual, Sequence, SqueezeExcite,
 };
 use moue_engine::random::{Stream, key};
-use moue_engine::{Activation, BuildError, Layer, Network, Padding, Shape};
+use moue_engine::{Activation, BuildError, Layer, Network, Padding, Role, Shape};
 use std::collections::HashMap;
 
 /// Why an architecture is no network.
@@ -169,6 +171,17 @@ impl Builder {
         path: &mut Vec<usize>,
         first: usize,
     ) -> Result<Sequence, ArchitectureError> {
+        Ok(Sequence::new(name, input, self.layers(specs, input, path, first)?))
+    }
+
+    /// The layers of a chain; a description may stand for several.
+    fn layers(
+        &mut self,
+        specs: &[LayerSpec],
+        input: Shape,
+        path: &mut Vec<usize>,
+        first: usize,
+    ) -> Result<Vec<Box<dyn Layer>>, ArchitectureError> {
         let mut layers: Vec<Box<dyn Layer>> = Vec::new();
         let mut shape = input;
         for (i, spec) in specs.iter().enumerate() {
@@ -177,13 +190,19 @@ impl Builder {
                 LayerSpec::Residual { layers, shortcut, activation } => {
                     self.residual(layers, shortcut, *activation, shape, path)?
                 }
-                spec => self.layer(spec, shape).map_err(|source| located(path, spec, shape, source))?,
+                LayerSpec::SqueezeExcite { units, activation } => {
+                    self.squeeze_excite(*units, *activation, shape, path)?
+                }
+                spec => match blocks::expand(spec, shape) {
+                    Some(specs) => self.layers(&specs, shape, path, 0)?,
+                    None => self.layer(spec, shape).map_err(|source| located(path, spec, shape, source))?,
+                },
             };
             layers.extend(made);
             shape = layers.last().map_or(shape, |layer| layer.output_shape());
             path.pop();
         }
-        Ok(Sequence::new(name, input, layers))
+        Ok(layers)
     }
 
     fn residual(
@@ -207,6 +226,24 @@ impl Builder {
         Ok(self.followed_by(Box::new(block), after))
     }
 
+    fn squeeze_excite(
+        &mut self,
+        units: usize,
+        activation: spec::Activation,
+        input: Shape,
+        path: &mut Vec<usize>,
+    ) -> Result<Vec<Box<dyn Layer>>, ArchitectureError> {
+        let name = self.name("squeeze_excite");
+        let gate = self.chain("gate", &blocks::gate(units, activation, input.channels), input, path, 0)?;
+        let block = SqueezeExcite::new(&name, gate).map_err(|source| ArchitectureError::Layer {
+            path: path.clone(),
+            kind: "squeeze_excite",
+            input,
+            source,
+        })?;
+        Ok(vec![Box::new(block)])
+    }
+
     /// The layers of one description: the layer itself, and its activation as a
     /// layer of its own where it cannot be applied in place.
     fn layer(&mut self, spec: &LayerSpec, input: Shape) -> Result<Vec<Box<dyn Layer>>, BuildError> {
@@ -215,13 +252,14 @@ impl Builder {
         let name = self.name(spec.kind());
         let (inside, after) = split_activation(match spec {
             LayerSpec::Conv2d { activation, .. }
+            | LayerSpec::DepthwiseConv2d { activation, .. }
             | LayerSpec::Dense { activation, .. }
             | LayerSpec::BatchNormalization { activation, .. } => *activation,
             _ => spec::Activation::Linear,
         });
         let alone =
             |activation: Activation| -> Box<dyn Layer> { Box::new(ActivationLayer::new(&name, input, activation)) };
-        let layer: Box<dyn Layer> = match spec {
+        let mut layer: Box<dyn Layer> = match spec {
             LayerSpec::Conv2d { filters, kernel_size, strides, padding, use_bias, .. } => {
                 let options = Conv2dOptions {
                     filters: *filters,
@@ -233,6 +271,17 @@ impl Builder {
                     initializer: self.initializer,
                 };
                 Box::new(Conv2d::new(&name, input, options, &mut stream)?)
+            }
+            LayerSpec::DepthwiseConv2d { kernel_size, strides, padding, use_bias, .. } => {
+                let options = DepthwiseConv2dOptions {
+                    kernel_size: kernel_size.extents(),
+                    strides: strides.extents(),
+                    padding: border(*padding),
+                    use_bias: *use_bias,
+                    activation: inside,
+                    initializer: self.initializer,
+                };
+                Box::new(DepthwiseConv2d::new(&name, input, options, &mut stream)?)
             }
             LayerSpec::Dense { units, use_bias, .. } => {
                 let units = match units {
@@ -255,6 +304,7 @@ impl Builder {
                 Box::new(BatchNormalization::new(&name, input, options)?)
             }
             LayerSpec::Dropout { rate } => Box::new(Dropout::new(&name, input, *rate, self.made)?),
+            LayerSpec::StochasticDepth { rate } => Box::new(Dropout::stochastic_depth(&name, input, *rate, self.made)?),
             LayerSpec::Flatten {} => Box::new(Flatten::new(&name, input)),
             LayerSpec::Relu {} => alone(Activation::Relu),
             LayerSpec::LeakyRelu { negative_slope } => alone(Activation::LeakyRelu { slope: *negative_slope }),
@@ -262,8 +312,21 @@ impl Builder {
             LayerSpec::Sigmoid {} => alone(Activation::Sigmoid),
             LayerSpec::Tanh {} => alone(Activation::Tanh),
             LayerSpec::Softmax {} => alone(Activation::Softmax),
-            LayerSpec::Residual { .. } => unreachable!("blocks are made by `chain`"),
+            LayerSpec::Residual { .. }
+            | LayerSpec::SqueezeExcite { .. }
+            | LayerSpec::SeparableConv2d { .. }
+            | LayerSpec::Mbconv { .. } => unreachable!("blocks are made by `layers`"),
         };
+        if let LayerSpec::Conv2d { kernel_l2, .. }
+        | LayerSpec::DepthwiseConv2d { kernel_l2, .. }
+        | LayerSpec::Dense { kernel_l2, .. } = spec
+        {
+            layer.visit_mut(&mut |parameter| {
+                if parameter.role == Role::Weight {
+                    parameter.l2 = *kernel_l2;
+                }
+            });
+        }
         Ok(self.followed_by(layer, after))
     }
 

@@ -4,6 +4,7 @@
 //! [`Model::save`] for its layout. Training is elsewhere.
 
 pub mod architecture;
+mod blocks;
 mod build;
 mod file;
 

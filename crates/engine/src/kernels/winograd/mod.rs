@@ -88,7 +88,7 @@ impl Geometry {
     }
 
     /// Tiles in one image.
-    fn tiles_per_image(&self) -> usize {
+    pub fn tiles_per_image(&self) -> usize {
         self.tiles().iter().product()
     }
 

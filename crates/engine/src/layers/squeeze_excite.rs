@@ -1,0 +1,99 @@
+//! Squeeze-and-excitation (Hu et al. 2018).
+
+use super::{Layer, Parameter, Pass, Sequence};
+use crate::inference::{self, Operation, Step};
+use crate::kernels::{activation, gate};
+use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+
+/// `y = x · gate(x)`: a chain that ends in one number for each channel weighs
+/// the channels of each map.
+pub struct SqueezeExcite {
+    name: String,
+    gate: Sequence,
+    weights: Option<Tensor>,
+}
+
+impl SqueezeExcite {
+    /// A block with this chain, which ends in a sigmoid as a rule.
+    ///
+    /// # Errors
+    /// When the chain does not end in one number for each channel of its input.
+    pub fn new(name: &str, gate: Sequence) -> Result<Self, BuildError> {
+        let wanted = Shape::flat(gate.input_shape().channels);
+        if gate.output_shape() != wanted {
+            return Err(BuildError::GateMismatch { gate: gate.output_shape(), wanted });
+        }
+        Ok(Self { name: name.to_owned(), gate, weights: None })
+    }
+}
+
+impl Layer for SqueezeExcite {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "squeeze_excite"
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.gate.input_shape()
+    }
+
+    fn output_shape(&self) -> Shape {
+        self.gate.input_shape()
+    }
+
+    fn macs(&self) -> usize {
+        self.gate.macs()
+    }
+
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+        if let Some(weights) = self.weights.take() {
+            workspace.give(weights);
+        }
+        let mut weights = workspace.take(x.batch(), self.gate.output_shape());
+        self.gate.forward(x, &mut weights, pass, workspace);
+        y.data_mut().copy_from_slice(x.data());
+        gate::apply(y.data_mut(), weights.data(), x.shape());
+        self.weights = Some(weights);
+    }
+
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        _y: &Tensor,
+        mut dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        let weights = self.weights.take()?;
+        let mut dweights = workspace.take(weights.batch(), weights.shape());
+        gate::gradient(x.data(), dy.data(), dweights.data_mut(), x.shape());
+        let through_gate = self.gate.backward(x, &weights, dweights, wants_dx, workspace);
+        let dx = through_gate.map(|mut dx| {
+            gate::apply(dy.data_mut(), weights.data(), x.shape());
+            activation::add_and_apply(dy.data(), Activation::Linear, dx.data_mut(), x.shape().channels);
+            dx
+        });
+        workspace.give(weights);
+        workspace.give(dy);
+        dx
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::new(&self.name, Operation::Gate { gate: inference::lower(&self.gate) }));
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {
+        self.gate.visit(visit);
+    }
+
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.gate.visit_mut(visit);
+    }
+
+    fn children(&self) -> Vec<&dyn Layer> {
+        vec![&self.gate]
+    }
+}
