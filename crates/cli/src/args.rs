@@ -40,6 +40,17 @@ pub enum Command {
         moue train --data my-photos/ --init runs/small-1/model.safetensors\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
+    /// Train several networks on the same data and put them side by side
+    #[command(
+        after_help = "KEY is a place in the architecture file (train.epochs, augment.flip, model.layers.3.rate), an\n\
+        option of all layers of a kind (dropout.rate, conv2d.filters), or one of\n  \
+        image_size=48x48,96x96   pairs=2,3,4 (convolution-pooling pairs)   dense_layers=0,1,2 (hidden ones)\n\
+        Several --vary make a grid. What is finished is not trained again: repeat the command to go on.\n\n\
+        Examples:\n  moue compare seed/model-6 seed/model-8 --data fer2013.csv.gz\n  \
+        moue compare seed/model-9 --data archive.zip --vary dropout.rate=0.1,0.3,0.5 --vary train.batch_size=32,128\n  \
+        moue compare small --vary data.train_fraction=0.25,0.5,1 --seeds 3"
+    )]
+    Compare(CompareArgs),
     /// Judge a model on a data set
     #[command(after_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
         moue evaluate model.safetensors --data archive.zip --split validation --tta --report out/")]
@@ -99,6 +110,31 @@ pub struct TrainArgs {
 }
 
 #[derive(Args)]
+pub struct CompareArgs {
+    /// Presets (see `moue arch list`) or TOML files
+    #[arg(required = true, value_name = "ARCH")]
+    pub archs: Vec<String>,
+    /// Data set as downloaded: CSV or image folders, compressed or not [default: faces drawn by the program]
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Folder for the runs and the report [default: runs/compare]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Train once with each of these values; may be given several times
+    #[arg(long, value_name = "KEY=A,B,C")]
+    pub vary: Vec<String>,
+    /// Repeat each training with so many seeds
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+    /// Passes over the training images, for all of them
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Restore FER2013's official split for Kaggle's numbered files
+    #[arg(long)]
+    pub official_split: bool,
+}
+
+#[derive(Args)]
 pub struct EvaluateArgs {
     /// A model file
     pub model: Option<PathBuf>,
@@ -147,13 +183,42 @@ pub struct PredictArgs {
 
 #[derive(Subcommand)]
 pub enum DataCommand {
-    /// Count images per class and split, blank ones and duplicates
+    /// Count images per class and split, blank ones, exact and near duplicates
     #[command(
         after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --official-split --json"
     )]
     Info {
         /// Data set as downloaded
         path: PathBuf,
+        /// Restore FER2013's official split for Kaggle's numbered files
+        #[arg(long)]
+        official_split: bool,
+    },
+    /// Write one row for each image: path or row, label, split, size, mean, deviation, hash, near-duplicates
+    #[command(after_help = "Images with the same number in near_duplicates show the same picture.\n\n\
+        Example:\n  moue data table fer2013.csv.gz --out fer2013-table.csv")]
+    Table {
+        /// Data set as downloaded
+        path: PathBuf,
+        /// File to write, .csv, or .parquet where moue was built with `--features parquet`
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Restore FER2013's official split for Kaggle's numbered files
+        #[arg(long)]
+        official_split: bool,
+    },
+    /// Picture a data set: samples and the mean of each class, counts, what augmentation does
+    #[command(after_help = "Examples:\n  moue data preview archive.zip --out preview.png\n  \
+        moue data preview fer2013.csv.gz --out preview.html --arch my-net.toml --seed 3")]
+    Preview {
+        /// Data set as downloaded [default: faces drawn by the program]
+        path: Option<PathBuf>,
+        /// File to write, .png or .html
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Preset or TOML file whose augmentation is shown [default: small]
+        #[arg(long)]
+        arch: Option<String>,
         /// Restore FER2013's official split for Kaggle's numbered files
         #[arg(long)]
         official_split: bool,

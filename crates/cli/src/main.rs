@@ -66,6 +66,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Isa::requested().map_err(|error| UsageError(error.to_string()))?;
     match &arguments.command {
         Command::Train(args) => commands::train::run(args, common),
+        Command::Compare(args) => commands::compare::run(args, common),
         Command::Evaluate(args) => commands::evaluate::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),
         Command::Data(args) => commands::data::run(args, common),

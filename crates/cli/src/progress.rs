@@ -34,6 +34,13 @@ impl Progress {
         self.bar.is_some()
     }
 
+    /// How much there is to do, when it is known later.
+    pub fn total(&self, total: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total as u64);
+        }
+    }
+
     /// How far it is.
     pub fn set(&self, done: usize, message: &str) {
         if let Some(bar) = &self.bar {

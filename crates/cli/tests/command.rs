@@ -208,7 +208,7 @@ fn mistakes_on_the_command_line_are_told_apart_from_failures() {
     let place = Place::new();
     place.put("notes.txt", "hello");
     for (args, expected_code, part) in [
-        (&["train", "nonsense"][..], 1, "presets are small, seed/kaggle-notebook"),
+        (&["train", "nonsense"][..], 1, "presets are small, seed/basic-efficientnet"),
         (&["train", "--epochs", "0"], 2, "`train.epochs` is 0"),
         (&["train", "--image-size", "48"], 2, "48x48"),
         (&["train", "--data", "notes.txt"], 1, "holds no data set"),
@@ -348,4 +348,86 @@ fn a_full_disk_loses_nothing_written_before() {
     assert!(error.contains("last.safetensors") && error.contains("what was there before is untouched"), "{error}");
     assert_eq!(bytes(&place.path("full/checkpoints/last.safetensors")), saved);
     place.ok(&["train", "--resume", "full"]);
+}
+
+#[test]
+fn experiments_side_by_side() {
+    let place = Place::new();
+    let args =
+        ["compare", "tiny.toml", "--vary", "train.epochs=1,2", "--vary", "dropout.rate=0.1,0.3", "--out", "side"];
+    let said = place.ok(&args);
+    assert!(said.contains("nets/tiny train.epochs=2 dropout.rate=0.3") && said.contains("side/report.html"), "{said}");
+    let again = place.json(&[&args[..], &["--json"]].concat());
+    assert_eq!(again["complete"], true);
+    let row = &again["rows"][3];
+    for key in [
+        "name",
+        "parameters",
+        "macs",
+        "epochs",
+        "seconds",
+        "best_train_accuracy",
+        "best_validation_accuracy",
+        "gap",
+        "last_train_accuracy",
+        "last_validation_accuracy",
+        "last_gap",
+        "runs",
+    ] {
+        assert!(!row[key].is_null(), "{key}");
+    }
+    assert!(row["runs"][0]["folder"].as_str().unwrap().starts_with("side/runs/tiny-train.epochs=2-dropout.rate=0.3-"));
+    assert_eq!(fs::read_dir(place.path("side/runs")).unwrap().count(), 4, "nothing was trained twice");
+    for file in ["comparison.csv", "comparison.json", "report.html"] {
+        assert!(place.path("side").join(file).metadata().unwrap().len() > 0, "{file}");
+    }
+    let (code, error) = place.fails(&["compare", "tiny.toml", "--vary", "dropout.rat=0.1"]);
+    assert!(code == 2 && error.contains("dropout.rat=0.1") && error.contains("unknown field `rat`"), "{error}");
+    let (code, error) = place.fails(&["compare", "tiny.toml", "--vary", "epochs"]);
+    assert!(code == 2 && error.contains("write key=a,b,c"), "{error}");
+    assert_eq!(place.fails(&["compare"]).0, 2);
+}
+
+#[test]
+fn a_table_and_a_preview_of_a_data_set() {
+    let place = Place::new();
+    place.ok(&["data", "draw", "faces", "--count", "140"]);
+    let said = place.ok(&["data", "table", "faces", "--out", "tables/faces.csv"]);
+    assert!(said.contains("140 rows written to tables/faces.csv"), "{said}");
+    let csv = fs::read_to_string(place.path("tables/faces.csv")).unwrap();
+    assert!(csv.starts_with("id,label,split,height,width,mean,deviation,hash,near_duplicates\n"), "{csv}");
+    assert_eq!(csv.lines().count(), 141);
+    let row: Vec<&str> = csv.lines().nth(1).unwrap().split(',').collect();
+    assert!(row[0].starts_with("test/angry/") && row[1..5] == ["angry", "test", "48", "48"], "{row:?}");
+    place.ok(&["data", "preview", "faces", "--out", "preview.png"]);
+    assert!(fs::read(place.path("preview.png")).unwrap().starts_with(b"\x89PNG"));
+    place.ok(&["data", "preview", "faces", "--out", "preview.html", "--arch", "tiny.toml"]);
+    let page = fs::read_to_string(place.path("preview.html")).unwrap();
+    assert!(page.contains("Augmentation: flip.") && page.contains("mean of sad") && !page.contains("http"));
+    let again = place.json(&["data", "preview", "--out", "drawn.png", "--json"]);
+    assert_eq!(again["images"], 5600);
+    let (code, error) = place.fails(&["data", "preview", "faces", "--out", "preview.gif"]);
+    assert!(code == 2 && error.contains("must end in .png or .html"), "{error}");
+    let (code, error) = place.fails(&["data", "table", "faces", "--out", "table.xlsx"]);
+    assert!(code == 2 && error.contains("must end in .csv or .parquet"), "{error}");
+}
+
+#[test]
+fn speed_is_measured() {
+    let place = Place::new();
+    let found =
+        place.json(&["bench", "tiny.toml", "--batch-size", "8", "--seconds", "0.05", "--threads", "2", "--json"]);
+    assert_eq!((&found["arch"], &found["threads"], &found["batch_size"]), (&"nets/tiny".into(), &2.into(), &8.into()));
+    for key in ["train_images_per_second", "predict_images_per_second", "latency_ms_p50"] {
+        assert!(found[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    let held =
+        place.command(&["bench", "tiny.toml", "--seconds", "0", "--json"]).env("MOUE_ISA", "scalar").output().unwrap();
+    let held: Value = serde_json::from_slice(&held.stdout).unwrap();
+    assert_eq!(held["isa"], "scalar");
+    let said = place.ok(&["bench", "tiny.toml", "--batch-size", "4", "--seconds", "0", "--layers"]);
+    assert!(said.contains("GFLOP/s") && said.contains("conv2d_1") && said.contains("gemm"), "{said}");
+    let wrong = place.command(&["bench"]).env("MOUE_ISA", "avx1024").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("MOUE_ISA=avx1024 is not available here"), "{}", text(&wrong.stderr));
 }

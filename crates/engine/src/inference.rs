@@ -12,7 +12,6 @@ use crate::network::{Network, in_pool};
 use crate::tensor::{Buffer, zeros};
 use crate::workspace::{Profile, Workspace};
 use crate::{Activation, Shape, Tensor};
-use std::time::{Duration, Instant};
 
 /// The weights of a convolution at inference.
 pub struct Convolved {
@@ -251,9 +250,9 @@ impl Map<'_> {
 fn run(steps: &[Step], x: Map<'_>, workspace: &mut Workspace) -> Tensor {
     let mut map = x;
     for step in steps {
-        let start = Instant::now();
+        let start = workspace.clock();
         map = Map::Owned(step.operation.run(map, workspace));
-        workspace.record(&step.layer, start.elapsed(), Duration::ZERO);
+        workspace.record(&step.layer, start, true);
     }
     map.into_owned(workspace)
 }

@@ -7,7 +7,7 @@
 
 use crate::tensor::{Buffer, zeros};
 use crate::{Shape, Tensor};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A pool of tensors, scratch for the kernels, and the clock of a profile.
 #[derive(Default)]
@@ -41,8 +41,16 @@ impl Workspace {
         }
     }
 
-    pub(crate) fn record(&mut self, layer: &str, forward: Duration, backward: Duration) {
-        if let Some(profile) = &mut self.profile {
+    /// The time, if it is measured: there is no clock everywhere.
+    pub(crate) fn clock(&self) -> Option<Instant> {
+        self.profile.as_ref().map(|_| Instant::now())
+    }
+
+    /// Adds the time since `start` to a layer's forward or backward passes.
+    pub(crate) fn record(&mut self, layer: &str, start: Option<Instant>, forward: bool) {
+        if let (Some(profile), Some(start)) = (&mut self.profile, start) {
+            let time = start.elapsed();
+            let (forward, backward) = if forward { (time, Duration::ZERO) } else { (Duration::ZERO, time) };
             profile.add(layer, forward, backward);
         }
     }

@@ -82,12 +82,24 @@ pub struct Preset {
     pub text: &'static str,
 }
 
+macro_rules! presets {
+    ($($name:literal),* $(,)?) => {
+        &[$(Preset { name: $name, text: include_str!(concat!("../../../presets/", $name, ".toml")) }),*]
+    };
+}
+
 /// All presets, in the order they are listed.
-pub const PRESETS: &[Preset] = &[
-    Preset { name: "small", text: include_str!("../../../presets/small.toml") },
-    Preset { name: "seed/kaggle-notebook", text: include_str!("../../../presets/seed/kaggle-notebook.toml") },
-    Preset { name: "bench/vgg", text: include_str!("../../../presets/bench/vgg.toml") },
-    Preset { name: "bench/resnet", text: include_str!("../../../presets/bench/resnet.toml") },
+pub const PRESETS: &[Preset] = presets![
+    "small",
+    "seed/basic-efficientnet",
+    "seed/model-3",
+    "seed/model-5",
+    "seed/model-6",
+    "seed/model-8",
+    "seed/model-9",
+    "seed/kaggle-notebook",
+    "bench/vgg",
+    "bench/resnet",
 ];
 
 impl Preset {
@@ -196,10 +208,10 @@ fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
             None => shortcut?.get_ref().as_array()?.get(index - branch.len())?,
         };
         at = Some(layer.span().start);
-        if let Some(inner) = layer.get_ref().get("layers") {
-            layers = inner;
-            shortcut = layer.get_ref().get("shortcut");
-        }
+        // What lies inside a layer without layers of its own is not written down.
+        let Some(inner) = layer.get_ref().get("layers") else { break };
+        layers = inner;
+        shortcut = layer.get_ref().get("shortcut");
     }
     Some(line_at(text, at?))
 }

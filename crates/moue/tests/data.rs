@@ -348,7 +348,44 @@ fn statistics_find_blank_and_equal_images() {
     let expected =
         statistics::Duplicates { groups: 2, images: 3, groups_across_splits: 1, groups_with_conflicting_labels: 1 };
     assert_eq!(found.duplicates, expected);
+    assert!(found.near_duplicates.images >= 3);
     assert_eq!(found.splits[0].per_class, [2, 2, 2]);
+}
+
+#[test]
+fn a_share_of_the_training_images() {
+    let folder = Folder::new();
+    let path = folder.put("a.csv", original_csv());
+    let all = read(&path).unwrap();
+    let half = read_with(&path, &DataOptions { train_fraction: 0.5, ..DataOptions::default() }).unwrap();
+    assert_eq!((all.indices(Split::Train).len(), half.indices(Split::Train).len()), (42, 21));
+    assert_eq!(all.indices(Split::Validation).len(), half.indices(Split::Validation).len());
+    assert!(half.notes[0].contains("21 of 42 training images are used"), "{:?}", half.notes);
+    for index in 0..half.len() {
+        let row: usize = half.ids[index].parse().unwrap();
+        assert_eq!((half.image(index), half.labels[index]), (all.image(row), all.labels[row]));
+    }
+}
+
+#[test]
+fn the_table_keeps_the_sizes_of_the_source() {
+    let folder = Folder::new();
+    for (name, size) in [("sad/1.png", 8), ("sad/2.png", 12), ("happy/3.png", 8)] {
+        let picture = image::GrayImage::from_fn(size, size, |x, y| image::Luma([(x * 20 + y) as u8]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        folder.put(name, bytes.into_inner());
+    }
+    let cache = Cache::at(folder.0.path().join("cache"));
+    let at = folder.0.path().to_owned();
+    for _ in 0..2 {
+        let dataset = open(&at, ANY, &DataOptions::default(), 0, &cache, &|_| {}).unwrap();
+        let rows = moue::data::table::rows(&dataset);
+        let sizes: Vec<(u32, u32)> = rows.iter().map(|row| (row.height, row.width)).collect();
+        assert_eq!(sizes, [(8, 8), (8, 8), (12, 12)]);
+        assert_eq!(rows[0].near_duplicates, Some(1));
+        assert_eq!(rows[0].hash, rows[1].hash);
+    }
 }
 
 #[test]

@@ -34,6 +34,9 @@ fn the_csv_has_the_known_counts() {
     }
     assert_eq!((found.images, found.blank, found.broken.count), (32_298, 12, 0));
     assert!(found.duplicates.images > 1_000 && found.duplicates.groups_with_conflicting_labels > 10);
+    // About 3,500 images are near-duplicates of another one.
+    let near = found.near_duplicates.images + found.near_duplicates.groups;
+    assert!((3_500..5_500).contains(&near), "{:?}", found.near_duplicates);
 }
 
 #[test]

@@ -1,21 +1,59 @@
 //! `moue data`.
 
 use super::{open_data, print, table};
+use crate::UsageError;
 use crate::args::{Common, DataCommand};
 use anyhow::Context;
-use moue::data::statistics::{Statistics, describe};
-use moue::data::{DataOptions, ImageForm, drawn};
+use moue::config::Config;
+use moue::data::statistics::{Duplicates, Statistics, describe};
+use moue::data::table::{TableRow, rows, to_csv};
+use moue::data::{DataOptions, Dataset, ImageForm, drawn};
+use moue::model::write_atomically;
+use moue::report::preview::{self, Preview};
 use serde_json::json;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
     let seed = common.seed.unwrap_or(0);
+    let open = |path: &Path, official_split: bool| -> anyhow::Result<Dataset> {
+        let options = DataOptions { official_split, ..DataOptions::default() };
+        Ok(open_data(path, ImageForm { size: None, channels: 1 }, &options, seed, common)?)
+    };
     match command {
         DataCommand::Info { path, official_split } => {
-            let options = DataOptions { official_split: *official_split, ..DataOptions::default() };
-            let dataset = open_data(path, ImageForm { size: None, channels: 1 }, &options, seed, common)?;
+            let dataset = open(path, *official_split)?;
             let statistics = describe(&dataset);
             print(&if common.json { format!("{}\n", serde_json::to_string(&statistics)?) } else { text(&statistics) })?;
+        }
+        DataCommand::Table { path, out, official_split } => {
+            let form = extension(out, &["csv", "parquet"])?;
+            if form == "parquet" && !cfg!(feature = "parquet") {
+                return Err(
+                    UsageError("this build writes no Parquet: build it with `--features parquet`".into()).into()
+                );
+            }
+            let rows = rows(&open(path, *official_split)?);
+            save(out, &if form == "csv" { to_csv(&rows) } else { to_parquet(&rows)? })?;
+            let document = json!({"out": out, "rows": rows.len(), "form": form});
+            let text = format!("{} rows written to {}\n", rows.len(), out.display());
+            print(&if common.json { format!("{document}\n") } else { text })?;
+        }
+        DataCommand::Preview { path, out, arch, official_split } => {
+            let form = extension(out, &["png", "html"])?;
+            let augmentation = Config::open(arch.as_deref().unwrap_or("small"))?.augment;
+            let dataset = match path {
+                Some(path) => open(path, *official_split)?,
+                None => drawn::dataset(drawn::STANDARD_COUNT, ImageForm { size: None, channels: 1 }, seed),
+            };
+            let name = path.as_ref().and_then(|path| path.file_name());
+            let title = name.map_or("drawn faces".into(), |name| name.to_string_lossy());
+            let shown = Preview::new(&title, &dataset, &augmentation, seed);
+            let bytes = if form == "png" { preview::png(&shown) } else { preview::html(&shown).into_bytes() };
+            save(out, &bytes)?;
+            let document = json!({"out": out, "images": dataset.len(), "form": form});
+            let text = format!("{} images, previewed in {}\n", dataset.len(), out.display());
+            print(&if common.json { format!("{document}\n") } else { text })?;
         }
         DataCommand::Draw { dir, count } => {
             let written = drawn::write(dir, *count as usize, seed)
@@ -27,6 +65,32 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "parquet")]
+fn to_parquet(rows: &[TableRow]) -> anyhow::Result<Vec<u8>> {
+    moue::data::parquet::to_parquet(rows).map_err(anyhow::Error::msg)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn to_parquet(_: &[TableRow]) -> anyhow::Result<Vec<u8>> {
+    anyhow::bail!("this build writes no Parquet")
+}
+
+/// The form that a file's name asks for.
+fn extension<'a>(out: &Path, forms: &[&'a str]) -> Result<&'a str, UsageError> {
+    let own = out.extension().map(|own| own.to_string_lossy().to_ascii_lowercase());
+    forms.iter().copied().find(|form| own.as_deref() == Some(form)).ok_or_else(|| {
+        let forms = forms.iter().map(|form| format!(".{form}")).collect::<Vec<_>>().join(" or ");
+        UsageError(format!("--out {} must end in {forms}", out.display()))
+    })
+}
+
+fn save(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    write_atomically(out, bytes).with_context(|| format!("cannot write {}", out.display()))
 }
 
 fn text(statistics: &Statistics) -> String {
@@ -44,16 +108,18 @@ fn text(statistics: &Statistics) -> String {
     let totals = statistics.splits.iter().map(|split| split.images.to_string());
     rows.push(std::iter::once("all".to_owned()).chain(totals).collect());
     let [height, width, _] = statistics.shape;
-    let duplicates = &statistics.duplicates;
+    let found = |what: &Duplicates| {
+        format!(
+            "{} images in {} groups; {} groups reach over splits, {} have conflicting labels",
+            what.images, what.groups, what.groups_across_splits, what.groups_with_conflicting_labels
+        )
+    };
     format!(
-        "{} images of {height}x{width}\n\n{}\nblank images:     {}\n\
-         exact duplicates: {} images in {} groups; {} groups reach over splits, {} have conflicting labels\n",
+        "{} images of {height}x{width}\n\n{}\nblank images:     {}\nexact duplicates: {}\nnear-duplicates:  {}\n",
         statistics.images,
         table(&rows),
         statistics.blank,
-        duplicates.images,
-        duplicates.groups,
-        duplicates.groups_across_splits,
-        duplicates.groups_with_conflicting_labels
+        found(&statistics.duplicates),
+        found(&statistics.near_duplicates),
     )
 }

@@ -1,6 +1,6 @@
 //! `moue evaluate`.
 
-use super::{accuracy_text, open_model, open_source, print, source_text, table};
+use super::{accuracy_text, open_model, open_source, print, table};
 use crate::UsageError;
 use crate::args::{Common, EvaluateArgs};
 use crate::progress::Progress;
@@ -48,7 +48,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     }
     if let Some(folder) = &args.report {
         let page = report::evaluation(&report::Evaluation {
-            title: &format!("{} on {}", model.architecture.name, source_text(&source)),
+            title: &format!("{} on {}", model.architecture.name, source),
             figures: &figures,
             answers: &answers,
             dataset: &dataset,

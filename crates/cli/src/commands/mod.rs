@@ -2,6 +2,7 @@
 
 pub mod arch;
 pub mod bench;
+pub mod compare;
 pub mod data;
 pub mod evaluate;
 pub mod predict;
@@ -10,13 +11,16 @@ pub mod train;
 use crate::UsageError;
 use crate::args::Common;
 use crate::progress::Progress;
-use moue::data::{Cache, DataOptions, Dataset, ImageForm, drawn};
+use anyhow::Context;
+use moue::data::{Cache, DataError, DataOptions, Dataset, ImageForm, drawn};
 use moue::evaluate::Figures;
 use moue::model::Model;
-use moue::train::DataSource;
+use moue::train::{DataSource, Event};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Opens a data set, telling how it goes, and prints its notes.
 pub fn open_data(
@@ -25,7 +29,7 @@ pub fn open_data(
     options: &DataOptions,
     seed: u64,
     common: &Common,
-) -> anyhow::Result<Dataset> {
+) -> Result<Dataset, DataError> {
     let progress = Progress::new(common.quiet, 0, "images/s");
     progress.set(0, &format!("reading {}", path.display()));
     let message = format!("reading {}", path.display());
@@ -45,20 +49,10 @@ pub fn open_source(
     options: &DataOptions,
     seed: u64,
     common: &Common,
-) -> anyhow::Result<Dataset> {
+) -> Result<Dataset, DataError> {
     match source {
         DataSource::Given(path) => open_data(path, form, options, seed, common),
         DataSource::Drawn => Ok(drawn::dataset(drawn::STANDARD_COUNT, form, seed)),
-    }
-}
-
-/// A data set's name in headings.
-pub fn source_text(source: &DataSource) -> String {
-    match source {
-        DataSource::Drawn => "drawn faces".to_owned(),
-        DataSource::Given(path) => {
-            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-        }
     }
 }
 
@@ -72,6 +66,45 @@ pub fn open_model(model: Option<&Path>) -> anyhow::Result<Model> {
                 .into(),
         )
         .into()),
+    }
+}
+
+/// As a shell has it for a program that SIGINT ended.
+pub const INTERRUPTED: u8 = 130;
+
+/// The first Ctrl-C asks for an end after the current step; a second one kills.
+pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Says what a training says.
+pub fn tell(event: &Event<'_>, progress: &Progress) {
+    match event {
+        Event::Step { epoch, epochs, images, of, loss } => {
+            if progress.is_drawn() {
+                progress.set((epoch - 1) * of + images, &format!("epoch {epoch}/{epochs} loss {loss:.3}"));
+            }
+        }
+        Event::Epoch { record: r, epochs, best } => progress.line(&format!(
+            "epoch {:>3}/{epochs}  loss {:.4}  accuracy {:.2} %  |  validation loss {:.4}  accuracy {:.2} %{}  |  {:.0} s, {:.0} images/s",
+            r.epoch,
+            r.train_loss,
+            r.train_accuracy * 100.0,
+            r.validation_loss,
+            r.validation_accuracy * 100.0,
+            if *best { " *" } else { "  " },
+            r.seconds,
+            r.images_per_second
+        )),
+        Event::Note(text) => progress.line(text),
     }
 }
 

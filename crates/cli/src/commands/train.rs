@@ -1,23 +1,18 @@
 //! `moue train`.
 
-use super::{accuracy_text, open_model, open_source, print, source_text};
+use super::{INTERRUPTED, accuracy_text, open_model, open_source, print, stop_on_interrupt, tell};
 use crate::UsageError;
 use crate::args::{Common, TrainArgs};
 use crate::progress::Progress;
 use anyhow::Context;
+
 use moue::config::Config;
 use moue::data::{Dataset, ImageForm, Split};
-use moue::evaluate;
 use moue::report;
-use moue::train::{DataSource, Ending, Event, Job, Outcome, RunFolder, peek, train};
+use moue::train::{DataSource, Ending, Job, Outcome, RunFolder, peek, train};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// As a shell has it for a program that SIGINT ended.
-const INTERRUPTED: u8 = 130;
 
 pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let (config, source, name) = settle(args, common)?;
@@ -91,70 +86,18 @@ fn introduce(config: &Config, dataset: &Dataset, source: &DataSource, folder: &R
     ));
 }
 
-/// The first Ctrl-C asks for an end after the current step; a second one kills.
-fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })
-    .context("cannot listen for Ctrl-C")?;
-    Ok(stop)
-}
-
-fn tell(event: &Event<'_>, progress: &Progress) {
-    match event {
-        Event::Step { epoch, epochs, images, of, loss } => {
-            if progress.is_drawn() {
-                progress.set((epoch - 1) * of + images, &format!("epoch {epoch}/{epochs} loss {loss:.3}"));
-            }
-        }
-        Event::Epoch { record: r, epochs, best } => progress.line(&format!(
-            "epoch {:>3}/{epochs}  loss {:.4}  accuracy {:.2} %  |  validation loss {:.4}  accuracy {:.2} %{}  |  {:.0} s, {:.0} images/s",
-            r.epoch,
-            r.train_loss,
-            r.train_accuracy * 100.0,
-            r.validation_loss,
-            r.validation_accuracy * 100.0,
-            if *best { " *" } else { "  " },
-            r.seconds,
-            r.images_per_second
-        )),
-        Event::Note(text) => progress.line(text),
-    }
-}
-
 /// Judges the best epoch's model on the validation split, writes the report and
 /// says what to do next.
-fn conclude(outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<ExitCode> {
+fn conclude(mut outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<ExitCode> {
     let resume = format!("moue train --resume {}", job.folder.path().display());
     let interrupted = outcome.ending == Ending::Interrupted;
     let code = if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS };
-    let Some(mut model) = outcome.model else {
+    let Some((page, figures)) = report::of_run(&mut outcome, job)? else {
         let text = format!("Stopped before the end of the first epoch; what was done is saved. Go on: {resume}\n");
         let document = json!({"run": job.folder.path(), "ending": "interrupted", "epochs": 0, "best_epoch": 0});
         print(&if common.json { format!("{document}\n") } else { text })?;
         return Ok(code);
     };
-    let answers = evaluate::answer(&mut model, job.dataset, Split::Validation, false, &mut |_| {})?;
-    let figures = evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
-    let title = format!("{} on {}", job.config.model.name, source_text(&job.source));
-    let page = report::training(&report::Training {
-        title: &title,
-        config: &job.config.to_toml()?,
-        history: &outcome.history,
-        best_epoch: outcome.best_epoch,
-        evaluation: report::Evaluation {
-            title: &title,
-            figures: &figures,
-            answers: &answers,
-            dataset: job.dataset,
-            split: &job.dataset.describe(Split::Validation),
-            tta: false,
-        },
-    });
     job.folder.write_report(&page)?;
     let (model_path, report_path) = (job.folder.model(), job.folder.report());
     if common.json {

@@ -3,7 +3,6 @@
 use super::{Layer, Parameter, Pass};
 use crate::inference::Step;
 use crate::{Shape, Tensor, Workspace};
-use std::time::{Duration, Instant};
 
 /// Layers one after the other; none at all is the identity.
 pub struct Sequence {
@@ -68,14 +67,14 @@ impl Layer for Sequence {
         };
         for layer in firsts {
             let mut output = workspace.take(x.batch(), layer.output_shape());
-            let start = Instant::now();
+            let start = workspace.clock();
             layer.forward(outputs.last().unwrap_or(x), &mut output, pass, workspace);
-            workspace.record(layer.name(), start.elapsed(), Duration::ZERO);
+            workspace.record(layer.name(), start, true);
             outputs.push(output);
         }
-        let start = Instant::now();
+        let start = workspace.clock();
         last.forward(outputs.last().unwrap_or(x), y, pass, workspace);
-        workspace.record(last.name(), start.elapsed(), Duration::ZERO);
+        workspace.record(last.name(), start, true);
     }
 
     fn backward(
@@ -91,10 +90,10 @@ impl Layer for Sequence {
         for (i, layer) in self.layers.iter_mut().enumerate().rev() {
             let input = self.outputs.pop();
             let dy = gradient.take()?;
-            let start = Instant::now();
+            let start = workspace.clock();
             let x = input.as_ref().unwrap_or(x);
             gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > 0, workspace);
-            workspace.record(layer.name(), Duration::ZERO, start.elapsed());
+            workspace.record(layer.name(), start, false);
             if let Some(read) = std::mem::replace(&mut output, input) {
                 workspace.give(read);
             }

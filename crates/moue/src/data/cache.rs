@@ -16,7 +16,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Changes when the layout of an entry or the decoding changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where decoded data sets are kept.
 #[derive(Clone, Debug)]
@@ -138,12 +138,14 @@ fn write(raw: &Raw, source: String) -> Option<Vec<u8>> {
     };
     let labels: Vec<u8> = raw.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
     let splits: Vec<u8> = raw.splits.iter().map(|split| split.map_or(u8::MAX, |split| split as u8)).collect();
+    let sizes: Vec<u8> = raw.sizes.as_flattened().iter().flat_map(|extent| extent.to_le_bytes()).collect();
     let n = raw.labels.len();
     let shape = vec![n, raw.size[0], raw.size[1], raw.channels];
     let views = vec![
         ("pixels".to_owned(), TensorView::new(Dtype::U8, shape, &raw.pixels).ok()?),
         ("labels".to_owned(), TensorView::new(Dtype::U32, vec![n], &labels).ok()?),
         ("splits".to_owned(), TensorView::new(Dtype::U8, vec![n], &splits).ok()?),
+        ("sizes".to_owned(), TensorView::new(Dtype::U32, vec![n, 2], &sizes).ok()?),
     ];
     let metadata = HashMap::from([("moue-dataset".to_owned(), serde_json::to_string(&header).ok()?)]);
     safetensors::serialize(views, Some(metadata)).ok()
@@ -158,18 +160,18 @@ fn read(bytes: &[u8], source: &str) -> Option<Raw> {
     }
     let file = SafeTensors::deserialize(bytes).ok()?;
     let pixels = file.tensor("pixels").ok()?.data().to_vec();
-    let labels: Vec<u32> = file
-        .tensor("labels")
-        .ok()?
-        .data()
-        .chunks_exact(4)
-        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+    let numbers = |name: &str| -> Option<Vec<u32>> {
+        let tensor = file.tensor(name).ok()?;
+        Some(tensor.data().as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect())
+    };
+    let labels = numbers("labels")?;
+    let sizes = numbers("sizes")?.as_chunks::<2>().0.to_vec();
     let splits: Vec<_> =
         file.tensor("splits").ok()?.data().iter().map(|&s| Split::ALL.get(s as usize).copied()).collect();
     let n = header.ids.len();
     let whole = labels.len() == n
         && splits.len() == n
+        && sizes.len() == n
         && pixels.len() == n * header.size[0] * header.size[1] * header.channels
         && labels.iter().all(|&label| (label as usize) < header.classes.len());
     whole.then_some(Raw {
@@ -180,6 +182,7 @@ fn read(bytes: &[u8], source: &str) -> Option<Raw> {
         labels,
         splits,
         ids: header.ids,
+        sizes,
         split_names: header.split_names,
         broken: header.broken,
     })

@@ -117,6 +117,7 @@ impl Rows {
         self.raw.labels.push(label);
         self.raw.splits.push(split);
         self.raw.ids.push(row.to_string());
+        self.raw.sizes.push([side as u32; 2]);
         if let (Some(split), Some(usage)) = (split, usage) {
             self.raw.split_names[split as usize].get_or_insert(usage);
         }

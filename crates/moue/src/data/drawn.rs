@@ -94,6 +94,7 @@ pub fn dataset(count: usize, form: ImageForm, seed: u64) -> Dataset {
         labels: (0..count).map(|index| (index % CLASSES.len()) as u32).collect(),
         splits: (0..count).map(split).collect(),
         ids: (0..count).map(|index| index.to_string()).collect(),
+        sizes: vec![[height as u32, width as u32]; count],
         split_names: [None, None, None],
         broken: Broken::default(),
         notes: Vec::new(),

@@ -39,8 +39,7 @@ impl<'a> Place<'a> {
 
 /// The source's images, or an error that says what was found instead.
 pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
-    let mut folders = Folders { form, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new() };
-    let mut waiting = Vec::new();
+    let mut folders = Folders::new(form);
     let mut others = 0;
     source::for_each(path, &|_| true, &mut |name, reader| {
         if !is_image(name) {
@@ -49,15 +48,10 @@ pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Ra
         }
         let mut bytes = Vec::new();
         let read = reader.take(MAX_FILE).read_to_end(&mut bytes).map(|_| bytes).map_err(|error| error.to_string());
-        waiting.push((name.to_owned(), read));
-        if waiting.len() == CHUNK {
-            folders.add(&mut waiting);
-            progress(folders.raw.labels.len());
-        }
+        progress(folders.add(name.to_owned(), read));
         Ok(())
     })?;
-    folders.add(&mut waiting);
-    let mut raw = folders.raw;
+    let raw = folders.finish();
     if raw.labels.is_empty() && raw.broken.count == 0 {
         let found = match others {
             0 => "there are no files in it".to_owned(),
@@ -66,22 +60,43 @@ pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Ra
         };
         return Err(DataError::Unrecognised { path: path.to_owned(), found });
     }
-    raw.sort_classes(&folders.names);
     Ok(raw)
 }
 
-struct Folders {
+/// Image files on their way to a data set, decoded many at a time.
+pub struct Folders {
     form: ImageForm,
     raw: Raw,
     names: Vec<String>,
     /// Index of each image by split, class and file name: Kaggle's zip holds
     /// some folders twice.
     seen: HashMap<String, usize>,
+    waiting: Vec<(String, Result<Vec<u8>, String>)>,
 }
 
 impl Folders {
-    fn add(&mut self, waiting: &mut Vec<(String, Result<Vec<u8>, String>)>) {
-        let images: Vec<_> = waiting
+    pub fn new(form: ImageForm) -> Self {
+        Self { form, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new(), waiting: Vec::new() }
+    }
+
+    /// Takes a file, its name as in `split/class/file`; returns how many are decoded.
+    pub fn add(&mut self, name: String, bytes: Result<Vec<u8>, String>) -> usize {
+        self.waiting.push((name, bytes));
+        if self.waiting.len() == CHUNK {
+            self.decode();
+        }
+        self.raw.labels.len()
+    }
+
+    pub fn finish(mut self) -> Raw {
+        self.decode();
+        self.raw.sort_classes(&self.names);
+        self.raw
+    }
+
+    fn decode(&mut self) {
+        let images: Vec<_> = self
+            .waiting
             .par_drain(..)
             .map(|(name, bytes)| {
                 let image = bytes.and_then(|bytes| decode::decode_image(&bytes));
@@ -97,17 +112,23 @@ impl Folders {
         self.raw.size = size;
         let pixels: Vec<_> = images
             .into_par_iter()
-            .map(|(name, image)| (name, image.map(|image| decode::to_pixels(&image, size, self.form.channels))))
+            .map(|(name, image)| {
+                let pixels = image.map(|image| {
+                    let own = [image.height(), image.width()];
+                    (own, decode::to_pixels(&image, size, self.form.channels))
+                });
+                (name, pixels)
+            })
             .collect();
         for (name, pixels) in pixels {
             match pixels {
-                Ok(pixels) => self.push(name, &pixels),
+                Ok((own, pixels)) => self.push(name, own, &pixels),
                 Err(reason) => self.raw.broken.add(|| format!("{name}: {reason}")),
             }
         }
     }
 
-    fn push(&mut self, name: String, pixels: &[u8]) {
+    fn push(&mut self, name: String, size: [u32; 2], pixels: &[u8]) {
         let Some(place) = Place::of(&name) else {
             self.raw.broken.add(|| format!("{name}: it lies in no folder that names its class"));
             return;
@@ -128,5 +149,6 @@ impl Folders {
         self.raw.labels.push(label);
         self.raw.splits.push(split);
         self.raw.ids.push(name);
+        self.raw.sizes.push(size);
     }
 }

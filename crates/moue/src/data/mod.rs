@@ -10,13 +10,18 @@ mod cache;
 mod csv;
 mod decode;
 pub mod drawn;
+mod duplicates;
 mod folders;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod source;
 mod split;
 pub mod statistics;
+pub mod table;
 
 pub use cache::Cache;
 pub use decode::{decode_image, to_pixels};
+pub use duplicates::near_duplicates;
 pub(crate) use folders::is_image;
 
 use crate::config::within;
@@ -84,6 +89,9 @@ pub struct DataOptions {
     /// Share of the training images set aside for validation, the same share of
     /// each class, where the source has no validation split.
     pub validation_fraction: f32,
+    /// Share of the training images that is used, the same share of each class;
+    /// the others are left out altogether.
+    pub train_fraction: f32,
     /// How pixels are scaled.
     pub normalisation: NormalisationKind,
     /// Restores FER2013's official split for Kaggle's numbered files.
@@ -92,12 +100,18 @@ pub struct DataOptions {
 
 impl Default for DataOptions {
     fn default() -> Self {
-        Self { validation_fraction: 0.1, normalisation: NormalisationKind::default(), official_split: false }
+        Self {
+            validation_fraction: 0.1,
+            train_fraction: 1.0,
+            normalisation: NormalisationKind::default(),
+            official_split: false,
+        }
     }
 }
 
 impl DataOptions {
     pub(crate) fn check(&self) -> Result<(), String> {
+        within("data.train_fraction", self.train_fraction, 1e-6, 1.0)?;
         within("data.validation_fraction", self.validation_fraction, 0.01, 0.9)
     }
 }
@@ -138,6 +152,8 @@ pub struct Dataset {
     pub splits: Vec<Split>,
     /// For each image, its row number (from 0) or path in the source.
     pub ids: Vec<String>,
+    /// For each image, `[height, width]` in the source.
+    pub sizes: Vec<[u32; 2]>,
     /// What the source itself calls train, validation and test; `None` where it
     /// has no such split.
     pub split_names: [Option<String>; 3],
@@ -275,6 +291,7 @@ struct Raw {
     /// The split that the source declares, if any.
     splits: Vec<Option<Split>>,
     ids: Vec<String>,
+    sizes: Vec<[u32; 2]>,
     split_names: [Option<String>; 3],
     broken: Broken,
 }
@@ -289,6 +306,7 @@ impl Raw {
             labels: Vec::new(),
             splits: Vec::new(),
             ids: Vec::new(),
+            sizes: Vec::new(),
             split_names: [None, None, None],
             broken: Broken::default(),
         }
@@ -303,6 +321,21 @@ impl Raw {
         }) as u32
     }
 
+    /// Leaves out the images whose flag is false.
+    fn retain(&mut self, keep: &[bool]) {
+        fn pick<T>(values: &mut Vec<T>, keep: &[bool]) {
+            let mut flags = keep.iter();
+            values.retain(|_| flags.next().copied().unwrap_or(false));
+        }
+        let len = self.size[0] * self.size[1] * self.channels;
+        let images = self.pixels.chunks_exact(len.max(1)).zip(keep);
+        self.pixels = images.filter(|(_, keep)| **keep).flat_map(|(image, _)| image).copied().collect();
+        pick(&mut self.labels, keep);
+        pick(&mut self.splits, keep);
+        pick(&mut self.ids, keep);
+        pick(&mut self.sizes, keep);
+    }
+
     /// Puts the classes into alphabetical order and renumbers the labels.
     fn sort_classes(&mut self, names: &[String]) {
         let mut order: Vec<usize> = (0..names.len()).collect();
@@ -314,8 +347,21 @@ impl Raw {
     }
 }
 
+#[cfg(not(feature = "parquet"))]
+fn refuse_parquet(path: &Path) -> Result<Option<Raw>, DataError> {
+    if path.extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet")) {
+        let found = "a Parquet file, which this build does not read: build it with `--features parquet`".to_owned();
+        return Err(DataError::Unrecognised { path: path.to_owned(), found });
+    }
+    Ok(None)
+}
+
 fn decode(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
-    let raw = match csv::open(path, form, progress)? {
+    #[cfg(feature = "parquet")]
+    let table = parquet::open(path, form, progress)?;
+    #[cfg(not(feature = "parquet"))]
+    let table = refuse_parquet(path)?;
+    let raw = match table.map_or_else(|| csv::open(path, form, progress), |raw| Ok(Some(raw)))? {
         Some(raw) => raw,
         None => folders::open(path, form, progress)?,
     };

@@ -41,7 +41,8 @@ pub fn settle(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset,
         ));
     }
     if !raw.splits.contains(&Some(Split::Validation)) {
-        let aside = set_aside(&raw, options.validation_fraction, seed);
+        let aside =
+            share_of_training(&raw, options.validation_fraction, key(&[seed, u64::from_le_bytes(*b"aside\0\0\0")]));
         notes.push(format!(
             "this source has no validation split: {} of its {} training images (the same share of each class, seed \
              {seed}) are set aside for it",
@@ -49,6 +50,19 @@ pub fn settle(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset,
             raw.splits.iter().filter(|split| split.unwrap_or(Split::Train) == Split::Train).count(),
         ));
         aside.into_iter().for_each(|index| raw.splits[index] = Some(Split::Validation));
+    }
+    if options.train_fraction < 1.0 {
+        let kept = share_of_training(&raw, options.train_fraction, key(&[seed, u64::from_le_bytes(*b"fraction")]));
+        let mut keep: Vec<bool> =
+            raw.splits.iter().map(|split| split.unwrap_or(Split::Train) != Split::Train).collect();
+        kept.iter().for_each(|&index| keep[index] = true);
+        let training = keep.iter().filter(|&&keep| !keep).count() + kept.len();
+        notes.push(format!(
+            "{} of {training} training images are used (train_fraction = {}, seed {seed})",
+            kept.len(),
+            options.train_fraction
+        ));
+        raw.retain(&keep);
     }
     if raw.broken.count > 0 {
         notes.push(format!(
@@ -66,6 +80,7 @@ pub fn settle(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset,
         labels: raw.labels,
         splits: raw.splits.into_iter().map(|split| split.unwrap_or(Split::Train)).collect(),
         ids: raw.ids,
+        sizes: raw.sizes,
         split_names: raw.split_names,
         broken: raw.broken,
         notes,
@@ -99,19 +114,19 @@ fn kaggle_rows(raw: &Raw) -> Result<Vec<usize>, String> {
         .collect()
 }
 
-/// Training images to set aside: the same share of each class, at least one of
+/// Some of the training images: the same share of each class, at least one of
 /// each that has two.
-fn set_aside(raw: &Raw, fraction: f32, seed: u64) -> Vec<usize> {
-    let mut aside = Vec::new();
+fn share_of_training(raw: &Raw, fraction: f32, seed: u64) -> Vec<usize> {
+    let mut chosen = Vec::new();
     for class in 0..raw.classes.len() as u32 {
         let mut members: Vec<usize> = (0..raw.labels.len())
             .filter(|&i| raw.labels[i] == class && raw.splits[i].unwrap_or(Split::Train) == Split::Train)
             .collect();
-        Stream::new(key(&[seed, u64::from_le_bytes(*b"aside\0\0\0"), u64::from(class)])).shuffle(&mut members);
+        Stream::new(key(&[seed, u64::from(class)])).shuffle(&mut members);
         let count = (members.len() as f64 * f64::from(fraction)).round() as usize;
         let least = usize::from(members.len() >= 2);
-        aside.extend(members.into_iter().take(count.max(least)));
+        chosen.extend(members.into_iter().take(count.max(least)));
     }
-    aside.sort_unstable();
-    aside
+    chosen.sort_unstable();
+    chosen
 }

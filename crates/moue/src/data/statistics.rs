@@ -1,6 +1,6 @@
-//! What is in a data set: counts, blank images, exact duplicates.
+//! What is in a data set: counts, blank images, duplicates.
 
-use super::{Dataset, Split};
+use super::{Dataset, Split, near_duplicates};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -20,6 +20,9 @@ pub struct Statistics {
     /// Images that are equal to an earlier one, pixel by pixel; blank ones left
     /// out.
     pub duplicates: Duplicates,
+    /// Images that show the same picture as an earlier one, exact copies
+    /// included.
+    pub near_duplicates: Duplicates,
     /// Items that could not be read.
     pub broken: super::Broken,
 }
@@ -37,7 +40,7 @@ pub struct SplitStatistics {
     pub per_class: Vec<usize>,
 }
 
-/// Exact duplicates.
+/// Images that occur more than once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Duplicates {
     /// Sets of equal images.
@@ -50,7 +53,21 @@ pub struct Duplicates {
     pub groups_with_conflicting_labels: usize,
 }
 
-/// Looks at every image once.
+impl Duplicates {
+    fn of<'a>(dataset: &Dataset, groups: impl Iterator<Item = &'a [usize]>) -> Self {
+        let mut found = Self::default();
+        for group in groups.filter(|group| group.len() > 1) {
+            found.groups += 1;
+            found.images += group.len() - 1;
+            let differs = |of: &dyn Fn(usize) -> u32| group.iter().any(|&index| of(index) != of(group[0]));
+            found.groups_across_splits += usize::from(differs(&|index| dataset.splits[index] as u32));
+            found.groups_with_conflicting_labels += usize::from(differs(&|index| dataset.labels[index]));
+        }
+        found
+    }
+}
+
+/// Looks at every image, and compares all of them with each other.
 #[must_use]
 pub fn describe(dataset: &Dataset) -> Statistics {
     let mut groups: HashMap<&[u8], Vec<usize>> = HashMap::new();
@@ -62,14 +79,6 @@ pub fn describe(dataset: &Dataset) -> Statistics {
         } else {
             groups.entry(image).or_default().push(index);
         }
-    }
-    let mut duplicates = Duplicates::default();
-    for group in groups.values().filter(|group| group.len() > 1) {
-        duplicates.groups += 1;
-        duplicates.images += group.len() - 1;
-        let differs = |of: &dyn Fn(usize) -> u32| group.iter().any(|&index| of(index) != of(group[0]));
-        duplicates.groups_across_splits += usize::from(differs(&|index| dataset.splits[index] as u32));
-        duplicates.groups_with_conflicting_labels += usize::from(differs(&|index| dataset.labels[index]));
     }
     let splits = Split::ALL.into_iter().filter_map(|split| {
         let indices = dataset.indices(split);
@@ -84,7 +93,8 @@ pub fn describe(dataset: &Dataset) -> Statistics {
         classes: dataset.classes.clone(),
         splits: splits.collect(),
         blank,
-        duplicates,
+        duplicates: Duplicates::of(dataset, groups.values().map(Vec::as_slice)),
+        near_duplicates: Duplicates::of(dataset, near_duplicates(dataset).iter().map(Vec::as_slice)),
         broken: dataset.broken.clone(),
     }
 }

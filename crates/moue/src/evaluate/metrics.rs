@@ -102,7 +102,7 @@ pub fn figures(classes: &[String], labels: &[u32], probabilities: &[f32]) -> Fig
     for (row, &label) in probabilities.chunks_exact(k).zip(labels) {
         let label = label as usize;
         confusion[label][argmax(row)] += 1;
-        nll -= f64::from(row[label]).max(f64::from(f32::MIN_POSITIVE)).ln();
+        nll -= libm::log(f64::from(row[label]).max(f64::from(f32::MIN_POSITIVE)));
     }
     let hits = (0..k).map(|c| confusion[c][c]).sum();
     let per_class: Vec<ClassFigures> = (0..k)

@@ -3,18 +3,22 @@
 use crate::evaluate::Reliability;
 use maud::{Markup, html};
 
+/// Of a chart among others.
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 46.0;
 const RIGHT: f64 = 84.0;
+/// Of a chart that stands alone, with room for long names.
+const WIDE: [f64; 3] = [960.0, 520.0, 290.0];
+const LEFT: f64 = 46.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 34.0;
 
 /// A named line.
 pub struct Line {
-    pub name: &'static str,
-    /// Class of the style sheet.
-    pub class: &'static str,
+    /// Written at the line's end; empty for none.
+    pub name: String,
+    /// Classes of the style sheet.
+    pub class: String,
     pub points: Vec<(f64, f64)>,
 }
 
@@ -23,7 +27,11 @@ pub struct Chart {
     pub title: &'static str,
     pub lines: Vec<Line>,
     /// Where a vertical line stands: the best epoch.
-    pub mark: f64,
+    pub mark: Option<f64>,
+    /// Where a horizontal line stands, and its name.
+    pub level: Option<(f64, String)>,
+    /// Whether it stands alone.
+    pub wide: bool,
 }
 
 /// Takes values of an axis to pixels.
@@ -66,26 +74,36 @@ impl Chart {
         if first > last {
             return html! {};
         }
-        let rows = ticks(low, high);
+        let [width, height, names] = if self.wide { WIDE } else { [WIDTH, HEIGHT, RIGHT] };
+        let right = width - names;
+        let level = self.level.as_ref().map(|level| level.0);
+        let rows = ticks(low.min(level.unwrap_or(low)), high.max(level.unwrap_or(high)));
         let (bottom, top) = (rows.first().copied().unwrap_or(low), rows.last().copied().unwrap_or(high));
-        let x = Scale { low: first.min(last - 1.0), high: last, from: LEFT, to: WIDTH - RIGHT };
-        let y = Scale { low: bottom, high: top.max(bottom + 1e-9), from: HEIGHT - BOTTOM, to: TOP };
+        let x = Scale { low: first.min(last - 1.0), high: last, from: LEFT, to: right };
+        let y = Scale { low: bottom, high: top.max(bottom + 1e-9), from: height - BOTTOM, to: TOP };
         let columns = ticks(x.low, x.high).into_iter().filter(|t| *t >= x.low && *t <= x.high && t.fract() == 0.0);
+        let named: Vec<&Line> = self.lines.iter().filter(|line| !line.name.is_empty()).collect();
         html! {
-            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.title) {
+            svg.wide[self.wide] viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.title) {
                 text.title x=(LEFT) y="16" { (self.title) }
                 @for row in &rows {
-                    line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y.at(*row)) y2=(y.at(*row)) {}
+                    line.grid x1=(LEFT) x2=(right) y1=(y.at(*row)) y2=(y.at(*row)) {}
                     text.tick x=(LEFT - 6.0) y=(y.at(*row) + 4.0) text-anchor="end" { (label(*row)) }
                 }
                 @for column in columns {
-                    text.tick x=(x.at(column)) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (label(column)) }
+                    text.tick x=(x.at(column)) y=(height - BOTTOM + 16.0) text-anchor="middle" { (label(column)) }
                 }
-                text.tick x=((LEFT + WIDTH - RIGHT) / 2.0) y=(HEIGHT - 4.0) text-anchor="middle" { "epoch" }
-                line.mark x1=(x.at(self.mark)) x2=(x.at(self.mark)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+                text.tick x=((LEFT + right) / 2.0) y=(height - 4.0) text-anchor="middle" { "epoch" }
+                @if let Some(mark) = self.mark {
+                    line.mark x1=(x.at(mark)) x2=(x.at(mark)) y1=(TOP) y2=(height - BOTTOM) {}
+                }
+                @if let Some((level, name)) = &self.level {
+                    line.mark x1=(LEFT) x2=(right) y1=(y.at(*level)) y2=(y.at(*level)) {}
+                    text.tick x=(LEFT + 6.0) y=(y.at(*level) - 5.0) { (name) }
+                }
                 @for line in &self.lines { (curve(line, &x, &y)) }
-                @for (line, at) in self.lines.iter().zip(label_places(&self.lines, &y)) {
-                    text class={ "name " (line.class) } x=(WIDTH - RIGHT + 8.0) y=(at + 4.0) { (line.name) }
+                @for (line, at) in named.iter().zip(label_places(&named, &y)) {
+                    text class={ "name " (line.class) } x=(right + 8.0) y=(at + 4.0) { (line.name) }
                 }
             }
         }
@@ -103,12 +121,18 @@ fn curve(line: &Line, x: &Scale, y: &Scale) -> Markup {
 }
 
 /// Heights for the lines' names, next to their ends but not on each other.
-fn label_places(lines: &[Line], y: &Scale) -> Vec<f64> {
+fn label_places(lines: &[&Line], y: &Scale) -> Vec<f64> {
     let mut places: Vec<(usize, f64)> =
         lines.iter().enumerate().map(|(i, line)| (i, line.points.last().map_or(TOP, |p| y.at(p.1)))).collect();
     places.sort_by(|a, b| a.1.total_cmp(&b.1));
     for i in 1..places.len() {
         places[i].1 = places[i].1.max(places[i - 1].1 + 15.0);
+    }
+    // What was pushed out at the bottom goes back up.
+    let lowest = y.from.max(y.to);
+    for i in (0..places.len()).rev() {
+        let limit = places.get(i + 1).map_or(lowest, |below: &(usize, f64)| below.1 - 15.0);
+        places[i].1 = places[i].1.min(limit);
     }
     places.sort_by_key(|place| place.0);
     places.into_iter().map(|place| place.1).collect()
@@ -156,16 +180,19 @@ mod tests {
 
     #[test]
     fn a_chart_of_one_epoch_has_no_nan() {
-        let line = Line { name: "training", class: "a", points: vec![(1.0, 2.0)] };
-        let svg = Chart { title: "Loss", lines: vec![line], mark: 1.0 }.svg().into_string();
+        let line = Line { name: "training".into(), class: "a".into(), points: vec![(1.0, 2.0)] };
+        let chart = Chart { title: "Loss", lines: vec![line], mark: Some(1.0), level: None, wide: false };
+        let svg = chart.svg().into_string();
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
 
     #[test]
     fn names_do_not_lie_on_each_other() {
-        let line = |value| Line { name: "n", class: "a", points: vec![(1.0, value)] };
+        let line = |value| Line { name: "n".into(), class: "a".into(), points: vec![(1.0, value)] };
         let y = Scale { low: 0.0, high: 1.0, from: 100.0, to: 0.0 };
-        let places = label_places(&[line(0.5), line(0.51)], &y);
-        assert!((places[0] - places[1]).abs() >= 15.0);
+        let places = label_places(&[&line(0.5), &line(0.51), &line(0.0), &line(0.01)], &y);
+        let mut sorted = places.clone();
+        sorted.sort_by(f64::total_cmp);
+        assert!(sorted.windows(2).all(|pair| pair[1] - pair[0] >= 15.0) && sorted[3] <= 100.0, "{places:?}");
     }
 }

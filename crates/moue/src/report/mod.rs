@@ -1,13 +1,17 @@
 //! What came out, for people who would rather look than read: one
-//! self-contained HTML page with charts drawn as SVG. Nothing here computes a
-//! figure; nothing in a page is loaded from elsewhere.
+//! self-contained HTML page with charts drawn as SVG, or a PNG. Nothing here
+//! computes a figure; nothing in a page is loaded from elsewhere.
 
 mod chart;
+mod comparison;
 mod page;
+pub mod preview;
 
-use crate::data::Dataset;
-use crate::evaluate::{Answers, Figures, reliability};
-use crate::train::EpochRecord;
+pub use comparison::comparison;
+
+use crate::data::{Dataset, Split};
+use crate::evaluate::{self, Answers, EvaluateError, Figures, reliability};
+use crate::train::{EpochRecord, Job, Outcome};
 use chart::{Chart, Line};
 use maud::{Markup, html};
 
@@ -63,6 +67,33 @@ pub fn training(report: &Training<'_>) -> String {
     )
 }
 
+/// Judges the best epoch's model on the validation split: the page of the
+/// training and the figures, or nothing where no epoch was finished.
+///
+/// # Errors
+/// When the model does not fit the data.
+pub fn of_run(outcome: &mut Outcome, job: &Job<'_>) -> Result<Option<(String, Figures)>, EvaluateError> {
+    let Some(model) = &mut outcome.model else { return Ok(None) };
+    let answers = evaluate::answer(model, job.dataset, Split::Validation, false, &mut |_| {})?;
+    let figures = evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
+    let title = format!("{} on {}", job.config.model.name, job.source);
+    let page = training(&Training {
+        title: &title,
+        config: &job.config.to_toml().unwrap_or_default(),
+        history: &outcome.history,
+        best_epoch: outcome.best_epoch,
+        evaluation: Evaluation {
+            title: &title,
+            figures: &figures,
+            answers: &answers,
+            dataset: job.dataset,
+            split: &job.dataset.describe(Split::Validation),
+            tta: false,
+        },
+    });
+    Ok(Some((page, figures)))
+}
+
 /// The page of an evaluation.
 #[must_use]
 pub fn evaluation(report: &Evaluation<'_>) -> String {
@@ -95,18 +126,17 @@ fn sections(report: &Evaluation<'_>) -> Markup {
 
 fn curves(report: &Training<'_>) -> Markup {
     let series = |of: fn(&EpochRecord) -> f64| report.history.iter().map(|r| (r.epoch as f64, of(r))).collect();
-    let pair = |train: fn(&EpochRecord) -> f64, validation: fn(&EpochRecord) -> f64| {
-        vec![
-            Line { name: "training", class: "a", points: series(train) },
-            Line { name: "validation", class: "b", points: series(validation) },
-        ]
+    let chart = |title, train: fn(&EpochRecord) -> f64, validation: fn(&EpochRecord) -> f64| Chart {
+        title,
+        lines: vec![
+            Line { name: "training".into(), class: "a".into(), points: series(train) },
+            Line { name: "validation".into(), class: "b".into(), points: series(validation) },
+        ],
+        mark: Some(report.best_epoch as f64),
+        level: None,
+        wide: false,
     };
-    let accuracy = Chart {
-        title: "Accuracy, %",
-        lines: pair(|r| r.train_accuracy * 100.0, |r| r.validation_accuracy * 100.0),
-        mark: report.best_epoch as f64,
-    };
-    let loss =
-        Chart { title: "Loss", lines: pair(|r| r.train_loss, |r| r.validation_loss), mark: report.best_epoch as f64 };
+    let accuracy = chart("Accuracy, %", |r| r.train_accuracy * 100.0, |r| r.validation_accuracy * 100.0);
+    let loss = chart("Loss", |r| r.train_loss, |r| r.validation_loss);
     html! { (accuracy.svg()) (loss.svg()) }
 }

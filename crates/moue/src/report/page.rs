@@ -23,6 +23,13 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .title { fo
 .grid { stroke: var(--line); } .mark { stroke: var(--soft); stroke-dasharray: 3 3; } .ideal { stroke: var(--ink); stroke-dasharray: 5 4; }
 .curve { fill: none; stroke-width: 2; } .curve.a { stroke: var(--a); } .curve.b { stroke: var(--b); }
 .dot.a, svg text.a { fill: var(--a); } .dot.b, svg text.b { fill: var(--b); } .bar { fill: var(--a); }
+svg.wide { width: 960px; } .dashed { stroke-dasharray: 4 4; stroke-width: 1.2; opacity: .75; } td.text { text-align: left; }
+.key, .gap { display: inline-block; height: .75rem; background: currentColor; vertical-align: middle; } .key { width: .75rem; margin-right: .5rem; }
+.c0 { --c: #2f6fde; } .c1 { --c: #d9622b; } .c2 { --c: #2a9d5c; } .c3 { --c: #a64ac9; } .c4 { --c: #b8860b; }
+.c5 { --c: #d63a6a; } .c6 { --c: #008c95; } .c7 { --c: #7a6a5a; } .c8 { --c: #6b7fd7; } .c9 { --c: #6f9a1e; }
+.curve { stroke: var(--c); } .dot, svg text.name { fill: var(--c); } .key, .gap { color: var(--c); }
+.strip { display: flex; flex-wrap: wrap; gap: .4rem; } .strip img { width: 64px; height: 64px; object-fit: contain; image-rendering: pixelated; }
+h3 { font-size: 1rem; margin: 1rem 0 .3rem; }
 .faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(108px, 1fr)); gap: .8rem; }
 figure { margin: 0; font-size: .8rem; line-height: 1.25; } figure img { width: 96px; height: 96px; object-fit: contain; image-rendering: pixelated; display: block; }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); font-size: .8rem; }
@@ -156,16 +163,14 @@ fn short(id: &str) -> &str {
 /// An image of the data set as a PNG inside a URL.
 fn data_url(report: &Evaluation<'_>, index: usize) -> Option<String> {
     let dataset = report.dataset;
-    let colour = if dataset.channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
+    image_url(dataset.image(index), [dataset.height, dataset.width, dataset.channels])
+}
+
+/// An image `[H, W, C]` as a PNG inside a URL.
+pub fn image_url(image: &[u8], [height, width, channels]: [usize; 3]) -> Option<String> {
+    let colour = if channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    image::ImageEncoder::write_image(
-        encoder,
-        dataset.image(index),
-        dataset.width as u32,
-        dataset.height as u32,
-        colour,
-    )
-    .ok()?;
+    image::ImageEncoder::write_image(encoder, image, width as u32, height as u32, colour).ok()?;
     Some(format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png)))
 }

@@ -3,18 +3,23 @@
 //! [`train`] fills a run folder (`run_folder`) and ends with a model; the
 //! learning rate comes from `schedule`, the images from `batches`, and
 //! everything needed to go on after an interruption from `checkpoint`.
+//! [`compare`] trains several, `vary` makes several out of one.
 
 mod batches;
 mod checkpoint;
+mod compare;
 mod options;
 mod run_folder;
 mod schedule;
 mod tensorboard;
+mod vary;
 
 pub use batches::plain;
 pub use checkpoint::{CheckpointError, peek};
+pub use compare::{CompareError, Comparison, EpochFigures, Experiment, OpenData, Row, Run, compare, plan};
 pub use options::{ClassWeights, OptimizerName, ScheduleName, TrainOptions};
 pub use run_folder::RunFolder;
+pub use vary::{Variation, VaryError};
 
 use crate::config::Config;
 use crate::data::{Dataset, Split};
@@ -182,6 +187,19 @@ pub enum DataSource {
     Given(PathBuf),
 }
 
+impl std::fmt::Display for DataSource {
+    /// For headings.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Drawn => f.write_str("drawn faces"),
+            Self::Given(path) => match path.file_name() {
+                Some(name) => f.write_str(&name.to_string_lossy()),
+                None => path.display().fmt(f),
+            },
+        }
+    }
+}
+
 impl DataSource {
     fn word(&self) -> &'static str {
         match self {
@@ -214,7 +232,7 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
         training.validate(observe)?;
         training.save()?;
     };
-    let outcome = training.finish(ending)?;
+    let outcome = training.finish(ending);
     if let Some(model) = &outcome.model {
         model.save(&job.folder.model())?;
     }
@@ -227,12 +245,12 @@ struct Training<'a> {
     network: Network,
     optimizer: Optimizer,
     loss: CrossEntropy,
-    normalisation: model::Normalisation,
-    data_hash: String,
     indices: Vec<usize>,
     /// Running average of all parameters, if wanted.
     average: Vec<Vec<f32>>,
     checkpoint: Checkpoint,
+    /// What is validated, and in the end kept: a network of its own.
+    judged: Model,
 }
 
 impl<'a> Training<'a> {
@@ -275,11 +293,10 @@ impl<'a> Training<'a> {
                 label_smoothing: options.label_smoothing,
                 class_weights: class_weights(options.class_weights, dataset, &indices),
             },
-            normalisation: dataset.normalisation(config.data.normalisation),
-            data_hash,
             indices,
             average,
             checkpoint,
+            judged: unfitted(job, data_hash)?,
         })
     }
 
@@ -293,7 +310,7 @@ impl<'a> Training<'a> {
     fn epoch(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<bool, TrainError> {
         let (config, dataset) = (self.job.config, self.job.dataset);
         let options = &config.train;
-        let normalisation = self.normalisation.clone();
+        let normalisation = self.judged.normalisation.clone();
         let loader = Loader {
             dataset,
             augmentation: &config.augment,
@@ -379,8 +396,9 @@ impl<'a> Training<'a> {
     fn validate(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let start = Instant::now();
         let weights = if self.average.is_empty() { snapshot(&self.network) } else { self.average.clone() };
-        let mut judged = self.model(&weights, self.checkpoint.history.len() + 1)?;
-        let answers = evaluate::answer(&mut judged, self.job.dataset, Split::Validation, false, &mut |_| {})?;
+        self.judged.set_weights(&weights);
+        let judged = &mut self.judged;
+        let answers = evaluate::answer(judged, self.job.dataset, Split::Validation, false, &mut |_| {})?;
         let figures = evaluate::figures(&judged.classes, &answers.labels, &answers.probabilities);
         let checkpoint = &mut self.checkpoint;
         let running = std::mem::take(&mut checkpoint.running);
@@ -412,41 +430,37 @@ impl<'a> Training<'a> {
         self.job.folder.write_checkpoint(bytes, &self.checkpoint.history)
     }
 
-    /// A model of its own with these weights.
-    fn model(&self, weights: &[Vec<f32>], epoch: usize) -> Result<Model, TrainError> {
-        let config = self.job.config;
-        let network = model::build(&config.model, self.job.dataset.classes.len(), config.train.seed)?;
-        let mut model = Model {
-            architecture: config.model.clone(),
-            classes: self.job.dataset.classes.clone(),
-            normalisation: self.normalisation.clone(),
-            calibration: Calibration::default(),
-            uncertain_below: 0.0,
-            provenance: Provenance {
-                seed: config.train.seed,
-                data: self.job.source.word().to_owned(),
-                data_hash: self.data_hash.clone(),
-                validation_fraction: config.data.validation_fraction,
-                official_split: config.data.official_split,
-                epoch,
-                moue_version: env!("CARGO_PKG_VERSION").to_owned(),
-                isa: Isa::in_use().name().to_owned(),
-            },
-            network,
-            ready: None,
-        };
-        model.set_weights(weights);
-        Ok(model)
-    }
-
-    fn finish(self, ending: Ending) -> Result<Outcome, TrainError> {
+    fn finish(mut self, ending: Ending) -> Outcome {
         let best_epoch = self.checkpoint.best.epoch;
-        let model = match best_epoch {
-            0 => None,
-            epoch => Some(self.model(&self.checkpoint.best_weights, epoch)?),
-        };
-        Ok(Outcome { ending, model, history: self.checkpoint.history, best_epoch })
+        self.judged.set_weights(&self.checkpoint.best_weights);
+        self.judged.provenance.epoch = best_epoch;
+        let model = (best_epoch > 0).then_some(self.judged);
+        Outcome { ending, model, history: self.checkpoint.history, best_epoch }
     }
+}
+
+/// A model of the job's architecture, for weights to come.
+fn unfitted(job: &Job<'_>, data_hash: String) -> Result<Model, ArchitectureError> {
+    let (config, dataset) = (job.config, job.dataset);
+    Ok(Model {
+        architecture: config.model.clone(),
+        classes: dataset.classes.clone(),
+        normalisation: dataset.normalisation(config.data.normalisation),
+        calibration: Calibration::default(),
+        uncertain_below: 0.0,
+        provenance: Provenance {
+            seed: config.train.seed,
+            data: job.source.word().to_owned(),
+            data_hash,
+            validation_fraction: config.data.validation_fraction,
+            official_split: config.data.official_split,
+            epoch: 0,
+            moue_version: env!("CARGO_PKG_VERSION").to_owned(),
+            isa: Isa::in_use().name().to_owned(),
+        },
+        network: model::build(&config.model, dataset.classes.len(), config.train.seed)?,
+        ready: None,
+    })
 }
 
 fn class_weights(kind: ClassWeights, dataset: &Dataset, training: &[usize]) -> Option<Vec<f32>> {

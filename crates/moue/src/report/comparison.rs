@@ -1,0 +1,128 @@
+//! The page of a comparison: all learning curves in one picture, and one table.
+
+use super::chart::{Chart, Line};
+use super::page;
+use crate::train::{Comparison, EpochRecord, Row};
+use maud::{Markup, html};
+
+/// Colours that the style sheet has for lines.
+const COLOURS: usize = 10;
+
+/// The page of a comparison.
+#[must_use]
+pub fn comparison(found: &Comparison) -> String {
+    let title = format!("{} on {}", counted(found.rows.len(), "experiment"), found.data);
+    page::page(
+        &title,
+        &html! {
+            h1 { (title) }
+            (verdict(found))
+            div.charts { (curves(found)) }
+            p.soft {
+                "Solid: accuracy on " (found.split) " after each epoch. Dashed, in the same colour: accuracy on the "
+                "training images, a mean over the epoch's steps with dropout and augmentation. Where the two part, the "
+                "net learns its training images by heart."
+            }
+            (table(found))
+            p.soft {
+                "Best: the epoch that was best on " (found.split) ", chosen by that very figure and therefore a little too "
+                "good; last: after all epochs. Gap: training minus validation accuracy, in points."
+                @if found.rows.iter().any(|row| row.validation_deviation.is_some()) {
+                    " Means over the seeds; ± is the standard deviation of the best validation accuracy."
+                }
+            }
+            (failures(found))
+        },
+    )
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1}", share * 100.0)
+}
+
+fn verdict(found: &Comparison) -> Markup {
+    let trained = found.rows.iter().filter(|row| row.runs.iter().any(|run| run.best.is_some()));
+    let best = trained.max_by(|a, b| a.best_validation_accuracy.total_cmp(&b.best_validation_accuracy));
+    html! {
+        @if let Some(best) = best {
+            p.big { (best.name) ": " (percent(best.best_validation_accuracy)) " %" }
+        }
+        p {
+            "Each learned from " (found.train_images) " images and was validated on the " (found.validation_images)
+            " of " (found.split) ". Always answering \"" (found.majority_class) "\" would be right in "
+            (percent(found.majority_accuracy)) " %: a model near that figure has learned nothing else."
+        }
+        @if !found.complete {
+            p { b { "Not finished." } " The same command goes on where it stopped." }
+        }
+    }
+}
+
+/// The curve of a row: the mean over its seeds, as far as all of them are.
+fn mean(row: &Row, of: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
+    let runs: Vec<_> = row.runs.iter().filter(|run| !run.history.is_empty()).collect();
+    let epochs = runs.iter().map(|run| run.history.len()).min().unwrap_or(0);
+    let value = |epoch: usize| runs.iter().map(|run| of(&run.history[epoch])).sum::<f64>() / runs.len() as f64;
+    (0..epochs).map(|epoch| ((epoch + 1) as f64, value(epoch) * 100.0)).collect()
+}
+
+fn curves(found: &Comparison) -> Markup {
+    let mut lines = Vec::new();
+    for (number, row) in found.rows.iter().enumerate() {
+        let class = format!("c{}", number % COLOURS);
+        let train = mean(row, |r| r.train_accuracy);
+        lines.push(Line { name: String::new(), class: format!("{class} dashed"), points: train });
+        lines.push(Line { name: row.name.clone(), class, points: mean(row, |r| r.validation_accuracy) });
+    }
+    let level = (found.majority_accuracy * 100.0, format!("always \"{}\"", found.majority_class));
+    Chart { title: "Accuracy, %", lines, mark: None, level: Some(level), wide: true }.svg()
+}
+
+fn table(found: &Comparison) -> Markup {
+    let widest = found.rows.iter().map(|row| row.last_gap.abs()).fold(0.01, f64::max);
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th { "experiment" } th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" }
+                th { "best train %" } th { "best validation %" } th { "last train %" } th { "last validation %" }
+                th { "gap" } th {} th { "its source says" }
+            } }
+            tbody {
+                @for (number, row) in found.rows.iter().enumerate() {
+                    @let colour = format!("c{}", number % COLOURS);
+                    tr {
+                        td { span class={ "key " (colour) } {} (row.name) }
+                        td { (row.parameters) } td { (format!("{:.1}", row.macs as f64 / 1e6)) } td { (row.epochs) }
+                        td { (format!("{:.0}", row.seconds)) }
+                        td { (percent(row.best_train_accuracy)) }
+                        td { b { (percent(row.best_validation_accuracy)) }
+                            @if let Some(deviation) = row.validation_deviation { " ± " (percent(deviation)) } }
+                        td { (percent(row.last_train_accuracy)) } td { (percent(row.last_validation_accuracy)) }
+                        td { (percent(row.last_gap)) }
+                        td { span class={ "gap " (colour) } style=(format!("width:{:.1}rem", 5.0 * row.last_gap.max(0.0) / widest)) {} }
+                        td.text { (row.claim.as_deref().unwrap_or_default()) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn failures(found: &Comparison) -> Markup {
+    let failed: Vec<_> = found
+        .rows
+        .iter()
+        .flat_map(|row| row.runs.iter().map(move |run| (row, run)))
+        .filter_map(|(row, run)| Some((row, run, run.error.as_ref()?)))
+        .collect();
+    html! {
+        @if !failed.is_empty() {
+            h2 { "What failed" }
+            ul { @for (row, run, error) in failed { li { (row.name) ", seed " (run.seed) ": " (error) } } }
+        }
+    }
+}
