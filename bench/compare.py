@@ -193,12 +193,13 @@ def speed_table(speeds, peers):
 
 
 def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            name = line.split(":", 1)[1].strip()
-            family = [l for l in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if l.startswith(("cpu family", "model\t"))]
-            return name + ", " + ", ".join(" ".join(l.replace("\t", "").split(":")) for l in family[:2])
-    return platform.processor()
+    """Model name, with family and model where the name is a bare brand."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    facts = dict((part.strip() for part in line.split(":", 1)) for line in reversed(lines) if ":" in line)
+    return f"{facts.get('model name', platform.machine())} (family {facts.get('cpu family')}, model {facts.get('model')})"
 
 
 def main():
