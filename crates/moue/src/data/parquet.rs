@@ -17,6 +17,7 @@ use parquet::record::{Field, Row};
 use parquet::schema::parser::parse_message_type;
 use serde_json::Value;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +32,10 @@ pub(super) fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Re
     }
     let mut folders = Folders::new(form);
     for file in &files {
-        read(file, &mut folders, progress)?;
+        // The crate asserts what a damaged file's metadata breaks; the folders are
+        // thrown away with the error.
+        let result = catch_unwind(AssertUnwindSafe(|| read(file, &mut folders, progress)));
+        result.unwrap_or_else(|_| Err(damaged(file, &"its metadata contradicts itself")))?;
     }
     Ok(Some(folders.finish()))
 }

@@ -366,6 +366,16 @@ mod tests {
         assert_eq!(kinds(&fewer)[12..], ["flatten", "dense", "dropout", "dense"]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(key in "[a-z._0-9]{0,20}|pairs|dense_layers|image_size|dropout.rate", value in ".{0,12}") {
+            let config = Config::open("seed/model-9").unwrap();
+            if let Ok(variation) = format!("{key}={value}").parse() {
+                let _ = grid(&config, &[variation]);
+            }
+        }
+    }
+
     #[test]
     fn a_grid_of_two() {
         let config = Config::open("seed/model-9").unwrap();
