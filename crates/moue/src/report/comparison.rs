@@ -17,7 +17,7 @@ pub fn comparison(found: &Comparison) -> String {
         &html! {
             h1 { (title) }
             (verdict(found))
-            div.charts { (curves(found)) }
+            div.scroll { (curves(found)) }
             p.soft {
                 "Solid: accuracy on " (found.split) " after each epoch. Dashed, in the same colour: accuracy on the "
                 "training images, a mean over the epoch's steps with dropout and augmentation. Where the two part, the "
@@ -87,23 +87,23 @@ fn table(found: &Comparison) -> Markup {
     html! {
         div.scroll { table {
             thead { tr {
-                th { "experiment" } th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" }
-                th { "best train %" } th { "best validation %" } th { "last train %" } th { "last validation %" }
-                th { "gap" } th {} th { "its source says" }
+                th { "experiment" } th { "best validation %" } th { "last validation %" } th { "last train %" } th { "gap" }
+                th {} th { "best train %" } th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" }
+                th.text { "its source says" }
             } }
             tbody {
                 @for (number, row) in found.rows.iter().enumerate() {
                     @let colour = format!("c{}", number % COLOURS);
                     tr {
                         td { span class={ "key " (colour) } {} (row.name) }
-                        td { (row.parameters) } td { (format!("{:.1}", row.macs as f64 / 1e6)) } td { (row.epochs) }
-                        td { (format!("{:.0}", row.seconds)) }
-                        td { (percent(row.best_train_accuracy)) }
                         td { b { (percent(row.best_validation_accuracy)) }
                             @if let Some(deviation) = row.validation_deviation { " ± " (percent(deviation)) } }
-                        td { (percent(row.last_train_accuracy)) } td { (percent(row.last_validation_accuracy)) }
+                        td { (percent(row.last_validation_accuracy)) } td { (percent(row.last_train_accuracy)) }
                         td { (percent(row.last_gap)) }
-                        td { span class={ "gap " (colour) } style=(format!("width:{:.1}rem", 5.0 * row.last_gap.max(0.0) / widest)) {} }
+                        td.text { span class={ "gap " (colour) } style=(format!("width:{:.1}rem", 4.0 * row.last_gap.max(0.0) / widest)) {} }
+                        td { (percent(row.best_train_accuracy)) }
+                        td { (row.parameters) } td { (format!("{:.1}", row.macs as f64 / 1e6)) } td { (row.epochs) }
+                        td { (format!("{:.0}", row.seconds)) }
                         td.text { (row.claim.as_deref().unwrap_or_default()) }
                     }
                 }

@@ -16,14 +16,14 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .big { font-size: 2.4rem; font-weight: 650; margin: .2rem 0; } .soft, footer { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; } th:first-child, td:first-child { text-align: left; white-space: nowrap; }
+th, td { padding: .3rem .6rem; text-align: right; } th:first-child, td:first-child { text-align: left; white-space: nowrap; }
 thead th { border-bottom: 1px solid var(--line); font-weight: 600; }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem; } svg { width: 460px; max-width: 100%; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .title { font-weight: 600; } svg .tick { fill: var(--soft); }
 .grid { stroke: var(--line); } .mark { stroke: var(--soft); stroke-dasharray: 3 3; } .ideal { stroke: var(--ink); stroke-dasharray: 5 4; }
 .curve { fill: none; stroke-width: 2; } .curve.a { stroke: var(--a); } .curve.b { stroke: var(--b); }
 .dot.a, svg text.a { fill: var(--a); } .dot.b, svg text.b { fill: var(--b); } .bar { fill: var(--a); }
-svg.wide { width: 960px; } .dashed { stroke-dasharray: 4 4; stroke-width: 1.2; opacity: .75; } td.text { text-align: left; }
+svg.wide { width: 960px; min-width: 680px; } .dashed { stroke-dasharray: 4 4; stroke-width: 1.2; opacity: .75; } th.text, td.text { text-align: left; white-space: nowrap; }
 .key, .gap { display: inline-block; height: .75rem; background: currentColor; vertical-align: middle; } .key { width: .75rem; margin-right: .5rem; }
 .c0 { --c: #2f6fde; } .c1 { --c: #d9622b; } .c2 { --c: #2a9d5c; } .c3 { --c: #a64ac9; } .c4 { --c: #b8860b; }
 .c5 { --c: #d63a6a; } .c6 { --c: #008c95; } .c7 { --c: #7a6a5a; } .c8 { --c: #6b7fd7; } .c9 { --c: #6f9a1e; }
