@@ -89,8 +89,8 @@ fn a_grid_with_seeds_is_trained_once_and_found_again() {
     assert_eq!(epochs, 0, "nothing is trained again");
     assert_eq!(csv, fs::read_to_string(place.path().join("comparison.csv")).unwrap());
 
-    // A changed experiment is another one; the others stay.
-    let more = plan(&[net("one")], &["dropout.rate=0.1,0.3".parse().unwrap()], 2).unwrap();
+    // A changed experiment is another one; what was trained under another name is not.
+    let more = plan(&[net("one")], &["model.layers.3.rate=0.1,0.3".parse().unwrap()], 2).unwrap();
     assert_eq!(run(&more, place.path(), usize::MAX).1, 4);
     let csv = fs::read_to_string(place.path().join("comparison.csv")).unwrap();
     assert_eq!(csv.lines().count(), 3);

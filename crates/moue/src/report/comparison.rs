@@ -8,6 +8,9 @@ use maud::{Markup, html};
 /// Colours that the style sheet has for lines.
 const COLOURS: usize = 10;
 
+/// Letters of a name that fit beside the picture.
+const LONGEST_NAME: usize = 38;
+
 /// The page of a comparison.
 #[must_use]
 pub fn comparison(found: &Comparison) -> String {
@@ -52,7 +55,7 @@ fn verdict(found: &Comparison) -> Markup {
             p.big { (best.name) ": " (percent(best.best_validation_accuracy)) " %" }
         }
         p {
-            "Each learned from " (found.train_images) " images and was validated on the " (found.validation_images)
+            "Each learned from " (learned_from(found)) " images and was validated on the " (found.validation_images)
             " of " (found.split) ". Always answering \"" (found.majority_class) "\" would be right in "
             (percent(found.majority_accuracy)) " %: a model near that figure has learned nothing else."
         }
@@ -60,6 +63,31 @@ fn verdict(found: &Comparison) -> Markup {
             p { b { "Not finished." } " The same command goes on where it stopped." }
         }
     }
+}
+
+fn learned_from(found: &Comparison) -> String {
+    let counts = || found.rows.iter().map(|row| row.train_images);
+    let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
+    if least == most { most.to_string() } else { format!("{least} to {most}") }
+}
+
+/// Names for the picture: without the words that all rows share, and with short
+/// keys where they would not fit.
+fn short_names(rows: &[Row]) -> Vec<String> {
+    let shared = |word: &str| rows.iter().all(|row| row.name.split(' ').any(|other| other == word));
+    let own = |row: &Row| row.name.split(' ').filter(|word| !shared(word)).map(str::to_owned).collect::<Vec<_>>();
+    let mut names: Vec<Vec<String>> = rows.iter().map(own).collect();
+    if names.iter().any(Vec::is_empty) {
+        names = rows.iter().map(|row| vec![row.name.clone()]).collect();
+    }
+    if names.iter().any(|words| words.join(" ").chars().count() > LONGEST_NAME) {
+        let key = |word: &String| match word.split_once('=') {
+            Some((key, value)) => format!("{}={value}", key.rsplit('.').next().unwrap_or(key)),
+            None => word.clone(),
+        };
+        names = names.iter().map(|words| words.iter().map(key).collect()).collect();
+    }
+    names.iter().map(|words| words.join(" ").chars().take(LONGEST_NAME).collect()).collect()
 }
 
 /// The curve of a row: the mean over its seeds, as far as all of them are.
@@ -72,11 +100,11 @@ fn mean(row: &Row, of: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
 
 fn curves(found: &Comparison) -> Markup {
     let mut lines = Vec::new();
-    for (number, row) in found.rows.iter().enumerate() {
+    for (number, (row, name)) in found.rows.iter().zip(short_names(&found.rows)).enumerate() {
         let class = format!("c{}", number % COLOURS);
         let train = mean(row, |r| r.train_accuracy);
         lines.push(Line { name: String::new(), class: format!("{class} dashed"), points: train });
-        lines.push(Line { name: row.name.clone(), class, points: mean(row, |r| r.validation_accuracy) });
+        lines.push(Line { name, class, points: mean(row, |r| r.validation_accuracy) });
     }
     let level = (found.majority_accuracy * 100.0, format!("always \"{}\"", found.majority_class));
     Chart { title: "Accuracy, %", lines, mark: None, level: Some(level), wide: true }.svg()
@@ -124,5 +152,41 @@ fn failures(found: &Comparison) -> Markup {
             h2 { "What failed" }
             ul { @for (row, run, error) in failed { li { (row.name) ", seed " (run.seed) ": " (error) } } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str) -> Row {
+        Row {
+            name: name.into(),
+            parameters: 0,
+            macs: 0,
+            train_images: 0,
+            epochs: 0,
+            seconds: 0.0,
+            best_train_accuracy: 0.0,
+            best_validation_accuracy: 0.0,
+            gap: 0.0,
+            last_train_accuracy: 0.0,
+            last_validation_accuracy: 0.0,
+            last_gap: 0.0,
+            validation_deviation: None,
+            claim: None,
+            runs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn names_fit_beside_the_picture() {
+        let names = |names: &[&str]| short_names(&names.iter().map(|name| row(name)).collect::<Vec<_>>());
+        assert_eq!(names(&["seed/model-6", "seed/model-8"]), ["seed/model-6", "seed/model-8"]);
+        assert_eq!(names(&["net a.b=1 c.d=1", "net a.b=2 c.d=1"]), ["a.b=1", "a.b=2"]);
+        assert_eq!(names(&["net"]), ["net"]);
+        let long =
+            names(&["n data.train_fraction=0.25 dropout.rate=0.1", "n data.train_fraction=0.5 dropout.rate=0.2"]);
+        assert_eq!(long, ["train_fraction=0.25 rate=0.1", "train_fraction=0.5 rate=0.2"]);
     }
 }

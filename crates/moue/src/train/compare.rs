@@ -104,6 +104,8 @@ pub struct Row {
     pub parameters: usize,
     /// Multiply-adds for one image.
     pub macs: usize,
+    /// Images to learn from.
+    pub train_images: usize,
     /// Epochs that were asked for.
     pub epochs: usize,
     /// Seconds of one training.
@@ -133,8 +135,6 @@ pub struct Row {
 pub struct Comparison {
     /// Where the data came from.
     pub data: String,
-    /// Images to learn from.
-    pub train_images: usize,
     /// Name of the split that was validated on.
     pub split: String,
     /// Images in it.
@@ -203,7 +203,7 @@ pub fn compare(
         };
         let run = run(experiment, &dataset, source, out, stop, &mut |event| observe(number, event));
         let found = comparison.get_or_insert_with(|| Comparison::of(source, &dataset));
-        found.add(experiment, run, dataset.classes.len());
+        found.add(experiment, run, &dataset);
         found.complete = number + 1 == experiments.len() && found.rows.iter().flat_map(|r| &r.runs).all(|r| r.finished);
         write(found, out)?;
         opened = Some((wanted.0, wanted.1, wanted.2, dataset));
@@ -214,15 +214,22 @@ pub fn compare(
     comparison.ok_or(CompareError::Nothing)
 }
 
-/// The folder of an experiment: its name and a digest of what it depends on.
+/// The folder of an experiment: its name and a digest of what it depends on. One
+/// with the same digest is the same experiment, whatever it was called.
 fn folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
     let mut hasher = Sha256::new();
     hasher.update(experiment.config.to_toml().unwrap_or_default());
     hasher.update(dataset.hash());
     let digest: String = hasher.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let runs = out.join("runs");
+    let known =
+        std::fs::read_dir(&runs).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    if let Some(name) = known.into_iter().find(|name| name.ends_with(&format!("-{digest}"))) {
+        return runs.join(name);
+    }
     let stem = experiment.name.rsplit('/').next().unwrap_or(&experiment.name);
     let stem = stem.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.=".contains(c), "-");
-    out.join("runs").join(format!("{}-{digest}", stem.chars().take(80).collect::<String>()))
+    runs.join(format!("{}-{digest}", stem.chars().take(80).collect::<String>()))
 }
 
 fn run(
@@ -293,7 +300,6 @@ impl Comparison {
         let most = (0..counts.len()).rev().max_by_key(|&class| counts[class]).unwrap_or(0);
         Self {
             data: source.to_string(),
-            train_images: dataset.indices(Split::Train).len(),
             split: dataset.describe(Split::Validation),
             validation_images: validation.len(),
             majority_class: dataset.classes.get(most).cloned().unwrap_or_default(),
@@ -303,14 +309,16 @@ impl Comparison {
         }
     }
 
-    fn add(&mut self, experiment: &Experiment, run: Run, classes: usize) {
+    fn add(&mut self, experiment: &Experiment, run: Run, dataset: &Dataset) {
         let config = &experiment.config;
         if self.rows.last().is_none_or(|row| row.name != experiment.name) {
-            let layers = build(&config.model, classes, 0).map(|network| summary(&network)).unwrap_or_default();
+            let layers =
+                build(&config.model, dataset.classes.len(), 0).map(|network| summary(&network)).unwrap_or_default();
             self.rows.push(Row {
                 name: experiment.name.clone(),
                 parameters: layers.iter().map(|layer| layer.parameters).sum(),
                 macs: layers.iter().map(|layer| layer.macs).sum(),
+                train_images: dataset.indices(Split::Train).len(),
                 epochs: config.train.epochs,
                 claim: config.model.claim.clone(),
                 seconds: 0.0,
