@@ -404,6 +404,14 @@ impl Dataset {
         (0..self.len()).filter(|&i| self.splits[i] == split).collect()
     }
 
+    /// For each class, how many of these images belong to it.
+    #[must_use]
+    pub fn per_class(&self, indices: &[usize]) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        indices.iter().for_each(|&index| counts[self.labels[index] as usize] += 1);
+        counts
+    }
+
     /// The split that a name stands for here: one of the three names, or the
     /// source's own. Without a name, test where there is one, else validation.
     ///
@@ -478,6 +486,7 @@ impl Dataset {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

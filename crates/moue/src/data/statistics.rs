@@ -82,8 +82,7 @@ pub fn describe(dataset: &Dataset) -> Statistics {
     }
     let splits = Split::ALL.into_iter().filter_map(|split| {
         let indices = dataset.indices(split);
-        let mut per_class = vec![0; dataset.classes.len()];
-        indices.iter().for_each(|&index| per_class[dataset.labels[index] as usize] += 1);
+        let per_class = dataset.per_class(&indices);
         let source_name = dataset.split_names[split as usize].clone();
         (!indices.is_empty()).then_some(SplitStatistics { split, source_name, images: indices.len(), per_class })
     });

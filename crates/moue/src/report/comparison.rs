@@ -1,7 +1,7 @@
 //! The page of a comparison: all learning curves in one picture, and one table.
 
 use super::chart::{Chart, Line};
-use super::page;
+use super::page::{self, percent};
 use crate::train::{Comparison, EpochRecord, Row};
 use maud::{Markup, html};
 
@@ -41,10 +41,6 @@ pub fn comparison(found: &Comparison) -> String {
 
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1}", share * 100.0)
 }
 
 fn verdict(found: &Comparison) -> Markup {
@@ -160,23 +156,7 @@ mod tests {
     use super::*;
 
     fn row(name: &str) -> Row {
-        Row {
-            name: name.into(),
-            parameters: 0,
-            macs: 0,
-            train_images: 0,
-            epochs: 0,
-            seconds: 0.0,
-            best_train_accuracy: 0.0,
-            best_validation_accuracy: 0.0,
-            gap: 0.0,
-            last_train_accuracy: 0.0,
-            last_validation_accuracy: 0.0,
-            last_gap: 0.0,
-            validation_deviation: None,
-            claim: None,
-            runs: Vec::new(),
-        }
+        Row { name: name.into(), ..Row::default() }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use super::vary::{Variation, VaryError, grid};
 use super::{DataSource, Ending, EpochRecord, Event, Job, Outcome, RunFolder, train};
 use crate::config::Config;
-use crate::data::{DataError, DataOptions, Dataset, ImageForm, Split};
+use crate::data::{DataError, DataOptions, Dataset, ImageForm, Split, hex};
 use crate::evaluate::EvaluateError;
 use crate::model::{build, summary, write_atomically};
 use crate::report;
@@ -74,7 +74,7 @@ impl From<&EpochRecord> for EpochFigures {
 }
 
 /// One training of a comparison.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Run {
     /// Its seed.
     pub seed: u64,
@@ -96,7 +96,7 @@ pub struct Run {
 }
 
 /// A row of a comparison: one configuration, means over its seeds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Row {
     /// The architecture's name, followed by what was varied.
     pub name: String,
@@ -220,7 +220,7 @@ fn folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
     let mut hasher = Sha256::new();
     hasher.update(experiment.config.to_toml().unwrap_or_default());
     hasher.update(dataset.hash());
-    let digest: String = hasher.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&hasher.finalize()[..4]);
     let runs = out.join("runs");
     let known =
         std::fs::read_dir(&runs).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -243,16 +243,7 @@ fn run(
     let folder = RunFolder::existing(&folder(experiment, dataset, out));
     let resume = folder.checkpoint().exists();
     let job = Job { config: &experiment.config, dataset, source: source.clone(), folder: &folder, init: None, resume };
-    let mut run = Run {
-        seed: experiment.config.train.seed,
-        folder: folder.path().to_owned(),
-        finished: false,
-        best: None,
-        last: None,
-        seconds: 0.0,
-        error: None,
-        history: Vec::new(),
-    };
+    let mut run = Run { seed: experiment.config.train.seed, folder: folder.path().to_owned(), ..Run::default() };
     let mut trained = false;
     let outcome = train(&job, stop, &mut |event| {
         trained |= matches!(event, Event::Epoch { .. });
@@ -295,8 +286,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 impl Comparison {
     fn of(source: &DataSource, dataset: &Dataset) -> Self {
         let validation = dataset.indices(Split::Validation);
-        let mut counts = vec![0usize; dataset.classes.len()];
-        validation.iter().for_each(|&index| counts[dataset.labels[index] as usize] += 1);
+        let counts = dataset.per_class(&validation);
         let most = (0..counts.len()).rev().max_by_key(|&class| counts[class]).unwrap_or(0);
         Self {
             data: source.to_string(),
@@ -321,15 +311,7 @@ impl Comparison {
                 train_images: dataset.indices(Split::Train).len(),
                 epochs: config.train.epochs,
                 claim: config.model.claim.clone(),
-                seconds: 0.0,
-                best_train_accuracy: 0.0,
-                best_validation_accuracy: 0.0,
-                gap: 0.0,
-                last_train_accuracy: 0.0,
-                last_validation_accuracy: 0.0,
-                last_gap: 0.0,
-                validation_deviation: None,
-                runs: Vec::new(),
+                ..Row::default()
             });
         }
         if let Some(row) = self.rows.last_mut() {

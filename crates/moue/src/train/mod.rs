@@ -467,8 +467,7 @@ fn class_weights(kind: ClassWeights, dataset: &Dataset, training: &[usize]) -> O
     if kind == ClassWeights::None {
         return None;
     }
-    let mut counts = vec![0usize; dataset.classes.len()];
-    training.iter().for_each(|&index| counts[dataset.labels[index] as usize] += 1);
+    let counts = dataset.per_class(training);
     let even = training.len() as f32 / counts.len() as f32;
     Some(counts.into_iter().map(|count| if count == 0 { 0.0 } else { even / count as f32 }).collect())
 }
