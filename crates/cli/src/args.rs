@@ -53,8 +53,15 @@ pub enum Command {
     Compare(CompareArgs),
     /// Judge a model on a data set
     #[command(after_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
-        moue evaluate model.safetensors --data archive.zip --split validation --tta --report out/")]
+        moue evaluate model.safetensors --data archive.zip --split validation --tta --report out/\n  \
+        moue evaluate model.safetensors --data fer2013.csv --compare other.safetensors --corruptions")]
     Evaluate(EvaluateArgs),
+    /// Write a model's weights for other programs, or with less precision
+    #[command(
+        after_help = "f16 halves the file; i8 quarters it (a factor for each filter). Biases and statistics stay f32.\n\n\
+        Example:\n  moue export runs/small-1/model.safetensors small.safetensors --precision f16"
+    )]
+    Export(ExportArgs),
     /// Tell the expression of faces in pictures
     #[command(
         after_help = "The whole picture is taken for the face: give crops of faces. Finding faces in photographs is not here yet.\n\
@@ -147,9 +154,21 @@ pub struct EvaluateArgs {
     /// Average each image's answer with its mirror image's
     #[arg(long)]
     pub tta: bool,
+    /// Put another model beside this one, with McNemar's test; may be given several times
+    #[arg(long, value_name = "MODEL")]
+    pub compare: Vec<PathBuf>,
+    /// Judge it on blurred, noisy, compressed, dark, turned and coarse pictures too
+    #[arg(long)]
+    pub corruptions: bool,
     /// Write report.html and evaluation.json to this folder
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+    /// Write a model card in Markdown to this file
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// How many recipes were compared on this split, for the card to say
+    #[arg(long, value_name = "N", requires = "card")]
+    pub recipes: Option<usize>,
     /// Restore FER2013's official split for Kaggle's numbered files
     #[arg(long)]
     pub official_split: bool,
@@ -163,6 +182,27 @@ pub enum Format {
     Json,
     /// A line for each face, for spreadsheets
     Csv,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// 4 bytes a weight, exact
+    F32,
+    /// 2 bytes a weight
+    F16,
+    /// 1 byte a weight
+    I8,
+}
+
+#[derive(Args)]
+pub struct ExportArgs {
+    /// A model file
+    pub model: PathBuf,
+    /// File to write, .safetensors
+    pub file: PathBuf,
+    /// How weights are stored
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Precision,
 }
 
 #[derive(Args)]

@@ -68,6 +68,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Train(args) => commands::train::run(args, common),
         Command::Compare(args) => commands::compare::run(args, common),
         Command::Evaluate(args) => commands::evaluate::run(args, common),
+        Command::Export(args) => commands::export::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),
         Command::Data(args) => commands::data::run(args, common),
         Command::Arch(args) => commands::arch::run(args, common),

@@ -146,6 +146,9 @@ fn from_nothing_to_a_prediction() {
     assert!(place.path("out/report.html").exists());
     let validation = place.json(&["evaluate", "runs/tiny-1/model.safetensors", "--split", "validation", "--json"]);
     assert_eq!(validation["accuracy"], again["figures"]["accuracy"]);
+    assert_eq!((&validation["selection_split"], &judged["selection_split"]), (&true.into(), &false.into()));
+    judged_in_every_way(&place, &judged);
+    exported_with_less_precision(&place);
 
     place.ok(&["data", "draw", "faces", "--count", "140"]);
     let face = place.path("faces/test").read_dir().unwrap().next().unwrap().unwrap().path();
@@ -167,6 +170,48 @@ fn from_nothing_to_a_prediction() {
     assert_eq!(given["figures"]["n"], 21);
     let (code, error) = place.fails(&["evaluate", "runs/tiny-3/model.safetensors"]);
     assert!(code == 2 && error.contains("--data"), "{error}");
+}
+
+/// Beside another model, on worse pictures, with a card.
+fn judged_in_every_way(place: &Place, alone: &Value) {
+    let judge = ["evaluate", "runs/tiny-1/model.safetensors", "--tta", "--compare", "other/model.safetensors"];
+    let more = ["--corruptions", "--card", "cards/tiny.md", "--recipes", "3", "--report", "more"];
+    let all = place.json(&[&judge[..], &more[..], &["--json"]].concat());
+    assert_eq!(all["accuracy"], alone["accuracy"]);
+    let other = &all["compare"][0];
+    let difference = all["accuracy"].as_f64().unwrap() - other["accuracy"].as_f64().unwrap();
+    assert!((other["paired"]["difference"].as_f64().unwrap() - difference).abs() < 1e-9);
+    assert!((0.0..=1.0).contains(&other["paired"]["p_value"].as_f64().unwrap()));
+    let itself = place.json(&["evaluate", judge[1], "--compare", judge[1], "--json"]);
+    assert_eq!(itself["compare"][0]["paired"]["p_value"], 1.0);
+    assert_eq!(all["corruptions"].as_array().unwrap().len(), 18);
+    let page = fs::read_to_string(place.path("more/report.html")).unwrap();
+    assert!(page.contains("McNemar") && page.contains("low light") && !page.contains("NaN"));
+    let card = fs::read_to_string(place.path("cards/tiny.md")).unwrap();
+    for part in ["# nets/tiny\n", "**test: ", "must not be used", "| low light |", "cross-fitted", "Known weaknesses"] {
+        assert!(card.contains(part), "{part}: {card}");
+    }
+    assert!(!card.contains("selection split"), "{card}");
+    place.ok(&[&judge[..2], &["--split", "validation", "--card", "chosen.md", "--recipes", "3"]].concat());
+    let card = fs::read_to_string(place.path("chosen.md")).unwrap();
+    assert!(
+        card.contains("test split: pending") && card.contains("optimistic: 3 recipes were compared on it"),
+        "{card}"
+    );
+    let text = place.ok(&[&judge[..], &["--corruptions"]].concat());
+    assert!(text.contains("McNemar") && text.contains("σ = 16"), "{text}");
+}
+
+fn exported_with_less_precision(place: &Place) {
+    for precision in ["f16", "i8"] {
+        let file = format!("{precision}.safetensors");
+        let said = place.json(&["export", "runs/tiny-1/model.safetensors", &file, "--precision", precision, "--json"]);
+        assert_eq!(said["bytes"], place.path(&file).metadata().unwrap().len());
+        let judged = place.json(&["evaluate", &file, "--json", "--compare", "runs/tiny-1/model.safetensors"]);
+        assert!(judged["compare"][0]["paired"]["difference"].as_f64().unwrap().abs() < 0.02, "{judged}");
+    }
+    let (code, error) = place.fails(&["export", "runs/tiny-1/model.safetensors", "x.onnx"]);
+    assert!(code == 2 && error.contains(".safetensors"), "{error}");
 }
 
 fn first_file(folder: &Path) -> String {
@@ -264,6 +309,7 @@ fn every_command_has_help_with_an_example() {
     for command in [
         &["train"][..],
         &["evaluate"],
+        &["export"],
         &["predict"],
         &["data", "info"],
         &["data", "draw"],

@@ -6,7 +6,7 @@
 
 use crate::kernels::convolution::{Convolution, Epilogue};
 use crate::kernels::window::Window;
-use crate::kernels::{activation, depthwise, gate, normalization, pooling};
+use crate::kernels::{activation, depthwise, gate, normalization, pooling, side_by_side};
 use crate::layers::{Layer, Parameter, PoolingKind};
 use crate::network::{Network, in_pool};
 use crate::tensor::{Buffer, zeros};
@@ -110,6 +110,13 @@ pub enum Operation {
         /// Of the sum.
         activation: Activation,
     },
+    /// Several chains on the same input, their channels side by side.
+    Concatenate {
+        /// The chains; the identity where empty.
+        branches: Vec<Vec<Step>>,
+        /// Shape of one map of the result.
+        output: Shape,
+    },
     /// A map times what a chain on it says of each channel.
     Gate {
         /// The chain.
@@ -151,6 +158,7 @@ impl Step {
                 branch.iter_mut().chain(shortcut).for_each(Self::prepare);
             }
             Operation::Gate { gate } => gate.iter_mut().for_each(Self::prepare),
+            Operation::Concatenate { branches, .. } => branches.iter_mut().flatten().for_each(Self::prepare),
             _ => {}
         }
     }
@@ -196,6 +204,20 @@ impl Operation {
                 let channels = y.shape().channels;
                 activation::add_and_apply(other.data(), *activation, y.data_mut(), channels);
                 workspace.give(other);
+                y
+            }
+            Self::Concatenate { branches, output } => {
+                let x = x.into_owned(workspace);
+                let mut y = workspace.take(x.batch(), *output);
+                let mut first = 0;
+                for branch in branches {
+                    let part = run(branch, Map::Lent(&x), workspace);
+                    let channels = part.shape().channels;
+                    side_by_side::put(part.data(), channels, y.data_mut(), output.channels, first);
+                    first += channels;
+                    workspace.give(part);
+                }
+                workspace.give(x);
                 y
             }
             Self::Gate { gate } => {

@@ -80,6 +80,14 @@ pub enum BuildError {
         /// What it must end in.
         wanted: Shape,
     },
+    /// Two branches of a concatenation end in maps of different sizes.
+    #[error("one branch ends in {first}, another in {other}; height and width must be equal")]
+    ConcatenateMismatch {
+        /// Shape at the end of the first branch.
+        first: Shape,
+        /// Shape at the end of another one.
+        other: Shape,
+    },
     /// A dense layer stands on a map.
     #[error("dense needs a flat input, not {0}; put `flatten` or `global_average_pooling2d` before it")]
     NotFlat(Shape),

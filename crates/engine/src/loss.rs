@@ -1,4 +1,4 @@
-//! Softmax cross-entropy with integer labels.
+//! Softmax cross-entropy, with integer labels or with a target for each class.
 
 use crate::Tensor;
 use crate::kernels::activation::softmax;
@@ -11,6 +11,21 @@ pub struct CrossEntropy {
     pub label_smoothing: f32,
     /// A factor for each class, or none.
     pub class_weights: Option<Vec<f32>>,
+}
+
+impl CrossEntropy {
+    /// The target of a class for an image with this label.
+    #[must_use]
+    pub fn target(&self, class: usize, label: usize, classes: usize) -> f32 {
+        let share = self.label_smoothing / classes as f32;
+        share + if class == label { 1.0 - self.label_smoothing } else { 0.0 }
+    }
+
+    /// The factor of an image with this label.
+    #[must_use]
+    pub fn weight(&self, label: usize) -> f32 {
+        self.class_weights.as_ref().map_or(1.0, |weights| weights[label])
+    }
 }
 
 /// What a batch cost.
@@ -36,25 +51,46 @@ pub fn sparse_categorical_crossentropy(
 ) -> Loss {
     let classes = logits.shape().channels;
     gradient.copy_from(logits);
-    let share = options.label_smoothing / classes as f32;
     let scale = 1.0 / labels.len() as f32;
-    let mut loss = Loss::default();
+    let mut sum = 0.0;
     for (row, &label) in gradient.data_mut().chunks_exact_mut(classes).zip(labels) {
         let label = label as usize;
-        let weight = options.class_weights.as_ref().map_or(1.0, |weights| weights[label]);
-        loss.correct += usize::from(argmax(row) == label);
-        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let log_sum = f64::from(max) + libm::log(row.iter().map(|&v| libm::exp(f64::from(v - max))).sum());
-        let target = |class: usize| share + if class == label { 1.0 - options.label_smoothing } else { 0.0 };
-        for (class, &logit) in row.iter().enumerate() {
-            loss.sum += f64::from(weight * target(class)) * (log_sum - f64::from(logit));
-        }
-        softmax(row);
-        for (class, p) in row.iter_mut().enumerate() {
-            *p = weight * scale * (*p - target(class));
-        }
+        sum += differentiate(row, |class| options.target(class, label, classes), options.weight(label), scale);
+    }
+    Loss { sum, correct: count_correct(logits, labels) }
+}
+
+/// The same for a target for each class: `targets` is `[N, classes]`, each row
+/// summing to 1, and `weights` a factor for each image. Returns the sum of the
+/// images' losses.
+pub fn categorical_crossentropy(logits: &Tensor, targets: &[f32], weights: &[f32], gradient: &mut Tensor) -> f64 {
+    let classes = logits.shape().channels;
+    gradient.copy_from(logits);
+    let scale = 1.0 / weights.len() as f32;
+    let rows = gradient.data_mut().chunks_exact_mut(classes).zip(targets.chunks_exact(classes)).zip(weights);
+    rows.map(|((row, target), &weight)| differentiate(row, |class| target[class], weight, scale)).sum()
+}
+
+/// The loss of a row of logits, which become its derivative times `scale`.
+fn differentiate(row: &mut [f32], target: impl Fn(usize) -> f32, weight: f32, scale: f32) -> f64 {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let log_sum = f64::from(max) + libm::log(row.iter().map(|&v| libm::exp(f64::from(v - max))).sum());
+    let mut loss = 0.0;
+    for (class, &logit) in row.iter().enumerate() {
+        loss += f64::from(weight * target(class)) * (log_sum - f64::from(logit));
+    }
+    softmax(row);
+    for (class, p) in row.iter_mut().enumerate() {
+        *p = weight * scale * (*p - target(class));
     }
     loss
+}
+
+/// Images whose largest logit is their label's.
+#[must_use]
+pub fn count_correct(logits: &Tensor, labels: &[u32]) -> usize {
+    let rows = logits.data().chunks_exact(logits.shape().channels);
+    rows.zip(labels).filter(|(row, label)| argmax(row) == **label as usize).count()
 }
 
 /// Turns logits into probabilities in place; `classes` numbers a row.

@@ -3,11 +3,11 @@
 mod reference;
 
 use moue_engine::layers::{
-    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
-    DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d,
-    PoolingKind, Residual, Sequence, SqueezeExcite,
+    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense,
+    DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind,
+    Residual, Sequence, SqueezeExcite,
 };
-use moue_engine::loss::{self, sparse_categorical_crossentropy};
+use moue_engine::loss::{self, categorical_crossentropy, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
 use moue_engine::{Activation, Isa, Layer, Padding, Pass, Role, Shape, Tensor, Workspace};
 use proptest::prelude::*;
@@ -174,10 +174,11 @@ proptest! {
     }
 
     #[test]
-    fn global_average_pooling(batch in 1usize..4, h in 1usize..6, w in 1usize..6, channels in 1usize..5, key: u64) {
-        let layer = GlobalAveragePooling2d::new("gap", Shape::new(h, w, channels));
+    fn global_pooling(batch in 1usize..4, h in 1usize..6, w in 1usize..6, channels in 1usize..5, max: bool, key: u64) {
+        let kind = if max { PoolingKind::Max } else { PoolingKind::Average };
+        let layer = Pooling2d::global("pool", Shape::new(h, w, channels), kind).unwrap();
         let geometry = Geometry { batch, input: [h, w, channels], size: [h, w], strides: [1, 1], same: false };
-        check(layer, &reference::Pooling { geometry, max: false }, batch, true, key);
+        check(layer, &reference::Pooling { geometry, max }, batch, true, key);
     }
 
     #[test]
@@ -187,7 +188,14 @@ proptest! {
         let weights: Vec<f64> = (0..classes).map(|c| if weigh { 0.5 + c as f64 } else { 1.0 }).collect();
         let smoothing = if smooth { 0.125 } else { 0.0 };
         let x: Vec<f64> = draw(batch * classes, &mut stream).iter().map(|v| 4.0 * v).collect();
-        let reference = reference::CrossEntropy { labels: labels.clone(), classes, smoothing, weights: weights.clone() };
+        let target = |at: usize| {
+            let hit = if at % classes == labels[at / classes] as usize { 1.0 - smoothing } else { 0.0 };
+            hit + smoothing / classes as f64
+        };
+        let reference = reference::CrossEntropy {
+            targets: (0..batch * classes).map(target).collect(),
+            weights: labels.iter().map(|&label| weights[label as usize]).collect(),
+        };
         reference::check_by_differences(&reference, &x, &[], &[1.0]);
         let (value, dx, _) = reference::gradients(&reference, &x, &[], &[1.0]);
         let options = loss::CrossEntropy {
@@ -198,6 +206,27 @@ proptest! {
         let mut gradient = Tensor::default();
         let loss = sparse_categorical_crossentropy(&options, &logits, &labels, &mut gradient);
         prop_assert!((loss.sum / batch as f64 - value[0]).abs() < 1e-5 * (1.0 + value[0]));
+        prop_assert_eq!(loss.correct, loss::count_correct(&logits, &labels));
+        assert_close("gradient", gradient.data(), &dx);
+    }
+
+    #[test]
+    fn the_loss_of_soft_targets(batch in 1usize..5, classes in 2usize..8, key: u64) {
+        let mut stream = Stream::new(key);
+        let x: Vec<f64> = draw(batch * classes, &mut stream).iter().map(|v| 4.0 * v).collect();
+        let mut targets: Vec<f64> = draw(batch * classes, &mut stream).iter().map(|v| v.abs() + 0.01).collect();
+        for row in targets.chunks_exact_mut(classes) {
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|target| *target /= sum);
+        }
+        let weights: Vec<f64> = draw(batch, &mut stream).iter().map(|v| v.abs() + 0.5).collect();
+        let reference = reference::CrossEntropy { targets: targets.clone(), weights: weights.clone() };
+        reference::check_by_differences(&reference, &x, &[], &[1.0]);
+        let (value, dx, _) = reference::gradients(&reference, &x, &[], &[1.0]);
+        let logits = Tensor::from_slice(batch, Shape::flat(classes), &narrow(&x));
+        let mut gradient = Tensor::default();
+        let sum = categorical_crossentropy(&logits, &narrow(&targets), &narrow(&weights), &mut gradient);
+        prop_assert!((sum / batch as f64 - value[0]).abs() < 1e-5 * (1.0 + value[0]));
         assert_close("gradient", gradient.data(), &dx);
     }
 }
@@ -256,6 +285,48 @@ fn residual_block_sums_two_chains() {
     check(block, &reference, 2, true, 5);
 }
 
+/// A convolution, the input itself and a wider convolution, side by side.
+struct ConcatenateReference([reference::Conv2d; 2]);
+
+impl Reference for ConcatenateReference {
+    fn run<T: Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
+        let (one, two) = (self.0[0].run(x, &parameters[0..2]), self.0[1].run(x, &parameters[2..3]));
+        let rows = one.chunks(self.0[0].filters).zip(x.chunks(3)).zip(two.chunks(self.0[1].filters));
+        rows.flat_map(|((one, x), two)| [one, x, two].concat()).collect()
+    }
+}
+
+#[test]
+fn concatenation_puts_chains_side_by_side() {
+    let geometry = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
+    let shape = Shape::new(4, 5, 3);
+    let branch = |layers: Vec<Box<dyn Layer>>| Sequence::new("branch", shape, layers);
+    let layer = Concatenate::new(
+        "concatenate",
+        vec![
+            branch(vec![Box::new(conv2d(&geometry, 2, true, true))]),
+            branch(Vec::new()),
+            branch(vec![Box::new(conv2d(&geometry, 5, false, false))]),
+        ],
+    )
+    .unwrap();
+    assert_eq!(layer.output_shape(), Shape::new(4, 5, 10));
+    let reference = ConcatenateReference([
+        reference::Conv2d { geometry, filters: 2, relu: true },
+        reference::Conv2d { geometry, filters: 5, relu: false },
+    ]);
+    check(layer, &reference, 2, true, 6);
+}
+
+#[test]
+fn concatenation_needs_maps_of_one_size() {
+    let shape = Shape::new(4, 5, 3);
+    let pool: Vec<Box<dyn Layer>> = vec![Box::new(Pooling2d::global("pool", shape, PoolingKind::Max).unwrap())];
+    let branches = vec![Sequence::new("a", shape, Vec::new()), Sequence::new("b", shape, pool)];
+    assert!(Concatenate::new("concatenate", branches).is_err());
+    assert!(Concatenate::new("concatenate", Vec::new()).is_err());
+}
+
 /// Channels weighed by a sigmoid of a dense layer on their means.
 struct SqueezeExciteReference {
     means: reference::Pooling,
@@ -283,7 +354,7 @@ fn squeeze_excite_weighs_channels() {
         initializer: Initializer::GlorotUniform,
     };
     let gate: Vec<Box<dyn Layer>> = vec![
-        Box::new(GlobalAveragePooling2d::new("pool", shape)),
+        Box::new(Pooling2d::global("pool", shape, PoolingKind::Average).unwrap()),
         Box::new(Dense::new("dense", Shape::flat(5), options, &mut Stream::new(0)).unwrap()),
     ];
     let block = SqueezeExcite::new("squeeze_excite", Sequence::new("gate", shape, gate)).unwrap();

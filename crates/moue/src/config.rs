@@ -194,24 +194,30 @@ fn line_at(text: &str, offset: usize) -> usize {
     text[..offset].matches('\n').count() + 1
 }
 
+/// The layers of a chain.
+fn chain<'a>(layers: Option<&'a Value<'a>>) -> impl Iterator<Item = &'a Value<'a>> {
+    layers.and_then(|layers| layers.get_ref().as_array()).into_iter().flatten()
+}
+
+/// The layers inside a layer, in the order in which they are counted.
+fn inside<'a>(layer: &'a Value<'a>) -> Vec<&'a Value<'a>> {
+    let of = |key| chain(layer.get_ref().get(key));
+    of("layers").chain(of("shortcut")).chain(of("branches").flat_map(|branch| chain(Some(branch)))).collect()
+}
+
 /// The line on which a layer is written.
 fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
     let document = toml::de::DeTable::parse(text).ok()?;
-    let mut layers = document.get_ref().get("model")?.get_ref().get("layers")?;
-    let mut shortcut: Option<&Value<'_>> = None;
+    let mut layers: Vec<_> = chain(document.get_ref().get("model")?.get_ref().get("layers")).collect();
     let mut at = None;
     for &index in path {
-        let branch = layers.get_ref().as_array()?;
-        // A shortcut's layers are counted after those of its branch.
-        let layer = match branch.get(index) {
-            Some(layer) => layer,
-            None => shortcut?.get_ref().as_array()?.get(index - branch.len())?,
-        };
+        let layer = layers.get(index)?;
         at = Some(layer.span().start);
+        layers = inside(layer);
         // What lies inside a layer without layers of its own is not written down.
-        let Some(inner) = layer.get_ref().get("layers") else { break };
-        layers = inner;
-        shortcut = layer.get_ref().get("shortcut");
+        if layers.is_empty() {
+            break;
+        }
     }
     Some(line_at(text, at?))
 }
@@ -219,11 +225,10 @@ fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
 /// Line, number, kind and complaint of the first layer that cannot be read: a
 /// layer is told by its `kind`, so the parser itself only knows the array.
 fn broken_layer(text: &str) -> Option<String> {
-    fn search(text: &str, layers: &Value<'_>, within: &str) -> Option<String> {
-        layers.get_ref().as_array()?.iter().enumerate().find_map(|(i, layer)| {
+    fn search<'a>(text: &str, layers: impl IntoIterator<Item = &'a Value<'a>>, within: &str) -> Option<String> {
+        layers.into_iter().enumerate().find_map(|(i, layer)| {
             let number = format!("{within}{}", i + 1);
-            let inner = ["layers", "shortcut"].into_iter().filter_map(|key| layer.get_ref().get(key));
-            if let Some(found) = inner.into_iter().find_map(|inner| search(text, inner, &format!("{number}."))) {
+            if let Some(found) = search(text, inside(layer), &format!("{number}.")) {
                 return Some(found);
             }
             let error = LayerSpec::deserialize(toml::de::ValueDeserializer::from(layer.clone())).err()?;
@@ -233,5 +238,5 @@ fn broken_layer(text: &str) -> Option<String> {
         })
     }
     let document = toml::de::DeTable::parse(text).ok()?;
-    search(text, document.get_ref().get("model")?.get_ref().get("layers")?, "")
+    search(text, chain(document.get_ref().get("model")?.get_ref().get("layers")), "")
 }

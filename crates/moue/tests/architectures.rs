@@ -56,7 +56,7 @@ layers = [
   { kind = "squeeze_excite", units = 2 },
   { kind = "mbconv", filters = 8, expansion = 2, stochastic_depth = 0.1 },
   { kind = "mbconv", filters = 12, expansion = 1, squeeze_ratio = 0 },
-  { kind = "global_average_pooling2d" },
+  { kind = "concatenate", branches = [[{ kind = "global_average_pooling2d" }], [{ kind = "global_max_pooling2d" }]] },
   { kind = "dense", units = "classes" },
 ]
 "#;
@@ -105,6 +105,9 @@ fn complaints_name_the_line_and_the_layer() {
         "  { kind = \"residual\", layers = [{ kind = \"conv2d\", filters = 8 }] },".to_owned() + dense,
         "  { kind = \"conv2d\", filters = 4 },\n  { kind = \"mbconv\", filters = 4, strides = 0 },".to_owned() + dense,
         "  { kind = \"squeeze_excite\", units = 0 },".to_owned() + dense,
+        "  { kind = \"concatenate\", branches = [\n    [{ kind = \"flatten\" }],\n    [{ kind = \"relu\" },\n     { kind = \"dropout\", rate = 2 }],\n  ] },".to_owned() + dense,
+        "  { kind = \"concatenate\", branches = [[{ kind = \"flatten\" }], []] },".to_owned() + dense,
+        "  { kind = \"concatenate\", branches = [[{ kind = \"flaten\" }]] },".to_owned() + dense,
         "  { kind = \"conv2d\" },".to_owned() + dense,
         "  { kind = \"conv3d\", filters = 8 },".to_owned() + dense,
         "  { kind = \"conv2d\", filters = 8, stride = 2 },".to_owned() + dense,

@@ -25,7 +25,10 @@ layers = [
     { kind = "conv2d", filters = 8, padding = "same", activation = "silu" },
     { kind = "conv2d", filters = 8, padding = "same" },
   ] },
-  { kind = "global_average_pooling2d" },
+  { kind = "concatenate", branches = [
+    [{ kind = "global_average_pooling2d" }],
+    [{ kind = "global_max_pooling2d" }],
+  ] },
   { kind = "dense", units = "classes", activation = "softmax" },
 ]
 [augment]
@@ -33,7 +36,9 @@ flip = true
 rotation = 10.0
 translation = 0.1
 random_erasing = 0.3
+mixup = 0.4
 [train]
+progressive = [{ until = 0.4, image_size = [16, 20] }]
 epochs = 3
 batch_size = 32
 optimizer = "adamw"
@@ -131,6 +136,83 @@ fn a_resumed_run_must_be_the_one_that_began() {
     config.train.learning_rate = 0.01;
     let error = run(&config, &dataset, place.path(), true, 0).err().unwrap().to_string();
     assert!(error.contains("cannot be used"), "{error}");
+}
+
+#[test]
+fn teachers_move_the_target_and_are_written_down() {
+    let mut config = config(TINY);
+    config.train.progressive.clear();
+    let dataset = faces(&config, 280);
+    let place = tempfile::tempdir().unwrap();
+    let folder = |name: &str| place.path().join(name);
+    run(&config, &dataset, &folder("teacher"), false, 0).unwrap();
+    let teacher = folder("teacher").join("model.safetensors");
+    let alone = model_bytes(&folder("teacher"));
+    // With its answers weighing nothing, all is as without.
+    config.train.teachers = vec![teacher.clone(), teacher.clone()];
+    config.train.teacher_weight = 0.0;
+    let weightless = run(&config, &dataset, &folder("weightless"), false, 0).unwrap().model.unwrap();
+    let without = Model::load(&teacher).unwrap();
+    let weights = |model: &Model| {
+        let mut all = Vec::new();
+        model.network.visit(|parameter| all.extend_from_slice(&parameter.value));
+        all
+    };
+    assert_eq!(weights(&weightless), weights(&without));
+    let taught = |weight: f32, name: &str| {
+        let mut config = config.clone();
+        config.train.teacher_weight = weight;
+        run(&config, &dataset, &folder(name), false, 0).unwrap().model.unwrap()
+    };
+    let model = taught(0.7, "taught");
+    assert_eq!(model.provenance.teachers.len(), 2);
+    assert_eq!(model.provenance.teachers[0], moue_sha256(&alone));
+    assert_ne!(model_bytes(&folder("taught")), model_bytes(&folder("weightless")));
+    // A resumed run needs the same teachers.
+    let mut other = config.clone();
+    other.train.teacher_weight = 0.7;
+    run(&other, &dataset, &folder("resumed"), false, 4).unwrap();
+    fs::copy(folder("taught").join("model.safetensors"), &teacher).unwrap();
+    let error = run(&other, &dataset, &folder("resumed"), true, 0).err().unwrap().to_string();
+    assert!(error.contains("was made with other teachers"), "{error}");
+    // A teacher of other images cannot teach.
+    config.model.input = [20, 20, 1];
+    let error = run(&config, &faces(&config, 140), &folder("small"), false, 0).err().unwrap().to_string();
+    assert!(error.contains("takes images of [24, 24, 1]"), "{error}");
+}
+
+#[test]
+fn weights_that_depend_on_the_size_cannot_be_trained_on_another() {
+    let mut config = config(
+        &TINY
+            .replace("\"global_average_pooling2d\"", "\"flatten\"")
+            .replace("[{ kind = \"global_max_pooling2d\" }],", "[{ kind = \"flatten\" }],"),
+    );
+    let dataset = faces(&config, 140);
+    let place = tempfile::tempdir().unwrap();
+    let error = run(&config, &dataset, place.path(), false, 0).err().unwrap().to_string();
+    assert!(error.contains("global pooling"), "{error}");
+    config.train.progressive.clear();
+    assert!(run(&config, &dataset, place.path(), false, 1).is_ok());
+}
+
+#[test]
+fn a_finished_model_is_calibrated_on_the_split_it_was_chosen_by() {
+    let mut config = config(TINY);
+    (config.train.epochs, config.train.label_smoothing) = (30, 0.0);
+    let dataset = faces(&config, 700);
+    let place = tempfile::tempdir().unwrap();
+    let mut model = run(&config, &dataset, place.path(), false, 0).unwrap().model.unwrap();
+    assert_ne!(model.calibration.temperature, 1.0);
+    let nll = |model: &mut Model| {
+        let answers = answer(model, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
+        figures(&model.classes, &answers.labels, &answers.probabilities).nll
+    };
+    let calibrated = nll(&mut model);
+    let mut saved = Model::load(&place.path().join("model.safetensors")).unwrap();
+    assert_eq!(nll(&mut saved), calibrated, "it is stored and applied");
+    saved.calibration = moue::model::Calibration::default();
+    assert!(nll(&mut saved) > calibrated);
 }
 
 /// The share of the test faces that a model trained on drawn faces gets right.
@@ -283,6 +365,11 @@ fn a_model_file_comes_back_as_it_was_and_damage_is_told() {
     }
 }
 
+fn moue_sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let at = bytes.windows(from.len()).position(|window| window == from).expect("the text is there");
     [&bytes[..at], to, &bytes[at + from.len()..]].concat()
@@ -305,11 +392,15 @@ fn a_page_names_what_was_measured_and_escapes_what_was_given() {
         best_epoch: outcome.best_epoch,
         evaluation: moue::report::Evaluation {
             title: "tiny",
+            model: &model,
             figures: &figures,
             answers: &answers,
             dataset: &dataset,
             split: "validation",
+            selection: true,
             tta: true,
+            others: &[],
+            corruptions: &[],
         },
     });
     assert!(page.contains("&lt;b&gt;tiny") && !page.contains("<b>tiny") && !page.contains("<i>"));

@@ -5,64 +5,43 @@ use crate::UsageError;
 use crate::args::{Common, EvaluateArgs};
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::data::{DataOptions, ImageForm};
-use moue::evaluate::{self, Figures};
+use moue::Isa;
+use moue::bench::latency_ms;
+use moue::data::{DataOptions, Dataset, ImageForm, Split};
+use moue::evaluate::{self, Answers, Figures, corruptions};
 use moue::model::{Model, write_atomically};
-use moue::report;
+use moue::report::{self, Card, Evaluation, Other};
 use moue::train::DataSource;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let mut model = open_model(args.model.as_deref())?;
+    let model = open_model(args.model.as_deref())?;
     let source = source(args, &model)?;
-    // The split that was set aside in training is set aside again.
-    let options = DataOptions {
-        validation_fraction: if model.provenance.validation_fraction > 0.0 {
-            model.provenance.validation_fraction
-        } else {
-            DataOptions::default().validation_fraction
-        },
-        official_split: args.official_split || (source != DataSource::Drawn && model.provenance.official_split),
-        ..DataOptions::default()
-    };
-    let seed = common.seed.unwrap_or(model.provenance.seed);
-    let dataset = open_source(&source, ImageForm::of_input(model.architecture.input), &options, seed, common)?;
+    let mut judge = Judge { args, common, source, name: name(args.model.as_deref()), model };
+    let dataset = judge.data_for(judge.model.architecture.input)?;
     let split = dataset.split_named(args.split.as_deref())?;
-    let progress = Progress::new(common.quiet, dataset.indices(split).len(), "images/s");
-    let answers = evaluate::answer(&mut model, &dataset, split, args.tta, &mut |done| progress.set(done, "evaluating"));
-    progress.done();
-    let answers = answers?;
-    let figures = evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
-    let model_name = args.model.as_ref().map(|path| path.display().to_string());
-    let data_name = match &source {
-        DataSource::Drawn => "drawn".to_owned(),
-        DataSource::Given(path) => path.display().to_string(),
+    let answers = judge.answer(&dataset, split, args.tta)?;
+    let figures = evaluate::figures(&judge.model.classes, &answers.labels, &answers.probabilities);
+    let others = judge.others(&dataset, split, &answers)?;
+    let corruptions = judge.corruptions(&dataset, split, &answers)?;
+    let evaluation = Evaluation {
+        title: &format!("{} on {}", judge.model.architecture.name, judge.source),
+        model: &judge.model,
+        figures: &figures,
+        answers: &answers,
+        dataset: &dataset,
+        split: &dataset.describe(split),
+        selection: split == Split::Validation,
+        tta: args.tta,
+        others: &others,
+        corruptions: &corruptions,
     };
-    let mut document = json!({"model": model_name, "data": data_name, "split": split, "tta": args.tta});
-    document["source_split"] = json!(dataset.split_names[split as usize]);
-    if let (Some(all), Ok(serde_json::Value::Object(figures))) =
-        (document.as_object_mut(), serde_json::to_value(&figures))
-    {
-        all.extend(figures);
-    }
+    let document = judge.document(&evaluation, split)?;
     if let Some(folder) = &args.report {
-        let page = report::evaluation(&report::Evaluation {
-            title: &format!("{} on {}", model.architecture.name, source),
-            figures: &figures,
-            answers: &answers,
-            dataset: &dataset,
-            split: &dataset.describe(split),
-            tta: args.tta,
-        });
-        let write = |name: &str, text: &str| {
-            let path = folder.join(name);
-            std::fs::create_dir_all(folder)
-                .and_then(|()| write_atomically(&path, text.as_bytes()))
-                .with_context(|| format!("cannot write {}", path.display()))
-        };
-        write("report.html", &page)?;
-        write("evaluation.json", &format!("{document}\n"))?;
+        write(&folder.join("report.html"), &report::evaluation(&evaluation))?;
+        write(&folder.join("evaluation.json"), &format!("{document}\n"))?;
         if !common.quiet {
             eprintln!("report: {}", folder.join("report.html").display());
         }
@@ -70,10 +49,168 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if common.json {
         print(&format!("{document}\n"))?;
     } else {
-        let tta = if args.tta { ", each image with its mirror image" } else { "" };
-        print(&format!("split {}{tta}\n{}", dataset.describe(split), text(&figures)))?;
+        print(&text(&evaluation))?;
+    }
+    if let Some(path) = &args.card {
+        judge.write_card(path, &dataset, split, &others, &corruptions)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The model that is judged, and what on.
+struct Judge<'a> {
+    args: &'a EvaluateArgs,
+    common: &'a Common,
+    source: DataSource,
+    name: Option<String>,
+    model: Model,
+}
+
+impl Judge<'_> {
+    /// The data in the form that a network takes.
+    fn data_for(&self, input: [usize; 3]) -> anyhow::Result<Dataset> {
+        let provenance = &self.model.provenance;
+        // The split that was set aside in training is set aside again.
+        let options = DataOptions {
+            validation_fraction: if provenance.validation_fraction > 0.0 {
+                provenance.validation_fraction
+            } else {
+                DataOptions::default().validation_fraction
+            },
+            official_split: self.args.official_split || (self.source != DataSource::Drawn && provenance.official_split),
+            ..DataOptions::default()
+        };
+        let seed = self.common.seed.unwrap_or(provenance.seed);
+        Ok(open_source(&self.source, ImageForm::of_input(input), &options, seed, self.common)?)
+    }
+
+    fn answer(&mut self, dataset: &Dataset, split: Split, tta: bool) -> anyhow::Result<Answers> {
+        answer(&mut self.model, dataset, split, tta, self.common)
+    }
+
+    /// The models of `--compare` on the same images.
+    fn others(&self, dataset: &Dataset, split: Split, answers: &Answers) -> anyhow::Result<Vec<Other>> {
+        let mut others = Vec::new();
+        for path in &self.args.compare {
+            let mut model = open_model(Some(path))?;
+            let own_form = [dataset.height, dataset.width, dataset.channels] != model.architecture.input;
+            let own_data = own_form.then(|| self.data_for(model.architecture.input)).transpose()?;
+            let other = answer(&mut model, own_data.as_ref().unwrap_or(dataset), split, self.args.tta, self.common)
+                .with_context(|| format!("cannot compare with {}", path.display()))?;
+            let paired = evaluate::compare(answers, &other)
+                .with_context(|| format!("{} did not answer for the same images", path.display()))?;
+            others.push(Other {
+                model: path.display().to_string(),
+                parameters: model.parameters(),
+                figures: evaluate::figures(&model.classes, &other.labels, &other.probabilities),
+                paired,
+            });
+        }
+        Ok(others)
+    }
+
+    fn corruptions(
+        &mut self,
+        dataset: &Dataset,
+        split: Split,
+        clean: &Answers,
+    ) -> anyhow::Result<Vec<corruptions::Row>> {
+        if !self.args.corruptions {
+            return Ok(Vec::new());
+        }
+        let count = corruptions::ALL.as_flattened().len() * clean.images.len();
+        let progress = Progress::new(self.common.quiet, count, "images/s");
+        let rows = corruptions::table(&mut self.model, dataset, split, self.args.tta, clean, &mut |done| {
+            progress.set(done, "on worse pictures");
+        });
+        progress.done();
+        Ok(rows?)
+    }
+
+    fn document(&self, evaluation: &Evaluation<'_>, split: Split) -> anyhow::Result<Value> {
+        let data = match &self.source {
+            DataSource::Drawn => "drawn".to_owned(),
+            DataSource::Given(path) => path.display().to_string(),
+        };
+        let (figures, answers) = (evaluation.figures, evaluation.answers);
+        let fitted = evaluate::cross_fit(&figures.labels, &answers.labels, &answers.probabilities);
+        let mut document = json!({
+            "model": self.name, "data": data, "split": split, "tta": evaluation.tta,
+            "source_split": evaluation.dataset.split_names[split as usize],
+            "selection_split": evaluation.selection, "ece_cross_fitted": fitted.ece,
+        });
+        if let (Some(all), Value::Object(figures)) = (document.as_object_mut(), serde_json::to_value(figures)?) {
+            all.extend(figures);
+        }
+        if !evaluation.others.is_empty() {
+            document["compare"] = json!(evaluation.others);
+        }
+        if !evaluation.corruptions.is_empty() {
+            document["corruptions"] = json!(evaluation.corruptions);
+        }
+        Ok(document)
+    }
+
+    fn write_card(
+        &mut self,
+        path: &Path,
+        dataset: &Dataset,
+        split: Split,
+        others: &[Other],
+        corruptions: &[corruptions::Row],
+    ) -> anyhow::Result<()> {
+        let (plain, mirrored) = (self.answer(dataset, split, false)?, self.answer(dataset, split, true)?);
+        let latency_ms = latency_ms(&mut self.model);
+        let model = &self.model;
+        let figures = |answers: &Answers| evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
+        let bytes = match &self.args.model {
+            Some(file) => std::fs::metadata(file)?.len() as usize,
+            None => model.to_bytes().map_err(anyhow::Error::msg)?.len(),
+        };
+        let card = report::card(&Card {
+            evaluation: Evaluation {
+                title: &model.architecture.name,
+                model,
+                figures: &figures(&plain),
+                answers: &plain,
+                dataset,
+                split: &dataset.describe(split),
+                selection: split == Split::Validation,
+                tta: false,
+                others,
+                corruptions,
+            },
+            mirrored: &figures(&mirrored),
+            recipes: self.args.recipes,
+            bytes,
+            macs: model.macs(),
+            latency_ms,
+            machine: &format!("{} threads, {}", rayon::current_num_threads(), Isa::in_use().name()),
+        });
+        write(path, &card)?;
+        if !self.common.quiet {
+            eprintln!("card: {}", path.display());
+        }
+        Ok(())
+    }
+}
+
+fn name(model: Option<&Path>) -> Option<String> {
+    model.map(|path| path.display().to_string())
+}
+
+fn answer(model: &mut Model, dataset: &Dataset, split: Split, tta: bool, common: &Common) -> anyhow::Result<Answers> {
+    let progress = Progress::new(common.quiet, dataset.indices(split).len(), "images/s");
+    let answers = evaluate::answer(model, dataset, split, tta, &mut |done| progress.set(done, "evaluating"));
+    progress.done();
+    Ok(answers?)
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| write_atomically(path, text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn source(args: &EvaluateArgs, model: &Model) -> anyhow::Result<DataSource> {
@@ -87,8 +224,12 @@ fn source(args: &EvaluateArgs, model: &Model) -> anyhow::Result<DataSource> {
     }
 }
 
-fn text(figures: &Figures) -> String {
-    let percent = |share: f64| format!("{:.1}", share * 100.0);
+fn percent(share: f64) -> String {
+    format!("{:.1}", share * 100.0)
+}
+
+fn text(evaluation: &Evaluation<'_>) -> String {
+    let figures = evaluation.figures;
     let mut classes = vec![["", "precision", "recall", "f1", "support"].map(str::to_owned).to_vec()];
     for class in &figures.per_class {
         classes.push(vec![
@@ -105,12 +246,59 @@ fn text(figures: &Figures) -> String {
         confusion.push(std::iter::once(label.clone()).chain(row.iter().map(ToString::to_string)).collect());
     }
     format!(
-        "accuracy {}\nmacro F1 {:.3}   NLL {:.3}   ECE {:.3} (15 bins)\n\n{}\n{}",
+        "split {}{}{}\naccuracy {}\nmacro F1 {:.3}   NLL {:.3}   ECE {:.3} (15 bins)\n\n{}\n{}{}{}",
+        evaluation.split,
+        if evaluation.selection { " (selection split, optimistic)" } else { "" },
+        if evaluation.tta { ", each image with its mirror image" } else { "" },
         accuracy_text(figures),
         figures.macro_f1,
         figures.nll,
         figures.ece,
         table(&classes),
-        table(&confusion)
+        table(&confusion),
+        others_text(evaluation),
+        corruptions_text(evaluation.corruptions)
     )
+}
+
+fn others_text(evaluation: &Evaluation<'_>) -> String {
+    if evaluation.others.is_empty() {
+        return String::new();
+    }
+    let line = |name: &str, figures: &Figures, rest: [String; 4]| {
+        let mut cells = vec![name.to_owned(), percent(figures.accuracy), format!("{:.3}", figures.macro_f1)];
+        cells.extend(rest);
+        cells
+    };
+    let head = ["model", "accuracy", "macro F1", "difference", "95 % interval", "only first/this right", "p"];
+    let mut rows = vec![
+        head.map(str::to_owned).to_vec(),
+        line(&evaluation.model.architecture.name, evaluation.figures, Default::default()),
+    ];
+    for other in evaluation.others {
+        let paired = &other.paired;
+        let [low, high] = paired.difference_ci95.map(|bound| -bound * 100.0);
+        rows.push(line(
+            &other.model,
+            &other.figures,
+            [
+                format!("{:+.1}", -paired.difference * 100.0),
+                format!("{high:+.1} to {low:+.1}"),
+                format!("{} / {}", paired.only_first, paired.only_second),
+                format!("{:.3}", paired.p_value),
+            ],
+        ));
+    }
+    format!("\n{}p by McNemar's exact test; differences in points, to the first model\n", table(&rows))
+}
+
+fn corruptions_text(rows: &[corruptions::Row]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut cells = vec![["", "", "accuracy", "lost"].map(str::to_owned).to_vec()];
+    for row in rows {
+        cells.push(vec![row.corruption.to_owned(), row.strength.clone(), percent(row.accuracy), percent(row.loss)]);
+    }
+    format!("\n{}", table(&cells))
 }

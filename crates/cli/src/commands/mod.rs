@@ -5,6 +5,7 @@ pub mod bench;
 pub mod compare;
 pub mod data;
 pub mod evaluate;
+pub mod export;
 pub mod predict;
 pub mod train;
 

@@ -13,5 +13,6 @@ pub mod patches;
 pub mod pooling;
 pub mod reduce;
 pub mod shared;
+pub mod side_by_side;
 pub mod window;
 pub mod winograd;

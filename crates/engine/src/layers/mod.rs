@@ -6,6 +6,7 @@
 
 mod activation;
 mod batch_normalization;
+mod concatenate;
 mod conv2d;
 mod dense;
 mod depthwise_conv2d;
@@ -19,13 +20,14 @@ mod squeeze_excite;
 
 pub use activation::ActivationLayer;
 pub use batch_normalization::{BatchNormalization, BatchNormalizationOptions};
+pub use concatenate::Concatenate;
 pub use conv2d::{Conv2d, Conv2dOptions};
 pub use dense::{Dense, DenseOptions};
 pub use depthwise_conv2d::{DepthwiseConv2d, DepthwiseConv2dOptions};
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use initializer::Initializer;
-pub use pooling::{GlobalAveragePooling2d, Pooling2d, PoolingKind};
+pub use pooling::{Pooling2d, PoolingKind};
 pub use residual::Residual;
 pub use sequence::Sequence;
 pub use squeeze_excite::SqueezeExcite;

@@ -15,11 +15,12 @@ pub enum PoolingKind {
     Average,
 }
 
-/// `max_pooling2d` and `average_pooling2d`.
+/// `max_pooling2d` and `average_pooling2d`, over windows or over whole maps.
 pub struct Pooling2d {
     name: String,
     kind: PoolingKind,
     window: Window,
+    global: bool,
     argmax: Vec<u32>,
 }
 
@@ -36,11 +37,22 @@ impl Pooling2d {
         strides: [usize; 2],
         padding: Padding,
     ) -> Result<Self, BuildError> {
-        if input.len() > u32::MAX as usize {
+        Self::over(name, kind, Window::new(input, pool_size, strides, padding)?, false)
+    }
+
+    /// A layer that takes one value of each channel from a whole map.
+    ///
+    /// # Errors
+    /// When the map is larger than can be addressed.
+    pub fn global(name: &str, input: Shape, kind: PoolingKind) -> Result<Self, BuildError> {
+        Self::over(name, kind, pooling::whole(input), true)
+    }
+
+    fn over(name: &str, kind: PoolingKind, window: Window, global: bool) -> Result<Self, BuildError> {
+        if window.input.len() > u32::MAX as usize {
             return Err(BuildError::TooLarge("more than 2^32 values in one map"));
         }
-        let window = Window::new(input, pool_size, strides, padding)?;
-        Ok(Self { name: name.to_owned(), kind, window, argmax: Vec::new() })
+        Ok(Self { name: name.to_owned(), kind, window, global, argmax: Vec::new() })
     }
 }
 
@@ -50,9 +62,11 @@ impl Layer for Pooling2d {
     }
 
     fn kind(&self) -> &'static str {
-        match self.kind {
-            PoolingKind::Max => "max_pooling2d",
-            PoolingKind::Average => "average_pooling2d",
+        match (self.kind, self.global) {
+            (PoolingKind::Max, false) => "max_pooling2d",
+            (PoolingKind::Average, false) => "average_pooling2d",
+            (PoolingKind::Max, true) => "global_max_pooling2d",
+            (PoolingKind::Average, true) => "global_average_pooling2d",
         }
     }
 
@@ -96,62 +110,5 @@ impl Layer for Pooling2d {
 
     fn lower(&self, steps: &mut Vec<Step>) {
         steps.push(Step::new(&self.name, Operation::Pooling { kind: self.kind, window: self.window }));
-    }
-}
-
-/// The mean of each channel over the whole map.
-pub struct GlobalAveragePooling2d {
-    name: String,
-    window: Window,
-}
-
-impl GlobalAveragePooling2d {
-    /// A layer on maps of `input`.
-    #[must_use]
-    pub fn new(name: &str, input: Shape) -> Self {
-        Self { name: name.to_owned(), window: pooling::whole(input) }
-    }
-}
-
-impl Layer for GlobalAveragePooling2d {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "global_average_pooling2d"
-    }
-
-    fn input_shape(&self) -> Shape {
-        self.window.input
-    }
-
-    fn output_shape(&self) -> Shape {
-        Shape::flat(self.window.input.channels)
-    }
-
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
-        pooling::average_forward(&self.window, x.data(), y.data_mut());
-    }
-
-    fn backward(
-        &mut self,
-        x: &Tensor,
-        _y: &Tensor,
-        dy: Tensor,
-        wants_dx: bool,
-        workspace: &mut Workspace,
-    ) -> Option<Tensor> {
-        let dx = wants_dx.then(|| {
-            let mut dx = workspace.take(x.batch(), x.shape());
-            pooling::average_backward(&self.window, dy.data(), dx.data_mut());
-            dx
-        });
-        workspace.give(dy);
-        dx
-    }
-
-    fn lower(&self, steps: &mut Vec<Step>) {
-        steps.push(Step::new(&self.name, Operation::Pooling { kind: PoolingKind::Average, window: self.window }));
     }
 }

@@ -1,8 +1,8 @@
 //! A small net with every kind of convolution, and a training step of it.
 
 use moue_engine::layers::{
-    BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions, DepthwiseConv2d,
-    DepthwiseConv2dOptions, Dropout, GlobalAveragePooling2d, Initializer, Pooling2d, PoolingKind, Residual, Sequence,
+    BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense, DenseOptions,
+    DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Initializer, Pooling2d, PoolingKind, Residual, Sequence,
 };
 use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
@@ -51,7 +51,8 @@ impl Chain {
 }
 
 /// Convolutions of one channel, by Winograd's method in both sizes of tile, with
-/// stride, pointwise and depthwise; pooling, dropout, a residual block, dense.
+/// stride, pointwise and depthwise; pooling, dropout, a residual block, two pools
+/// side by side, dense.
 pub fn network() -> Network {
     let mut chain = Chain::new(INPUT);
     chain.conv2d(12, 3, 1, true);
@@ -81,7 +82,11 @@ pub fn network() -> Network {
     chain.conv2d(24, 3, 2, true);
     chain.conv2d(24, 3, 1, true);
     chain.push(Dropout::new("dropout", chain.shape, 0.2, 1).unwrap());
-    chain.push(GlobalAveragePooling2d::new("pool", chain.shape));
+    let map = chain.shape;
+    let pool = |kind| Pooling2d::global("pool", map, kind).unwrap();
+    let branch = |kind| Sequence::new("branch", map, vec![Box::new(pool(kind)) as Box<dyn Layer>]);
+    let sides = [PoolingKind::Average, PoolingKind::Max].map(branch).into();
+    chain.push(Concatenate::new("concatenate", sides).unwrap());
     let options = DenseOptions {
         units: CLASSES,
         use_bias: true,

@@ -365,11 +365,10 @@ impl Reference for Activation {
     }
 }
 
-/// Mean softmax cross-entropy of a batch of logits.
+/// Mean softmax cross-entropy of a batch of logits: a target for each class, a
+/// weight for each image.
 pub struct CrossEntropy {
-    pub labels: Vec<u32>,
-    pub classes: usize,
-    pub smoothing: f64,
+    pub targets: Vec<f64>,
     pub weights: Vec<f64>,
 }
 
@@ -386,14 +385,13 @@ impl CrossEntropy {
 impl Reference for CrossEntropy {
     fn run<T: Real>(&self, x: &[T], _: &[Vec<T>]) -> Vec<T> {
         let mut loss = T::of(0.0);
-        for (row, &label) in x.chunks(self.classes).zip(&self.labels) {
+        let classes = self.targets.len() / self.weights.len();
+        for ((row, targets), weight) in x.chunks(classes).zip(self.targets.chunks(classes)).zip(&self.weights) {
             let sum = row.iter().map(|v| v.exp()).reduce(|a, b| a + b).unwrap();
-            for (class, &logit) in row.iter().enumerate() {
-                let hit = if class == label as usize { 1.0 - self.smoothing } else { 0.0 };
-                let target = self.weights[label as usize] * (hit + self.smoothing / self.classes as f64);
-                loss = loss + T::of(target) * (Self::ln(sum) - logit);
+            for (&logit, target) in row.iter().zip(targets) {
+                loss = loss + T::of(weight * target) * (Self::ln(sum) - logit);
             }
         }
-        vec![loss / T::of(self.labels.len() as f64)]
+        vec![loss / T::of(self.weights.len() as f64)]
     }
 }

@@ -28,6 +28,9 @@ pub struct Augmentation {
     pub contrast: f32,
     /// Probability that a rectangle is blotted out (Zhong et al. 2020).
     pub random_erasing: f32,
+    /// Blends each image and its label with another one's, by a share drawn from
+    /// Beta(mixup, mixup) (Zhang et al. 2018); at most 1.
+    pub mixup: f32,
 }
 
 /// Shares of the area, and ratios of height to width, of an erased rectangle.
@@ -41,18 +44,22 @@ impl Augmentation {
         within("augment.scale", self.scale, 0.0, 0.9)?;
         within("augment.brightness", self.brightness, 0.0, 1.0)?;
         within("augment.contrast", self.contrast, 0.0, 1.0)?;
-        within("augment.random_erasing", self.random_erasing, 0.0, 1.0)
+        within("augment.random_erasing", self.random_erasing, 0.0, 1.0)?;
+        within("augment.mixup", self.mixup, 0.0, 1.0)
     }
 
     fn moves(&self) -> bool {
         self.flip || self.rotation > 0.0 || self.translation > 0.0 || self.scale > 0.0
     }
 
-    /// Writes an altered image (0–255) to `out`; both are `[H, W, C]`.
-    pub fn apply(&self, image: &[u8], shape: Shape, stream: &mut Stream, out: &mut [f32]) {
+    /// Writes an altered image (0–255) of `shape` to `out`, `[height, width, C]`;
+    /// the draws do not depend on the size of `out`.
+    pub fn apply(&self, image: &[u8], shape: Shape, stream: &mut Stream, [height, width]: [usize; 2], out: &mut [f32]) {
+        let resized = Shape::new(height, width, shape.channels);
         if self.moves() {
-            let map = Affine::draw(self, shape, stream);
-            map.sample(image, shape, out);
+            Affine::draw(self, shape, stream).sample(image, shape, resized, out);
+        } else if shape != resized {
+            Affine::IDENTITY.sample(image, shape, resized, out);
         } else {
             out.iter_mut().zip(image).for_each(|(out, &value)| *out = f32::from(value));
         }
@@ -62,9 +69,32 @@ impl Augmentation {
             out.iter_mut().for_each(|v| *v = (*v * gain + offset).clamp(0.0, 255.0));
         }
         if stream.chance(self.random_erasing) {
-            erase(shape, stream, out);
+            erase(resized, stream, out);
         }
     }
+
+    /// The share that an image keeps when it is blended with another one, from a
+    /// half to 1.
+    #[must_use]
+    pub fn kept_share(&self, stream: &mut Stream) -> f32 {
+        if self.mixup == 0.0 {
+            return 1.0;
+        }
+        let share = beta(f64::from(self.mixup), stream) as f32;
+        share.max(1.0 - share)
+    }
+}
+
+/// A draw from Beta(alpha, alpha), alpha in (0, 1] (Jöhnk 1964).
+fn beta(alpha: f64, stream: &mut Stream) -> f64 {
+    // At least half of the draws are accepted; the bound only makes the loop end for certain.
+    for _ in 0..1000 {
+        let [x, y] = [(); 2].map(|()| libm::pow(f64::from(stream.between(0.0, 1.0)), 1.0 / alpha));
+        if x + y > 0.0 && x + y <= 1.0 {
+            return x / (x + y);
+        }
+    }
+    1.0
 }
 
 /// Fills a rectangle with one random grey.
@@ -90,23 +120,35 @@ struct Affine {
 }
 
 impl Affine {
+    const IDENTITY: Self = Self { matrix: [[1.0, 0.0], [0.0, 1.0]], shift: [0.0; 2] };
+
     fn draw(options: &Augmentation, shape: Shape, stream: &mut Stream) -> Self {
         let mirror = if options.flip && stream.chance(0.5) { -1.0 } else { 1.0 };
-        let angle = f64::from(stream.between(-options.rotation, options.rotation)).to_radians();
-        let (sin, cos) = (libm::sin(angle) as f32, libm::cos(angle) as f32);
+        let degrees = stream.between(-options.rotation, options.rotation);
         let zoom = 1.0 / (1.0 + stream.between(-options.scale, options.scale));
         let shift = [shape.height as f32, shape.width as f32]
             .map(|extent| extent * stream.between(-options.translation, options.translation));
-        Self { matrix: [[zoom * cos, zoom * sin * mirror], [-zoom * sin, zoom * cos * mirror]], shift }
+        Self { shift, ..Self::turn(degrees, zoom, mirror) }
     }
 
-    /// Bilinear; beyond the border the border's pixels go on.
-    fn sample(&self, image: &[u8], shape: Shape, out: &mut [f32]) {
+    /// A turn around the centre; `mirror` is 1, or −1 for left to right.
+    fn turn(degrees: f32, zoom: f32, mirror: f32) -> Self {
+        let angle = f64::from(degrees).to_radians();
+        let (sin, cos) = (libm::sin(angle) as f32, libm::cos(angle) as f32);
+        Self { matrix: [[zoom * cos, zoom * sin * mirror], [-zoom * sin, zoom * cos * mirror]], shift: [0.0; 2] }
+    }
+
+    /// Bilinear, into an image of another size; beyond the border the border's
+    /// pixels go on.
+    fn sample(&self, image: &[u8], shape: Shape, resized: Shape, out: &mut [f32]) {
         let (height, width, channels) = (shape.height, shape.width, shape.channels);
-        let centre = [(height as f32 - 1.0) / 2.0, (width as f32 - 1.0) / 2.0];
+        let centre_of = |shape: Shape| [(shape.height as f32 - 1.0) / 2.0, (shape.width as f32 - 1.0) / 2.0];
+        let (centre, middle) = (centre_of(shape), centre_of(resized));
+        let ratio = [height as f32 / resized.height as f32, width as f32 / resized.width as f32];
         let last = [(height - 1) as f32, (width - 1) as f32];
         for (place, out) in out.chunks_exact_mut(channels).enumerate() {
-            let at = [(place / width) as f32 - centre[0], (place % width) as f32 - centre[1]];
+            let (row, column) = ((place / resized.width) as f32, (place % resized.width) as f32);
+            let at = [(row - middle[0]) * ratio[0], (column - middle[1]) * ratio[1]];
             let from = [0, 1].map(|axis| {
                 let [row, column] = self.matrix[axis];
                 (row * at[0] + column * at[1] + centre[axis] + self.shift[axis]).clamp(0.0, last[axis])
@@ -122,6 +164,15 @@ impl Affine {
             }
         }
     }
+}
+
+/// An image `[H, W, C]` turned around its centre.
+#[must_use]
+pub fn turned(image: &[u8], [height, width, channels]: [usize; 3], degrees: f32) -> Vec<u8> {
+    let shape = Shape::new(height, width, channels);
+    let mut out = vec![0.0; image.len()];
+    Affine::turn(degrees, 1.0, 1.0).sample(image, shape, shape, &mut out);
+    out.iter().map(|value| value.round() as u8).collect()
 }
 
 /// Scales values of 0–255, `[…, C]`, to network inputs in place.
@@ -144,7 +195,7 @@ mod tests {
 
     fn applied(options: &Augmentation, key: u64) -> Vec<f32> {
         let mut out = vec![0.0; 30];
-        options.apply(&image(), SHAPE, &mut Stream::new(key), &mut out);
+        options.apply(&image(), SHAPE, &mut Stream::new(key), [6, 5], &mut out);
         out
     }
 
@@ -172,7 +223,8 @@ mod tests {
     fn a_quarter_turn_moves_pixels_where_it_says() {
         let map = Affine { matrix: [[0.0, 1.0], [-1.0, 0.0]], shift: [0.0; 2] };
         let mut out = vec![0.0; 9];
-        map.sample(&[1, 2, 3, 4, 5, 6, 7, 8, 9], Shape::new(3, 3, 1), &mut out);
+        let shape = Shape::new(3, 3, 1);
+        map.sample(&[1, 2, 3, 4, 5, 6, 7, 8, 9], shape, shape, &mut out);
         assert_eq!(out, [3.0, 6.0, 9.0, 2.0, 5.0, 8.0, 1.0, 4.0, 7.0]);
     }
 
@@ -186,11 +238,36 @@ mod tests {
             brightness: 1.0,
             contrast: 1.0,
             random_erasing: 1.0,
+            mixup: 0.5,
         };
         for key in 0..200 {
             assert!(applied(&options, key).iter().all(|v| (0.0..=255.0).contains(v)));
         }
         assert_eq!(applied(&options, 3), applied(&options, 3));
         assert_ne!(applied(&options, 3), applied(&options, 4));
+    }
+
+    #[test]
+    fn halving_takes_the_middle_of_each_square() {
+        let mut out = vec![0.0; 4];
+        let image = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150];
+        let options = Augmentation::default();
+        options.apply(&image, Shape::new(4, 4, 1), &mut Stream::new(1), [2, 2], &mut out);
+        assert_eq!(out, [25.0, 45.0, 105.0, 125.0]);
+    }
+
+    #[test]
+    fn shares_of_mixup_are_drawn_from_beta() {
+        for alpha in [0.2, 0.5, 1.0] {
+            let options = Augmentation { mixup: alpha, ..Augmentation::default() };
+            let mut stream = Stream::new(5);
+            let shares: Vec<f64> = (0..20_000).map(|_| f64::from(options.kept_share(&mut stream))).collect();
+            assert!(shares.iter().all(|share| (0.5..=1.0).contains(share)));
+            // Folding keeps (share - 1/2)²: the variance, 1 / (4 (2 alpha + 1)).
+            let variance = shares.iter().map(|share| (share - 0.5) * (share - 0.5)).sum::<f64>() / 20_000.0;
+            let expected = 1.0 / (4.0 * (2.0 * f64::from(alpha) + 1.0));
+            assert!((variance - expected).abs() < 0.003, "{alpha}: {variance} instead of {expected}");
+        }
+        assert_eq!(Augmentation::default().kept_share(&mut Stream::new(5)), 1.0);
     }
 }

@@ -9,7 +9,7 @@ mod layers;
 pub use layers::{LayerCost, layers};
 
 use crate::config::Config;
-use crate::model::{ArchitectureError, build};
+use crate::model::{ArchitectureError, Model, build};
 use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
 use moue_engine::optimizer::Optimizer;
 use moue_engine::random::Stream;
@@ -135,6 +135,17 @@ pub fn measure(
         latency_ms_p50: latency * 1e3,
         peak_rss_bytes,
     })
+}
+
+/// Milliseconds from one normalised image to its probabilities, half of the
+/// times, over about a second.
+pub fn latency_ms(model: &mut Model) -> f64 {
+    let [height, width, channels] = model.architecture.input;
+    let one = noise(1, Shape::new(height, width, channels), &mut Stream::new(0));
+    let seconds = median(Duration::from_secs(1), || {
+        model.probabilities(&one);
+    });
+    seconds * 1e3
 }
 
 /// Seconds that `step` takes, half of the times.

@@ -1,12 +1,14 @@
 //! Data sets: one [`Dataset`] from whatever a person has downloaded.
 //!
 //! [`open`] reads a source (`source`), takes it for a CSV file (`csv`) or for
-//! image folders (`folders`), keeps the decoded pixels in a `cache`, and settles
-//! the splits (`split`). [`statistics`] looks at the result; [`drawn`] makes a
+//! image folders (`folders`), keeps the decoded pixels in a `cache`, settles the
+//! splits (`split`) and leaves out what should not be learned from (`clean`).
+//! [`statistics`] looks at the result; [`drawn`] makes a
 //! data set out of nothing. Augmentation is elsewhere: pixels here are as they
 //! came.
 
 mod cache;
+mod clean;
 mod csv;
 mod decode;
 pub mod drawn;
@@ -96,6 +98,16 @@ pub struct DataOptions {
     pub normalisation: NormalisationKind,
     /// Restores FER2013's official split for Kaggle's numbered files.
     pub official_split: bool,
+    /// Leaves out training images whose pixels are all equal.
+    pub exclude_blank: bool,
+    /// Leaves out training images that show the same picture as a validation or
+    /// test image.
+    pub exclude_leaks: bool,
+    /// Leaves out training images whose label is not that of most training
+    /// images that show the same picture.
+    pub exclude_conflicts: bool,
+    /// Training images to leave out: rows (from 0) or paths in the source.
+    pub exclude: Vec<String>,
 }
 
 impl Default for DataOptions {
@@ -105,6 +117,10 @@ impl Default for DataOptions {
             train_fraction: 1.0,
             normalisation: NormalisationKind::default(),
             official_split: false,
+            exclude_blank: false,
+            exclude_leaks: false,
+            exclude_conflicts: false,
+            exclude: Vec::new(),
         }
     }
 }
@@ -277,7 +293,9 @@ pub fn open(
     progress: &dyn Fn(usize),
 ) -> Result<Dataset, DataError> {
     let raw = cache.get_or_decode(path, form, || decode(path, form, progress))?;
-    split::settle(raw, options, seed)
+    let mut dataset = split::settle(raw, options, seed)?;
+    clean::clean(&mut dataset, options);
+    Ok(dataset)
 }
 
 /// Images as decoded, before their splits are settled.
@@ -319,21 +337,6 @@ impl Raw {
             names.push(class.to_owned());
             names.len() - 1
         }) as u32
-    }
-
-    /// Leaves out the images whose flag is false.
-    fn retain(&mut self, keep: &[bool]) {
-        fn pick<T>(values: &mut Vec<T>, keep: &[bool]) {
-            let mut flags = keep.iter();
-            values.retain(|_| flags.next().copied().unwrap_or(false));
-        }
-        let len = self.size[0] * self.size[1] * self.channels;
-        let images = self.pixels.chunks_exact(len.max(1)).zip(keep);
-        self.pixels = images.filter(|(_, keep)| **keep).flat_map(|(image, _)| image).copied().collect();
-        pick(&mut self.labels, keep);
-        pick(&mut self.splits, keep);
-        pick(&mut self.ids, keep);
-        pick(&mut self.sizes, keep);
     }
 
     /// Puts the classes into alphabetical order and renumbers the labels.
@@ -396,6 +399,20 @@ impl Dataset {
     pub fn image(&self, index: usize) -> &[u8] {
         let len = self.image_len();
         &self.pixels[index * len..(index + 1) * len]
+    }
+
+    /// Leaves out the images whose flag is false.
+    fn retain(&mut self, keep: &[bool]) {
+        fn pick<T>(values: &mut Vec<T>, keep: &[bool]) {
+            let mut flags = keep.iter();
+            values.retain(|_| flags.next().copied().unwrap_or(false));
+        }
+        let images = self.pixels.chunks_exact(self.image_len().max(1)).zip(keep);
+        self.pixels = images.filter(|(_, keep)| **keep).flat_map(|(image, _)| image).copied().collect();
+        pick(&mut self.labels, keep);
+        pick(&mut self.splits, keep);
+        pick(&mut self.ids, keep);
+        pick(&mut self.sizes, keep);
     }
 
     /// Indices of a split's images, in order.

@@ -51,18 +51,19 @@ pub fn settle(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset,
         ));
         aside.into_iter().for_each(|index| raw.splits[index] = Some(Split::Validation));
     }
+    let mut keep = None;
     if options.train_fraction < 1.0 {
         let kept = share_of_training(&raw, options.train_fraction, key(&[seed, u64::from_le_bytes(*b"fraction")]));
-        let mut keep: Vec<bool> =
+        let mut flags: Vec<bool> =
             raw.splits.iter().map(|split| split.unwrap_or(Split::Train) != Split::Train).collect();
-        kept.iter().for_each(|&index| keep[index] = true);
-        let training = keep.iter().filter(|&&keep| !keep).count() + kept.len();
+        let training = flags.iter().filter(|&&other| !other).count();
+        kept.iter().for_each(|&index| flags[index] = true);
         notes.push(format!(
             "{} of {training} training images are used (train_fraction = {}, seed {seed})",
             kept.len(),
             options.train_fraction
         ));
-        raw.retain(&keep);
+        keep = Some(flags);
     }
     if raw.broken.count > 0 {
         notes.push(format!(
@@ -71,7 +72,7 @@ pub fn settle(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset,
             raw.broken.examples.first().map_or("", String::as_str)
         ));
     }
-    Ok(Dataset {
+    let mut dataset = Dataset {
         classes: raw.classes,
         height: raw.size[0],
         width: raw.size[1],
@@ -84,7 +85,11 @@ pub fn settle(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset,
         split_names: raw.split_names,
         broken: raw.broken,
         notes,
-    })
+    };
+    if let Some(keep) = keep {
+        dataset.retain(&keep);
+    }
+    Ok(dataset)
 }
 
 /// The row in fer2013.csv of each image, where all files are numbered as in

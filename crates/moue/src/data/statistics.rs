@@ -1,5 +1,6 @@
 //! What is in a data set: counts, blank images, duplicates.
 
+use super::clean::is_blank;
 use super::{Dataset, Split, near_duplicates};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -74,7 +75,7 @@ pub fn describe(dataset: &Dataset) -> Statistics {
     let mut blank = 0;
     for index in 0..dataset.len() {
         let image = dataset.image(index);
-        if image.iter().all(|value| *value == image[0]) {
+        if is_blank(image) {
             blank += 1;
         } else {
             groups.entry(image).or_default().push(index);

@@ -1,14 +1,20 @@
 //! How good a model is: accuracy with its interval, per-class figures,
-//! confusion, calibration.
+//! confusion, calibration; models beside each other, and altered images.
 
+mod calibration;
+pub mod corruptions;
+mod mcnemar;
 mod metrics;
 
+pub use calibration::{CrossFitted, Kept, calibrate, cross_fit, risk_coverage};
+pub use mcnemar::{Paired, compare};
 pub use metrics::{ClassFigures, Figures, Reliability, figures, reliability, wilson};
 
 use crate::data::{Dataset, Split};
 use crate::model::Model;
 use crate::train::plain;
 use moue_engine::Tensor;
+use moue_engine::loss::argmax;
 
 /// Images that go through the network together.
 const BATCH: usize = 128;
@@ -81,4 +87,13 @@ pub fn answer(
     }
     let labels = images.iter().map(|&index| dataset.labels[index]).collect();
     Ok(Answers { images, labels, probabilities })
+}
+
+/// Indices of the rows of `probabilities` with their highest value, highest
+/// first; equal ones in order.
+pub(crate) fn most_confident_first(probabilities: &[f32], classes: usize) -> Vec<(usize, f32)> {
+    let rows = probabilities.chunks_exact(classes).enumerate();
+    let mut order: Vec<(usize, f32)> = rows.map(|(index, row)| (index, row[argmax(row)])).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    order
 }

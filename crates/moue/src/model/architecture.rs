@@ -231,6 +231,7 @@ pub enum LayerSpec {
         padding: Padding,
     },
     GlobalAveragePooling2d {},
+    GlobalMaxPooling2d {},
     BatchNormalization {
         #[serde(default = "default_momentum")]
         momentum: f32,
@@ -263,6 +264,11 @@ pub enum LayerSpec {
         shortcut: Vec<LayerSpec>,
         #[serde(default)]
         activation: Activation,
+    },
+    /// Chains on the same input, their channels side by side; an empty one is
+    /// the identity.
+    Concatenate {
+        branches: Vec<Vec<LayerSpec>>,
     },
     /// `x · sigmoid(dense(activation(dense(mean of each channel))))`.
     SqueezeExcite {
@@ -306,6 +312,7 @@ impl LayerSpec {
             Self::MaxPooling2d { .. } => "max_pooling2d",
             Self::AveragePooling2d { .. } => "average_pooling2d",
             Self::GlobalAveragePooling2d {} => "global_average_pooling2d",
+            Self::GlobalMaxPooling2d {} => "global_max_pooling2d",
             Self::BatchNormalization { .. } => "batch_normalization",
             Self::Dropout { .. } => "dropout",
             Self::StochasticDepth { .. } => "stochastic_depth",
@@ -317,6 +324,7 @@ impl LayerSpec {
             Self::Tanh {} => "tanh",
             Self::Softmax {} => "softmax",
             Self::Residual { .. } => "residual",
+            Self::Concatenate { .. } => "concatenate",
             Self::SqueezeExcite { .. } => "squeeze_excite",
             Self::Mbconv { .. } => "mbconv",
         }

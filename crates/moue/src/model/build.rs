@@ -3,9 +3,9 @@
 use super::architecture::{self as spec, Architecture, LayerSpec};
 use super::blocks;
 use moue_engine::layers::{
-    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
-    DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, GlobalAveragePooling2d, Initializer, Pooling2d,
-    PoolingKind, Residual, Sequence, SqueezeExcite,
+    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense,
+    DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind,
+    Residual, Sequence, SqueezeExcite,
 };
 use moue_engine::random::{Stream, key};
 use moue_engine::{Activation, BuildError, Layer, Network, Padding, Role, Shape};
@@ -18,7 +18,8 @@ pub enum ArchitectureError {
     #[error("layer {} ({kind}, on an input of {input})", path_text(.path))]
     Layer {
         /// Index in `layers`, then in the block's `layers`, and so on, from 0;
-        /// a shortcut's layers follow those of its branch.
+        /// a shortcut's layers follow those of its branch, a branch's those of
+        /// the one before it.
         path: Vec<usize>,
         /// Kind of the layer.
         kind: &'static str,
@@ -190,6 +191,7 @@ impl Builder {
                 LayerSpec::Residual { layers, shortcut, activation } => {
                     self.residual(layers, shortcut, *activation, shape, path)?
                 }
+                LayerSpec::Concatenate { branches } => self.concatenate(branches, shape, path)?,
                 LayerSpec::SqueezeExcite { units, activation } => {
                     self.squeeze_excite(*units, *activation, shape, path)?
                 }
@@ -224,6 +226,28 @@ impl Builder {
             source,
         })?;
         Ok(self.followed_by(Box::new(block), after))
+    }
+
+    fn concatenate(
+        &mut self,
+        branches: &[Vec<LayerSpec>],
+        input: Shape,
+        path: &mut Vec<usize>,
+    ) -> Result<Vec<Box<dyn Layer>>, ArchitectureError> {
+        let name = self.name("concatenate");
+        let mut chains = Vec::with_capacity(branches.len());
+        let mut first = 0;
+        for branch in branches {
+            chains.push(self.chain("branch", branch, input, path, first)?);
+            first += branch.len();
+        }
+        let block = Concatenate::new(&name, chains).map_err(|source| ArchitectureError::Layer {
+            path: path.clone(),
+            kind: "concatenate",
+            input,
+            source,
+        })?;
+        Ok(vec![Box::new(block)])
     }
 
     fn squeeze_excite(
@@ -298,7 +322,8 @@ impl Builder {
             LayerSpec::AveragePooling2d { pool_size, strides, padding } => {
                 pooling(&name, input, PoolingKind::Average, *pool_size, *strides, *padding)?
             }
-            LayerSpec::GlobalAveragePooling2d {} => Box::new(GlobalAveragePooling2d::new(&name, input)),
+            LayerSpec::GlobalAveragePooling2d {} => Box::new(Pooling2d::global(&name, input, PoolingKind::Average)?),
+            LayerSpec::GlobalMaxPooling2d {} => Box::new(Pooling2d::global(&name, input, PoolingKind::Max)?),
             LayerSpec::BatchNormalization { momentum, epsilon, .. } => {
                 let options = BatchNormalizationOptions { momentum: *momentum, epsilon: *epsilon, activation: inside };
                 Box::new(BatchNormalization::new(&name, input, options)?)
@@ -313,6 +338,7 @@ impl Builder {
             LayerSpec::Tanh {} => alone(Activation::Tanh),
             LayerSpec::Softmax {} => alone(Activation::Softmax),
             LayerSpec::Residual { .. }
+            | LayerSpec::Concatenate { .. }
             | LayerSpec::SqueezeExcite { .. }
             | LayerSpec::SeparableConv2d { .. }
             | LayerSpec::Mbconv { .. } => unreachable!("blocks are made by `layers`"),

@@ -1,9 +1,9 @@
 //! Model files: safetensors with one JSON document under the key `moue`.
 
+use super::tensors::{Precision, Stored, read_tensors, write_stored};
 use super::{Architecture, ArchitectureError, Calibration, Model, Normalisation, Provenance, build};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use moue_engine::Role;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -59,9 +59,6 @@ struct Document {
     provenance: Provenance,
 }
 
-/// Named arrays of `f32`: shape and values.
-pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
-
 impl Model {
     /// The file's bytes: each parameter under its name (`conv2d_1.kernel`, …) as
     /// `f32`, and the rest as JSON in the metadata. Equal models give equal bytes.
@@ -69,6 +66,15 @@ impl Model {
     /// # Errors
     /// When safetensors refuses the arrays.
     pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        self.to_bytes_with(Precision::F32)
+    }
+
+    /// The same with kernels of less precision; biases, scales and statistics
+    /// stay `f32`.
+    ///
+    /// # Errors
+    /// When safetensors refuses the arrays.
+    pub fn to_bytes_with(&self, kernels: Precision) -> Result<Vec<u8>, String> {
         let document = Document {
             format: FORMAT,
             architecture: self.architecture.clone(),
@@ -80,11 +86,12 @@ impl Model {
         };
         // A `Value` keeps its keys sorted.
         let document = serde_json::to_value(&document).map_err(|error| error.to_string())?;
-        let mut tensors = Tensors::new();
+        let mut stored = Vec::new();
         self.network.visit(|parameter| {
-            tensors.insert(parameter.name.clone(), (parameter.shape.clone(), parameter.value.to_vec()));
+            let precision = if parameter.role == Role::Weight { kernels } else { Precision::F32 };
+            stored.extend(Stored::new(&parameter.name, &parameter.shape, &parameter.value, precision));
         });
-        write_tensors(&tensors, KEY, &document.to_string())
+        write_stored(&stored, KEY, &document.to_string())
     }
 
     /// Writes the model's file, whole or not at all.
@@ -92,7 +99,15 @@ impl Model {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ModelFileError> {
-        let bytes = self.to_bytes().map_err(|reason| not_a_model(path, reason))?;
+        self.save_with(path, Precision::F32)
+    }
+
+    /// Writes the model's file with kernels of less precision.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_with(&self, path: &Path, kernels: Precision) -> Result<(), ModelFileError> {
+        let bytes = self.to_bytes_with(kernels).map_err(|reason| not_a_model(path, reason))?;
         write_atomically(path, &bytes).map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
     }
 
@@ -155,48 +170,6 @@ impl Model {
 
 fn not_a_model(path: &Path, reason: String) -> ModelFileError {
     ModelFileError::NotAModel { path: path.to_owned(), reason }
-}
-
-/// Bytes of a safetensors file with these arrays and one metadata entry.
-///
-/// # Errors
-/// When safetensors refuses the arrays.
-pub fn write_tensors(tensors: &Tensors, key: &str, document: &str) -> Result<Vec<u8>, String> {
-    let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, (shape, values))| (name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
-        .collect();
-    let mut views = Vec::new();
-    for (name, shape, bytes) in &bytes {
-        let view = TensorView::new(Dtype::F32, (*shape).clone(), bytes).map_err(|error| format!("{name}: {error}"))?;
-        views.push(((*name).clone(), view));
-    }
-    let metadata = HashMap::from([(key.to_owned(), document.to_owned())]);
-    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
-}
-
-/// The `f32` arrays of a safetensors file and one metadata entry.
-///
-/// # Errors
-/// When the bytes are not such a file.
-pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), String> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-    let document = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|entries| entries.get(key))
-        .ok_or_else(|| format!("its metadata has no entry `{key}`"))?
-        .clone();
-    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-    let mut tensors = Tensors::new();
-    for (name, view) in file.tensors() {
-        if view.dtype() != Dtype::F32 {
-            return Err(format!("{name} is {:?}, not F32", view.dtype()));
-        }
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        tensors.insert(name, (view.shape().to_vec(), values));
-    }
-    Ok((tensors, document))
 }
 
 /// Writes a file whole or not at all: into a temporary file beside it, then

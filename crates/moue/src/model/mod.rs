@@ -7,10 +7,12 @@ pub mod architecture;
 mod blocks;
 mod build;
 mod file;
+mod tensors;
 
 pub use architecture::Architecture;
 pub use build::{ArchitectureError, LayerSummary, build, summary};
-pub use file::{ModelFileError, read_tensors, write_atomically, write_tensors};
+pub use file::{ModelFileError, write_atomically};
+pub use tensors::{Precision, read_tensors, write_tensors};
 
 use moue_engine::{InferenceNetwork, Network, Tensor, loss};
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,9 @@ pub struct Provenance {
     pub data: String,
     /// SHA-256 over pixels, labels and splits.
     pub data_hash: String,
+    /// SHA-256 of each model whose answers were part of the target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teachers: Vec<String>,
     /// Share of the training images that was set aside where the source had no
     /// validation split.
     pub validation_fraction: f32,
@@ -119,6 +124,12 @@ impl Model {
     pub(crate) fn set_weights(&mut self, weights: &[Vec<f32>]) {
         set_weights(&mut self.network, weights);
         self.ready = None;
+    }
+
+    /// Multiply-adds for one image.
+    #[must_use]
+    pub fn macs(&self) -> usize {
+        moue_engine::Layer::macs(self.network.layers())
     }
 
     /// Numbers in the network, those of batch normalization's running

@@ -22,9 +22,11 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Lines over epochs.
+/// Lines over epochs, or over something else.
 pub struct Chart {
     pub title: &'static str,
+    /// What runs from left to right.
+    pub across: &'static str,
     pub lines: Vec<Line>,
     /// Where a vertical line stands: the best epoch.
     pub mark: Option<f64>,
@@ -93,7 +95,7 @@ impl Chart {
                 @for column in columns {
                     text.tick x=(x.at(column)) y=(height - BOTTOM + 16.0) text-anchor="middle" { (label(column)) }
                 }
-                text.tick x=((LEFT + right) / 2.0) y=(height - 4.0) text-anchor="middle" { "epoch" }
+                text.tick x=((LEFT + right) / 2.0) y=(height - 4.0) text-anchor="middle" { (self.across) }
                 @if let Some(mark) = self.mark {
                     line.mark x1=(x.at(mark)) x2=(x.at(mark)) y1=(TOP) y2=(height - BOTTOM) {}
                 }
@@ -181,7 +183,8 @@ mod tests {
     #[test]
     fn a_chart_of_one_epoch_has_no_nan() {
         let line = Line { name: "training".into(), class: "a".into(), points: vec![(1.0, 2.0)] };
-        let chart = Chart { title: "Loss", lines: vec![line], mark: Some(1.0), level: None, wide: false };
+        let chart =
+            Chart { title: "Loss", across: "epoch", lines: vec![line], mark: Some(1.0), level: None, wide: false };
         let svg = chart.svg().into_string();
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }

@@ -103,7 +103,7 @@ fn curves(found: &Comparison) -> Markup {
         lines.push(Line { name, class, points: mean(row, |r| r.validation_accuracy) });
     }
     let level = (found.majority_accuracy * 100.0, format!("always \"{}\"", found.majority_class));
-    Chart { title: "Accuracy, %", lines, mark: None, level: Some(level), wide: true }.svg()
+    Chart { title: "Accuracy, %", across: "epoch", lines, mark: None, level: Some(level), wide: true }.svg()
 }
 
 fn table(found: &Comparison) -> Markup {

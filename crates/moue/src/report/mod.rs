@@ -1,19 +1,25 @@
 //! What came out, for people who would rather look than read: one
-//! self-contained HTML page with charts drawn as SVG, or a PNG. Nothing here
-//! computes a figure; nothing in a page is loaded from elsewhere.
+//! self-contained HTML page with charts drawn as SVG, a PNG, or a model card in
+//! Markdown. Nothing in a page is loaded from elsewhere.
 
+mod card;
 mod chart;
 mod comparison;
+mod evaluation;
 mod page;
 pub mod preview;
 
+pub use card::{Card, card};
 pub use comparison::comparison;
 
 use crate::data::{Dataset, Split};
-use crate::evaluate::{self, Answers, EvaluateError, Figures, reliability};
+use crate::evaluate::corruptions;
+use crate::evaluate::{self, Answers, EvaluateError, Figures, Paired};
+use crate::model::Model;
 use crate::train::{EpochRecord, Job, Outcome};
 use chart::{Chart, Line};
 use maud::{Markup, html};
+use serde::Serialize;
 
 /// What a training's page shows.
 pub struct Training<'a> {
@@ -33,6 +39,8 @@ pub struct Training<'a> {
 pub struct Evaluation<'a> {
     /// Heading.
     pub title: &'a str,
+    /// What was judged.
+    pub model: &'a Model,
     /// Of the model.
     pub figures: &'a Figures,
     /// What they were computed from.
@@ -41,8 +49,28 @@ pub struct Evaluation<'a> {
     pub dataset: &'a Dataset,
     /// Name of the split.
     pub split: &'a str,
+    /// Whether models are chosen by this split.
+    pub selection: bool,
     /// Whether mirror images were averaged in.
     pub tta: bool,
+    /// Other models on the same images.
+    pub others: &'a [Other],
+    /// The model on altered images; empty where that was not asked for.
+    pub corruptions: &'a [corruptions::Row],
+}
+
+/// Another model beside the one that is judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Other {
+    /// As it was named.
+    pub model: String,
+    /// Numbers stored in it.
+    pub parameters: usize,
+    /// On the same images.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// The judged model first, this one second.
+    pub paired: Paired,
 }
 
 /// The page of a training.
@@ -52,14 +80,14 @@ pub fn training(report: &Training<'_>) -> String {
         report.title,
         &html! {
             h1 { (report.title) }
-            (page::headline(&report.evaluation, Some((report.best_epoch, report.history.len()))))
+            (evaluation::headline(&report.evaluation, Some((report.best_epoch, report.history.len()))))
             h2 { "Learning curves" }
             div.charts { (curves(report)) }
             p.soft {
                 "Training figures are means over an epoch's steps, with augmentation, dropout and label smoothing, if any; "
                 "validation figures are taken after the epoch without them. The dotted line is the epoch that was kept."
             }
-            (sections(&report.evaluation))
+            (evaluation::sections(&report.evaluation))
             h2 { "Configuration" }
             p { "Resolved: with the same data, program and instruction set it gives the same model to the byte." }
             pre { (report.config) }
@@ -84,11 +112,15 @@ pub fn of_run(outcome: &mut Outcome, job: &Job<'_>) -> Result<Option<(String, Fi
         best_epoch: outcome.best_epoch,
         evaluation: Evaluation {
             title: &title,
+            model,
             figures: &figures,
             answers: &answers,
             dataset: job.dataset,
             split: &job.dataset.describe(Split::Validation),
+            selection: true,
             tta: false,
+            others: &[],
+            corruptions: &[],
         },
     });
     Ok(Some((page, figures)))
@@ -101,33 +133,17 @@ pub fn evaluation(report: &Evaluation<'_>) -> String {
         report.title,
         &html! {
             h1 { (report.title) }
-            (page::headline(report, None))
-            (sections(report))
+            (evaluation::headline(report, None))
+            (evaluation::sections(report))
         },
     )
-}
-
-fn sections(report: &Evaluation<'_>) -> Markup {
-    let bins = reliability(&report.answers.labels, &report.answers.probabilities, report.figures.labels.len());
-    html! {
-        h2 { "Per class" }
-        (page::per_class(report.figures))
-        h2 { "Confusion" }
-        p { "Rows are the true class, columns the answer; shades are shares of a row." }
-        (page::confusion(report.figures))
-        h2 { "Calibration" }
-        p { "Does a confidence mean what it says? Bars that reach the line do; the expected calibration error is the "
-            "mean gap, weighted by the number of answers." }
-        div.charts { (chart::reliability(&bins)) }
-        h2 { "Most confident mistakes" }
-        (page::mistakes(report))
-    }
 }
 
 fn curves(report: &Training<'_>) -> Markup {
     let series = |of: fn(&EpochRecord) -> f64| report.history.iter().map(|r| (r.epoch as f64, of(r))).collect();
     let chart = |title, train: fn(&EpochRecord) -> f64, validation: fn(&EpochRecord) -> f64| Chart {
         title,
+        across: "epoch",
         lines: vec![
             Line { name: "training".into(), class: "a".into(), points: series(train) },
             Line { name: "validation".into(), class: "b".into(), points: series(validation) },

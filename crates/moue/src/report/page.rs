@@ -1,13 +1,7 @@
-//! The page around the charts: style sheet, headline, tables, pictures.
+//! The page around what is shown: style sheet, title, footer, pictures.
 
-use super::Evaluation;
-use crate::evaluate::Figures;
 use base64::Engine as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use moue_engine::loss::argmax;
-
-/// Mistakes that are shown.
-const MISTAKES: usize = 40;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c1c1f; --soft: #6a6a72; --line: #d9d9de; --paper: #fff; --a: #2f6fde; --b: #d9622b; --cell: 47,111,222; }
@@ -61,109 +55,6 @@ pub fn page(title: &str, body: &Markup) -> String {
 /// A share in percent, without the sign.
 pub fn percent(share: f64) -> String {
     format!("{:.1}", share * 100.0)
-}
-
-/// Accuracy, large, with what it was measured on; `epochs` is the best one and
-/// how many there were.
-pub fn headline(report: &Evaluation<'_>, epochs: Option<(usize, usize)>) -> Markup {
-    let f = report.figures;
-    let [low, high] = f.accuracy_ci95;
-    let most = f.per_class.iter().map(|class| class.support).max().unwrap_or(0) as f64 / f.n.max(1) as f64;
-    html! {
-        p.big { (percent(f.accuracy)) " % right" }
-        p {
-            "on " (f.n) " images of the split " (report.split)
-            @if report.tta { ", each averaged with its mirror image" }
-            "; 95 % interval " (percent(low)) "–" (percent(high)) " %. Macro F1 " (format!("{:.3}", f.macro_f1))
-            ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error " (format!("{:.3}", f.ece)) "."
-        }
-        p.soft {
-            "Always answering the most frequent class would be right in " (percent(most)) " %."
-            @if let Some((best, all)) = epochs {
-                " Weights of epoch " (best) " of " (all)
-                ", chosen on this split, so these figures are a little too good."
-            }
-        }
-    }
-}
-
-/// Precision, recall, F1 and support.
-pub fn per_class(figures: &Figures) -> Markup {
-    html! {
-        div.scroll { table {
-            thead { tr { th { "class" } th { "precision %" } th { "recall %" } th { "F1 %" } th { "support" } } }
-            tbody {
-                @for class in &figures.per_class {
-                    tr {
-                        td { (class.label) } td { (percent(class.precision)) } td { (percent(class.recall)) }
-                        td { (percent(class.f1)) } td { (class.support) }
-                    }
-                }
-            }
-        } }
-    }
-}
-
-/// Counts, shaded by their share of the row.
-pub fn confusion(figures: &Figures) -> Markup {
-    html! {
-        div.scroll { table {
-            thead { tr { th { "true \\ answer" } @for label in &figures.labels { th { (label) } } } }
-            tbody {
-                @for (label, row) in figures.labels.iter().zip(&figures.confusion) {
-                    @let sum = row.iter().sum::<usize>().max(1) as f64;
-                    tr {
-                        td { (label) }
-                        @for &count in row {
-                            td style=(format!("background:rgba(var(--cell),{:.2})", 0.75 * count as f64 / sum)) { (count) }
-                        }
-                    }
-                }
-            }
-        } }
-    }
-}
-
-/// The wrong answers that the model was most sure of.
-pub fn mistakes(report: &Evaluation<'_>) -> Markup {
-    let classes = &report.figures.labels;
-    let rows = report.answers.probabilities.chunks_exact(classes.len());
-    let mut wrong: Vec<(usize, usize, usize, f32)> = rows
-        .zip(&report.answers.labels)
-        .zip(&report.answers.images)
-        .map(|((row, &label), &image)| (image, label as usize, argmax(row), row[argmax(row)]))
-        .filter(|(_, label, answer, _)| label != answer)
-        .collect();
-    wrong.sort_by(|a, b| b.3.total_cmp(&a.3).then(a.0.cmp(&b.0)));
-    wrong.truncate(MISTAKES);
-    html! {
-        @if wrong.is_empty() { p { "There are none." } }
-        div.faces {
-            @for (image, label, answer, confidence) in wrong {
-                figure {
-                    @if let Some(source) = data_url(report, image) {
-                        img src=(source) alt=(format!("image {}", report.dataset.ids[image]));
-                    }
-                    figcaption {
-                        b { (classes[answer]) } " " (percent(f64::from(confidence))) " %" br;
-                        "true: " (classes[label]) br;
-                        span.soft { (short(&report.dataset.ids[image])) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The end of a long path.
-fn short(id: &str) -> &str {
-    id.rsplit('/').next().unwrap_or(id)
-}
-
-/// An image of the data set as a PNG inside a URL.
-fn data_url(report: &Evaluation<'_>, index: usize) -> Option<String> {
-    let dataset = report.dataset;
-    image_url(dataset.image(index), [dataset.height, dataset.width, dataset.channels])
 }
 
 /// An image `[H, W, C]` as a PNG inside a URL.

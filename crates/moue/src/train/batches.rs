@@ -16,8 +16,14 @@ const AHEAD: usize = 2;
 pub struct Batch {
     /// Normalised images, `[N, H, W, C]`.
     pub images: Tensor,
+    /// The same images at the data set's own size, 0–255, where there are
+    /// teachers to look at them.
+    pub full_size: Tensor,
     /// Index of each image's class.
     pub labels: Vec<u32>,
+    /// Share of each image in what it was blended into; the rest is the next
+    /// image of the batch, the first one for the last.
+    pub shares: Vec<f32>,
     /// Key of each image's random draws in this epoch.
     pub keys: Vec<u64>,
 }
@@ -35,6 +41,10 @@ pub struct Loader<'a> {
     pub seed: u64,
     /// Images in a batch.
     pub batch_size: usize,
+    /// `[height, width]` of the network's images in this epoch.
+    pub size: [usize; 2],
+    /// Whether [`Batch::full_size`] is wanted.
+    pub full_size: bool,
 }
 
 impl Loader<'_> {
@@ -79,19 +89,51 @@ impl Loader<'_> {
     }
 
     fn fill(&self, images: &[usize], epoch: usize, batch: &mut Batch) {
-        let dataset = self.dataset;
-        let shape = Shape::new(dataset.height, dataset.width, dataset.channels);
-        batch.images.reset(images.len(), shape);
         batch.labels.clear();
         batch.keys.clear();
-        for (&index, out) in images.iter().zip(batch.images.data_mut().chunks_exact_mut(shape.len())) {
+        batch.shares.clear();
+        for &index in images {
             let image = key(&[self.seed, epoch as u64, index as u64]);
-            let mut stream = Stream::new(key(&[image, u64::from_le_bytes(*b"augment\0")]));
-            self.augmentation.apply(dataset.image(index), shape, &mut stream, out);
-            batch.labels.push(dataset.labels[index]);
+            batch.labels.push(self.dataset.labels[index]);
             batch.keys.push(image);
+            let mut stream = Stream::new(key(&[image, u64::from_le_bytes(*b"mixup\0\0\0")]));
+            batch.shares.push(self.augmentation.kept_share(&mut stream));
         }
-        normalise(batch.images.data_mut(), shape.channels, self.normalisation);
+        let own = [self.dataset.height, self.dataset.width];
+        if self.full_size {
+            self.draw(images, &batch.keys, &batch.shares, own, &mut batch.full_size);
+        }
+        if self.full_size && self.size == own {
+            batch.images.copy_from(&batch.full_size);
+        } else {
+            self.draw(images, &batch.keys, &batch.shares, self.size, &mut batch.images);
+        }
+        normalise(batch.images.data_mut(), self.dataset.channels, self.normalisation);
+    }
+
+    /// Altered and blended images, 0–255.
+    fn draw(&self, images: &[usize], keys: &[u64], shares: &[f32], size: [usize; 2], out: &mut Tensor) {
+        let dataset = self.dataset;
+        let shape = Shape::new(dataset.height, dataset.width, dataset.channels);
+        let resized = Shape::new(size[0], size[1], dataset.channels);
+        out.reset(images.len(), resized);
+        for ((&index, &image), out) in images.iter().zip(keys).zip(out.data_mut().chunks_exact_mut(resized.len())) {
+            let mut stream = Stream::new(key(&[image, u64::from_le_bytes(*b"augment\0")]));
+            self.augmentation.apply(dataset.image(index), shape, &mut stream, size, out);
+        }
+        if self.augmentation.mixup > 0.0 {
+            blend(out.data_mut(), resized.len(), shares);
+        }
+    }
+}
+
+/// Blends each image with the next one, the last with the first.
+fn blend(values: &mut [f32], len: usize, shares: &[f32]) {
+    let first = values[..len].to_vec();
+    for (i, &share) in shares.iter().enumerate() {
+        let (image, rest) = values[i * len..].split_at_mut(len);
+        let other = rest.get(..len).unwrap_or(&first);
+        image.iter_mut().zip(other).for_each(|(value, other)| *value = share * *value + (1.0 - share) * other);
     }
 }
 
@@ -109,4 +151,16 @@ pub fn plain(dataset: &Dataset, images: &[usize], normalisation: &Normalisation,
         }
         normalise(out, shape.channels, normalisation);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_image_is_blended_with_the_next() {
+        let mut values = [0.0, 0.0, 4.0, 8.0, 100.0, 100.0];
+        blend(&mut values, 2, &[0.75, 1.0, 0.5]);
+        assert_eq!(values, [1.0, 2.0, 4.0, 8.0, 50.0, 50.0]);
+    }
 }

@@ -5,7 +5,8 @@
 //! random state is needed, since all draws come from keys.
 
 use super::schedule::Plateau;
-use super::{DataSource, EpochRecord, snapshot};
+use super::training::snapshot;
+use super::{DataSource, EpochRecord};
 use crate::config::Config;
 use crate::model::{read_tensors, write_tensors};
 use moue_engine::{Network, Optimizer};
@@ -87,6 +88,9 @@ pub struct Checkpoint {
     pub config: String,
     /// Hash of the data.
     pub data_hash: String,
+    /// Hashes of the teachers.
+    #[serde(default)]
+    pub teachers: Vec<String>,
     /// Where the data is.
     pub source: DataSource,
     /// All epochs done.
@@ -131,6 +135,9 @@ pub fn load(path: &Path, fresh: &Checkpoint) -> Result<Saved, CheckpointError> {
     }
     if saved.checkpoint.data_hash != fresh.data_hash {
         return differs("on other data");
+    }
+    if saved.checkpoint.teachers != fresh.teachers {
+        return differs("with other teachers");
     }
     Ok(saved)
 }
@@ -185,10 +192,16 @@ impl Saved {
 
 impl Checkpoint {
     /// The start of a training.
-    pub fn fresh(config: &Config, data_hash: &str, source: &DataSource) -> Result<Self, toml::ser::Error> {
+    pub fn fresh(
+        config: &Config,
+        data_hash: &str,
+        teachers: &[String],
+        source: &DataSource,
+    ) -> Result<Self, toml::ser::Error> {
         Ok(Self {
             config: config.to_toml()?,
             data_hash: data_hash.to_owned(),
+            teachers: teachers.to_vec(),
             source: source.clone(),
             history: Vec::new(),
             running: Running::default(),

@@ -3,6 +3,7 @@
 use crate::config::within;
 use moue_engine::OptimizerKind;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The rule of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,16 @@ pub enum ClassWeights {
     None,
     /// Every class counts the same: `n / (classes · count)`.
     Balanced,
+}
+
+/// A stretch of the training on images of another size.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SizeStage {
+    /// Share of the epochs after which it ends.
+    pub until: f32,
+    /// `[height, width]`.
+    pub image_size: [usize; 2],
 }
 
 /// How a network is trained.
@@ -98,6 +109,14 @@ pub struct TrainOptions {
     pub ema_decay: f32,
     /// Ends after so many epochs without a better validation accuracy; 0 never.
     pub early_stopping: usize,
+    /// Model files whose mean answer is part of the target (Hinton et al. 2015).
+    pub teachers: Vec<PathBuf>,
+    /// Share of the target that is the teachers' answer.
+    pub teacher_weight: f32,
+    /// Stretches on smaller (or larger) images, one after the other; what follows
+    /// the last of them is trained at the network's own size. For networks whose
+    /// weights do not depend on it.
+    pub progressive: Vec<SizeStage>,
 }
 
 impl Default for TrainOptions {
@@ -125,6 +144,9 @@ impl Default for TrainOptions {
             class_weights: ClassWeights::None,
             ema_decay: 0.0,
             early_stopping: 0,
+            progressive: Vec::new(),
+            teachers: Vec::new(),
+            teacher_weight: 0.5,
         }
     }
 }
@@ -150,7 +172,21 @@ impl TrainOptions {
         within("train.step_factor", self.step_factor, 1e-6, 1.0)?;
         within("train.plateau_factor", self.plateau_factor, 1e-6, 1.0)?;
         within("train.label_smoothing", self.label_smoothing, 0.0, 0.9)?;
-        within("train.ema_decay", self.ema_decay, 0.0, 0.999_999)
+        within("train.ema_decay", self.ema_decay, 0.0, 0.999_999)?;
+        within("train.teacher_weight", self.teacher_weight, 0.0, 1.0)?;
+        let mut before = 0.0;
+        for stage in &self.progressive {
+            within("train.progressive: until", stage.until, before, 1.0)?;
+            before = stage.until;
+        }
+        Ok(())
+    }
+
+    /// The size of the images in an epoch (from 0); `own` is the network's.
+    #[must_use]
+    pub fn size_in(&self, epoch: usize, own: [usize; 2]) -> [usize; 2] {
+        let done = epoch as f32 / self.epochs as f32;
+        self.progressive.iter().find(|stage| done < stage.until).map_or(own, |stage| stage.image_size)
     }
 
     /// The engine's form of the optimizer.
@@ -162,5 +198,28 @@ impl TrainOptions {
                 OptimizerKind::Adam { beta_1: self.beta_1, beta_2: self.beta_2, epsilon: self.epsilon }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_follow_the_stages() {
+        let stage = |until, side| SizeStage { until, image_size: [side, side] };
+        let progressive = vec![stage(0.5, 32), stage(0.75, 40)];
+        let options = TrainOptions { epochs: 8, progressive, ..TrainOptions::default() };
+        let sides: Vec<usize> = (0..8).map(|epoch| options.size_in(epoch, [48, 48])[0]).collect();
+        assert_eq!(sides, [32, 32, 32, 32, 40, 40, 48, 48]);
+    }
+
+    #[test]
+    fn stages_must_follow_each_other() {
+        let stage = |until| SizeStage { until, image_size: [32, 32] };
+        let options = |progressive| TrainOptions { progressive, ..TrainOptions::default() };
+        assert!(options(vec![stage(0.5), stage(0.75)]).check().is_ok());
+        assert!(options(vec![stage(0.75), stage(0.5)]).check().is_err());
+        assert!(options(vec![stage(1.5)]).check().is_err());
     }
 }

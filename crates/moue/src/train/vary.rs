@@ -221,6 +221,10 @@ fn set_in_kind(layers: &mut [Value], wanted: &str, option: &str, value: &Value) 
                 count += set_in_kind(inner, wanted, option, value);
             }
         }
+        if let Some(Value::Array(branches)) = table.get_mut("branches") {
+            let chains = branches.iter_mut().filter_map(Value::as_array_mut);
+            count += chains.map(|chain| set_in_kind(chain, wanted, option, value)).sum::<usize>();
+        }
     }
     count
 }

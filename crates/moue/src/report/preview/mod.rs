@@ -87,7 +87,7 @@ fn versions(dataset: &Dataset, augmentation: &Augmentation, seed: u64) -> Vec<Ve
     let mut all = vec![image.to_vec()];
     let mut out = vec![0.0; image.len()];
     for _ in 1..VERSIONS {
-        augmentation.apply(image, shape, &mut stream, &mut out);
+        augmentation.apply(image, shape, &mut stream, [shape.height, shape.width], &mut out);
         all.push(out.iter().map(|value| value.round() as u8).collect());
     }
     all

@@ -1,0 +1,27 @@
+//! `moue export`.
+
+use super::{open_model, print};
+use crate::UsageError;
+use crate::args::{Common, ExportArgs, Precision};
+use serde_json::json;
+use std::process::ExitCode;
+
+pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    if args.file.extension().is_none_or(|own| own != "safetensors") {
+        return Err(UsageError(format!("{}: the file must end in .safetensors", args.file.display())).into());
+    }
+    let model = open_model(Some(&args.model))?;
+    let (precision, name) = match args.precision {
+        Precision::F32 => (moue::model::Precision::F32, "f32"),
+        Precision::F16 => (moue::model::Precision::F16, "f16"),
+        Precision::I8 => (moue::model::Precision::I8, "i8"),
+    };
+    model.save_with(&args.file, precision)?;
+    let bytes = std::fs::metadata(&args.file)?.len();
+    if common.json {
+        print(&format!("{}\n", json!({"file": args.file, "precision": name, "bytes": bytes})))?;
+    } else if !common.quiet {
+        print(&format!("{}: {bytes} bytes, {name}\n", args.file.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

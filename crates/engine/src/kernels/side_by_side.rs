@@ -1,0 +1,34 @@
+//! Maps whose channels lie side by side in a wider one.
+
+/// Writes the map `part` (`channels` wide) into the columns of `y` (`all` wide)
+/// from `first` on.
+pub fn put(part: &[f32], channels: usize, y: &mut [f32], all: usize, first: usize) {
+    for (part, y) in part.chunks_exact(channels).zip(y.chunks_exact_mut(all)) {
+        y[first..first + channels].copy_from_slice(part);
+    }
+}
+
+/// Reads the columns of `y` (`all` wide) from `first` on into the map `part`
+/// (`channels` wide).
+pub fn take(y: &[f32], all: usize, first: usize, part: &mut [f32], channels: usize) {
+    for (part, y) in part.chunks_exact_mut(channels).zip(y.chunks_exact(all)) {
+        part.copy_from_slice(&y[first..first + channels]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_is_taken_again() {
+        let (one, two) = ([1.0, 2.0], [3.0, 4.0, 5.0, 6.0]);
+        let mut y = [0.0; 6];
+        put(&one, 1, &mut y, 3, 0);
+        put(&two, 2, &mut y, 3, 1);
+        assert_eq!(y, [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+        let mut part = [0.0; 4];
+        take(&y, 3, 1, &mut part, 2);
+        assert_eq!(part, two);
+    }
+}

@@ -1,0 +1,120 @@
+//! Several chains on the same input, their channels side by side.
+
+use super::{Layer, Parameter, Pass, Sequence, wanted};
+use crate::inference::{self, Operation, Step};
+use crate::kernels::{activation, side_by_side};
+use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+
+/// `y = [branch_1(x), branch_2(x), …]` along the channels; an empty branch is
+/// the identity.
+pub struct Concatenate {
+    name: String,
+    branches: Vec<Sequence>,
+    /// Outputs of all branches, kept until the backward pass has read them.
+    outputs: Vec<Tensor>,
+}
+
+impl Concatenate {
+    /// A layer of chains on the same input.
+    ///
+    /// # Errors
+    /// When there is no branch, or two do not end in maps of the same size.
+    pub fn new(name: &str, branches: Vec<Sequence>) -> Result<Self, BuildError> {
+        let Some(first) = branches.first().map(Layer::output_shape) else {
+            return Err(BuildError::Zero { what: "the number of branches" });
+        };
+        for branch in &branches {
+            let other = branch.output_shape();
+            if [other.height, other.width] != [first.height, first.width] {
+                return Err(BuildError::ConcatenateMismatch { first, other });
+            }
+        }
+        let outputs = Vec::with_capacity(branches.len());
+        Ok(Self { name: name.to_owned(), branches, outputs })
+    }
+}
+
+impl Layer for Concatenate {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "concatenate"
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.branches[0].input_shape()
+    }
+
+    fn output_shape(&self) -> Shape {
+        let Shape { height, width, .. } = self.branches[0].output_shape();
+        Shape::new(height, width, self.branches.iter().map(|branch| branch.output_shape().channels).sum())
+    }
+
+    fn macs(&self) -> usize {
+        self.branches.iter().map(Layer::macs).sum()
+    }
+
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+        self.outputs.drain(..).for_each(|output| workspace.give(output));
+        let all = y.shape().channels;
+        let mut first = 0;
+        for branch in &mut self.branches {
+            let mut output = workspace.take(x.batch(), branch.output_shape());
+            branch.forward(x, &mut output, pass, workspace);
+            side_by_side::put(output.data(), output.shape().channels, y.data_mut(), all, first);
+            first += output.shape().channels;
+            self.outputs.push(output);
+        }
+    }
+
+    fn backward(
+        &mut self,
+        x: &Tensor,
+        _y: &Tensor,
+        dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> Option<Tensor> {
+        let all = dy.shape().channels;
+        let mut first = 0;
+        let mut sum: Option<Tensor> = None;
+        for (branch, output) in self.branches.iter_mut().zip(self.outputs.drain(..)) {
+            let mut part = workspace.take(output.batch(), output.shape());
+            let channels = output.shape().channels;
+            side_by_side::take(dy.data(), all, first, part.data_mut(), channels);
+            first += channels;
+            let dx = branch.backward(x, &output, part, wants_dx, workspace);
+            workspace.give(output);
+            sum = match (sum, dx) {
+                (Some(mut sum), Some(dx)) => {
+                    activation::add_and_apply(dx.data(), Activation::Linear, sum.data_mut(), x.shape().channels);
+                    workspace.give(dx);
+                    Some(sum)
+                }
+                (sum, dx) => sum.or(dx),
+            };
+        }
+        workspace.give(dy);
+        sum.and_then(|dx| wanted(dx, wants_dx, workspace))
+    }
+
+    fn lower(&self, steps: &mut Vec<Step>) {
+        let branches = self.branches.iter().map(|branch| inference::lower(branch)).collect();
+        let output = self.output_shape();
+        steps.push(Step::new(&self.name, Operation::Concatenate { branches, output }));
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {
+        self.branches.iter().for_each(|branch| branch.visit(visit));
+    }
+
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.branches.iter_mut().for_each(|branch| branch.visit_mut(visit));
+    }
+
+    fn children(&self) -> Vec<&dyn Layer> {
+        self.branches.iter().map(|branch| branch as &dyn Layer).collect()
+    }
+}

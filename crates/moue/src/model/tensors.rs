@@ -1,0 +1,183 @@
+//! Arrays of numbers in safetensors files: `f32`, or with less precision.
+//!
+//! `F16` halves a kernel. `I8` quarters it: whole numbers of −127 to 127, and
+//! beside them, as `NAME.scale`, what they are multiplied with, one `f32` for
+//! each entry of the last axis (the filters).
+
+use half::f16;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::{BTreeMap, HashMap};
+
+/// Named arrays of `f32`: shape and values.
+pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// How numbers are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 4 bytes, exact.
+    #[default]
+    F32,
+    /// 2 bytes: 11 bits of precision.
+    F16,
+    /// 1 byte and a common factor: 8 bits, symmetric around 0.
+    I8,
+}
+
+/// An array as it stands in a file.
+pub struct Stored {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+const SCALE: &str = ".scale";
+
+impl Stored {
+    /// The arrays that stand for one of this precision.
+    pub fn new(name: &str, shape: &[usize], values: &[f32], precision: Precision) -> Vec<Self> {
+        let stored = |name: String, dtype, shape: &[usize], bytes| Self { name, dtype, shape: shape.to_vec(), bytes };
+        match precision {
+            Precision::F32 => {
+                let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                vec![stored(name.to_owned(), Dtype::F32, shape, bytes)]
+            }
+            Precision::F16 => {
+                let bytes = values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
+                vec![stored(name.to_owned(), Dtype::F16, shape, bytes)]
+            }
+            Precision::I8 => {
+                let filters = shape.last().copied().unwrap_or(1).max(1);
+                let scales = scales(values, filters);
+                let whole = |(i, value): (usize, &f32)| (value / scales[i % filters]).round().clamp(-127.0, 127.0);
+                let bytes = values.iter().enumerate().map(|at| whole(at) as i8 as u8).collect();
+                let mut both = vec![stored(name.to_owned(), Dtype::I8, shape, bytes)];
+                both.extend(Self::new(&format!("{name}{SCALE}"), &[filters], &scales, Precision::F32));
+                both
+            }
+        }
+    }
+}
+
+/// For each filter, what its largest weight is 127 times of; 1 where all are 0.
+fn scales(values: &[f32], filters: usize) -> Vec<f32> {
+    let mut largest = vec![0.0f32; filters];
+    values.iter().enumerate().for_each(|(i, v)| largest[i % filters] = largest[i % filters].max(v.abs()));
+    largest.into_iter().map(|largest| if largest > 0.0 { largest / 127.0 } else { 1.0 }).collect()
+}
+
+/// Bytes of a safetensors file with these arrays and one metadata entry.
+///
+/// # Errors
+/// When safetensors refuses the arrays.
+pub fn write_stored(stored: &[Stored], key: &str, document: &str) -> Result<Vec<u8>, String> {
+    let mut views = Vec::new();
+    for Stored { name, dtype, shape, bytes } in stored {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| format!("{name}: {error}"))?;
+        views.push((name.clone(), view));
+    }
+    let metadata = HashMap::from([(key.to_owned(), document.to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
+}
+
+/// The same for arrays of `f32`, stored exactly.
+///
+/// # Errors
+/// When safetensors refuses the arrays.
+pub fn write_tensors(tensors: &Tensors, key: &str, document: &str) -> Result<Vec<u8>, String> {
+    let stored: Vec<Stored> =
+        tensors.iter().flat_map(|(name, (shape, values))| Stored::new(name, shape, values, Precision::F32)).collect();
+    write_stored(&stored, key, document)
+}
+
+/// The arrays of a safetensors file as `f32`, and one metadata entry.
+///
+/// # Errors
+/// When the bytes are not such a file.
+pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), String> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+    let document = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(key))
+        .ok_or_else(|| format!("its metadata has no entry `{key}`"))?
+        .clone();
+    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let mut tensors = Tensors::new();
+    let mut multiplied = Vec::new();
+    for (name, view) in file.tensors() {
+        let data = view.data();
+        let values = match view.dtype() {
+            Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            Dtype::F16 => data.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            Dtype::I8 => {
+                multiplied.push(name.clone());
+                data.iter().map(|&b| f32::from(b as i8)).collect()
+            }
+            other => return Err(format!("{name} is {other:?}, not F32, F16 or I8")),
+        };
+        tensors.insert(name, (view.shape().to_vec(), values));
+    }
+    for name in multiplied {
+        multiply(&mut tensors, &name)?;
+    }
+    Ok((tensors, document))
+}
+
+/// Multiplies an array with its factors, which are then no array of their own.
+fn multiply(tensors: &mut Tensors, name: &str) -> Result<(), String> {
+    let (_, scales) = tensors.remove(&format!("{name}{SCALE}")).ok_or_else(|| format!("{name}{SCALE} is missing"))?;
+    let Some((shape, values)) = tensors.get_mut(name) else { return Ok(()) };
+    if scales.len() != shape.last().copied().unwrap_or(1) {
+        return Err(format!("{name}{SCALE} has {} entries for an array of {shape:?}", scales.len()));
+    }
+    values.iter_mut().enumerate().for_each(|(i, value)| *value *= scales[i % scales.len()]);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there_and_back(values: &[f32], precision: Precision) -> Vec<f32> {
+        let stored = Stored::new("a.kernel", &[2, 3], values, precision);
+        let bytes = write_stored(&stored, "key", "document").unwrap();
+        let (tensors, document) = read_tensors(&bytes, "key").unwrap();
+        assert_eq!((document.as_str(), tensors.len()), ("document", 1));
+        let (shape, values) = &tensors["a.kernel"];
+        assert_eq!(shape, &[2, 3]);
+        values.clone()
+    }
+
+    #[test]
+    fn precision_is_lost_by_half_a_step_at_most() {
+        let values = [1.0, -0.031, 250.0, -0.7, 0.0, 3.0];
+        assert_eq!(there_and_back(&values, Precision::F32), values);
+        for (value, stored) in values.iter().zip(there_and_back(&values, Precision::F16)) {
+            assert!((value - stored).abs() <= value.abs() / 2048.0, "{value} {stored}");
+        }
+        // The largest of each column is exact, the others off by half a 127th of it.
+        let largest = [1.0, 0.031, 250.0];
+        for (i, (value, stored)) in values.iter().zip(there_and_back(&values, Precision::I8)).enumerate() {
+            assert!((value - stored).abs() <= largest[i % 3] / 253.9, "{value} {stored}");
+        }
+        assert_eq!(there_and_back(&[0.0; 6], Precision::I8), [0.0; 6]);
+    }
+
+    #[test]
+    fn less_precision_takes_less_room() {
+        let bytes = |precision| Stored::new("a", &[9, 64], &[1.0; 576], precision).iter().map(|s| s.bytes.len()).sum();
+        let sizes: [usize; 3] = [Precision::F32, Precision::F16, Precision::I8].map(bytes);
+        assert_eq!(sizes, [4 * 576, 2 * 576, 576 + 4 * 64]);
+    }
+
+    #[test]
+    fn factors_must_be_there_and_fit() {
+        let mut stored = Stored::new("a", &[2, 3], &[1.0; 6], Precision::I8);
+        let read = |stored: &[Stored]| read_tensors(&write_stored(stored, "k", "d").unwrap(), "k").unwrap_err();
+        let scale = stored.pop().unwrap();
+        assert_eq!(read(&stored), "a.scale is missing");
+        stored.push(Stored { shape: vec![1], bytes: scale.bytes[..4].to_vec(), ..scale });
+        assert_eq!(read(&stored), "a.scale has 1 entries for an array of [2, 3]");
+    }
+}
