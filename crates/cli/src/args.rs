@@ -63,12 +63,11 @@ pub enum Command {
     )]
     Export(ExportArgs),
     /// Tell the expression of faces in pictures
-    #[command(
-        after_help = "The whole picture is taken for the face: give crops of faces. Finding faces in photographs is not here yet.\n\
+    #[command(after_help = "Answers come in the order of the inputs; a picture without a face is a normal answer.\n\
         Exit code 3: some inputs could not be read, the others are answered.\n\n\
-        Examples:\n  moue predict --model runs/small-1/model.safetensors face.png\n  \
-        moue predict --model model.safetensors faces/ --format csv > answers.csv"
-    )]
+        Examples:\n  moue predict --model runs/small-1/model.safetensors photo.jpg --annotate out/ --explain why/\n  \
+        moue predict --model model.safetensors photos/ --recursive --format csv > answers.csv\n  \
+        moue predict --model model.safetensors --no-detect face.png")]
     Predict(PredictArgs),
     /// Look at data sets, or draw one
     #[command(subcommand)]
@@ -207,18 +206,44 @@ pub struct ExportArgs {
 
 #[derive(Args)]
 pub struct PredictArgs {
-    /// Pictures (PNG, JPEG, WebP, BMP) or folders of them
+    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF), folders of them, patterns ('*.jpg'), or - for standard input
     #[arg(required = true)]
     pub inputs: Vec<PathBuf>,
     /// A model file
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
-    /// Take the whole picture for the face (which is all that this version does)
+    /// Take the whole picture for the face
     #[arg(long)]
     pub no_detect: bool,
+    /// Look into the folders inside folders too
+    #[arg(long, short)]
+    pub recursive: bool,
+    /// Side of the smallest face looked for, in pixels [default: a sixteenth of the picture's longer side, at least 24]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(8..=100_000), conflicts_with = "no_detect")]
+    pub min_face: Option<u32>,
+    /// Least score of a face; higher finds fewer, surer ones [default: 3]
+    #[arg(long, value_name = "X", value_parser = score, conflicts_with = "no_detect")]
+    pub min_score: Option<f32>,
+    /// Write each picture to this folder, with faces framed, labelled and charted
+    #[arg(long, value_name = "DIR")]
+    pub annotate: Option<PathBuf>,
+    /// Write each face to this folder, with what the answer rests on laid over it
+    #[arg(long, value_name = "DIR")]
+    pub explain: Option<PathBuf>,
+    /// How that is found out
+    #[arg(long, value_enum, default_value = "grad-cam", requires = "explain")]
+    pub explain_method: ExplainMethod,
     /// Form of the answers
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainMethod {
+    /// Gradients at a deep feature map
+    GradCam,
+    /// What is lost where a grey square covers the face
+    Occlusion,
 }
 
 #[derive(Subcommand)]
@@ -313,6 +338,13 @@ fn image_size(text: &str) -> Result<[usize; 2], String> {
     parse()
         .filter(|size| size.iter().all(|extent| (1..=4096).contains(extent)))
         .ok_or_else(|| "expected HEIGHTxWIDTH with 1 to 4096 each, for instance 48x48".into())
+}
+
+fn score(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|score| (0.001..=1000.0).contains(score))
+        .ok_or_else(|| "expected a number from 0.001 to 1000".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

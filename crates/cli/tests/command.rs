@@ -152,7 +152,14 @@ fn from_nothing_to_a_prediction() {
 
     place.ok(&["data", "draw", "faces", "--count", "140"]);
     let face = place.path("faces/test").read_dir().unwrap().next().unwrap().unwrap().path();
-    let answer = place.json(&["predict", "--model", "runs/tiny-1/model.safetensors", "--json", &first_file(&face)]);
+    let answer = place.json(&[
+        "predict",
+        "--no-detect",
+        "--model",
+        "runs/tiny-1/model.safetensors",
+        "--json",
+        &first_file(&face),
+    ]);
     assert_eq!(
         (&answer["width"], &answer["error"], &answer["faces"][0]["score"]),
         (&48.into(), &Value::Null, &Value::Null)
@@ -227,7 +234,7 @@ fn one_bad_picture_ends_no_batch() {
     place.ok(&["data", "draw", "faces", "--count", "21"]);
     let good = first_file(&place.path("faces/train/happy"));
     let bad = place.put("bad.png", b"no picture").display().to_string();
-    let base = ["predict", "--quiet", "--model", "run/model.safetensors", "--format"];
+    let base = ["predict", "--no-detect", "--quiet", "--model", "run/model.safetensors", "--format"];
     let run = |format: &str, inputs: &[&str]| {
         let output = place.run(&[&base[..], &[format], inputs].concat());
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
@@ -237,7 +244,7 @@ fn one_bad_picture_ends_no_batch() {
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[0]["faces"], serde_json::json!([]));
-    assert_eq!(lines[0]["error"], "not a PNG, JPEG, WebP or BMP image");
+    assert_eq!(lines[0]["error"], "not a PNG, JPEG, WebP, BMP, GIF or TIFF image");
     assert!(lines[1]["error"].is_null() && lines[2]["error"].as_str().unwrap().contains("No such file"));
     let (code, out, error) = run("csv", &[&good, &bad]);
     assert_eq!((code, out.lines().count()), (3, 2));
@@ -246,6 +253,79 @@ fn one_bad_picture_ends_no_batch() {
     assert_eq!(run("table", &[&bad]).0, 1, "all inputs failed");
     let (code, out, _) = run("table", &["faces/train/happy", "faces/train/sad"]);
     assert_eq!((code, out.lines().count()), (0, 6));
+}
+
+#[test]
+fn pictures_from_everywhere_with_what_was_seen_drawn() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
+    place.ok(&["data", "draw", "faces", "--count", "42"]);
+    let predict = |more: &[&str]| {
+        let text =
+            place.ok(&[&["predict", "--no-detect", "--model", "run/model.safetensors", "--json"], more].concat());
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let all = predict(&["faces", "--recursive"]);
+    assert_eq!(all.len(), 42);
+    let mut names: Vec<&str> = all.iter().map(|answer| answer["input"].as_str().unwrap()).collect();
+    assert!(names.is_sorted(), "{names:?}");
+    names.dedup();
+    assert_eq!(names.len(), 42);
+    assert_eq!(predict(&["faces/*/happy/*.png"]).len(), 6);
+
+    // Two pictures of one name do not overwrite each other.
+    let face = first_file(&place.path("faces/train/happy"));
+    let name = Path::new(&face).file_name().unwrap().to_str().unwrap();
+    let stem = name.strip_suffix(".png").unwrap();
+    place.put(&format!("other/{name}"), fs::read(&face).unwrap());
+    let other = format!("other/{name}");
+    for method in ["grad-cam", "occlusion"] {
+        let why = format!("why-{method}");
+        let drawn = ["--annotate", "out", "--explain", &why, "--explain-method", method];
+        let answers = predict(&[&[face.as_str(), &other][..], &drawn].concat());
+        let label = answers[0]["faces"][0]["label"].as_str().unwrap();
+        let explained = image::open(place.path(&format!("{why}/{stem}-face1-{label}.png"))).unwrap();
+        assert_eq!((explained.width(), explained.height()), (672, 336));
+        for file in [format!("{stem}.jpg"), format!("{stem}-2.jpg")] {
+            assert_eq!(image::open(place.path("out").join(file)).unwrap().width(), 480);
+        }
+    }
+
+    // Standard input, found faces or none.
+    let mut command = place.command(&["predict", "--model", "run/model.safetensors", "-", "--format", "csv"]);
+    command.stdin(fs::File::open(&face).unwrap());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let paper = image::DynamicImage::new_rgb8(300, 200);
+    paper.save(place.path("paper.tiff")).unwrap();
+    paper.save(place.path("paper.gif")).unwrap();
+    let said = place.ok(&["predict", "--model", "run/model.safetensors", "paper.tiff", "paper.gif"]);
+    assert_eq!(said, "paper.tiff  no face\npaper.gif  no face\n");
+}
+
+#[test]
+fn hostile_pictures_are_told_in_a_moment() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
+    let mut huge = Vec::new();
+    image::DynamicImage::new_luma8(8, 8)
+        .write_to(&mut std::io::Cursor::new(&mut huge), image::ImageFormat::Bmp)
+        .unwrap();
+    // A header that says 100,000 × 100,000.
+    huge[18..22].copy_from_slice(&100_000u32.to_le_bytes());
+    huge[22..26].copy_from_slice(&100_000u32.to_le_bytes());
+    place.put("huge.bmp", &huge);
+    image::DynamicImage::new_rgb8(1, 1).save(place.path("one.png")).unwrap();
+    let whole = fs::read(place.path("one.png")).unwrap();
+    place.put("cut.png", &whole[..whole.len() / 2]);
+    place.put("empty.jpg", b"");
+    place.put("text.jpg", b"hello");
+    let inputs = ["huge.bmp", "cut.png", "empty.jpg", "text.jpg", "one.png"];
+    let output = place.run(&[&["predict", "--model", "run/model.safetensors", "--json"], &inputs[..]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let answers: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.iter().filter(|answer| answer["error"].is_string()).count(), 4);
+    assert_eq!((&answers[4]["faces"], &answers[4]["error"]), (&serde_json::json!([]), &Value::Null));
 }
 
 #[test]
@@ -262,6 +342,8 @@ fn mistakes_on_the_command_line_are_told_apart_from_failures() {
         (&["train", "--resume", "x", "--epochs", "3"], 2, "cannot be used with"),
         (&["train", "--official-split"], 2, "--official-split needs --data"),
         (&["predict", "x.png"], 2, "no built-in model"),
+        (&["predict", "--no-detect", "--min-face", "30", "x.png"], 2, "cannot be used with"),
+        (&["predict", "--min-score", "0", "x.png"], 2, "0.001 to 1000"),
         (&["predict", "--model", "notes.txt", "x.png"], 1, "not a model file"),
         (&["evaluate"], 2, "no built-in model"),
         (&["data", "draw", ".", "--count", "21"], 1, "not empty"),

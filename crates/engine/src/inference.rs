@@ -333,11 +333,22 @@ impl InferenceNetwork {
     /// # Panics
     /// When the images have another shape than [`Self::input_shape`].
     pub fn run(&mut self, x: &Tensor) -> &Tensor {
+        let mut workspace = std::mem::take(&mut self.workspace);
+        let y = self.run_in(x, &mut workspace);
+        workspace.give(std::mem::replace(&mut self.output, y));
+        self.workspace = workspace;
+        &self.output
+    }
+
+    /// The same in memory of the caller's, so that several threads can share a
+    /// network. The result may be given back to the workspace.
+    ///
+    /// # Panics
+    /// When the images have another shape than [`Self::input_shape`].
+    pub fn run_in(&self, x: &Tensor, workspace: &mut Workspace) -> Tensor {
         assert_eq!(x.shape(), self.input, "images of another shape than the network's");
-        let Self { steps, workspace, output, .. } = self;
-        let y = in_pool(|| run(steps, Map::Lent(x), workspace));
-        workspace.give(std::mem::replace(output, y));
-        debug_assert_eq!(output.shape(), self.output_shape);
-        output
+        let y = in_pool(|| run(&self.steps, Map::Lent(x), workspace));
+        debug_assert_eq!(y.shape(), self.output_shape);
+        y
     }
 }

@@ -61,6 +61,20 @@ impl Network {
         in_pool(|| layers.backward(x, output, dy, false, workspace));
     }
 
+    /// After [`Self::forward`] of the same `x`: the output of layer `index` (from
+    /// 0) of the outermost chain, and the derivative of `Σ gradient · outputs` by
+    /// it. `None` for the last layer and beyond.
+    pub fn gradient_at(&mut self, index: usize, x: &Tensor, gradient: &Tensor) -> Option<(Tensor, Tensor)> {
+        let Self { layers, output, workspace } = self;
+        if index + 1 >= layers.children().len() {
+            return None;
+        }
+        let mut dy = workspace.take(gradient.batch(), gradient.shape());
+        dy.data_mut().copy_from_slice(gradient.data());
+        let (map, gradient) = in_pool(|| layers.backward_to(index + 1, x, output, dy, true, workspace));
+        Some((map?, gradient?))
+    }
+
     /// Starts to measure the time of each layer, from zero.
     pub fn start_profile(&mut self) {
         self.workspace.profile = Some(Profile::default());

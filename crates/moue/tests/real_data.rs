@@ -1,6 +1,7 @@
 //! The real FER2013, where its folder is named by `MOUE_TEST_DATA`.
 
 use moue::data::{Cache, DataOptions, Dataset, ImageForm, Split, open, statistics};
+use moue::predict::{DetectOptions, detect};
 use std::path::PathBuf;
 
 /// A file of the folder, or a line that says what is skipped.
@@ -49,4 +50,15 @@ fn kaggles_zip_opens_as_it_is_and_gives_back_the_official_split() {
     let official = read(&path, &DataOptions { official_split: true, ..DataOptions::default() });
     assert_eq!(official.len(), mixed.len());
     assert_eq!(official.describe(Split::Train), "train (Training)");
+}
+
+#[test]
+fn the_faces_in_real_photos_are_found() {
+    let options = DetectOptions::default();
+    for (photo, count) in [("portrait-smile.jpg", 1), ("couple.jpg", 2), ("no-face.jpg", 0)] {
+        let Some(path) = data(&format!("photos/{photo}")) else { return };
+        let photo = image::open(path).unwrap();
+        let found = detect::faces(&photo, &options);
+        assert_eq!(found.len(), count, "{found:?}");
+    }
 }

@@ -35,6 +35,33 @@ impl Sequence {
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
     }
+
+    /// The backward pass through the layers from `first` on: the map that layer
+    /// `first` stands on (`None` for `x` itself), and the gradient of it.
+    pub(crate) fn backward_to(
+        &mut self,
+        first: usize,
+        x: &Tensor,
+        y: &Tensor,
+        dy: Tensor,
+        wants_dx: bool,
+        workspace: &mut Workspace,
+    ) -> (Option<Tensor>, Option<Tensor>) {
+        let mut gradient = Some(dy);
+        let mut output = None;
+        for (i, layer) in self.layers.iter_mut().enumerate().skip(first).rev() {
+            let input = self.outputs.pop();
+            let Some(dy) = gradient.take() else { break };
+            let start = workspace.clock();
+            let x = input.as_ref().unwrap_or(x);
+            gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > 0, workspace);
+            workspace.record(layer.name(), start, false);
+            if let Some(read) = std::mem::replace(&mut output, input) {
+                workspace.give(read);
+            }
+        }
+        (output, gradient)
+    }
 }
 
 impl Layer for Sequence {
@@ -85,20 +112,7 @@ impl Layer for Sequence {
         wants_dx: bool,
         workspace: &mut Workspace,
     ) -> Option<Tensor> {
-        let mut gradient = Some(dy);
-        let mut output = None;
-        for (i, layer) in self.layers.iter_mut().enumerate().rev() {
-            let input = self.outputs.pop();
-            let dy = gradient.take()?;
-            let start = workspace.clock();
-            let x = input.as_ref().unwrap_or(x);
-            gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > 0, workspace);
-            workspace.record(layer.name(), start, false);
-            if let Some(read) = std::mem::replace(&mut output, input) {
-                workspace.give(read);
-            }
-        }
-        gradient
+        self.backward_to(0, x, y, dy, wants_dx, workspace).1
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

@@ -1,14 +1,15 @@
 //! From an image file's bytes to pixels of a given form.
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, imageops::FilterType};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
 use std::io::Cursor;
 
 /// Largest extent of an image, and most memory that decoding one may take.
 const MAX_EXTENT: u32 = 32_768;
 const MAX_MEMORY: u64 = 1 << 30;
 
-/// Decodes a PNG, JPEG, WebP or BMP file, told by its content, and turns it as
-/// its EXIF orientation says.
+/// Decodes a PNG, JPEG, WebP, BMP, GIF (its first picture) or TIFF file, told by
+/// its content, and turns it as its EXIF orientation says. What is transparent
+/// becomes white.
 ///
 /// # Errors
 /// A text that says what is wrong with the file.
@@ -22,7 +23,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, String> {
     limits.max_alloc = Some(MAX_MEMORY);
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
     if reader.format().is_none() {
-        return Err("not a PNG, JPEG, WebP or BMP image".into());
+        return Err("not a PNG, JPEG, WebP, BMP, GIF or TIFF image".into());
     }
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
@@ -32,7 +33,17 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, String> {
         return Err("the image has no pixels".into());
     }
     image.apply_orientation(orientation);
-    Ok(image)
+    Ok(if image.color().has_alpha() { on_white(&image) } else { image })
+}
+
+/// The image on white paper.
+fn on_white(image: &DynamicImage) -> DynamicImage {
+    let mut opaque = RgbImage::new(image.width(), image.height());
+    for (from, to) in image.to_rgba8().pixels().zip(opaque.pixels_mut()) {
+        let [red, green, blue, alpha] = from.0.map(u32::from);
+        to.0 = [red, green, blue].map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
+    }
+    DynamicImage::ImageRgb8(opaque)
 }
 
 /// The whole image at `size` (`[height, width]`) with 1 channel (luma) or 3,

@@ -53,6 +53,19 @@ pub struct Calibration {
     pub bias: Option<Vec<f32>>,
 }
 
+impl Calibration {
+    /// Turns rows of logits into probabilities in place.
+    pub fn apply(&self, logits: &mut [f32], classes: usize) {
+        for row in logits.chunks_exact_mut(classes) {
+            for (class, logit) in row.iter_mut().enumerate() {
+                let bias = self.bias.as_ref().and_then(|bias| bias.get(class)).copied().unwrap_or(0.0);
+                *logit = *logit / self.temperature + bias;
+            }
+        }
+        loss::softmax_rows(logits, classes);
+    }
+}
+
 impl Default for Calibration {
     fn default() -> Self {
         Self { temperature: 1.0, bias: None }
@@ -107,16 +120,9 @@ pub struct Model {
 impl Model {
     /// Probabilities `[N, classes]` of a batch of normalised images `[N, H, W, C]`.
     pub fn probabilities(&mut self, images: &Tensor) -> Vec<f32> {
-        let classes = self.classes.len();
         let ready = self.ready.get_or_insert_with(|| InferenceNetwork::new(&self.network));
         let mut rows = ready.run(images).data().to_vec();
-        for row in rows.chunks_exact_mut(classes) {
-            for (class, logit) in row.iter_mut().enumerate() {
-                let bias = self.calibration.bias.as_ref().and_then(|bias| bias.get(class)).copied().unwrap_or(0.0);
-                *logit = *logit / self.calibration.temperature + bias;
-            }
-        }
-        loss::softmax_rows(&mut rows, classes);
+        self.calibration.apply(&mut rows, self.classes.len());
         rows
     }
 

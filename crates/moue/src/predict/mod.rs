@@ -1,16 +1,33 @@
-//! From a picture to probabilities.
+//! From a photo to the expressions in it.
 //!
-//! The whole picture is taken for the face; finding faces in photographs is not
-//! here yet.
+//! [`detect`] finds the faces, `crop` cuts them out as the network knows them,
+//! the network answers; [`explain`] shows what an answer rests on, [`inputs`]
+//! says which photos are meant. A [`Predictor`] does all of it and can be shared
+//! between threads.
+
+mod crop;
+pub mod detect;
+pub mod explain;
+pub mod inputs;
+
+pub use crop::face_pixels;
+pub use detect::{DetectOptions, Detection};
+pub use inputs::Input;
 
 use crate::augment::normalise;
 use crate::data::{decode_image, to_pixels};
-use crate::model::Model;
+use crate::model::{Calibration, Model, Normalisation};
+use image::DynamicImage;
 use moue_engine::loss::argmax;
-use moue_engine::{Shape, Tensor};
+use moue_engine::{InferenceNetwork, Shape, Tensor, Workspace};
+use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Photos that each thread works on before answers are handed over.
+const PHOTOS_A_THREAD: usize = 16;
 
 /// A rectangle in a picture, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,88 +69,196 @@ pub struct Prediction {
     pub width: u32,
     /// Rows of the picture.
     pub height: u32,
-    /// One for each face.
+    /// One for each face, from left to right.
     pub faces: Vec<Face>,
     /// Why there is no answer.
     pub error: Option<String>,
 }
 
-/// A model that is ready to answer.
+/// An answer with what it was made from.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// The answer.
+    pub prediction: Prediction,
+    /// The picture, turned upright; `None` when it cannot be read.
+    pub photo: Option<DynamicImage>,
+    /// For each face, the pixels that the network saw, `[H, W, C]`.
+    pub crops: Vec<Vec<u8>>,
+}
+
+/// How a [`Predictor`] looks at photos.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PredictOptions {
+    /// Searches for faces; otherwise the whole picture is taken for one.
+    pub detect: bool,
+    /// How faces are searched.
+    pub detector: DetectOptions,
+}
+
+impl Default for PredictOptions {
+    fn default() -> Self {
+        Self { detect: true, detector: DetectOptions::default() }
+    }
+}
+
+/// A model that is ready to answer, from any number of threads.
+///
+/// ```no_run
+/// use moue::model::Model;
+/// use moue::predict::{PredictOptions, Predictor};
+///
+/// let model = Model::load("runs/small-1/model.safetensors".as_ref())?;
+/// let predictor = Predictor::new(&model, PredictOptions::default());
+/// for face in predictor.predict_file("photo.jpg".as_ref()).faces {
+///     println!("{} {:.0} %", face.label, face.confidence * 100.0);
+/// }
+/// # Ok::<(), moue::model::ModelFileError>(())
+/// ```
 pub struct Predictor {
-    model: Model,
-    images: Tensor,
+    classes: Vec<String>,
+    /// `[height, width, channels]`.
+    input: [usize; 3],
+    normalisation: Normalisation,
+    calibration: Calibration,
+    uncertain_below: f32,
+    network: InferenceNetwork,
+    /// Memory that is not in use just now.
+    workspaces: Mutex<Vec<Workspace>>,
+    options: PredictOptions,
 }
 
 impl Predictor {
     /// A predictor for a model.
     #[must_use]
-    pub fn new(model: Model) -> Self {
-        Self { model, images: Tensor::default() }
+    pub fn new(model: &Model, options: PredictOptions) -> Self {
+        Self {
+            classes: model.classes.clone(),
+            input: model.architecture.input,
+            normalisation: model.normalisation.clone(),
+            calibration: model.calibration.clone(),
+            uncertain_below: model.uncertain_below,
+            network: InferenceNetwork::new(&model.network),
+            workspaces: Mutex::new(Vec::new()),
+            options,
+        }
     }
 
     /// The classes, in the order of the outputs.
     #[must_use]
     pub fn classes(&self) -> &[String] {
-        &self.model.classes
+        &self.classes
     }
 
     /// Reads a picture and answers; a picture that cannot be read is an answer
     /// with `error`.
-    pub fn predict_file(&mut self, path: &Path) -> Prediction {
-        let input = path.display().to_string();
-        match std::fs::read(path) {
-            Ok(bytes) => self.predict_bytes(input, &bytes),
-            Err(error) => failed(input, error.to_string()),
+    #[must_use]
+    pub fn predict_file(&self, path: &Path) -> Prediction {
+        self.look(&Input::File(path.to_owned())).prediction
+    }
+
+    /// Answers for the bytes of an image file; `input` names them in the answer.
+    #[must_use]
+    pub fn predict_bytes(&self, input: String, bytes: Vec<u8>) -> Prediction {
+        self.look(&Input::Bytes { name: input, bytes }).prediction
+    }
+
+    /// Answers for a decoded picture.
+    #[must_use]
+    pub fn predict_image(&self, photo: &DynamicImage) -> Vec<Face> {
+        self.faces(photo).0
+    }
+
+    /// Answers for many inputs at once, over all threads of the pool, and hands
+    /// over what `work` makes of each, in their order. What is held in memory
+    /// does not grow with their number. `emit` returns whether to go on.
+    pub fn predict_all<T: Send>(
+        &self,
+        inputs: &[Input],
+        work: impl Fn(Looked) -> T + Sync,
+        mut emit: impl FnMut(T) -> bool,
+    ) {
+        for chunk in inputs.chunks(PHOTOS_A_THREAD * rayon::current_num_threads()) {
+            // One at a time: photos differ a hundredfold in size.
+            let done: Vec<T> = chunk.par_iter().with_max_len(1).map(|input| work(self.look(input))).collect();
+            if !done.into_iter().all(&mut emit) {
+                return;
+            }
         }
     }
 
-    /// Answers for the bytes of a PNG, JPEG, WebP or BMP file; `input` names
-    /// them in the answer.
-    pub fn predict_bytes(&mut self, input: String, bytes: &[u8]) -> Prediction {
-        let image = match decode_image(bytes) {
-            Ok(image) => image,
-            Err(error) => return failed(input, error),
-        };
-        let [height, width, channels] = self.model.architecture.input;
-        let shape = Shape::new(height, width, channels);
-        self.images.reset(1, shape);
-        let pixels = to_pixels(&image, [height, width], channels);
-        self.images.data_mut().iter_mut().zip(pixels).for_each(|(value, pixel)| *value = f32::from(pixel));
-        normalise(self.images.data_mut(), channels, &self.model.normalisation);
-        let probabilities = self.model.probabilities(&self.images);
-        let best = argmax(&probabilities);
-        let face = Face {
-            place: FaceBox { x: 0, y: 0, width: image.width(), height: image.height() },
-            label: self.model.classes[best].clone(),
+    /// Answers and keeps what the answer was made from.
+    #[must_use]
+    pub fn look(&self, input: &Input) -> Looked {
+        let name = input.name();
+        match input.read().and_then(|bytes| decode_image(&bytes)) {
+            Ok(photo) => {
+                let (faces, crops) = self.faces(&photo);
+                let prediction =
+                    Prediction { input: name, width: photo.width(), height: photo.height(), faces, error: None };
+                Looked { prediction, photo: Some(photo), crops }
+            }
+            Err(error) => {
+                let prediction = Prediction { input: name, width: 0, height: 0, faces: Vec::new(), error: Some(error) };
+                Looked { prediction, photo: None, crops: Vec::new() }
+            }
+        }
+    }
+
+    /// The faces in a photo and the pixels that the network saw of each.
+    fn faces(&self, photo: &DynamicImage) -> (Vec<Face>, Vec<Vec<u8>>) {
+        let [height, width, channels] = self.input;
+        let (extent, mut places, mut crops) = ([photo.width(), photo.height()], Vec::new(), Vec::new());
+        if self.options.detect {
+            for found in detect::faces(photo, &self.options.detector) {
+                places.push((found.within(extent[0], extent[1]), Some(found.score)));
+                crops.push(face_pixels(photo, &found, [height, width], channels));
+            }
+        } else {
+            places.push((FaceBox { x: 0, y: 0, width: extent[0], height: extent[1] }, None));
+            crops.push(to_pixels(photo, [height, width], channels));
+        }
+        let probabilities = self.probabilities(&crops);
+        let rows = probabilities.chunks_exact(self.classes.len()).zip(places);
+        (rows.map(|(row, (place, score))| self.face(row, place, score)).collect(), crops)
+    }
+
+    fn face(&self, probabilities: &[f32], place: FaceBox, score: Option<f32>) -> Face {
+        let best = argmax(probabilities);
+        Face {
+            place,
+            label: self.classes[best].clone(),
             confidence: probabilities[best],
-            uncertain: probabilities[best] < self.model.uncertain_below,
-            probabilities: self.model.classes.iter().cloned().zip(probabilities.iter().copied()).collect(),
-            score: None,
-        };
-        Prediction { input, width: image.width(), height: image.height(), faces: vec![face], error: None }
-    }
-}
-
-fn failed(input: String, error: String) -> Prediction {
-    Prediction { input, width: 0, height: 0, faces: Vec::new(), error: Some(error) }
-}
-
-/// The pictures that an input stands for: a file itself, or the image files in a
-/// folder by name.
-///
-/// # Errors
-/// When a folder cannot be read.
-pub fn expand(input: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !input.is_dir() {
-        return Ok(vec![input.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(input)? {
-        let path = entry?.path();
-        if path.is_file() && crate::data::is_image(&path.to_string_lossy()) {
-            files.push(path);
+            uncertain: probabilities[best] < self.uncertain_below,
+            probabilities: self.classes.iter().cloned().zip(probabilities.iter().copied()).collect(),
+            score,
         }
     }
-    files.sort_unstable();
-    Ok(files)
+
+    /// Probabilities `[N, classes]` for pictures of faces, each `[H, W, C]` of the
+    /// network's input, 0–255.
+    #[must_use]
+    pub fn probabilities(&self, crops: &[Vec<u8>]) -> Vec<f32> {
+        let [height, width, channels] = self.input;
+        let shape = Shape::new(height, width, channels);
+        let mut images = Tensor::zeros(crops.len(), shape);
+        for (crop, out) in crops.iter().zip(images.data_mut().chunks_exact_mut(shape.len())) {
+            crop.iter().zip(out).for_each(|(&pixel, out)| *out = f32::from(pixel));
+        }
+        normalise(images.data_mut(), channels, &self.normalisation);
+        if crops.is_empty() {
+            return Vec::new();
+        }
+        // The lock is not held while the network runs: a thread that waits for
+        // others may be given another photo, and would wait for itself.
+        let free = self.workspaces.lock().ok().and_then(|mut free| free.pop());
+        let mut workspace = free.unwrap_or_default();
+        let logits = self.network.run_in(&images, &mut workspace);
+        let mut rows = logits.data().to_vec();
+        workspace.give(logits);
+        if let Ok(mut free) = self.workspaces.lock() {
+            free.push(workspace);
+        }
+        self.calibration.apply(&mut rows, self.classes.len());
+        rows
+    }
 }

@@ -2,6 +2,8 @@
 //! self-contained HTML page with charts drawn as SVG, a PNG, or a model card in
 //! Markdown. Nothing in a page is loaded from elsewhere.
 
+mod annotation;
+mod canvas;
 mod card;
 mod chart;
 mod comparison;
@@ -9,17 +11,36 @@ mod evaluation;
 mod page;
 pub mod preview;
 
+pub use annotation::{annotated, explained};
 pub use card::{Card, card};
 pub use comparison::comparison;
 
 use crate::data::{Dataset, Split};
 use crate::evaluate::corruptions;
 use crate::evaluate::{self, Answers, EvaluateError, Figures, Paired};
-use crate::model::Model;
+use crate::model::{Model, write_atomically};
 use crate::train::{EpochRecord, Job, Outcome};
 use chart::{Chart, Line};
+use image::RgbImage;
 use maud::{Markup, html};
 use serde::Serialize;
+use std::io::Cursor;
+use std::path::Path;
+
+/// Writes a picture, whole or not at all; JPEG or PNG by the path's ending.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn save_picture(path: &Path, picture: &RgbImage) -> std::io::Result<()> {
+    let mut bytes = Cursor::new(Vec::new());
+    let coded = if path.extension().is_some_and(|own| own == "png") {
+        picture.write_with_encoder(image::codecs::png::PngEncoder::new(&mut bytes))
+    } else {
+        picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90))
+    };
+    coded.map_err(std::io::Error::other)?;
+    write_atomically(path, bytes.get_ref())
+}
 
 /// What a training's page shows.
 pub struct Training<'a> {

@@ -1,7 +1,6 @@
 //! A first look at a data set: samples and the mean face of each class, counts
 //! per split, and what augmentation does to one image; as one PNG or one page.
 
-mod canvas;
 mod html;
 mod png;
 

@@ -1,7 +1,7 @@
 //! The preview as one picture.
 
-use super::canvas::{Canvas, Colour, LINE};
 use super::{Preview, SAMPLES, described};
+use crate::report::canvas::{Canvas, Colour, LINE};
 
 const PAPER: Colour = [255, 255, 255];
 const INK: Colour = [28, 28, 31];

@@ -1,5 +1,6 @@
 //! A picture to draw on: rectangles, text and images, in RGB.
 
+use image::RgbImage;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 /// Height of a line of text.
@@ -19,6 +20,17 @@ impl Canvas {
         Self { width, height, pixels: paper.repeat(width * height) }
     }
 
+    /// A canvas on which a picture lies already.
+    pub fn on(picture: RgbImage) -> Self {
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        Self { width, height, pixels: picture.into_raw() }
+    }
+
+    /// `[width, height]`.
+    pub fn extent(&self) -> [usize; 2] {
+        [self.width, self.height]
+    }
+
     fn blend(&mut self, x: usize, y: usize, colour: Colour, share: u8) {
         if x >= self.width || y >= self.height {
             return;
@@ -31,11 +43,25 @@ impl Canvas {
     }
 
     pub fn rectangle(&mut self, x: usize, y: usize, width: usize, height: usize, colour: Colour) {
-        for row in y..y + height {
-            for column in x..x + width {
-                self.blend(column, row, colour, 255);
+        self.veil(x, y, width, height, colour, 255);
+    }
+
+    /// A rectangle through which `255 − share` of what was there shows.
+    pub fn veil(&mut self, x: usize, y: usize, width: usize, height: usize, colour: Colour, share: u8) {
+        for row in y..(y + height).min(self.height) {
+            for column in x..(x + width).min(self.width) {
+                self.blend(column, row, colour, share);
             }
         }
+    }
+
+    /// The outline of a rectangle, `thickness` wide, inside of it.
+    pub fn frame(&mut self, [x, y, width, height]: [usize; 4], thickness: usize, colour: Colour) {
+        let thickness = thickness.min(width.div_ceil(2)).min(height.div_ceil(2));
+        self.rectangle(x, y, width, thickness, colour);
+        self.rectangle(x, y + height - thickness, width, thickness, colour);
+        self.rectangle(x, y, thickness, height, colour);
+        self.rectangle(x + width - thickness, y, thickness, height, colour);
     }
 
     /// Width of a text in pixels.
@@ -45,17 +71,22 @@ impl Canvas {
 
     /// A line of text whose upper left corner is given; letters beyond ASCII
     /// become question marks.
-    pub fn text(&mut self, mut x: usize, y: usize, text: &str, bold: bool, colour: Colour) {
+    pub fn text(&mut self, x: usize, y: usize, text: &str, bold: bool, colour: Colour) {
+        self.large_text(x, y, text, 1, bold, colour);
+    }
+
+    /// The same, `scale` times as large.
+    pub fn large_text(&mut self, mut x: usize, y: usize, text: &str, scale: usize, bold: bool, colour: Colour) {
         let weight = if bold { FontWeight::Bold } else { FontWeight::Regular };
         for letter in text.chars() {
             let raster = get_raster(letter, weight, RasterHeight::Size16);
             let Some(raster) = raster.or_else(|| get_raster('?', weight, RasterHeight::Size16)) else { continue };
             for (row, line) in raster.rows().enumerate() {
                 for (column, &share) in line.iter().enumerate() {
-                    self.blend(x + column, y + row, colour, share);
+                    self.veil(x + column * scale, y + row * scale, scale, scale, colour, share);
                 }
             }
-            x += raster.width();
+            x += raster.width() * scale;
         }
     }
 
@@ -70,6 +101,12 @@ impl Canvas {
                 self.blend(x + column, y + row, colour, 255);
             }
         }
+    }
+
+    /// The picture.
+    pub fn into_picture(self) -> RgbImage {
+        // The pixels always fill the canvas.
+        RgbImage::from_raw(self.width as u32, self.height as u32, self.pixels).unwrap_or_default()
     }
 
     /// The picture as a PNG file.

@@ -1,0 +1,181 @@
+//! Where the faces are in a photo.
+//!
+//! The detector is `rustface`, a port of SeetaFace (Wu et al. 2016), with the
+//! model that travels inside its package. It finds faces from 40 pixels on, so
+//! the photo is scaled until the smallest face that is wanted has that size.
+
+use super::FaceBox;
+use image::{DynamicImage, GrayImage, imageops};
+use rustface::{Detector, ImageData, Model};
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+const SEETAFACE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seetaface.bin"));
+
+/// The smallest face that the detector finds, in the pixels it is given.
+const SMALLEST: f32 = 40.0;
+
+/// Longest side that is searched, in pixels: beyond it time is not worth it.
+const LONGEST_SEARCHED: f32 = 2400.0;
+
+/// Share of two boxes that they have in common when they are one face.
+const SAME_FACE: f32 = 0.3;
+
+/// How faces are searched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DetectOptions {
+    /// Side of the smallest face that is looked for, in the photo's pixels; 0
+    /// for a sixteenth of its longer side, but at least 24.
+    pub min_face: u32,
+    /// Least score of a face; more than 0. Higher means fewer, surer faces.
+    pub min_score: f32,
+}
+
+impl Default for DetectOptions {
+    fn default() -> Self {
+        Self { min_face: 0, min_score: 3.0 }
+    }
+}
+
+/// A face found, in the photo's pixels; it may reach beyond the photo.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection {
+    /// Left edge.
+    pub x: f32,
+    /// Upper edge.
+    pub y: f32,
+    /// Columns and rows: the detector's boxes are square.
+    pub side: f32,
+    /// How sure the detector is, from `min_score` up.
+    pub score: f32,
+}
+
+impl Detection {
+    /// The part of it that lies in a picture of this size.
+    #[must_use]
+    pub fn within(&self, width: u32, height: u32) -> FaceBox {
+        let edge = |at: f32, extent: u32| at.round().clamp(0.0, extent as f32) as u32;
+        let (x, y) = (edge(self.x, width), edge(self.y, height));
+        FaceBox { x, y, width: edge(self.x + self.side, width) - x, height: edge(self.y + self.side, height) - y }
+    }
+
+    /// Area in common over area of both together.
+    fn overlap(&self, other: &Self) -> f32 {
+        let common = |a: f32, b: f32, side: f32, other: f32| ((a + side).min(b + other) - a.max(b)).max(0.0);
+        let both = common(self.x, other.x, self.side, other.side) * common(self.y, other.y, self.side, other.side);
+        both / (self.side * self.side + other.side * other.side - both)
+    }
+}
+
+/// The faces in a photo, from left to right.
+#[must_use]
+pub fn faces(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
+    let longest = photo.width().max(photo.height()) as f32;
+    let smallest = if options.min_face == 0 { (longest / 16.0).max(24.0) } else { options.min_face as f32 };
+    let scale = (SMALLEST / smallest).min(LONGEST_SEARCHED / longest);
+    let (width, height) = (photo.width() as f32 * scale, photo.height() as f32 * scale);
+    // Below the detector's window there is nothing to slide it over.
+    if width < SMALLEST || height < SMALLEST {
+        return Vec::new();
+    }
+    let searched = searched(photo, width as u32, height as u32);
+    let scale = [searched.width() as f32 / photo.width() as f32, searched.height() as f32 / photo.height() as f32];
+    let found = search(&searched, options.min_score).into_iter().map(|(x, y, side, score)| Detection {
+        x: x / scale[0],
+        y: y / scale[1],
+        side: side / scale[0],
+        score,
+    });
+    merged(found.collect())
+}
+
+/// The photo's luma at the size it is searched at.
+fn searched(photo: &DynamicImage, width: u32, height: u32) -> GrayImage {
+    let luma = photo.to_luma8();
+    if (width, height) == luma.dimensions() {
+        return luma;
+    }
+    imageops::resize(&luma, width, height, imageops::FilterType::Triangle)
+}
+
+/// Boxes `(x, y, side, score)` in the pixels of `image`.
+fn search(image: &GrayImage, min_score: f32) -> Vec<(f32, f32, f32, f32)> {
+    thread_local! {
+        static DETECTOR: RefCell<Option<Box<dyn Detector>>> = const { RefCell::new(None) };
+    }
+    static MODEL: OnceLock<Option<Model>> = OnceLock::new();
+    let model = MODEL.get_or_init(|| rustface::read_model(SEETAFACE).ok());
+    DETECTOR.with_borrow_mut(|detector| {
+        if detector.is_none() {
+            *detector = model.clone().map(rustface::create_detector_with_model);
+        }
+        let Some(detector) = detector else { return Vec::new() };
+        detector.set_score_thresh(f64::from(min_score).max(1e-3));
+        detector.set_slide_window_step(4, 4);
+        detector.set_pyramid_scale_factor(0.8);
+        let found = detector.detect(&ImageData::new(image.as_raw(), image.width(), image.height()));
+        found
+            .into_iter()
+            .map(|face| {
+                let place = face.bbox();
+                (place.x() as f32, place.y() as f32, place.width() as f32, face.score() as f32)
+            })
+            .collect()
+    })
+}
+
+/// One box for each face: of those that overlap the surest; from left to right.
+fn merged(mut found: Vec<Detection>) -> Vec<Detection> {
+    found.retain(|face| face.side >= 1.0);
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Detection> = Vec::new();
+    for face in found {
+        if kept.iter().all(|other| face.overlap(other) < SAME_FACE) {
+            kept.push(face);
+        }
+    }
+    kept.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn face(x: f32, y: f32, side: f32, score: f32) -> Detection {
+        Detection { x, y, side, score }
+    }
+
+    #[test]
+    fn of_overlapping_boxes_the_surest_stays() {
+        let found = vec![face(100.0, 0.0, 50.0, 4.0), face(10.0, 0.0, 50.0, 5.0), face(20.0, 5.0, 50.0, 9.0)];
+        assert_eq!(merged(found), [face(20.0, 5.0, 50.0, 9.0), face(100.0, 0.0, 50.0, 4.0)]);
+    }
+
+    #[test]
+    fn boxes_are_cut_at_the_photos_edges() {
+        let cut = face(-10.4, 90.0, 30.0, 1.0).within(200, 100);
+        assert_eq!(cut, FaceBox { x: 0, y: 90, width: 20, height: 10 });
+        assert_eq!(face(300.0, 0.0, 10.0, 1.0).within(200, 100).width, 0);
+    }
+
+    #[test]
+    fn nothing_is_found_in_nothing() {
+        for (width, height) in [(1, 1), (39, 2000), (40, 40), (500, 41), (300, 300)] {
+            let photo = DynamicImage::ImageLuma8(GrayImage::from_pixel(width, height, image::Luma([128])));
+            assert_eq!(faces(&photo, &DetectOptions::default()), [], "{width} x {height}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn no_picture_makes_the_detector_panic(width in 1u32..160, height in 1u32..160, min_face in 0u32..60, key: u64) {
+            let mut stream = moue_engine::random::Stream::new(key);
+            let noise = GrayImage::from_fn(width, height, |_, _| image::Luma([stream.below(256) as u8]));
+            let _ = faces(&DynamicImage::ImageLuma8(noise), &DetectOptions { min_face, min_score: 0.001 });
+        }
+    }
+}

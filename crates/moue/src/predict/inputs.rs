@@ -1,0 +1,118 @@
+//! Which pictures are meant: files, folders, patterns, standard input.
+
+use crate::data::is_image;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// Largest image file that is read.
+const MAX_FILE: u64 = 256 << 20;
+
+/// A picture to be answered for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A file.
+    File(PathBuf),
+    /// The bytes of an image file.
+    Bytes {
+        /// What they are called in answers.
+        name: String,
+        /// The file's content.
+        bytes: Vec<u8>,
+    },
+}
+
+impl Input {
+    /// As it is called in answers.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Bytes { name, .. } => name.clone(),
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::File(path) => {
+                let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+                limited(file)
+            }
+            Self::Bytes { bytes, .. } => Ok(bytes.clone()),
+        }
+    }
+}
+
+fn limited(reader: impl Read) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("the file is larger than {} MB", MAX_FILE >> 20));
+    }
+    Ok(bytes)
+}
+
+/// The pictures that an argument stands for: `-` for standard input, a file, the
+/// image files of a folder by name (and of the folders in it, if `recursive`),
+/// or those that a pattern (`photos/*.jpg`, `**/*.png`) matches. What cannot be
+/// read is an input whose answer will say so.
+///
+/// # Errors
+/// When a folder or pattern holds no picture.
+pub fn expand(argument: &Path, recursive: bool) -> Result<Vec<Input>, String> {
+    if argument == Path::new("-") {
+        let bytes = limited(std::io::stdin())?;
+        return Ok(vec![Input::Bytes { name: "-".to_owned(), bytes }]);
+    }
+    if argument.is_dir() {
+        let depth = if recursive { usize::MAX } else { 1 };
+        let walk = WalkDir::new(argument).max_depth(depth).follow_links(true).sort_by_file_name();
+        let entries = walk.into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
+        let files = entries.map(walkdir::DirEntry::into_path).filter(|path| is_image(&path.to_string_lossy()));
+        let inputs: Vec<Input> = files.map(Input::File).collect();
+        return match (inputs.is_empty(), recursive) {
+            (false, _) => Ok(inputs),
+            (true, true) => Err("there are no pictures in this folder or below it".into()),
+            (true, false) => Err("there are no pictures in this folder (--recursive looks below it)".into()),
+        };
+    }
+    let pattern = argument.to_string_lossy();
+    if !argument.exists() && pattern.contains(['*', '?', '[']) {
+        let paths = glob::glob(&pattern).map_err(|error| format!("not a pattern: {error}"))?;
+        let inputs: Vec<Input> = paths.filter_map(Result::ok).filter(|path| path.is_file()).map(Input::File).collect();
+        return if inputs.is_empty() { Err("no file matches this pattern".into()) } else { Ok(inputs) };
+    }
+    Ok(vec![Input::File(argument.to_owned())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(argument: &Path, recursive: bool) -> Result<Vec<String>, String> {
+        let inputs = expand(argument, recursive)?;
+        Ok(inputs.iter().map(|input| Path::new(&input.name()).file_name().unwrap().display().to_string()).collect())
+    }
+
+    #[test]
+    fn folders_and_patterns() {
+        let place = tempfile::tempdir().unwrap();
+        let put = |name: &str| {
+            let path = place.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"x").unwrap();
+        };
+        ["b.JPG", "a.png", "notes.txt", "deeper/c.webp", "[odd].png"].into_iter().for_each(put);
+        assert_eq!(names(place.path(), false).unwrap(), ["[odd].png", "a.png", "b.JPG"]);
+        assert_eq!(names(place.path(), true).unwrap(), ["[odd].png", "a.png", "b.JPG", "c.webp"]);
+        assert_eq!(names(&place.path().join("*.png"), false).unwrap(), ["[odd].png", "a.png"]);
+        assert_eq!(names(&place.path().join("**/*.webp"), false).unwrap(), ["c.webp"]);
+        // A file that looks like a pattern is a file; one that is missing is told later.
+        assert_eq!(names(&place.path().join("[odd].png"), false).unwrap(), ["[odd].png"]);
+        assert_eq!(names(&place.path().join("missing.png"), false).unwrap(), ["missing.png"]);
+        assert!(names(&place.path().join("*.gif"), false).is_err());
+        assert!(names(&place.path().join("***"), false).unwrap_err().contains("not a pattern"));
+        std::fs::create_dir(place.path().join("empty")).unwrap();
+        assert!(names(&place.path().join("empty"), false).unwrap_err().contains("--recursive"));
+    }
+}
