@@ -67,7 +67,8 @@ pub enum Command {
         Exit code 3: some inputs could not be read, the others are answered.\n\n\
         Examples:\n  moue predict --model runs/small-1/model.safetensors photo.jpg --annotate out/ --explain why/\n  \
         moue predict --model model.safetensors photos/ --recursive --format csv > answers.csv\n  \
-        moue predict --model model.safetensors --no-detect face.png")]
+        moue predict --model model.safetensors --no-detect face.png\n  \
+        moue predict --model model.safetensors clip.mp4 --every 5 --annotate out/ --timeline clip.html")]
     Predict(PredictArgs),
     /// Look at data sets, or draw one
     #[command(subcommand)]
@@ -206,8 +207,8 @@ pub struct ExportArgs {
 
 #[derive(Args)]
 pub struct PredictArgs {
-    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF), folders of them, patterns ('*.jpg'), or - for standard input
-    #[arg(required = true)]
+    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF), folders of them, patterns ('*.jpg'), - for standard input, or films
+    #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
     /// A model file
     #[arg(long, value_name = "MODEL")]
@@ -224,7 +225,7 @@ pub struct PredictArgs {
     /// Least score of a face; higher finds fewer, surer ones [default: 3]
     #[arg(long, value_name = "X", value_parser = score, conflicts_with = "no_detect")]
     pub min_score: Option<f32>,
-    /// Write each picture to this folder, with faces framed, labelled and charted
+    /// Write each picture or film to this folder, with faces framed, labelled and charted
     #[arg(long, value_name = "DIR")]
     pub annotate: Option<PathBuf>,
     /// Write each face to this folder, with what the answer rests on laid over it
@@ -236,6 +237,18 @@ pub struct PredictArgs {
     /// Form of the answers
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
+    /// Films: look at every N-th frame
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub every: u32,
+    /// Films: write a page with the expressions over time to this file, .html
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
+    /// Look through a camera: the first one, or the one named as ffmpeg names it
+    #[arg(long, value_name = "DEVICE", num_args = 0..=1, require_equals = true)]
+    pub webcam: Option<Option<String>>,
+    /// Take the inputs for devices of this ffmpeg format, e.g. lavfi or v4l2
+    #[arg(long, value_name = "FORMAT")]
+    pub device_format: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -303,6 +303,57 @@ fn pictures_from_everywhere_with_what_was_seen_drawn() {
     assert_eq!(said, "paper.tiff  no face\npaper.gif  no face\n");
 }
 
+/// Whether the `ffmpeg` program is here; says so if not.
+fn ffmpeg() -> bool {
+    let here = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok();
+    if !here {
+        eprintln!("SKIPPED: there is no ffmpeg here");
+    }
+    here
+}
+
+#[test]
+fn films_and_cameras() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
+    if !ffmpeg() {
+        return;
+    }
+    // The whole picture is the face: twelve frames of ffmpeg's test picture.
+    let base = ["predict", "--model", "run/model.safetensors", "--no-detect", "--device-format", "lavfi"];
+    let device = "testsrc=duration=1.2:size=96x80:rate=10";
+    let drawn = ["--annotate", "out", "--timeline", "film.html"];
+    let text = place.ok(&[&base[..], &[device, "--json", "--every", "5"], &drawn].concat());
+    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let frames: Vec<u64> = answers.iter().map(|answer| answer["frame"].as_u64().unwrap()).collect();
+    assert_eq!(frames, [0, 5, 10]);
+    assert_eq!(
+        (&answers[1]["time_s"], &answers[1]["width"], &answers[1]["height"]),
+        (&0.5.into(), &96.into(), &80.into())
+    );
+    assert_eq!((&answers[2]["faces"][0]["track"], &answers[2]["error"]), (&1.into(), &Value::Null));
+    let page = fs::read_to_string(place.path("film.html")).unwrap();
+    assert!(page.contains("surprise") && !page.contains("NaN"));
+    // The film that was drawn is one again, of all frames.
+    place.ok(&["predict", "--model", "run/model.safetensors", "--no-detect", "out/camera.mp4", "--json"]);
+    let csv =
+        place.ok(&["predict", "--model", "run/model.safetensors", "--no-detect", "out/camera.mp4", "--format", "csv"]);
+    assert!(csv.starts_with("input,frame,time_s,track,x,y,width,height,label,"), "{csv}");
+    assert_eq!(csv.lines().count(), 13, "{csv}");
+
+    place.put("broken.mp4", b"no film");
+    let (code, error) = place.fails(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
+    assert!(code == 1 && error.contains("broken.mp4"), "{error}");
+    let mut command = place.command(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
+    let output = command.env("PATH", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("apt install ffmpeg"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 #[test]
 fn hostile_pictures_are_told_in_a_moment() {
     let place = Place::new();

@@ -2,8 +2,8 @@
 //!
 //! Data flows one way: [`data`] reads and splits images, [`augment`] alters
 //! them, [`model`] turns an architecture file into a network, [`train`] fits it,
-//! [`evaluate`] judges it, [`predict`] uses it on photos, [`report`] draws what
-//! came out, [`mod@bench`] tells how fast all that is. [`config`] is the architecture file that ties them together.
+//! [`evaluate`] judges it, [`predict`] uses it on photos and [`video`] on films,
+//! [`report`] draws what came out, [`mod@bench`] tells how fast all that is. [`config`] is the architecture file that ties them together.
 //!
 //! An expression is an appearance. It does not determine what a person feels.
 #![deny(missing_docs)]
@@ -17,5 +17,6 @@ pub mod model;
 pub mod predict;
 pub mod report;
 pub mod train;
+pub mod video;
 
 pub use moue_engine::Isa;

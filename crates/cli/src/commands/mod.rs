@@ -6,6 +6,7 @@ pub mod compare;
 pub mod data;
 pub mod evaluate;
 pub mod export;
+mod film;
 pub mod predict;
 pub mod train;
 

@@ -1,17 +1,19 @@
 //! `moue predict`.
 
-use super::{INTERRUPTED, open_model, print, stop_on_interrupt, table};
+use super::{INTERRUPTED, film, open_model, print, stop_on_interrupt, table};
+use crate::UsageError;
 use crate::args::{Common, ExplainMethod, Format, PredictArgs};
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::model::Model;
 use moue::predict::explain::{Explainer, Method};
-use moue::predict::{DetectOptions, Input, Looked, PredictOptions, Prediction, Predictor, inputs};
+use moue::predict::{DetectOptions, Face, Input, Looked, PredictOptions, Prediction, Predictor, inputs};
 use moue::report;
+use moue::video::Source;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Some inputs could not be read.
 const SOME_FAILED: u8 = 3;
@@ -25,18 +27,50 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         min_score: args.min_score.unwrap_or(defaults.min_score),
     };
     let predictor = Predictor::new(&model, PredictOptions { detect: !args.no_detect, detector });
-    let pictures = expand(&args.inputs, args.recursive)?;
-    let mut drawn = Drawn::new(args, model)?;
-    let progress = Progress::new(common.quiet, pictures.len(), "pictures/s");
-    let stop = stop_on_interrupt()?;
-    if format == Format::Csv {
-        print(&csv_line(csv_header(predictor.classes()))?)?;
+    let (pictures, films) = expand(args)?;
+    if args.timeline.is_some() && films.len() != 1 {
+        return Err(UsageError(format!("--timeline takes one film, not {}", films.len())).into());
     }
+    let mut drawn = Drawn::new(args, model)?;
+    let stop = stop_on_interrupt()?;
+    let mut out = Out { format, films: !films.is_empty(), alone: pictures.len() == 1 };
+    out.begin(predictor.classes())?;
+    let (seen, mut failed) = photos(&predictor, &pictures, args, common, &mut drawn, &out, &stop)?;
+    let mut looked_at = seen;
+    for film in &films {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        looked_at += 1;
+        if let Err(error) = film::watch(&predictor, film, args, common, &mut out, &stop) {
+            eprintln!("moue: {error:#}");
+            failed += 1;
+        }
+    }
+    Ok(match failed {
+        _ if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
+        0 => ExitCode::SUCCESS,
+        all if all == looked_at => ExitCode::FAILURE,
+        _ => ExitCode::from(SOME_FAILED),
+    })
+}
+
+/// Answers for the pictures: how many, and how many of them failed.
+fn photos(
+    predictor: &Predictor,
+    pictures: &[Input],
+    args: &PredictArgs,
+    common: &Common,
+    drawn: &mut Drawn,
+    out: &Out,
+    stop: &AtomicBool,
+) -> anyhow::Result<(usize, usize)> {
+    let progress = Progress::new(common.quiet, pictures.len(), "pictures/s");
     let (mut done, mut failed, mut trouble) = (0, 0, Ok(()));
-    let names = names(&pictures, args.annotate.is_some() || args.explain.is_some());
+    let names = names(pictures, args.annotate.is_some() || args.explain.is_some());
     let annotate = args.annotate.as_deref();
     predictor.predict_all(
-        &pictures,
+        pictures,
         |looked| {
             let drawn = annotate.map_or(Ok(()), |folder| annotated(&looked, folder, &names));
             // A photo can be large; only the faces are needed from here on.
@@ -45,36 +79,35 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         |(looked, annotation)| {
             done += 1;
             failed += usize::from(looked.prediction.error.is_some());
-            let alone = pictures.len() == 1;
             trouble = annotation
                 .and_then(|()| drawn.explain(&looked, &names))
-                .and_then(|()| tell(&looked.prediction, format, alone, &progress));
+                .and_then(|()| out.tell(&looked.prediction, &progress));
             progress.set(done, "predicting");
             trouble.is_ok() && !stop.load(Ordering::Relaxed)
         },
     );
     progress.done();
     trouble?;
-    Ok(match failed {
-        _ if done < pictures.len() => ExitCode::from(INTERRUPTED),
-        0 => ExitCode::SUCCESS,
-        all if all == pictures.len() => ExitCode::FAILURE,
-        _ => ExitCode::from(SOME_FAILED),
-    })
+    Ok((done, failed))
 }
 
-/// The pictures that the arguments stand for; an argument that stands for none
-/// is told and passed over, while there are others.
-fn expand(arguments: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<Input>> {
-    let mut pictures = Vec::new();
-    for argument in arguments {
-        match inputs::expand(argument, recursive) {
+/// The pictures and the films that the arguments stand for; an argument that
+/// stands for nothing is told and passed over, while there are others.
+fn expand(args: &PredictArgs) -> anyhow::Result<(Vec<Input>, Vec<Source>)> {
+    let (mut pictures, mut films) = (Vec::new(), Vec::new());
+    films.extend(args.webcam.as_ref().map(|device| Source::webcam(device.as_deref())));
+    for argument in &args.inputs {
+        if args.device_format.is_some() || film::is_film(argument) {
+            films.push(Source { input: argument.display().to_string(), format: args.device_format.clone() });
+            continue;
+        }
+        match inputs::expand(argument, args.recursive) {
             Ok(found) => pictures.extend(found),
             Err(reason) => eprintln!("moue: {}: {reason}", argument.display()),
         }
     }
-    anyhow::ensure!(!pictures.is_empty(), "there is nothing to predict");
-    Ok(pictures)
+    anyhow::ensure!(!pictures.is_empty() || !films.is_empty(), "there is nothing to predict");
+    Ok((pictures, films))
 }
 
 /// For each input, what its drawn files are called: the picture's own name, with
@@ -99,7 +132,7 @@ fn names(pictures: &[Input], wanted: bool) -> HashMap<String, String> {
 fn annotated(looked: &Looked, folder: &Path, names: &HashMap<String, String>) -> anyhow::Result<()> {
     let Some(photo) = &looked.photo else { return Ok(()) };
     let name = names.get(&looked.prediction.input).map_or("picture", String::as_str);
-    let picture = report::annotated(photo, &looked.prediction.faces);
+    let picture = report::annotated(photo.to_rgb8(), &looked.prediction.faces);
     report::save_picture(&folder.join(format!("{name}.jpg")), &picture)
         .with_context(|| format!("cannot write {name}.jpg to {}", folder.display()))
 }
@@ -139,15 +172,36 @@ impl Drawn {
     }
 }
 
-fn tell(prediction: &Prediction, format: Format, alone: bool, progress: &Progress) -> anyhow::Result<()> {
-    if let Some(error) = prediction.error.as_ref().filter(|_| format != Format::Json) {
-        progress.line_always(&format!("moue: {}: {error}", prediction.input));
+/// The form in which answers are told.
+pub struct Out {
+    pub format: Format,
+    /// Whether rows say frame, time and track.
+    pub films: bool,
+    /// Whether there is one picture only.
+    alone: bool,
+}
+
+impl Out {
+    fn begin(&self, classes: &[String]) -> anyhow::Result<()> {
+        if self.format == Format::Csv {
+            print(&csv_line(csv_header(classes, self.films))?)?;
+        }
+        Ok(())
     }
-    progress.suspend(|| match format {
-        Format::Json => print(&format!("{}\n", serde_json::to_string(prediction)?)),
-        Format::Csv => csv_rows(prediction).try_for_each(|row| print(&csv_line(row)?)),
-        Format::Table => print(&table_text(prediction, alone)),
-    })
+
+    fn tell(&self, prediction: &Prediction, progress: &Progress) -> anyhow::Result<()> {
+        if let Some(error) = prediction.error.as_ref().filter(|_| self.format != Format::Json) {
+            progress.line_always(&format!("moue: {}: {error}", prediction.input));
+        }
+        progress.suspend(|| match self.format {
+            Format::Json => print(&format!("{}\n", serde_json::to_string(prediction)?)),
+            Format::Csv => prediction.faces.iter().try_for_each(|face| {
+                let frame = if self.films { vec![String::new(); 3] } else { Vec::new() };
+                print(&csv_line(csv_row(&prediction.input, frame, face))?)
+            }),
+            Format::Table => print(&table_text(prediction, self.alone)),
+        })
+    }
 }
 
 /// One picture: its answer and a bar for each class. Several: a line each.
@@ -183,25 +237,27 @@ fn left_bars(rows: &[Vec<String>]) -> String {
         .collect()
 }
 
-fn csv_header(classes: &[String]) -> Vec<String> {
-    let fixed = ["input", "x", "y", "width", "height", "label", "confidence", "uncertain", "score"];
-    fixed.into_iter().map(str::to_owned).chain(classes.iter().cloned()).chain(["error".to_owned()]).collect()
+fn csv_header(classes: &[String], films: bool) -> Vec<String> {
+    let frame: &[&str] = if films { &["frame", "time_s", "track"] } else { &[] };
+    let fixed = ["x", "y", "width", "height", "label", "confidence", "uncertain", "score"];
+    let head = ["input"].iter().chain(frame).chain(&fixed).map(ToString::to_string);
+    head.chain(classes.iter().cloned()).chain(["error".to_owned()]).collect()
 }
 
-fn csv_rows(prediction: &Prediction) -> impl Iterator<Item = Vec<String>> {
-    prediction.faces.iter().map(|face| {
-        let place = face.place;
-        let mut row = vec![prediction.input.clone()];
-        row.extend([place.x, place.y, place.width, place.height].map(|number| number.to_string()));
-        row.extend([face.label.clone(), face.confidence.to_string(), face.uncertain.to_string()]);
-        row.push(face.score.map_or(String::new(), |score| score.to_string()));
-        row.extend(face.probabilities.values().map(ToString::to_string));
-        row.push(String::new());
-        row
-    })
+/// A face as a row; `frame` is what stands between input and place.
+pub fn csv_row(input: &str, frame: Vec<String>, face: &Face) -> Vec<String> {
+    let place = face.place;
+    let mut row = vec![input.to_owned()];
+    row.extend(frame);
+    row.extend([place.x, place.y, place.width, place.height].map(|number| number.to_string()));
+    row.extend([face.label.clone(), face.confidence.to_string(), face.uncertain.to_string()]);
+    row.push(face.score.map_or(String::new(), |score| score.to_string()));
+    row.extend(face.probabilities.values().map(ToString::to_string));
+    row.push(String::new());
+    row
 }
 
-fn csv_line(row: Vec<String>) -> anyhow::Result<String> {
+pub fn csv_line(row: Vec<String>) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(row)?;
     Ok(String::from_utf8(writer.into_inner()?)?)

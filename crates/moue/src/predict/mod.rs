@@ -149,6 +149,12 @@ impl Predictor {
         &self.classes
     }
 
+    /// Answers with a lower confidence are called uncertain; 0 for never.
+    #[must_use]
+    pub fn uncertain_below(&self) -> f32 {
+        self.uncertain_below
+    }
+
     /// Reads a picture and answers; a picture that cannot be read is an answer
     /// with `error`.
     #[must_use]

@@ -4,7 +4,7 @@
 use super::canvas::{Canvas, Colour, LINE};
 use crate::predict::explain::Explanation;
 use crate::predict::{Face, FaceBox};
-use image::{DynamicImage, RgbImage, imageops};
+use image::{RgbImage, imageops};
 
 /// Smaller photos are enlarged until there is room for words.
 const LEAST_SIDE: u32 = 480;
@@ -35,12 +35,11 @@ const COLOURS: [Colour; 7] = [
 /// The photo with a frame around each face, its label above or below, and beside
 /// it a bar for each class. Uncertain answers carry a question mark.
 #[must_use]
-pub fn annotated(photo: &DynamicImage, faces: &[Face]) -> RgbImage {
-    let longest = photo.width().max(photo.height()).max(1);
+pub fn annotated(mut picture: RgbImage, faces: &[Face]) -> RgbImage {
+    let longest = picture.width().max(picture.height()).max(1);
     let enlarge = LEAST_SIDE.div_ceil(longest);
-    let mut picture = photo.to_rgb8();
     if enlarge > 1 {
-        let (width, height) = (photo.width() * enlarge, photo.height() * enlarge);
+        let (width, height) = (picture.width() * enlarge, picture.height() * enlarge);
         picture = imageops::resize(&picture, width, height, imageops::FilterType::CatmullRom);
     }
     let scale = (longest * enlarge).div_ceil(SIDE_A_SCALE) as usize;
@@ -204,9 +203,9 @@ mod tests {
 
     #[test]
     fn every_face_is_framed_wherever_it_lies() {
-        let photo = DynamicImage::ImageRgb8(RgbImage::from_pixel(600, 400, image::Rgb([7, 7, 7])));
+        let photo = RgbImage::from_pixel(600, 400, image::Rgb([7, 7, 7]));
         for (x, y, side) in [(0, 0, 50), (550, 350, 50), (100, 100, 300), (0, 0, 400), (599, 399, 1), (10, 10, 0)] {
-            let drawn = annotated(&photo, &[face(x, y, side)]);
+            let drawn = annotated(photo.clone(), &[face(x, y, side)]);
             assert_eq!(drawn.dimensions(), (600, 400));
             let framed = drawn.pixels().filter(|pixel| pixel.0 == COLOURS[1]).count();
             assert!(framed > 0, "{x} {y} {side}");
@@ -215,9 +214,9 @@ mod tests {
 
     #[test]
     fn small_pictures_are_enlarged_until_words_fit() {
-        let photo = DynamicImage::ImageRgb8(RgbImage::new(48, 48));
-        assert_eq!(annotated(&photo, &[face(0, 0, 48)]).dimensions(), (480, 480));
-        assert_eq!(annotated(&photo, &[]).dimensions(), (480, 480));
+        let photo = RgbImage::new(48, 48);
+        assert_eq!(annotated(photo.clone(), &[face(0, 0, 48)]).dimensions(), (480, 480));
+        assert_eq!(annotated(photo, &[]).dimensions(), (480, 480));
     }
 
     #[test]
@@ -231,8 +230,7 @@ mod tests {
     fn classes_without_a_chart_are_no_problem() {
         let mut bare = face(5, 5, 20);
         bare.probabilities = BTreeMap::new();
-        let photo = DynamicImage::ImageRgb8(RgbImage::new(100, 100));
-        let _ = annotated(&photo, &[bare]);
+        let _ = annotated(RgbImage::new(100, 100), &[bare]);
     }
 
     #[test]

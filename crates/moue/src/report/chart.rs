@@ -112,20 +112,25 @@ impl Chart {
     }
 }
 
+/// A line, broken where a value is no number.
 fn curve(line: &Line, x: &Scale, y: &Scale) -> Markup {
-    let places: Vec<(f64, f64)> =
-        line.points.iter().filter(|p| p.1.is_finite()).map(|p| (x.at(p.0), y.at(p.1))).collect();
-    let path = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ");
+    let stretches = line.points.split(|point| !point.1.is_finite()).filter(|stretch| !stretch.is_empty());
+    let place = |point: &(f64, f64)| format!("{:.1},{:.1}", x.at(point.0), y.at(point.1));
+    let paths: Vec<String> = stretches.map(|stretch| stretch.iter().map(place).collect::<Vec<_>>().join(" ")).collect();
+    let last = line.points.iter().rfind(|point| point.1.is_finite());
     html! {
-        polyline class={ "curve " (line.class) } points=(path) {}
-        @if let Some((x, y)) = places.last() { circle class={ "dot " (line.class) } cx=(x) cy=(y) r="3" {} }
+        @for path in paths { polyline class={ "curve " (line.class) } points=(path) {} }
+        @if let Some((a, b)) = last { circle class={ "dot " (line.class) } cx=(x.at(*a)) cy=(y.at(*b)) r="3" {} }
     }
 }
 
 /// Heights for the lines' names, next to their ends but not on each other.
 fn label_places(lines: &[&Line], y: &Scale) -> Vec<f64> {
-    let mut places: Vec<(usize, f64)> =
-        lines.iter().enumerate().map(|(i, line)| (i, line.points.last().map_or(TOP, |p| y.at(p.1)))).collect();
+    let mut places: Vec<(usize, f64)> = lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| (i, line.points.iter().rfind(|p| p.1.is_finite()).map_or(TOP, |p| y.at(p.1))))
+        .collect();
     places.sort_by(|a, b| a.1.total_cmp(&b.1));
     for i in 1..places.len() {
         places[i].1 = places[i].1.max(places[i - 1].1 + 15.0);

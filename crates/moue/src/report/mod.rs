@@ -10,10 +10,12 @@ mod comparison;
 mod evaluation;
 mod page;
 pub mod preview;
+mod timeline;
 
 pub use annotation::{annotated, explained};
 pub use card::{Card, card};
 pub use comparison::comparison;
+pub use timeline::Timeline;
 
 use crate::data::{Dataset, Split};
 use crate::evaluate::corruptions;

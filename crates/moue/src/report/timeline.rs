@@ -1,0 +1,131 @@
+//! The expressions of a film over its time.
+
+use super::chart::{Chart, Line};
+use super::page;
+use maud::html;
+
+/// Most points of a line; beyond it two neighbours become one.
+const MOST_BINS: usize = 600;
+
+/// Seconds of a point to begin with.
+const FINEST: f64 = 0.2;
+
+/// Gathers the answers of a film. Its memory does not grow with the film's
+/// length.
+pub struct Timeline {
+    classes: Vec<String>,
+    /// Seconds of a bin.
+    width: f64,
+    bins: Vec<Bin>,
+}
+
+#[derive(Clone, Default)]
+struct Bin {
+    faces: usize,
+    sums: Vec<f64>,
+}
+
+impl Bin {
+    fn add(&mut self, faces: usize, values: impl Iterator<Item = f64>) {
+        self.faces += faces;
+        for (i, value) in values.enumerate() {
+            match self.sums.get_mut(i) {
+                Some(sum) => *sum += value,
+                None => self.sums.push(value),
+            }
+        }
+    }
+}
+
+impl Timeline {
+    /// An empty one for these classes.
+    #[must_use]
+    pub fn new(classes: &[String]) -> Self {
+        Self { classes: classes.to_vec(), width: FINEST, bins: Vec::new() }
+    }
+
+    /// Adds a face seen at `time` (in seconds), its probabilities in the order of
+    /// the classes.
+    pub fn add(&mut self, time: f64, probabilities: impl Iterator<Item = f32>) {
+        while time / self.width >= MOST_BINS as f64 {
+            self.width *= 2.0;
+            let merge = |pair: &[Bin]| {
+                let mut both = pair[0].clone();
+                if let Some(second) = pair.get(1) {
+                    both.add(second.faces, second.sums.iter().copied());
+                }
+                both
+            };
+            self.bins = self.bins.chunks(2).map(merge).collect();
+        }
+        let at = (time.max(0.0) / self.width) as usize;
+        if self.bins.len() <= at {
+            self.bins.resize(at + 1, Bin::default());
+        }
+        self.bins[at].add(1, probabilities.map(f64::from));
+    }
+
+    /// A page with the mean probability of each expression over the film.
+    #[must_use]
+    pub fn page(&self, title: &str) -> String {
+        let seen: usize = self.bins.iter().map(|bin| bin.faces).sum();
+        let line = |(class, name): (usize, &String)| Line {
+            name: name.clone(),
+            class: format!("c{class}"),
+            points: self.points(|bin| bin.sums[class] / bin.faces as f64 * 100.0),
+        };
+        let chart = Chart {
+            title: "Mean probability of each expression, %",
+            across: "seconds",
+            lines: self.classes.iter().enumerate().map(line).collect(),
+            mark: None,
+            level: None,
+            wide: true,
+        };
+        page::page(
+            title,
+            &html! {
+                h1 { (title) }
+                @if seen == 0 { p { "No face was seen." } }
+                @else {
+                    div.scroll { (chart.svg()) }
+                    p.soft {
+                        "Mean over all faces in sight, a point for every " (format!("{:.1}", self.width))
+                        " seconds; where the lines break off no face was seen."
+                    }
+                }
+            },
+        )
+    }
+
+    /// Points of the bins with faces; a gap is a point that is no number.
+    fn points(&self, of: impl Fn(&Bin) -> f64) -> Vec<(f64, f64)> {
+        let bins = self.bins.iter().enumerate();
+        bins.map(|(i, bin)| ((i as f64 + 0.5) * self.width, if bin.faces == 0 { f64::NAN } else { of(bin) })).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_takes_no_more_room_than_minutes() {
+        let mut timeline = Timeline::new(&["happy".into(), "sad".into()]);
+        for frame in 0..90_000 {
+            timeline.add(f64::from(frame) * 0.04, [0.75, 0.25].into_iter());
+        }
+        assert!(timeline.bins.len() <= MOST_BINS);
+        assert_eq!(timeline.bins.iter().map(|bin| bin.faces).sum::<usize>(), 90_000);
+        assert!(
+            timeline.points(|bin| bin.sums[0] / bin.faces as f64).iter().all(|point| (point.1 - 0.75).abs() < 1e-9)
+        );
+        let page = timeline.page("film");
+        assert!(page.contains("happy") && page.contains("seconds") && !page.contains("NaN"), "{page}");
+    }
+
+    #[test]
+    fn a_film_without_faces_says_so() {
+        assert!(Timeline::new(&["happy".into()]).page("film").contains("No face"));
+    }
+}

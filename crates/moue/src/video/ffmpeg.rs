@@ -1,0 +1,309 @@
+//! Frames out of and into the `ffmpeg` program.
+//!
+//! Frames come as portable pixmaps, which tell their own size, at a constant
+//! rate, so that a frame's number tells its time.
+
+use super::VideoError;
+use image::RgbImage;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Frames a second where the source does not tell.
+const USUAL_RATE: f64 = 25.0;
+
+/// Largest frame that is read, in pixels.
+const MAX_PIXELS: usize = 1 << 26;
+
+/// What `ffmpeg` is asked to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// A file, an address or a device, as after `-i`.
+    pub input: String,
+    /// As after `-f`, for devices: `v4l2`, `avfoundation`, `dshow`, `lavfi`.
+    pub format: Option<String>,
+}
+
+impl Source {
+    /// The first camera of this machine, or the one named.
+    #[must_use]
+    pub fn webcam(device: Option<&str>) -> Self {
+        let (format, usual) = match std::env::consts::OS {
+            "macos" => ("avfoundation", "0"),
+            "windows" => ("dshow", "video=Integrated Camera"),
+            _ => ("v4l2", "/dev/video0"),
+        };
+        Self { input: device.unwrap_or(usual).to_owned(), format: Some(format.to_owned()) }
+    }
+
+    fn arguments(&self) -> Vec<&str> {
+        let mut arguments = Vec::new();
+        if let Some(format) = &self.format {
+            arguments.extend(["-f", format]);
+        }
+        arguments.extend(["-i", &self.input]);
+        arguments
+    }
+}
+
+/// What is known of a film before it is read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Film {
+    /// Frames a second.
+    pub rate: f64,
+    /// Number of frames, where the container tells.
+    pub frames: Option<usize>,
+}
+
+/// Asks `ffprobe` about a source.
+///
+/// # Errors
+/// When the program is missing or cannot open the source.
+pub fn probe(source: &Source) -> Result<Film, VideoError> {
+    let entries = "stream=avg_frame_rate,r_frame_rate,nb_frames,duration:format=duration";
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "json"])
+        .args(source.arguments())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| missing("ffprobe", error))?;
+    if !output.status.success() {
+        return Err(VideoError::Open { input: source.input.clone(), reason: last_line(&output.stderr) });
+    }
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let stream = &told["streams"][0];
+    if stream.is_null() {
+        return Err(VideoError::Open { input: source.input.clone(), reason: "there is no picture in it".into() });
+    }
+    let rate = ["avg_frame_rate", "r_frame_rate"].iter().find_map(|key| ratio(stream[key].as_str()?));
+    let number = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
+    let rate = rate.unwrap_or(USUAL_RATE);
+    let seconds = number(&stream["duration"]).or_else(|| number(&told["format"]["duration"]));
+    let frames = number(&stream["nb_frames"]).or_else(|| seconds.map(|seconds| seconds * rate));
+    Ok(Film { rate, frames: frames.map(|frames| frames.round() as usize) })
+}
+
+/// `30000/1001` as a number; `None` for `0/0`.
+fn ratio(text: &str) -> Option<f64> {
+    let (above, below) = text.split_once('/')?;
+    let value = above.parse::<f64>().ok()? / below.parse::<f64>().ok()?;
+    (value.is_finite() && value > 0.0).then_some(value)
+}
+
+fn missing(program: &'static str, error: std::io::Error) -> VideoError {
+    if error.kind() == std::io::ErrorKind::NotFound { VideoError::Missing { program } } else { VideoError::Pipe(error) }
+}
+
+/// A running `ffmpeg`; what it complains about goes to a file, since a pipe that
+/// nobody reads would hold it up.
+struct Program {
+    child: Child,
+    complaints: File,
+}
+
+impl Program {
+    fn start(mut command: Command) -> Result<Self, VideoError> {
+        let complaints = tempfile::tempfile().map_err(VideoError::Pipe)?;
+        command.stderr(complaints.try_clone().map_err(VideoError::Pipe)?);
+        let child = command.spawn().map_err(|error| missing("ffmpeg", error))?;
+        Ok(Self { child, complaints })
+    }
+
+    /// Waits for its end: its last complaint, if it failed.
+    fn end(&mut self) -> Result<Option<String>, VideoError> {
+        if self.child.wait().map_err(VideoError::Pipe)?.success() {
+            return Ok(None);
+        }
+        let mut said = Vec::new();
+        self.complaints.seek(SeekFrom::Start(0)).map_err(VideoError::Pipe)?;
+        (&mut self.complaints).take(1 << 20).read_to_end(&mut said).map_err(VideoError::Pipe)?;
+        Ok(Some(last_line(&said)))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn last_line(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let line = text.lines().rev().find(|line| !line.trim().is_empty());
+    line.unwrap_or("ffmpeg says no more").trim().to_owned()
+}
+
+/// The frames of a film, one after the other.
+pub struct Frames {
+    program: Program,
+    pixmaps: BufReader<ChildStdout>,
+    input: String,
+}
+
+impl Frames {
+    /// Begins to read a film.
+    ///
+    /// # Errors
+    /// When the program is missing.
+    pub fn open(source: &Source, film: &Film) -> Result<Self, VideoError> {
+        let mut command = Command::new("ffmpeg");
+        command
+            .args(["-v", "error", "-nostdin"])
+            .args(source.arguments())
+            .args(["-map", "0:v:0", "-vf", &format!("fps={}", film.rate), "-f", "image2pipe", "-c:v", "ppm", "-"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut program = Program::start(command)?;
+        let pixmaps =
+            program.child.stdout.take().ok_or_else(|| VideoError::Pipe(std::io::Error::other("no output")))?;
+        Ok(Self { program, pixmaps: BufReader::with_capacity(1 << 20, pixmaps), input: source.input.clone() })
+    }
+
+    /// The next frame; `None` at the end.
+    ///
+    /// # Errors
+    /// When the film cannot be decoded, or no frame came at all.
+    pub fn next_frame(&mut self) -> Result<Option<RgbImage>, VideoError> {
+        match read_pixmap(&mut self.pixmaps) {
+            Ok(Some(frame)) => Ok(Some(frame)),
+            Ok(None) => self.end().map(|()| None),
+            Err(error) => Err(self.end().err().unwrap_or(VideoError::Pipe(error))),
+        }
+    }
+
+    /// How the program ended.
+    fn end(&mut self) -> Result<(), VideoError> {
+        match self.program.end()? {
+            None => Ok(()),
+            Some(reason) => Err(VideoError::Open { input: self.input.clone(), reason }),
+        }
+    }
+}
+
+/// A binary pixmap (`P6`); `None` where the stream ends before it.
+fn read_pixmap(reader: &mut impl Read) -> std::io::Result<Option<RgbImage>> {
+    let broken = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, format!("not a frame: {what}"));
+    let mut byte = [0];
+    if reader.read(&mut byte)? == 0 {
+        return Ok(None);
+    }
+    let mut second = [0];
+    reader.read_exact(&mut second)?;
+    if [byte[0], second[0]] != *b"P6" {
+        return Err(broken("it does not begin with P6"));
+    }
+    let mut numbers = [0usize; 3];
+    for number in &mut numbers {
+        let mut digits = String::new();
+        loop {
+            reader.read_exact(&mut byte)?;
+            match byte[0] {
+                digit @ b'0'..=b'9' if digits.len() < 9 => digits.push(char::from(digit)),
+                space if space.is_ascii_whitespace() && digits.is_empty() => {}
+                space if space.is_ascii_whitespace() => break,
+                _ => return Err(broken("its header is no number")),
+            }
+        }
+        *number = digits.parse().map_err(|_| broken("its header is no number"))?;
+    }
+    let [width, height, depth] = numbers;
+    if depth != 255 || width == 0 || height == 0 || width.saturating_mul(height) > MAX_PIXELS {
+        return Err(broken(&format!("{width} x {height}, {depth}")));
+    }
+    let mut pixels = vec![0; width * height * 3];
+    reader.read_exact(&mut pixels)?;
+    Ok(RgbImage::from_raw(width as u32, height as u32, pixels))
+}
+
+/// A film that is being written.
+pub struct Writer {
+    program: Program,
+    pixels: Option<BufWriter<ChildStdin>>,
+    path: String,
+}
+
+impl Writer {
+    /// Begins a film of frames of this size; sound is taken from `source`, where
+    /// it has any.
+    ///
+    /// # Errors
+    /// When the program is missing.
+    pub fn create(path: &Path, [width, height]: [u32; 2], film: &Film, source: &Source) -> Result<Self, VideoError> {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]);
+        command.args(["-s", &format!("{width}x{height}"), "-r", &film.rate.to_string(), "-i", "-"]);
+        // A device cannot be opened twice.
+        if source.format.is_none() {
+            command.args(["-i", &source.input, "-map", "0:v", "-map", "1:a?", "-shortest"]);
+        }
+        command.args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]);
+        command.arg(path).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut program = Program::start(command)?;
+        let pixels = program.child.stdin.take().map(|pixels| BufWriter::with_capacity(1 << 20, pixels));
+        Ok(Self { program, pixels, path: path.display().to_string() })
+    }
+
+    /// Adds a frame.
+    ///
+    /// # Errors
+    /// When the program has given up.
+    pub fn write(&mut self, frame: &RgbImage) -> Result<(), VideoError> {
+        match self.pixels.as_mut().map_or(Ok(()), |pixels| pixels.write_all(frame.as_raw())) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.end().err().unwrap_or(VideoError::Pipe(error))),
+        }
+    }
+
+    /// Ends the film.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub fn finish(mut self) -> Result<(), VideoError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), VideoError> {
+        // What the program does not want any more, it says below.
+        let _ = self.pixels.take().map(|mut pixels| pixels.flush());
+        match self.program.end()? {
+            None => Ok(()),
+            Some(reason) => Err(VideoError::Write { path: self.path.clone(), reason }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn pixmaps_follow_each_other() {
+        let mut stream: &[u8] = b"P6\n2 1\n255\nabcdefP6 1 1 255 xyz";
+        let first = read_pixmap(&mut stream).unwrap().unwrap();
+        assert_eq!((first.dimensions(), first.as_raw().as_slice()), ((2, 1), &b"abcdef"[..]));
+        assert_eq!(read_pixmap(&mut stream).unwrap().unwrap().as_raw(), b"xyz");
+        assert!(read_pixmap(&mut stream).unwrap().is_none());
+        for broken in
+            [&b"P5 1 1 255 x"[..], b"P6 1 1 65535 xyz", b"P6 99999 99999 255 ", b"P6 1 1 255 x", b"P6 a", b"P"]
+        {
+            assert!(read_pixmap(&mut &*broken).is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn rates_are_ratios() {
+        assert_eq!((ratio("25/1"), ratio("0/0"), ratio("x")), (Some(25.0), None, None));
+        assert!((ratio("30000/1001").unwrap() - 29.97).abs() < 0.001);
+    }
+
+    proptest! {
+        #[test]
+        fn no_stream_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), begin: bool) {
+            let stream = [if begin { &b"P6 "[..] } else { b"" }, &bytes].concat();
+            let _ = read_pixmap(&mut stream.as_slice());
+        }
+    }
+}
