@@ -81,6 +81,9 @@ pub enum Command {
         MOUE_ISA=avx2 (or scalar) holds the engine to a lower instruction set.\n\n\
         Examples:\n  moue bench\n  moue bench bench/vgg --batch-size 64 --layers\n  moue bench my-net.toml --json --threads 1")]
     Bench(BenchArgs),
+    /// Print the licences of everything that is in this program
+    #[command(after_help = "Example:\n  moue licenses | less")]
+    Licenses,
 }
 
 #[derive(Args)]

@@ -73,5 +73,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Data(args) => commands::data::run(args, common),
         Command::Arch(args) => commands::arch::run(args, common),
         Command::Bench(args) => commands::bench::run(args, common),
+        Command::Licenses => commands::licenses::run(),
     }
 }

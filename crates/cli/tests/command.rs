@@ -437,6 +437,13 @@ fn architectures_are_shown_layer_by_layer() {
 }
 
 #[test]
+fn licences_are_printed() {
+    let said = Place::new().ok(&["licenses"]);
+    assert!(said.contains("rustface 0.1.7 (BSD-2-Clause)") && said.contains("Chinese Academy of Sciences"));
+    assert!(said.contains("clap 4") && said.contains("Permission is hereby granted"));
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     let place = Place::new();
     for command in [
@@ -448,6 +455,7 @@ fn every_command_has_help_with_an_example() {
         &["data", "draw"],
         &["arch", "list"],
         &["arch", "show"],
+        &["licenses"],
     ] {
         let help = place.ok(&[command, &["--help"]].concat());
         assert!(help.contains(&format!("  moue {}", command.join(" "))), "{help}");

@@ -7,6 +7,7 @@ pub mod data;
 pub mod evaluate;
 pub mod export;
 mod film;
+pub mod licenses;
 pub mod predict;
 pub mod train;
 
