@@ -1,0 +1,87 @@
+//! A folder of its own for each test, and the command to run in it.
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A net that trains in a moment.
+pub const TINY: &str = r#"
+[model]
+name = "nets/tiny"
+input = [24, 24, 1]
+layers = [
+  { kind = "conv2d", filters = 8, strides = 2, padding = "same", use_bias = false },
+  { kind = "batch_normalization", activation = "relu" },
+  { kind = "dropout", rate = 0.1 },
+  { kind = "global_average_pooling2d" },
+  { kind = "dense", units = "classes", activation = "softmax" },
+]
+[augment]
+flip = true
+[train]
+epochs = 2
+learning_rate = 0.01
+ema_decay = 0.9
+"#;
+
+pub struct Place(pub tempfile::TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.put("tiny.toml", TINY);
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_moue"));
+        command.args(args).current_dir(self.0.path()).env("MOUE_CACHE", self.path("cache")).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Standard output of a run that must succeed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    pub fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+
+    /// Exit code and standard error of a run that must fail.
+    pub fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.run(args);
+        assert!(!output.status.success(), "{args:?} succeeded");
+        assert_eq!(text(&output.stdout), "", "{args:?} prints no result");
+        (output.status.code().unwrap(), text(&output.stderr))
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+pub fn first_file(folder: &Path) -> String {
+    let mut files: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files[0].display().to_string()
+}
