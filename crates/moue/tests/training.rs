@@ -211,6 +211,7 @@ fn a_finished_model_is_calibrated_on_the_split_it_was_chosen_by() {
     let calibrated = nll(&mut model);
     let mut saved = Model::load(&place.path().join("model.safetensors")).unwrap();
     assert_eq!(nll(&mut saved), calibrated, "it is stored and applied");
+    assert_eq!(saved.provenance.training_images.iter().sum::<usize>(), dataset.indices(Split::Train).len());
     saved.calibration = moue::model::Calibration::default();
     assert!(nll(&mut saved) > calibrated);
 }

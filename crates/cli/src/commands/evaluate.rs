@@ -277,12 +277,12 @@ fn others_text(evaluation: &Evaluation<'_>) -> String {
     ];
     for other in evaluation.others {
         let paired = &other.paired;
-        let [low, high] = paired.difference_ci95.map(|bound| -bound * 100.0);
+        let [low, high] = paired.difference_ci95.map(|bound| -bound * 100.0 + 0.0);
         rows.push(line(
             &other.model,
             &other.figures,
             [
-                format!("{:+.1}", -paired.difference * 100.0),
+                format!("{:+.1}", -paired.difference * 100.0 + 0.0),
                 format!("{high:+.1} to {low:+.1}"),
                 format!("{} / {}", paired.only_first, paired.only_second),
                 format!("{:.3}", paired.p_value),

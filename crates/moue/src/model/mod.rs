@@ -81,6 +81,9 @@ pub struct Provenance {
     pub data: String,
     /// SHA-256 over pixels, labels and splits.
     pub data_hash: String,
+    /// Images of each class that it learned from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub training_images: Vec<usize>,
     /// SHA-256 of each model whose answers were part of the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teachers: Vec<String>,

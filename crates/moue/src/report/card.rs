@@ -32,6 +32,12 @@ pub fn card(card: &Card<'_>) -> String {
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
+/// Training images of each class: as the model tells, or else as they are here.
+fn learned_from(card: &Card<'_>) -> Vec<usize> {
+    let (told, dataset) = (&card.evaluation.model.provenance.training_images, card.evaluation.dataset);
+    if told.is_empty() { dataset.per_class(&dataset.indices(Split::Train)) } else { told.clone() }
+}
+
 fn interval(figures: &Figures) -> String {
     let [low, high] = figures.accuracy_ci95;
     format!("{} % ({}–{} %)", percent(figures.accuracy), percent(low), percent(high))
@@ -105,12 +111,13 @@ fn uses() -> String {
 
 fn data(card: &Card<'_>) -> String {
     let dataset = card.evaluation.dataset;
-    let counts = dataset.per_class(&dataset.indices(Split::Train));
+    let counts = learned_from(card);
     let listed: Vec<String> =
         dataset.classes.iter().zip(&counts).map(|(class, count)| format!("{class} {count}")).collect();
     let mut text = format!("## Data\n\n{} training images: {}.\n", counts.iter().sum::<usize>(), listed.join(", "));
-    for note in &dataset.notes {
-        let _ = writeln!(text, "- {note}");
+    let available = dataset.indices(Split::Train).len();
+    if available != counts.iter().sum::<usize>() {
+        let _ = writeln!(text, "Of {available} in the source; what was left out, and why, is in its preset.");
     }
     if test_name(card) == "PrivateTest" {
         text += "\nThe images are FER2013's (Goodfellow et al., \"Challenges in Representation Learning\", 2013): faces found \
@@ -212,9 +219,8 @@ fn weaknesses(card: &Card<'_>) -> String {
         let (truth, answer) = (&figures.labels[truth], &figures.labels[answer]);
         let _ = writeln!(text, "- {} % of the pictures labelled {truth} are taken for {answer}.", percent(share));
     }
-    let dataset = card.evaluation.dataset;
-    let counts = dataset.per_class(&dataset.indices(Split::Train));
-    if let Some((class, count)) = dataset.classes.iter().zip(&counts).min_by_key(|(_, count)| **count) {
+    let counts = learned_from(card);
+    if let Some((class, count)) = figures.labels.iter().zip(&counts).min_by_key(|(_, count)| **count) {
         let _ = writeln!(text, "- It learned {class} from {count} images only.");
     }
     text

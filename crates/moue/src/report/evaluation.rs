@@ -187,22 +187,27 @@ pub fn applied(calibration: &Calibration) -> String {
 fn others(report: &Evaluation<'_>) -> Markup {
     let row = |name: &str, parameters: usize, figures: &Figures, other: Option<&Other>| {
         html! { tr {
-            td { (name) } td { (parameters) } td { (percent(figures.accuracy)) }
-            td { (percent(figures.accuracy_ci95[0])) "–" (percent(figures.accuracy_ci95[1])) }
+            td { (name) } td { (parameters) }
+            td {
+                (percent(figures.accuracy)) " (" (percent(figures.accuracy_ci95[0])) "–"
+                (percent(figures.accuracy_ci95[1])) ")"
+            }
             td { (format!("{:.3}", figures.macro_f1)) } td { (format!("{:.3}", figures.ece)) }
             @if let Some(Other { paired, .. }) = other {
-                td { (points(-paired.difference)) }
-                td { (points(-paired.difference_ci95[1])) " to " (points(-paired.difference_ci95[0])) }
+                td {
+                    (points(-paired.difference)) " (" (points(-paired.difference_ci95[1])) " to "
+                    (points(-paired.difference_ci95[0])) ")"
+                }
                 td { (paired.only_first) " / " (paired.only_second) }
                 td { (p_value(paired.p_value)) }
-            } @else { td {} td {} td {} td {} }
+            } @else { td {} td {} td {} }
         } }
     };
     html! {
         div.scroll { table {
             thead { tr {
-                th { "model" } th { "parameters" } th { "accuracy %" } th { "95 % interval" } th { "macro F1" } th { "ECE" }
-                th { "difference" } th { "95 % interval" } th { "only first / only this right" } th { "p" }
+                th { "model" } th { "parameters" } th { "accuracy %" } th { "macro F1" } th { "ECE" }
+                th { "difference" } th { "right alone" } th { "p" }
             } }
             tbody {
                 (row(report.title, report.model.parameters(), report.figures, None))
@@ -210,15 +215,17 @@ fn others(report: &Evaluation<'_>) -> Markup {
             }
         } }
         p.soft {
-            "Difference: this model minus the first, in points, on the same images. p: how likely two equally good "
-            "models differ as much (McNemar's exact test)."
+            "In brackets 95 % intervals. Difference: this model minus the first, in points, on the same images. Right "
+            "alone: images that only the first, and only this one has right. p: how likely two equally good models "
+            "differ as much (McNemar's exact test)."
         }
     }
 }
 
 /// A share as signed points.
 pub fn points(share: f64) -> String {
-    format!("{:+.1}", share * 100.0)
+    // Nothing is not less than nothing.
+    format!("{:+.1}", share * 100.0 + 0.0)
 }
 
 /// A probability with the digits that mean something.

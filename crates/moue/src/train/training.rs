@@ -251,6 +251,7 @@ fn unfitted(job: &Job<'_>, data_hash: String, teachers: Vec<String>) -> Result<M
             seed: config.train.seed,
             data: job.source.word().to_owned(),
             data_hash,
+            training_images: dataset.per_class(&dataset.indices(Split::Train)),
             teachers,
             validation_fraction: config.data.validation_fraction,
             official_split: config.data.official_split,
