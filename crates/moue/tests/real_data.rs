@@ -1,7 +1,7 @@
 //! The real FER2013, where its folder is named by `MOUE_TEST_DATA`.
 
 use moue::data::{Cache, DataOptions, Dataset, ImageForm, Split, open, statistics};
-use moue::predict::{DetectOptions, detect};
+use moue::predict::{DetectOptions, Detector};
 use std::path::PathBuf;
 
 /// A file of the folder, or a line that says what is skipped.
@@ -52,13 +52,23 @@ fn kaggles_zip_opens_as_it_is_and_gives_back_the_official_split() {
     assert_eq!(official.describe(Split::Train), "train (Training)");
 }
 
-#[test]
-fn the_faces_in_real_photos_are_found() {
-    let options = DetectOptions::default();
+fn finds_the_faces_in_real_photos(detector: &Detector) {
     for (photo, count) in [("portrait-smile.jpg", 1), ("couple.jpg", 2), ("no-face.jpg", 0)] {
         let Some(path) = data(&format!("photos/{photo}")) else { return };
-        let photo = image::open(path).unwrap();
-        let found = detect::faces(&photo, &options);
-        assert_eq!(found.len(), count, "{found:?}");
+        let found = detector.find(&image::open(path).unwrap(), &DetectOptions::default());
+        assert_eq!(found.len(), count, "{photo}: {found:?}");
     }
+}
+
+#[test]
+fn the_faces_in_real_photos_are_found() {
+    finds_the_faces_in_real_photos(&Detector::SeetaFace);
+}
+
+#[cfg(feature = "yunet")]
+#[test]
+fn yunet_finds_the_faces_in_real_photos() {
+    let Some(path) = data("yunet.onnx") else { return };
+    let yunet = moue::predict::YuNet::load(&path).unwrap();
+    finds_the_faces_in_real_photos(&Detector::YuNet(Box::new(yunet)));
 }

@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use anyhow::Context;
 use moue::model::Model;
 use moue::predict::explain::{Explainer, Method};
-use moue::predict::{DetectOptions, Face, Input, Looked, PredictOptions, Prediction, Predictor, inputs};
+use moue::predict::{DetectOptions, Detector, Face, Input, Looked, PredictOptions, Prediction, Predictor, inputs};
 use moue::report;
 use moue::video::Source;
 use std::collections::HashMap;
@@ -21,12 +21,10 @@ const SOME_FAILED: u8 = 3;
 pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let model = open_model(args.model.as_deref())?;
     let format = if common.json { Format::Json } else { args.format };
-    let defaults = DetectOptions::default();
-    let detector = DetectOptions {
-        min_face: args.min_face.unwrap_or(defaults.min_face),
-        min_score: args.min_score.unwrap_or(defaults.min_score),
-    };
-    let predictor = Predictor::new(&model, PredictOptions { detect: !args.no_detect, detector });
+    let detect_options =
+        DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };
+    let options = PredictOptions { detect: !args.no_detect, detect_options };
+    let predictor = Predictor::new(&model, options).with_detector(detector(args.detector.as_deref())?);
     let (pictures, films) = expand(args)?;
     if args.timeline.is_some() && films.len() != 1 {
         return Err(UsageError(format!("--timeline takes one film, not {}", films.len())).into());
@@ -53,6 +51,20 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         all if all == looked_at => ExitCode::FAILURE,
         _ => ExitCode::from(SOME_FAILED),
     })
+}
+
+#[cfg(feature = "yunet")]
+fn detector(path: Option<&Path>) -> anyhow::Result<Detector> {
+    let yunet = path.map(moue::predict::YuNet::load).transpose()?;
+    Ok(yunet.map_or(Detector::SeetaFace, |yunet| Detector::YuNet(Box::new(yunet))))
+}
+
+#[cfg(not(feature = "yunet"))]
+fn detector(path: Option<&Path>) -> anyhow::Result<Detector> {
+    match path {
+        None => Ok(Detector::SeetaFace),
+        Some(_) => Err(UsageError("this build has no YuNet: build it with `--features yunet`".into()).into()),
+    }
 }
 
 /// Answers for the pictures: how many, and how many of them failed.

@@ -1,55 +1,104 @@
-//! From a face's box to the picture that the network sees.
-//!
-//! A network knows faces as its training data cuts them out; the detector cuts
-//! them otherwise. `examples/crop_fit.rs` measures how FER2013's pictures lie
-//! in the detector's boxes.
+//! From a photo to the picture of a face that the network sees, cut out at the
+//! photo's full resolution.
 
-use super::detect::Detection;
 use crate::data::to_pixels;
 use image::{DynamicImage, GenericImageView, RgbImage};
 
-/// Side of a FER2013 picture, in sides of the detector's box; their middles are
-/// the same.
-const SIDE: f32 = 1.1;
-
-/// The square around a face as FER2013 would have cut it out, brought to
-/// `[height, width]` with 1 channel or 3, `[H, W, C]`. Beyond the photo its
-/// border's pixels go on.
-#[must_use]
-pub fn face_pixels(photo: &DynamicImage, face: &Detection, size: [usize; 2], channels: usize) -> Vec<u8> {
-    let side = face.side * SIDE;
-    let (left, top) = (face.x - (side - face.side) / 2.0, face.y - (side - face.side) / 2.0);
-    to_pixels(&square(photo, left.round() as i64, top.round() as i64, side.round() as u32), size, channels)
+/// A square in a photo, in its pixels; it may reach beyond it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Square {
+    /// `[x, y]` of its middle.
+    pub middle: [f32; 2],
+    /// Its side.
+    pub side: f32,
+    /// How far it is turned clockwise: 0 is upright.
+    pub degrees: f32,
 }
 
-fn square(photo: &DynamicImage, left: i64, top: i64, side: u32) -> DynamicImage {
-    let last = [i64::from(photo.width()) - 1, i64::from(photo.height()) - 1];
-    let cut = RgbImage::from_fn(side.max(1), side.max(1), |x, y| {
-        let x = (left + i64::from(x)).clamp(0, last[0]) as u32;
-        let y = (top + i64::from(y)).clamp(0, last[1]) as u32;
-        let image::Rgba([red, green, blue, _]) = photo.get_pixel(x, y);
-        image::Rgb([red, green, blue])
-    });
-    DynamicImage::ImageRgb8(cut)
+/// Turns of less are not worth a sampling.
+const LEVEL: f32 = 0.5;
+
+/// What lies in a square of the photo, upright, brought to `[height, width]` with
+/// 1 channel or 3, `[H, W, C]`. Beyond the photo its border's pixels go on.
+#[must_use]
+pub fn face_pixels(photo: &DynamicImage, square: &Square, size: [usize; 2], channels: usize) -> Vec<u8> {
+    let cut = if square.degrees.abs() < LEVEL { upright(photo, square) } else { turned(photo, square) };
+    to_pixels(&DynamicImage::ImageRgb8(cut), size, channels)
+}
+
+/// A pixel of the photo, or the nearest one.
+fn pixel(photo: &DynamicImage, x: i64, y: i64) -> [u8; 3] {
+    let x = x.clamp(0, i64::from(photo.width()) - 1) as u32;
+    let y = y.clamp(0, i64::from(photo.height()) - 1) as u32;
+    let image::Rgba([red, green, blue, _]) = photo.get_pixel(x, y);
+    [red, green, blue]
+}
+
+fn upright(photo: &DynamicImage, square: &Square) -> RgbImage {
+    let side = (square.side.round() as u32).max(1);
+    let [left, top] = square.middle.map(|at| (at - square.side / 2.0).round() as i64);
+    RgbImage::from_fn(side, side, |x, y| image::Rgb(pixel(photo, left + i64::from(x), top + i64::from(y))))
+}
+
+/// Bilinear.
+fn turned(photo: &DynamicImage, square: &Square) -> RgbImage {
+    let side = (square.side.round() as u32).max(1);
+    let (sin, cos) = square.degrees.to_radians().sin_cos();
+    RgbImage::from_fn(side, side, |x, y| {
+        let [across, down] = [x, y].map(|at| (at as f32 + 0.5) / side as f32 * square.side - square.side / 2.0);
+        let at =
+            [square.middle[0] + across * cos - down * sin - 0.5, square.middle[1] + across * sin + down * cos - 0.5];
+        let (x, y) = (at[0].floor(), at[1].floor());
+        let (right, below) = (at[0] - x, at[1] - y);
+        let corner = |dx: i64, dy: i64| pixel(photo, x as i64 + dx, y as i64 + dy);
+        let (corners, mut mixed) = ([corner(0, 0), corner(1, 0), corner(0, 1), corner(1, 1)], [0; 3]);
+        for (channel, value) in mixed.iter_mut().enumerate() {
+            let [a, b, c, d] = corners.map(|corner| f32::from(corner[channel]));
+            let (upper, lower) = (a + right * (b - a), c + right * (d - c));
+            *value = (upper + below * (lower - upper)).round() as u8;
+        }
+        image::Rgb(mixed)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn square(middle: [f32; 2], side: f32, degrees: f32) -> Square {
+        Square { middle, side, degrees }
+    }
+
+    /// A pixel's value tells its column.
+    fn ramp() -> DynamicImage {
+        DynamicImage::ImageRgb8(RgbImage::from_fn(200, 100, |x, _| image::Rgb([x as u8; 3])))
+    }
+
     #[test]
-    fn the_square_lies_around_the_middle_of_the_box() {
-        // A ramp: a pixel's value tells its column.
-        let ramp = RgbImage::from_fn(200, 100, |x, _| image::Rgb([x as u8; 3]));
-        let face = Detection { x: 80.0, y: 30.0, side: 40.0, score: 1.0 };
-        let pixels = face_pixels(&DynamicImage::ImageRgb8(ramp), &face, [44, 44], 1);
+    fn the_square_lies_around_its_middle() {
+        let pixels = face_pixels(&ramp(), &square([100.0, 50.0], 44.0, 0.0), [44, 44], 1);
         assert_eq!((pixels[0], pixels[43]), (78, 121));
     }
 
     #[test]
+    fn a_quarter_turn_lays_columns_on_rows() {
+        let pixels = face_pixels(&ramp(), &square([100.0, 50.0], 44.0, 90.0), [44, 44], 1);
+        // What was on the left is below now.
+        assert_eq!((pixels[0], pixels[43], pixels[43 * 44]), (121, 121, 78));
+    }
+
+    #[test]
+    fn a_slight_turn_moves_little() {
+        let (level, tilted) = (square([100.0, 50.0], 44.0, 0.0), square([100.0, 50.0], 44.0, 1.0));
+        let [level, tilted] = [level, tilted].map(|square| face_pixels(&ramp(), &square, [44, 44], 1));
+        assert!(level.iter().zip(&tilted).all(|(a, b)| a.abs_diff(*b) <= 2));
+    }
+
+    #[test]
     fn beyond_the_photo_its_border_goes_on() {
-        let photo = RgbImage::from_fn(10, 10, |x, y| image::Rgb([(x * 10 + y) as u8; 3]));
-        let face = Detection { x: -20.0, y: -20.0, side: 10.0, score: 1.0 };
-        assert_eq!(face_pixels(&DynamicImage::ImageRgb8(photo), &face, [2, 2], 3), [0; 12]);
+        let photo = DynamicImage::ImageRgb8(RgbImage::from_fn(10, 10, |x, y| image::Rgb([(x * 10 + y) as u8; 3])));
+        for degrees in [0.0, 30.0] {
+            assert_eq!(face_pixels(&photo, &square([-20.0, -20.0], 10.0, degrees), [2, 2], 3), [0; 12]);
+        }
     }
 }

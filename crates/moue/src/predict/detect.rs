@@ -1,39 +1,77 @@
 //! Where the faces are in a photo.
 //!
-//! The detector is `rustface`, a port of SeetaFace (Wu et al. 2016), with the
-//! model that travels inside its package. It finds faces from 40 pixels on, so
-//! the photo is scaled until the smallest face that is wanted has that size.
+//! The detector in the program is `rustface`, a port of SeetaFace (Wu et al.
+//! 2016), with the model that travels inside its package; `yunet` runs another
+//! one that a person supplies.
 
 use super::FaceBox;
+use super::crop::Square;
 use image::{DynamicImage, GrayImage, imageops};
-use rustface::{Detector, ImageData, Model};
+use rustface::ImageData;
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
 const SEETAFACE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seetaface.bin"));
 
-/// The smallest face that the detector finds, in the pixels it is given.
+/// The smallest face that SeetaFace finds, in the pixels it is given.
 const SMALLEST: f32 = 40.0;
 
 /// Longest side that is searched, in pixels: beyond it time is not worth it.
 const LONGEST_SEARCHED: f32 = 2400.0;
 
+/// Side of a FER2013 picture, in sides of SeetaFace's box; their middles are the
+/// same. `examples/crop_fit.rs` measures it.
+const SIDE: f32 = 1.1;
+
 /// Share of two boxes that they have in common when they are one face.
 const SAME_FACE: f32 = 0.3;
 
 /// How faces are searched.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DetectOptions {
     /// Side of the smallest face that is looked for, in the photo's pixels; 0
     /// for a sixteenth of its longer side, but at least 24.
     pub min_face: u32,
-    /// Least score of a face; more than 0. Higher means fewer, surer faces.
+    /// Least score of a face, on the detector's own scale; higher means fewer,
+    /// surer faces. 0 for the detector's usual one.
     pub min_score: f32,
 }
 
-impl Default for DetectOptions {
-    fn default() -> Self {
-        Self { min_face: 0, min_score: 3.0 }
+impl DetectOptions {
+    /// The smallest face in a photo of this size.
+    pub(super) fn smallest(&self, width: u32, height: u32) -> f32 {
+        if self.min_face > 0 {
+            return self.min_face as f32;
+        }
+        (width.max(height) as f32 / 16.0).max(24.0)
+    }
+
+    /// The least score, where this is the detector's usual one.
+    pub(super) fn least_score(&self, usual: f32) -> f32 {
+        if self.min_score > 0.0 { self.min_score } else { usual }
+    }
+}
+
+/// What finds faces.
+#[derive(Default)]
+pub enum Detector {
+    /// The one in the program. Scores run from 0 to about 50, usually from 3.
+    #[default]
+    SeetaFace,
+    /// A `YuNet` model. Scores run from 0 to 1, usually from 0.7.
+    #[cfg(feature = "yunet")]
+    YuNet(Box<super::yunet::YuNet>),
+}
+
+impl Detector {
+    /// The faces in a photo, from left to right.
+    #[must_use]
+    pub fn find(&self, photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
+        match self {
+            Self::SeetaFace => merged(seetaface(photo, options)),
+            #[cfg(feature = "yunet")]
+            Self::YuNet(yunet) => merged(yunet.find(photo, options)),
+        }
     }
 }
 
@@ -44,10 +82,14 @@ pub struct Detection {
     pub x: f32,
     /// Upper edge.
     pub y: f32,
-    /// Columns and rows: the detector's boxes are square.
-    pub side: f32,
-    /// How sure the detector is, from `min_score` up.
+    /// Columns.
+    pub width: f32,
+    /// Rows.
+    pub height: f32,
+    /// How sure the detector is.
     pub score: f32,
+    /// What FER2013 would have cut out.
+    pub crop: Square,
 }
 
 impl Detection {
@@ -56,23 +98,23 @@ impl Detection {
     pub fn within(&self, width: u32, height: u32) -> FaceBox {
         let edge = |at: f32, extent: u32| at.round().clamp(0.0, extent as f32) as u32;
         let (x, y) = (edge(self.x, width), edge(self.y, height));
-        FaceBox { x, y, width: edge(self.x + self.side, width) - x, height: edge(self.y + self.side, height) - y }
+        FaceBox { x, y, width: edge(self.x + self.width, width) - x, height: edge(self.y + self.height, height) - y }
     }
 
     /// Area in common over area of both together.
     fn overlap(&self, other: &Self) -> f32 {
-        let common = |a: f32, b: f32, side: f32, other: f32| ((a + side).min(b + other) - a.max(b)).max(0.0);
-        let both = common(self.x, other.x, self.side, other.side) * common(self.y, other.y, self.side, other.side);
-        both / (self.side * self.side + other.side * other.side - both)
+        let common = |a: f32, b: f32, extent: f32, other: f32| ((a + extent).min(b + other) - a.max(b)).max(0.0);
+        let both =
+            common(self.x, other.x, self.width, other.width) * common(self.y, other.y, self.height, other.height);
+        both / (self.width * self.height + other.width * other.height - both)
     }
 }
 
-/// The faces in a photo, from left to right.
-#[must_use]
-pub fn faces(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
+/// SeetaFace finds faces from 40 pixels on, so the photo is scaled until the
+/// smallest face that is wanted has that size.
+fn seetaface(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
     let longest = photo.width().max(photo.height()) as f32;
-    let smallest = if options.min_face == 0 { (longest / 16.0).max(24.0) } else { options.min_face as f32 };
-    let scale = (SMALLEST / smallest).min(LONGEST_SEARCHED / longest);
+    let scale = (SMALLEST / options.smallest(photo.width(), photo.height())).min(LONGEST_SEARCHED / longest);
     let (width, height) = (photo.width() as f32 * scale, photo.height() as f32 * scale);
     // Below the detector's window there is nothing to slide it over.
     if width < SMALLEST || height < SMALLEST {
@@ -80,13 +122,12 @@ pub fn faces(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
     }
     let searched = searched(photo, width as u32, height as u32);
     let scale = [searched.width() as f32 / photo.width() as f32, searched.height() as f32 / photo.height() as f32];
-    let found = search(&searched, options.min_score).into_iter().map(|(x, y, side, score)| Detection {
-        x: x / scale[0],
-        y: y / scale[1],
-        side: side / scale[0],
-        score,
+    let found = search(&searched, options.least_score(3.0)).into_iter().map(|[x, y, side, score]| {
+        let [x, y, width, height] = [x / scale[0], y / scale[1], side / scale[0], side / scale[1]];
+        let crop = Square { middle: [x + width / 2.0, y + height / 2.0], side: SIDE * width, degrees: 0.0 };
+        Detection { x, y, width, height, score, crop }
     });
-    merged(found.collect())
+    found.collect()
 }
 
 /// The photo's luma at the size it is searched at.
@@ -98,12 +139,12 @@ fn searched(photo: &DynamicImage, width: u32, height: u32) -> GrayImage {
     imageops::resize(&luma, width, height, imageops::FilterType::Triangle)
 }
 
-/// Boxes `(x, y, side, score)` in the pixels of `image`.
-fn search(image: &GrayImage, min_score: f32) -> Vec<(f32, f32, f32, f32)> {
+/// Boxes `[x, y, side, score]` in the pixels of `image`.
+fn search(image: &GrayImage, min_score: f32) -> Vec<[f32; 4]> {
     thread_local! {
-        static DETECTOR: RefCell<Option<Box<dyn Detector>>> = const { RefCell::new(None) };
+        static DETECTOR: RefCell<Option<Box<dyn rustface::Detector>>> = const { RefCell::new(None) };
     }
-    static MODEL: OnceLock<Option<Model>> = OnceLock::new();
+    static MODEL: OnceLock<Option<rustface::Model>> = OnceLock::new();
     let model = MODEL.get_or_init(|| rustface::read_model(SEETAFACE).ok());
     DETECTOR.with_borrow_mut(|detector| {
         if detector.is_none() {
@@ -114,19 +155,17 @@ fn search(image: &GrayImage, min_score: f32) -> Vec<(f32, f32, f32, f32)> {
         detector.set_slide_window_step(4, 4);
         detector.set_pyramid_scale_factor(0.8);
         let found = detector.detect(&ImageData::new(image.as_raw(), image.width(), image.height()));
-        found
-            .into_iter()
-            .map(|face| {
-                let place = face.bbox();
-                (place.x() as f32, place.y() as f32, place.width() as f32, face.score() as f32)
-            })
-            .collect()
+        let numbers = found.into_iter().map(|face| {
+            let place = face.bbox();
+            [place.x() as f32, place.y() as f32, place.width() as f32, face.score() as f32]
+        });
+        numbers.collect()
     })
 }
 
 /// One box for each face: of those that overlap the surest; from left to right.
 fn merged(mut found: Vec<Detection>) -> Vec<Detection> {
-    found.retain(|face| face.side >= 1.0);
+    found.retain(|face| face.width >= 1.0 && face.height >= 1.0);
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Detection> = Vec::new();
     for face in found {
@@ -144,7 +183,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn face(x: f32, y: f32, side: f32, score: f32) -> Detection {
-        Detection { x, y, side, score }
+        let crop = Square { middle: [x + side / 2.0, y + side / 2.0], side, degrees: 0.0 };
+        Detection { x, y, width: side, height: side, score, crop }
+    }
+
+    fn find(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
+        Detector::SeetaFace.find(photo, options)
     }
 
     #[test]
@@ -164,7 +208,7 @@ mod tests {
     fn nothing_is_found_in_nothing() {
         for (width, height) in [(1, 1), (39, 2000), (40, 40), (500, 41), (300, 300)] {
             let photo = DynamicImage::ImageLuma8(GrayImage::from_pixel(width, height, image::Luma([128])));
-            assert_eq!(faces(&photo, &DetectOptions::default()), [], "{width} x {height}");
+            assert_eq!(find(&photo, &DetectOptions::default()), [], "{width} x {height}");
         }
     }
 
@@ -175,7 +219,7 @@ mod tests {
         fn no_picture_makes_the_detector_panic(width in 1u32..160, height in 1u32..160, min_face in 0u32..60, key: u64) {
             let mut stream = moue_engine::random::Stream::new(key);
             let noise = GrayImage::from_fn(width, height, |_, _| image::Luma([stream.below(256) as u8]));
-            let _ = faces(&DynamicImage::ImageLuma8(noise), &DetectOptions { min_face, min_score: 0.001 });
+            let _ = find(&DynamicImage::ImageLuma8(noise), &DetectOptions { min_face, min_score: 0.001 });
         }
     }
 }

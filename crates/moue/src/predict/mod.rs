@@ -1,18 +1,22 @@
 //! From a photo to the expressions in it.
 //!
-//! [`detect`] finds the faces, `crop` cuts them out as the network knows them,
+//! A [`Detector`] finds the faces, `crop` cuts them out as the network knows them,
 //! the network answers; [`explain`] shows what an answer rests on, [`inputs`]
 //! says which photos are meant. A [`Predictor`] does all of it and can be shared
 //! between threads.
 
 mod crop;
-pub mod detect;
+mod detect;
 pub mod explain;
 pub mod inputs;
+#[cfg(feature = "yunet")]
+mod yunet;
 
-pub use crop::face_pixels;
-pub use detect::{DetectOptions, Detection};
+pub use crop::{Square, face_pixels};
+pub use detect::{DetectOptions, Detection, Detector};
 pub use inputs::Input;
+#[cfg(feature = "yunet")]
+pub use yunet::{YuNet, YuNetError};
 
 use crate::augment::normalise;
 use crate::data::{decode_image, to_pixels};
@@ -92,12 +96,12 @@ pub struct PredictOptions {
     /// Searches for faces; otherwise the whole picture is taken for one.
     pub detect: bool,
     /// How faces are searched.
-    pub detector: DetectOptions,
+    pub detect_options: DetectOptions,
 }
 
 impl Default for PredictOptions {
     fn default() -> Self {
-        Self { detect: true, detector: DetectOptions::default() }
+        Self { detect: true, detect_options: DetectOptions::default() }
     }
 }
 
@@ -125,6 +129,7 @@ pub struct Predictor {
     /// Memory that is not in use just now.
     workspaces: Mutex<Vec<Workspace>>,
     options: PredictOptions,
+    detector: Detector,
 }
 
 impl Predictor {
@@ -140,7 +145,14 @@ impl Predictor {
             network: InferenceNetwork::new(&model.network),
             workspaces: Mutex::new(Vec::new()),
             options,
+            detector: Detector::default(),
         }
+    }
+
+    /// The same with another detector.
+    #[must_use]
+    pub fn with_detector(self, detector: Detector) -> Self {
+        Self { detector, ..self }
     }
 
     /// The classes, in the order of the outputs.
@@ -215,9 +227,9 @@ impl Predictor {
         let [height, width, channels] = self.input;
         let (extent, mut places, mut crops) = ([photo.width(), photo.height()], Vec::new(), Vec::new());
         if self.options.detect {
-            for found in detect::faces(photo, &self.options.detector) {
+            for found in self.detector.find(photo, &self.options.detect_options) {
                 places.push((found.within(extent[0], extent[1]), Some(found.score)));
-                crops.push(face_pixels(photo, &found, [height, width], channels));
+                crops.push(face_pixels(photo, &found.crop, [height, width], channels));
             }
         } else {
             places.push((FaceBox { x: 0, y: 0, width: extent[0], height: extent[1] }, None));
