@@ -222,13 +222,13 @@ pub struct PredictArgs {
     /// Look into the folders inside folders too
     #[arg(long, short)]
     pub recursive: bool,
-    /// Side of the smallest face looked for, in pixels [default: a sixteenth of the picture's longer side, at least 24]
+    /// Side of the smallest face looked for, in pixels [default: a 24th of the picture's longer side, at least 40]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(8..=100_000), conflicts_with = "no_detect")]
     pub min_face: Option<u32>,
     /// Find faces with this YuNet model (.onnx) and level their eyes; needs a build with `--features yunet`
     #[arg(long, value_name = "FILE", conflicts_with = "no_detect")]
     pub detector: Option<PathBuf>,
-    /// Least score of a face; higher finds fewer, surer ones [default: 3; with YuNet 0.7]
+    /// Least score of a face; higher finds fewer, surer ones [default: 2; with YuNet 0.7]
     #[arg(long, value_name = "X", value_parser = score, conflicts_with = "no_detect")]
     pub min_score: Option<f32>,
     /// Write each picture or film to this folder, with faces framed, labelled and charted

@@ -30,7 +30,7 @@ const SAME_FACE: f32 = 0.3;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DetectOptions {
     /// Side of the smallest face that is looked for, in the photo's pixels; 0
-    /// for a sixteenth of its longer side, but at least 24.
+    /// for a 24th of its longer side, but at least 40.
     pub min_face: u32,
     /// Least score of a face, on the detector's own scale; higher means fewer,
     /// surer faces. 0 for the detector's usual one.
@@ -43,7 +43,7 @@ impl DetectOptions {
         if self.min_face > 0 {
             return self.min_face as f32;
         }
-        (width.max(height) as f32 / 16.0).max(24.0)
+        (width.max(height) as f32 / 24.0).max(SMALLEST)
     }
 
     /// The least score, where this is the detector's usual one.
@@ -55,7 +55,7 @@ impl DetectOptions {
 /// What finds faces.
 #[derive(Default)]
 pub enum Detector {
-    /// The one in the program. Scores run from 0 to about 50, usually from 3.
+    /// The one in the program. Scores run from 0 to about 50, usually from 2.
     #[default]
     SeetaFace,
     /// A `YuNet` model. Scores run from 0 to 1, usually from 0.7.
@@ -122,7 +122,7 @@ fn seetaface(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
     }
     let searched = searched(photo, width as u32, height as u32);
     let scale = [searched.width() as f32 / photo.width() as f32, searched.height() as f32 / photo.height() as f32];
-    let found = search(&searched, options.least_score(3.0)).into_iter().map(|[x, y, side, score]| {
+    let found = search(&searched, options.least_score(2.0)).into_iter().map(|[x, y, side, score]| {
         let [x, y, width, height] = [x / scale[0], y / scale[1], side / scale[0], side / scale[1]];
         let crop = Square { middle: [x + width / 2.0, y + height / 2.0], side: SIDE * width, degrees: 0.0 };
         Detection { x, y, width, height, score, crop }
