@@ -108,6 +108,8 @@ fn complaints_name_the_line_and_the_layer() {
         "  { kind = \"concatenate\", branches = [\n    [{ kind = \"flatten\" }],\n    [{ kind = \"relu\" },\n     { kind = \"dropout\", rate = 2 }],\n  ] },".to_owned() + dense,
         "  { kind = \"concatenate\", branches = [[{ kind = \"flatten\" }], []] },".to_owned() + dense,
         "  { kind = \"concatenate\", branches = [[{ kind = \"flaten\" }]] },".to_owned() + dense,
+        "  { kind = \"conv2d\", filters = 1000000000 },".to_owned() + dense,
+        "  { kind = \"flatten\" },\n  { kind = \"dense\", units = 1000000 },".to_owned() + dense,
         "  { kind = \"conv2d\" },".to_owned() + dense,
         "  { kind = \"conv3d\", filters = 8 },".to_owned() + dense,
         "  { kind = \"conv2d\", filters = 8, stride = 2 },".to_owned() + dense,

@@ -30,7 +30,7 @@ pub fn watch(
     source: &Source,
     args: &PredictArgs,
     common: &Common,
-    out: &mut Out,
+    out: &Out,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let film = video::probe(source)?;

@@ -25,30 +25,31 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };
     let options = PredictOptions { detect: !args.no_detect, detect_options };
     let predictor = Predictor::new(&model, options).with_detector(detector(args.detector.as_deref())?);
-    let (pictures, films) = expand(args)?;
+    let (pictures, films, nothing) = expand(args)?;
     if args.timeline.is_some() && films.len() != 1 {
         return Err(UsageError(format!("--timeline takes one film, not {}", films.len())).into());
     }
     let mut drawn = Drawn::new(args, model)?;
     let stop = stop_on_interrupt()?;
-    let mut out = Out { format, films: !films.is_empty(), alone: pictures.len() == 1 };
+    let out = Out { format, films: !films.is_empty(), alone: pictures.len() == 1 };
     out.begin(predictor.classes())?;
-    let (seen, mut failed) = photos(&predictor, &pictures, args, common, &mut drawn, &out, &stop)?;
-    let mut looked_at = seen;
+    let mut failed = nothing + photos(&predictor, &pictures, args, common, &mut drawn, &out, &stop)?;
     for film in &films {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        looked_at += 1;
-        if let Err(error) = film::watch(&predictor, film, args, common, &mut out, &stop) {
-            eprintln!("moue: {error:#}");
+        if let Err(error) = film::watch(&predictor, film, args, common, &out, &stop) {
             failed += 1;
+            let error = format!("{error:#}");
+            // The answer names the film itself.
+            let reason = error.strip_prefix(&format!("{}: ", film.input)).unwrap_or(&error).to_owned();
+            out.tell(&Prediction::failed(film.input.clone(), reason), &Progress::new(true, 0, ""))?;
         }
     }
     Ok(match failed {
         _ if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         0 => ExitCode::SUCCESS,
-        all if all == looked_at => ExitCode::FAILURE,
+        all if all == nothing + pictures.len() + films.len() => ExitCode::FAILURE,
         _ => ExitCode::from(SOME_FAILED),
     })
 }
@@ -67,7 +68,7 @@ fn detector(path: Option<&Path>) -> anyhow::Result<Detector> {
     }
 }
 
-/// Answers for the pictures: how many, and how many of them failed.
+/// Answers for the pictures; how many of them could not be read.
 fn photos(
     predictor: &Predictor,
     pictures: &[Input],
@@ -76,7 +77,7 @@ fn photos(
     drawn: &mut Drawn,
     out: &Out,
     stop: &AtomicBool,
-) -> anyhow::Result<(usize, usize)> {
+) -> anyhow::Result<usize> {
     let progress = Progress::new(common.quiet, pictures.len(), "pictures/s");
     let (mut done, mut failed, mut trouble) = (0, 0, Ok(()));
     let names = names(pictures, args.annotate.is_some() || args.explain.is_some());
@@ -99,14 +100,13 @@ fn photos(
         },
     );
     progress.done();
-    trouble?;
-    Ok((done, failed))
+    trouble.map(|()| failed)
 }
 
-/// The pictures and the films that the arguments stand for; an argument that
-/// stands for nothing is told and passed over, while there are others.
-fn expand(args: &PredictArgs) -> anyhow::Result<(Vec<Input>, Vec<Source>)> {
-    let (mut pictures, mut films) = (Vec::new(), Vec::new());
+/// The pictures and the films that the arguments stand for, and how many
+/// arguments stand for nothing, which is told.
+fn expand(args: &PredictArgs) -> anyhow::Result<(Vec<Input>, Vec<Source>, usize)> {
+    let (mut pictures, mut films, mut nothing) = (Vec::new(), Vec::new(), 0);
     films.extend(args.webcam.as_ref().map(|device| Source::webcam(device.as_deref())));
     for argument in &args.inputs {
         if args.device_format.is_some() || film::is_film(argument) {
@@ -115,11 +115,14 @@ fn expand(args: &PredictArgs) -> anyhow::Result<(Vec<Input>, Vec<Source>)> {
         }
         match inputs::expand(argument, args.recursive) {
             Ok(found) => pictures.extend(found),
-            Err(reason) => eprintln!("moue: {}: {reason}", argument.display()),
+            Err(reason) => {
+                eprintln!("moue: {}: {reason}", argument.display());
+                nothing += 1;
+            }
         }
     }
     anyhow::ensure!(!pictures.is_empty() || !films.is_empty(), "there is nothing to predict");
-    Ok((pictures, films))
+    Ok((pictures, films, nothing))
 }
 
 /// For each input, what its drawn files are called: the picture's own name, with

@@ -11,6 +11,9 @@ use moue_engine::random::{Stream, key};
 use moue_engine::{Activation, BuildError, Layer, Network, Padding, Role, Shape};
 use std::collections::HashMap;
 
+/// Most weights of one layer: a gigabyte.
+const MOST_WEIGHTS: usize = 1 << 28;
+
 /// Why an architecture is no network.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchitectureError {
@@ -271,6 +274,9 @@ impl Builder {
     /// The layers of one description: the layer itself, and its activation as a
     /// layer of its own where it cannot be applied in place.
     fn layer(&mut self, spec: &LayerSpec, input: Shape) -> Result<Vec<Box<dyn Layer>>, BuildError> {
+        if kernel_len(spec, input) > MOST_WEIGHTS {
+            return Err(BuildError::TooLarge("more than 2^28 weights"));
+        }
         self.made += 1;
         let mut stream = Stream::new(key(&[self.seed, u64::from_le_bytes(*b"weights\0"), self.made]));
         let name = self.name(spec.kind());
@@ -364,6 +370,19 @@ impl Builder {
             layers.push(Box::new(ActivationLayer::new(&name, shape, activation)));
         }
         layers
+    }
+}
+
+/// Weights in a layer's kernel.
+fn kernel_len(spec: &LayerSpec, input: Shape) -> usize {
+    let area = |size: &spec::Size| size.extents().into_iter().fold(1, usize::saturating_mul);
+    match spec {
+        LayerSpec::Conv2d { filters, kernel_size, .. } => {
+            area(kernel_size).saturating_mul(input.channels).saturating_mul(*filters)
+        }
+        LayerSpec::DepthwiseConv2d { kernel_size, .. } => area(kernel_size).saturating_mul(input.channels),
+        LayerSpec::Dense { units: spec::Units::Number(units), .. } => input.len().saturating_mul(*units),
+        _ => 0,
     }
 }
 

@@ -14,7 +14,7 @@ pub use build::{ArchitectureError, LayerSummary, build, summary};
 pub use file::{ModelFileError, write_atomically};
 pub use tensors::{Precision, read_tensors, write_tensors};
 
-use moue_engine::{InferenceNetwork, Network, Tensor, loss};
+use moue_engine::{InferenceNetwork, Isa, Network, Tensor, loss};
 use serde::{Deserialize, Serialize};
 
 /// How pixels become network inputs: `(pixel / 255 − mean) / std`, one number
@@ -121,6 +121,31 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model that has not learned anything: weights drawn from the seed, pixels
+    /// divided by 255.
+    ///
+    /// # Errors
+    /// When the architecture is no network for this many classes.
+    pub fn untrained(architecture: Architecture, classes: Vec<String>, seed: u64) -> Result<Self, ArchitectureError> {
+        let network = build(&architecture, classes.len(), seed)?;
+        let provenance = Provenance {
+            seed,
+            moue_version: env!("CARGO_PKG_VERSION").to_owned(),
+            isa: Isa::in_use().name().to_owned(),
+            ..Provenance::default()
+        };
+        Ok(Self {
+            architecture,
+            classes,
+            normalisation: Normalisation::unit(),
+            calibration: Calibration::default(),
+            uncertain_below: 0.0,
+            provenance,
+            network,
+            ready: None,
+        })
+    }
+
     /// Probabilities `[N, classes]` of a batch of normalised images `[N, H, W, C]`.
     pub fn probabilities(&mut self, images: &Tensor) -> Vec<f32> {
         let ready = self.ready.get_or_insert_with(|| InferenceNetwork::new(&self.network));

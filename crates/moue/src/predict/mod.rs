@@ -79,6 +79,14 @@ pub struct Prediction {
     pub error: Option<String>,
 }
 
+impl Prediction {
+    /// The answer for an input that cannot be read.
+    #[must_use]
+    pub fn failed(input: String, error: String) -> Self {
+        Self { input, width: 0, height: 0, faces: Vec::new(), error: Some(error) }
+    }
+}
+
 /// An answer with what it was made from.
 #[derive(Clone, Debug)]
 pub struct Looked {
@@ -215,10 +223,7 @@ impl Predictor {
                     Prediction { input: name, width: photo.width(), height: photo.height(), faces, error: None };
                 Looked { prediction, photo: Some(photo), crops }
             }
-            Err(error) => {
-                let prediction = Prediction { input: name, width: 0, height: 0, faces: Vec::new(), error: Some(error) };
-                Looked { prediction, photo: None, crops: Vec::new() }
-            }
+            Err(error) => Looked { prediction: Prediction::failed(name, error), photo: None, crops: Vec::new() },
         }
     }
 

@@ -6,9 +6,9 @@ use super::targets::Targets;
 use super::{Ending, EpochRecord, Event, Job, Outcome, TrainError, schedule};
 use crate::data::Split;
 use crate::evaluate;
-use crate::model::{self, ArchitectureError, Calibration, Model, Provenance};
+use crate::model::{self, ArchitectureError, Model, Provenance};
 use moue_engine::loss::{categorical_crossentropy, count_correct};
-use moue_engine::{Isa, Network, Optimizer, Pass, Shape, Tensor};
+use moue_engine::{Network, Optimizer, Pass, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -241,27 +241,18 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
 /// A model of the job's architecture, for weights to come.
 fn unfitted(job: &Job<'_>, data_hash: String, teachers: Vec<String>) -> Result<Model, ArchitectureError> {
     let (config, dataset) = (job.config, job.dataset);
-    Ok(Model {
-        architecture: config.model.clone(),
-        classes: dataset.classes.clone(),
-        normalisation: dataset.normalisation(config.data.normalisation),
-        calibration: Calibration::default(),
-        uncertain_below: 0.0,
-        provenance: Provenance {
-            seed: config.train.seed,
-            data: job.source.word().to_owned(),
-            data_hash,
-            training_images: dataset.per_class(&dataset.indices(Split::Train)),
-            teachers,
-            validation_fraction: config.data.validation_fraction,
-            official_split: config.data.official_split,
-            epoch: 0,
-            moue_version: env!("CARGO_PKG_VERSION").to_owned(),
-            isa: Isa::in_use().name().to_owned(),
-        },
-        network: model::build(&config.model, dataset.classes.len(), config.train.seed)?,
-        ready: None,
-    })
+    let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;
+    model.normalisation = dataset.normalisation(config.data.normalisation);
+    model.provenance = Provenance {
+        data: job.source.word().to_owned(),
+        data_hash,
+        training_images: dataset.per_class(&dataset.indices(Split::Train)),
+        teachers,
+        validation_fraction: config.data.validation_fraction,
+        official_split: config.data.official_split,
+        ..model.provenance
+    };
+    Ok(model)
 }
 
 /// The values of all parameters.

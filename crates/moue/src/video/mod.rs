@@ -9,7 +9,7 @@ mod track;
 pub use ffmpeg::{Film, Frames, Source, Writer, probe};
 pub use track::Tracker;
 
-use crate::predict::{Face, Prediction, Predictor};
+use crate::predict::{Face, Predictor};
 use image::{DynamicImage, RgbImage};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -75,7 +75,7 @@ pub struct FrameAnswer {
     pub height: u32,
     /// From left to right.
     pub faces: Vec<TrackedFace>,
-    /// Always `None`; a film that breaks off ends with an error.
+    /// Always `None`: a film that breaks off ends with an error of its own.
     pub error: Option<String>,
 }
 
@@ -153,16 +153,4 @@ fn tracked(predictor: &Predictor, faces: Vec<(u32, Face)>) -> Vec<TrackedFace> {
         .into_iter()
         .map(|(track, face)| TrackedFace { track, face: Face { uncertain: uncertain(&face), ..face } })
         .collect()
-}
-
-impl From<&FrameAnswer> for Prediction {
-    fn from(answer: &FrameAnswer) -> Self {
-        Self {
-            input: answer.input.clone(),
-            width: answer.width,
-            height: answer.height,
-            faces: answer.faces.iter().map(|face| face.face.clone()).collect(),
-            error: None,
-        }
-    }
 }

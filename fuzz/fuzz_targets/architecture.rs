@@ -1,0 +1,9 @@
+//! The text of an architecture file.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use moue::config::Config;
+
+fuzz_target!(|text: &str| {
+    let _ = Config::parse("fuzz", text);
+});

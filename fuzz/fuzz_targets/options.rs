@@ -1,0 +1,18 @@
+//! A picture of any small size, searched with any options.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use moue::predict::{DetectOptions, Detector, face_pixels};
+
+fuzz_target!(|input: (u8, u8, u32, f32, Vec<u8>)| {
+    let (width, height, min_face, min_score, mut pixels) = input;
+    let (width, height) = (u32::from(width).max(1), u32::from(height).max(1));
+    pixels.resize((width * height) as usize, 127);
+    let Some(photo) = image::GrayImage::from_raw(width, height, pixels) else { return };
+    let photo = image::DynamicImage::ImageLuma8(photo);
+    for face in Detector::SeetaFace.find(&photo, &DetectOptions { min_face, min_score }) {
+        let place = face.within(width, height);
+        assert!(place.x + place.width <= width && place.y + place.height <= height);
+        assert_eq!(face_pixels(&photo, &face.crop, [8, 8], 1).len(), 64);
+    }
+});
