@@ -3,7 +3,7 @@
 
 use moue::config::Config;
 use moue::data::{Dataset, ImageForm, Split, drawn};
-use moue::evaluate::{answer, figures};
+use moue::evaluate::{answer, cross_fit, figures};
 use moue::model::Model;
 use moue::train::{DataSource, Ending, Event, Job, Outcome, RunFolder, TrainError, train};
 use std::fs;
@@ -395,6 +395,7 @@ fn a_page_names_what_was_measured_and_escapes_what_was_given() {
             title: "tiny",
             model: &model,
             figures: &figures,
+            fitted: &cross_fit(&model.classes, &answers.labels, &answers.probabilities),
             answers: &answers,
             dataset: &dataset,
             split: "validation",

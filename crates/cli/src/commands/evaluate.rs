@@ -8,9 +8,9 @@ use anyhow::Context;
 use moue::Isa;
 use moue::bench::latency_ms;
 use moue::data::{DataOptions, Dataset, ImageForm, Split};
-use moue::evaluate::{self, Answers, Figures, corruptions};
+use moue::evaluate::{self, Answers, CrossFitted, Figures, corruptions};
 use moue::model::{Model, write_atomically};
-use moue::report::{self, Card, Evaluation, Other};
+use moue::report::{self, Card, Evaluation, Other, percent, points};
 use moue::train::DataSource;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -23,13 +23,14 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let dataset = judge.data_for(judge.model.architecture.input)?;
     let split = dataset.split_named(args.split.as_deref())?;
     let answers = judge.answer(&dataset, split, args.tta)?;
-    let figures = evaluate::figures(&judge.model.classes, &answers.labels, &answers.probabilities);
+    let (figures, fitted) = judge.figures(&answers);
     let others = judge.others(&dataset, split, &answers)?;
     let corruptions = judge.corruptions(&dataset, split, &answers)?;
     let evaluation = Evaluation {
         title: &format!("{} on {}", judge.model.architecture.name, judge.source),
         model: &judge.model,
         figures: &figures,
+        fitted: &fitted,
         answers: &answers,
         dataset: &dataset,
         split: &dataset.describe(split),
@@ -52,7 +53,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         print(&text(&evaluation))?;
     }
     if let Some(path) = &args.card {
-        judge.write_card(path, &dataset, split, &others, &corruptions)?;
+        judge.write_card(path, &dataset, split, &answers, &others, &corruptions)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -86,6 +87,11 @@ impl Judge<'_> {
 
     fn answer(&mut self, dataset: &Dataset, split: Split, tta: bool) -> anyhow::Result<Answers> {
         answer(&mut self.model, dataset, split, tta, self.common)
+    }
+
+    fn figures(&self, answers: &Answers) -> (Figures, CrossFitted) {
+        let (classes, labels, probabilities) = (&self.model.classes, &answers.labels, &answers.probabilities);
+        (evaluate::figures(classes, labels, probabilities), evaluate::cross_fit(classes, labels, probabilities))
     }
 
     /// The models of `--compare` on the same images.
@@ -132,14 +138,14 @@ impl Judge<'_> {
             DataSource::Drawn => "drawn".to_owned(),
             DataSource::Given(path) => path.display().to_string(),
         };
-        let (figures, answers) = (evaluation.figures, evaluation.answers);
-        let fitted = evaluate::cross_fit(&figures.labels, &answers.labels, &answers.probabilities);
         let mut document = json!({
             "model": self.name, "data": data, "split": split, "tta": evaluation.tta,
             "source_split": evaluation.dataset.split_names[split as usize],
-            "selection_split": evaluation.selection, "ece_cross_fitted": fitted.ece,
+            "selection_split": evaluation.selection, "ece_cross_fitted": evaluation.fitted.ece,
         });
-        if let (Some(all), Value::Object(figures)) = (document.as_object_mut(), serde_json::to_value(figures)?) {
+        if let (Some(all), Value::Object(figures)) =
+            (document.as_object_mut(), serde_json::to_value(evaluation.figures)?)
+        {
             all.extend(figures);
         }
         if !evaluation.others.is_empty() {
@@ -156,13 +162,16 @@ impl Judge<'_> {
         path: &Path,
         dataset: &Dataset,
         split: Split,
+        answers: &Answers,
         others: &[Other],
         corruptions: &[corruptions::Row],
     ) -> anyhow::Result<()> {
-        let (plain, mirrored) = (self.answer(dataset, split, false)?, self.answer(dataset, split, true)?);
+        // With and without mirror images: one of the two is there already.
+        let counterpart = self.answer(dataset, split, !self.args.tta)?;
+        let (plain, mirrored) = if self.args.tta { (&counterpart, answers) } else { (answers, &counterpart) };
+        let ((figures, fitted), (mirrored, _)) = (self.figures(plain), self.figures(mirrored));
         let latency_ms = latency_ms(&mut self.model);
         let model = &self.model;
-        let figures = |answers: &Answers| evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
         let bytes = match &self.args.model {
             Some(file) => std::fs::metadata(file)?.len() as usize,
             None => model.to_bytes().map_err(anyhow::Error::msg)?.len(),
@@ -171,8 +180,9 @@ impl Judge<'_> {
             evaluation: Evaluation {
                 title: &model.architecture.name,
                 model,
-                figures: &figures(&plain),
-                answers: &plain,
+                figures: &figures,
+                fitted: &fitted,
+                answers: plain,
                 dataset,
                 split: &dataset.describe(split),
                 selection: split == Split::Validation,
@@ -180,7 +190,7 @@ impl Judge<'_> {
                 others,
                 corruptions,
             },
-            mirrored: &figures(&mirrored),
+            mirrored: &mirrored,
             recipes: self.args.recipes,
             bytes,
             macs: model.macs(),
@@ -222,10 +232,6 @@ fn source(args: &EvaluateArgs, model: &Model) -> anyhow::Result<DataSource> {
                 .into())
         }
     }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1}", share * 100.0)
 }
 
 fn text(evaluation: &Evaluation<'_>) -> String {
@@ -277,13 +283,13 @@ fn others_text(evaluation: &Evaluation<'_>) -> String {
     ];
     for other in evaluation.others {
         let paired = &other.paired;
-        let [low, high] = paired.difference_ci95.map(|bound| -bound * 100.0 + 0.0);
+        let [low, high] = paired.difference_ci95.map(|bound| points(-bound));
         rows.push(line(
             &other.model,
             &other.figures,
             [
-                format!("{:+.1}", -paired.difference * 100.0 + 0.0),
-                format!("{high:+.1} to {low:+.1}"),
+                points(-paired.difference),
+                format!("{high} to {low}"),
                 format!("{} / {}", paired.only_first, paired.only_second),
                 format!("{:.3}", paired.p_value),
             ],

@@ -1,11 +1,24 @@
 //! From an image file's bytes to pixels of a given form.
 
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
-use std::io::Cursor;
+use std::io::{Cursor, Read};
+
+/// Largest image file that is read.
+const MAX_FILE: u64 = 256 << 20;
 
 /// Largest extent of an image, and most memory that decoding one may take.
 const MAX_EXTENT: u32 = 32_768;
 const MAX_MEMORY: u64 = 1 << 30;
+
+/// The content of an image file, if it is not larger than any image should be.
+pub(crate) fn read_image_file(reader: impl Read) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    reader.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("the file is larger than {} MB", MAX_FILE >> 20));
+    }
+    Ok(bytes)
+}
 
 /// Decodes a PNG, JPEG, WebP, BMP, GIF (its first picture) or TIFF file, told by
 /// its content, and turns it as its EXIF orientation says. What is transparent

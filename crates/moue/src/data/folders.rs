@@ -4,14 +4,11 @@
 use super::{DataError, ImageForm, Raw, Split, decode, source};
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::Path;
 
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
 /// Images decoded at a time.
 const CHUNK: usize = 512;
-/// Largest image file that is read.
-const MAX_FILE: u64 = 256 << 20;
 
 pub(crate) fn is_image(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
@@ -46,9 +43,7 @@ pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Ra
             others += 1;
             return Ok(());
         }
-        let mut bytes = Vec::new();
-        let read = reader.take(MAX_FILE).read_to_end(&mut bytes).map(|_| bytes).map_err(|error| error.to_string());
-        progress(folders.add(name.to_owned(), read));
+        progress(folders.add(name.to_owned(), decode::read_image_file(reader)));
         Ok(())
     })?;
     let raw = folders.finish();

@@ -22,6 +22,7 @@ pub mod statistics;
 pub mod table;
 
 pub use cache::Cache;
+pub(crate) use decode::read_image_file;
 pub use decode::{decode_image, to_pixels};
 pub use duplicates::near_duplicates;
 pub(crate) use folders::is_image;

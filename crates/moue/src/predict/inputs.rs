@@ -1,12 +1,8 @@
 //! Which pictures are meant: files, folders, patterns, standard input.
 
-use crate::data::is_image;
-use std::io::Read;
+use crate::data::{is_image, read_image_file};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
-
-/// Largest image file that is read.
-const MAX_FILE: u64 = 256 << 20;
 
 /// A picture to be answered for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,20 +32,11 @@ impl Input {
         match self {
             Self::File(path) => {
                 let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-                limited(file)
+                read_image_file(file)
             }
             Self::Bytes { bytes, .. } => Ok(bytes.clone()),
         }
     }
-}
-
-fn limited(reader: impl Read) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    reader.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("the file is larger than {} MB", MAX_FILE >> 20));
-    }
-    Ok(bytes)
 }
 
 /// The pictures that an argument stands for: `-` for standard input, a file, the
@@ -61,7 +48,7 @@ fn limited(reader: impl Read) -> Result<Vec<u8>, String> {
 /// When a folder or pattern holds no picture.
 pub fn expand(argument: &Path, recursive: bool) -> Result<Vec<Input>, String> {
     if argument == Path::new("-") {
-        let bytes = limited(std::io::stdin())?;
+        let bytes = read_image_file(std::io::stdin())?;
         return Ok(vec![Input::Bytes { name: "-".to_owned(), bytes }]);
     }
     if argument.is_dir() {

@@ -4,7 +4,7 @@ use super::Evaluation;
 use super::evaluation::{applied, p_value, points};
 use super::page::percent;
 use crate::data::Split;
-use crate::evaluate::{Figures, cross_fit, risk_coverage, wilson};
+use crate::evaluate::{Figures, risk_coverage, wilson};
 use std::fmt::Write as _;
 
 /// What a card tells beyond the evaluation.
@@ -227,8 +227,7 @@ fn weaknesses(card: &Card<'_>) -> String {
 }
 
 fn calibration(card: &Card<'_>) -> String {
-    let Evaluation { model, figures, answers, .. } = &card.evaluation;
-    let fitted = cross_fit(&figures.labels, &answers.labels, &answers.probabilities);
+    let Evaluation { model, figures, fitted, answers, .. } = &card.evaluation;
     let mut text = format!(
         "## Calibration\n\n{} Expected calibration error over 15 bins: {:.3}; cross-fitted (fitted on four fifths of these \
          images, judged on the last, in turn): **{:.3}**.\n",

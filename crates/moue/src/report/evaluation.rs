@@ -3,7 +3,7 @@
 use super::chart::{self, Chart, Line};
 use super::page::{image_url, percent};
 use super::{Evaluation, Other};
-use crate::evaluate::{Figures, corruptions, cross_fit, most_confident_first, reliability, risk_coverage};
+use crate::evaluate::{Figures, corruptions, most_confident_first, reliability, risk_coverage};
 use crate::model::Calibration;
 use maud::{Markup, html};
 use moue_engine::loss::argmax;
@@ -141,7 +141,6 @@ pub fn sections(report: &Evaluation<'_>) -> Markup {
 fn calibration(report: &Evaluation<'_>) -> Markup {
     let (labels, probabilities) = (&report.answers.labels, &report.answers.probabilities);
     let classes = report.figures.labels.len();
-    let fitted = cross_fit(&report.figures.labels, labels, probabilities);
     let curve = risk_coverage(labels, probabilities, classes);
     // A few hundred points draw the same line as thousands.
     let points = curve.iter().step_by(curve.len().div_ceil(300).max(1)).chain(curve.last());
@@ -166,7 +165,7 @@ fn calibration(report: &Evaluation<'_>) -> Markup {
             "Does a confidence mean what it says? Bars that reach the line do; the expected calibration error is the "
             "mean gap, weighted by the number of answers. " (applied(&report.model.calibration)) " Fitted anew on four "
             "fifths of these images and judged on the last fifth, in turn, the error is "
-            (format!("{:.3}", fitted.ece)) "."
+            (format!("{:.3}", report.fitted.ece)) "."
         }
         div.charts { (chart::reliability(&reliability(labels, probabilities, classes))) (chart.svg()) }
         @if report.model.uncertain_below > 0.0 {

@@ -15,11 +15,13 @@ mod timeline;
 pub use annotation::{annotated, explained};
 pub use card::{Card, card};
 pub use comparison::comparison;
+pub use evaluation::points;
+pub use page::percent;
 pub use timeline::Timeline;
 
 use crate::data::{Dataset, Split};
 use crate::evaluate::corruptions;
-use crate::evaluate::{self, Answers, EvaluateError, Figures, Paired};
+use crate::evaluate::{self, Answers, CrossFitted, EvaluateError, Figures, Paired};
 use crate::model::{Model, write_atomically};
 use crate::train::{EpochRecord, Job, Outcome};
 use chart::{Chart, Line};
@@ -66,6 +68,8 @@ pub struct Evaluation<'a> {
     pub model: &'a Model,
     /// Of the model.
     pub figures: &'a Figures,
+    /// How well calibrated the answers are when fitted anew.
+    pub fitted: &'a CrossFitted,
     /// What they were computed from.
     pub answers: &'a Answers,
     /// Where the images are.
@@ -137,6 +141,7 @@ pub fn of_run(outcome: &mut Outcome, job: &Job<'_>) -> Result<Option<(String, Fi
             title: &title,
             model,
             figures: &figures,
+            fitted: &evaluate::cross_fit(&model.classes, &answers.labels, &answers.probabilities),
             answers: &answers,
             dataset: job.dataset,
             split: &job.dataset.describe(Split::Validation),
