@@ -37,7 +37,7 @@ pub enum Command {
     /// Train a network and write a run folder
     #[command(
         after_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
-        moue train --data my-photos/ --init runs/small-1/model.safetensors\n  moue train --resume runs/small-1"
+        moue train default --data my-photos/ --init default --epochs 20\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
     /// Train several networks on the same data and put them side by side
@@ -53,23 +53,33 @@ pub enum Command {
     Compare(CompareArgs),
     /// Judge a model on a data set
     #[command(after_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
-        moue evaluate model.safetensors --data archive.zip --split validation --tta --report out/\n  \
-        moue evaluate model.safetensors --data fer2013.csv --compare other.safetensors --corruptions")]
+        moue evaluate --data archive.zip --split validation --tta --report out/\n  \
+        moue evaluate model.safetensors --data fer2013.csv --compare default --corruptions")]
     Evaluate(EvaluateArgs),
     /// Write a model's weights for other programs, or with less precision
     #[command(
         after_help = "f16 halves the file; i8 quarters it (a factor for each filter). Biases and statistics stay f32.\n\n\
-        Example:\n  moue export runs/small-1/model.safetensors small.safetensors --precision f16"
+        Examples:\n  moue export default.safetensors\n  \
+        moue export runs/small-1/model.safetensors small.safetensors --precision f16",
+        allow_missing_positional = true
     )]
     Export(ExportArgs),
     /// Tell the expression of faces in pictures
     #[command(after_help = "Answers come in the order of the inputs; a picture without a face is a normal answer.\n\
         Exit code 3: some inputs could not be read, the others are answered.\n\n\
-        Examples:\n  moue predict --model runs/small-1/model.safetensors photo.jpg --annotate out/ --explain why/\n  \
-        moue predict --model model.safetensors photos/ --recursive --format csv > answers.csv\n  \
-        moue predict --model model.safetensors --no-detect face.png\n  \
-        moue predict --model model.safetensors clip.mp4 --every 5 --annotate out/ --timeline clip.html")]
+        Examples:\n  moue predict photo.jpg --annotate out/ --explain why/\n  \
+        moue predict photos/ --recursive --format csv > answers.csv\n  \
+        moue predict --model runs/small-1/model.safetensors --no-detect face.png\n  \
+        moue predict clip.mp4 --every 5 --annotate out/ --timeline clip.html")]
     Predict(PredictArgs),
+    /// Answer over HTTP
+    #[command(
+        after_help = "POST an image file to /v1/predict; /docs describes all of it. Requests beyond a limit are refused\n\
+        at once: 413 too large, 429 too many waiting, 503 too slow. SIGTERM and Ctrl-C let running requests finish.\n\n\
+        Examples:\n  moue serve\n  moue serve --addr 0.0.0.0:8080 --log json\n  \
+        curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict"
+    )]
+    Serve(ServeArgs),
     /// Look at data sets, or draw one
     #[command(subcommand)]
     Data(DataCommand),
@@ -146,8 +156,9 @@ pub struct CompareArgs {
 
 #[derive(Args)]
 pub struct EvaluateArgs {
-    /// A model file
-    pub model: Option<PathBuf>,
+    /// A model's file, or `default` for the one in the box
+    #[arg(default_value = "default")]
+    pub model: PathBuf,
     /// Data set as downloaded [default: drawn faces, for a model trained on them]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
@@ -199,7 +210,8 @@ pub enum Precision {
 
 #[derive(Args)]
 pub struct ExportArgs {
-    /// A model file
+    /// A model's file, or `default` for the one in the box
+    #[arg(default_value = "default")]
     pub model: PathBuf,
     /// File to write, .safetensors
     pub file: PathBuf,
@@ -213,9 +225,9 @@ pub struct PredictArgs {
     /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF), folders of them, patterns ('*.jpg'), - for standard input, or films
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
-    /// A model file
-    #[arg(long, value_name = "MODEL")]
-    pub model: Option<PathBuf>,
+    /// A model's file, or `default` for the one in the box
+    #[arg(long, value_name = "MODEL", default_value = "default")]
+    pub model: PathBuf,
     /// Take the whole picture for the face
     #[arg(long)]
     pub no_detect: bool,
@@ -263,6 +275,51 @@ pub enum ExplainMethod {
     GradCam,
     /// What is lost where a grey square covers the face
     Occlusion,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Address and port to listen on; port 0 for any that is free
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub addr: String,
+    /// A model's file, or `default` for the one in the box
+    #[arg(long, value_name = "MODEL", default_value = "default")]
+    pub model: PathBuf,
+    /// Wanted as `Authorization: Bearer TOKEN` for predictions and metrics
+    #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Let pages of this origin read answers (https://example.org, or * for any); may be given several times
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors: Vec<String>,
+    /// Largest body of a request, in MiB
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub max_body: u16,
+    /// Largest picture, in millions of pixels
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_pixels: u16,
+    /// Most pictures in a request
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_images: u16,
+    /// Requests worked on at the same time [default: one for each thread]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Requests that may wait
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub queue: u16,
+    /// Seconds for a request, reading it included
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    pub timeout: f64,
+    /// Form of the log on stderr
+    #[arg(long, value_enum, default_value = "text")]
+    pub log: LogFormat,
 }
 
 #[derive(Subcommand)]

@@ -70,6 +70,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Evaluate(args) => commands::evaluate::run(args, common),
         Command::Export(args) => commands::export::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),
+        Command::Serve(args) => commands::serve::run(args, common),
         Command::Data(args) => commands::data::run(args, common),
         Command::Arch(args) => commands::arch::run(args, common),
         Command::Bench(args) => commands::bench::run(args, common),

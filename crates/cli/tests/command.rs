@@ -155,7 +155,7 @@ fn mistakes_on_the_command_line_are_told_apart_from_failures() {
     let place = Place::new();
     place.put("notes.txt", "hello");
     for (args, expected_code, part) in [
-        (&["train", "nonsense"][..], 1, "presets are small, seed/basic-efficientnet"),
+        (&["train", "nonsense"][..], 1, "presets are small, default, seed"),
         (&["train", "--epochs", "0"], 2, "`train.epochs` is 0"),
         (&["train", "--image-size", "48"], 2, "48x48"),
         (&["train", "--data", "notes.txt"], 1, "holds no data set"),
@@ -163,11 +163,12 @@ fn mistakes_on_the_command_line_are_told_apart_from_failures() {
         (&["train", "--resume", "nowhere"], 1, "cannot read the checkpoint"),
         (&["train", "--resume", "x", "--epochs", "3"], 2, "cannot be used with"),
         (&["train", "--official-split"], 2, "--official-split needs --data"),
-        (&["predict", "x.png"], 2, "no built-in model"),
+        (&["predict", "x.png"], 1, "x.png"),
+        (&["predict", "--model", "missing", "x.png"], 1, "cannot read missing"),
         (&["predict", "--no-detect", "--min-face", "30", "x.png"], 2, "cannot be used with"),
         (&["predict", "--min-score", "0", "x.png"], 2, "0.001 to 1000"),
         (&["predict", "--model", "notes.txt", "x.png"], 1, "not a model file"),
-        (&["evaluate"], 2, "no built-in model"),
+        (&["evaluate"], 2, "--data what to judge it on"),
         (&["data", "draw", ".", "--count", "21"], 1, "not empty"),
         (&["arch", "show", "tiny.tom"], 1, "no preset or file"),
         (&["--threads", "0", "arch", "list"], 2, "--threads"),

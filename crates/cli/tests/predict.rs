@@ -159,3 +159,19 @@ fn hostile_pictures_are_told_in_a_moment() {
     assert_eq!(answers.iter().filter(|answer| answer["error"].is_string()).count(), 4);
     assert_eq!((&answers[4]["faces"], &answers[4]["error"]), (&serde_json::json!([]), &Value::Null));
 }
+
+/// What the program brings along is used where no model is named.
+#[test]
+fn without_a_model_the_one_in_the_box_answers() {
+    let place = Place::new();
+    place.ok(&["data", "draw", "faces", "--count", "21", "--quiet"]);
+    let face = first_file(&place.path("faces/train/happy"));
+    let answer = place.json(&["predict", "--no-detect", "--json", &face]);
+    let probabilities = answer["faces"][0]["probabilities"].as_object().unwrap();
+    assert_eq!(probabilities.len(), 7);
+    let sum: f64 = probabilities.values().map(|p| p.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+    place.ok(&["export", "weights.safetensors"]);
+    let exported = place.json(&["predict", "--no-detect", "--json", "--model", "weights.safetensors", &face]);
+    assert_eq!(exported, answer);
+}

@@ -1,15 +1,14 @@
 //! The expressions in a photo, from a program of your own.
 //!
-//! `cargo run --release --example predict runs/small-1/model.safetensors photo.jpg`
+//! `cargo run --release --example predict photo.jpg`
 
 use moue::model::Model;
 use moue::predict::{PredictOptions, Predictor};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args_os().skip(1);
-    let (model, photo) = (arguments.next().ok_or("name a model")?, arguments.next().ok_or("name a photo")?);
-    let predictor = Predictor::new(&Model::load(model.as_ref())?, PredictOptions::default());
+    let photo = std::env::args_os().nth(1).ok_or("name a photo")?;
+    let predictor = Predictor::new(&Model::open("default".as_ref())?, PredictOptions::default());
     let answer = predictor.predict_file(photo.as_ref());
     if let Some(error) = answer.error {
         return Err(error.into());

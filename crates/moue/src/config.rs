@@ -91,6 +91,7 @@ macro_rules! presets {
 /// All presets, in the order they are listed.
 pub const PRESETS: &[Preset] = presets![
     "small",
+    "default",
     "seed/basic-efficientnet",
     "seed/model-3",
     "seed/model-5",

@@ -1,7 +1,9 @@
 //! The real FER2013, where its folder is named by `MOUE_TEST_DATA`.
 
 use moue::data::{Cache, DataOptions, Dataset, ImageForm, Split, open, statistics};
-use moue::predict::{DetectOptions, Detector};
+use moue::evaluate::{answer, figures};
+use moue::model::Model;
+use moue::predict::{DetectOptions, Detector, PredictOptions, Predictor};
 use std::path::PathBuf;
 
 /// A file of the folder, or a line that says what is skipped.
@@ -71,4 +73,27 @@ fn yunet_finds_the_faces_in_real_photos() {
     let Some(path) = data("yunet.onnx") else { return };
     let yunet = moue::predict::YuNet::load(&path).unwrap();
     finds_the_faces_in_real_photos(&Detector::YuNet(Box::new(yunet)));
+}
+
+/// The model in the box on what it was chosen by: a file that was damaged, or that
+/// belongs to another program, would not reach this.
+#[cfg(feature = "model-default")]
+#[test]
+fn the_model_in_the_box_is_the_one_that_was_measured() {
+    let Some(path) = data("fer2013-train-public.csv.gz") else { return };
+    let dataset = open(&path, ImageForm::of_input([48, 48, 1]), &DataOptions::default(), 0, &Cache::off(), &|_| {});
+    let mut model = Model::open("default".as_ref()).unwrap();
+    let answers = answer(&mut model, &dataset.unwrap(), Split::Validation, false, &mut |_| {}).unwrap();
+    let figures = figures(&model.classes, &answers.labels, &answers.probabilities);
+    assert_eq!(figures.n, 3589);
+    assert!(figures.accuracy > 0.67 && figures.ece < 0.04, "{figures:?}");
+}
+
+#[cfg(feature = "model-default")]
+#[test]
+fn a_portrait_with_a_smile_is_happy() {
+    let Some(path) = data("photos/portrait-smile.jpg") else { return };
+    let predictor = Predictor::new(&Model::open("default".as_ref()).unwrap(), PredictOptions::default());
+    let faces = predictor.predict_file(&path).faces;
+    assert!(faces.len() == 1 && faces[0].label == "happy" && !faces[0].uncertain, "{faces:?}");
 }

@@ -1,6 +1,6 @@
 //! `moue evaluate`.
 
-use super::{accuracy_text, open_model, open_source, print, table};
+use super::{accuracy_text, open_source, print, table};
 use crate::UsageError;
 use crate::args::{Common, EvaluateArgs};
 use crate::progress::Progress;
@@ -9,7 +9,7 @@ use moue::Isa;
 use moue::bench::latency_ms;
 use moue::data::{DataOptions, Dataset, ImageForm, Split};
 use moue::evaluate::{self, Answers, CrossFitted, Figures, corruptions};
-use moue::model::{Model, write_atomically};
+use moue::model::{Model, stored, write_atomically};
 use moue::report::{self, Card, Evaluation, Other, percent, points};
 use moue::train::DataSource;
 use serde_json::{Value, json};
@@ -17,9 +17,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let model = open_model(args.model.as_deref())?;
+    let model = Model::open(&args.model)?;
     let source = source(args, &model)?;
-    let mut judge = Judge { args, common, source, name: name(args.model.as_deref()), model };
+    let mut judge = Judge { args, common, source, model };
     let dataset = judge.data_for(judge.model.architecture.input)?;
     let split = dataset.split_named(args.split.as_deref())?;
     let answers = judge.answer(&dataset, split, args.tta)?;
@@ -63,7 +63,6 @@ struct Judge<'a> {
     args: &'a EvaluateArgs,
     common: &'a Common,
     source: DataSource,
-    name: Option<String>,
     model: Model,
 }
 
@@ -98,7 +97,7 @@ impl Judge<'_> {
     fn others(&self, dataset: &Dataset, split: Split, answers: &Answers) -> anyhow::Result<Vec<Other>> {
         let mut others = Vec::new();
         for path in &self.args.compare {
-            let mut model = open_model(Some(path))?;
+            let mut model = Model::open(path)?;
             let own_form = [dataset.height, dataset.width, dataset.channels] != model.architecture.input;
             let own_data = own_form.then(|| self.data_for(model.architecture.input)).transpose()?;
             let other = answer(&mut model, own_data.as_ref().unwrap_or(dataset), split, self.args.tta, self.common)
@@ -139,7 +138,7 @@ impl Judge<'_> {
             DataSource::Given(path) => path.display().to_string(),
         };
         let mut document = json!({
-            "model": self.name, "data": data, "split": split, "tta": evaluation.tta,
+            "model": self.args.model, "data": data, "split": split, "tta": evaluation.tta,
             "source_split": evaluation.dataset.split_names[split as usize],
             "selection_split": evaluation.selection, "ece_cross_fitted": evaluation.fitted.ece,
         });
@@ -172,10 +171,6 @@ impl Judge<'_> {
         let ((figures, fitted), (mirrored, _)) = (self.figures(plain), self.figures(mirrored));
         let latency_ms = latency_ms(&mut self.model);
         let model = &self.model;
-        let bytes = match &self.args.model {
-            Some(file) => std::fs::metadata(file)?.len() as usize,
-            None => model.to_bytes().map_err(anyhow::Error::msg)?.len(),
-        };
         let card = report::card(&Card {
             evaluation: Evaluation {
                 title: &model.architecture.name,
@@ -192,7 +187,7 @@ impl Judge<'_> {
             },
             mirrored: &mirrored,
             recipes: self.args.recipes,
-            bytes,
+            bytes: stored(&self.args.model)?.len(),
             macs: model.macs(),
             latency_ms,
             machine: &format!("{} threads, {}", rayon::current_num_threads(), Isa::in_use().name()),
@@ -203,10 +198,6 @@ impl Judge<'_> {
         }
         Ok(())
     }
-}
-
-fn name(model: Option<&Path>) -> Option<String> {
-    model.map(|path| path.display().to_string())
 }
 
 fn answer(model: &mut Model, dataset: &Dataset, split: Split, tta: bool, common: &Common) -> anyhow::Result<Answers> {

@@ -1,8 +1,9 @@
 //! `moue export`.
 
-use super::{open_model, print};
+use super::print;
 use crate::UsageError;
 use crate::args::{Common, ExportArgs, Precision};
+use moue::model::Model;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if args.file.extension().is_none_or(|own| own != "safetensors") {
         return Err(UsageError(format!("{}: the file must end in .safetensors", args.file.display())).into());
     }
-    let model = open_model(Some(&args.model))?;
+    let model = Model::open(&args.model)?;
     let (precision, name) = match args.precision {
         Precision::F32 => (moue::model::Precision::F32, "f32"),
         Precision::F16 => (moue::model::Precision::F16, "f16"),

@@ -9,15 +9,14 @@ pub mod export;
 mod film;
 pub mod licenses;
 pub mod predict;
+pub mod serve;
 pub mod train;
 
-use crate::UsageError;
 use crate::args::Common;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::data::{Cache, DataError, DataOptions, Dataset, ImageForm, drawn};
 use moue::evaluate::Figures;
-use moue::model::Model;
 use moue::train::{DataSource, Event};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -56,19 +55,6 @@ pub fn open_source(
     match source {
         DataSource::Given(path) => open_data(path, form, options, seed, common),
         DataSource::Drawn => Ok(drawn::dataset(drawn::STANDARD_COUNT, form, seed)),
-    }
-}
-
-/// Reads a model; without a name there is none to fall back on yet.
-pub fn open_model(model: Option<&Path>) -> anyhow::Result<Model> {
-    match model {
-        Some(path) => Ok(Model::load(path)?),
-        None => Err(UsageError(
-            "this version has no built-in model: train one with `moue train` and name its file, for instance \
-             runs/small-1/model.safetensors"
-                .into(),
-        )
-        .into()),
     }
 }
 

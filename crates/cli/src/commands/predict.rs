@@ -1,6 +1,6 @@
 //! `moue predict`.
 
-use super::{INTERRUPTED, film, open_model, print, stop_on_interrupt, table};
+use super::{INTERRUPTED, film, print, stop_on_interrupt, table};
 use crate::UsageError;
 use crate::args::{Common, ExplainMethod, Format, PredictArgs};
 use crate::progress::Progress;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const SOME_FAILED: u8 = 3;
 
 pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let model = open_model(args.model.as_deref())?;
+    let model = Model::open(&args.model)?;
     let format = if common.json { Format::Json } else { args.format };
     let detect_options =
         DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };

@@ -1,6 +1,6 @@
 //! `moue train`.
 
-use super::{INTERRUPTED, accuracy_text, open_model, open_source, print, stop_on_interrupt, tell};
+use super::{INTERRUPTED, accuracy_text, open_source, print, stop_on_interrupt, tell};
 use crate::UsageError;
 use crate::args::{Common, TrainArgs};
 use crate::progress::Progress;
@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use moue::config::Config;
 use moue::data::{Dataset, ImageForm, Split};
+use moue::model::Model;
 use moue::report;
 use moue::train::{DataSource, Ending, Job, Outcome, RunFolder, peek, train};
 use serde_json::json;
@@ -18,7 +19,7 @@ pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let (config, source, name) = settle(args, common)?;
     let form = ImageForm::of_input(config.model.input);
     let dataset = open_source(&source, form, &config.data, config.train.seed, common)?;
-    let init = args.init.as_deref().map(|path| open_model(Some(path))).transpose()?;
+    let init = args.init.as_deref().map(Model::open).transpose()?;
     let folder = match &args.resume {
         Some(path) => RunFolder::existing(path),
         None => RunFolder::create(args.out.as_deref(), &name).with_context(|| {

@@ -3,6 +3,8 @@
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
 use std::io::{Cursor, Read};
 
+const NO_IMAGE: &str = "not a PNG, JPEG, WebP, BMP, GIF or TIFF image";
+
 /// Largest image file that is read.
 const MAX_FILE: u64 = 256 << 20;
 
@@ -36,7 +38,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, String> {
     limits.max_alloc = Some(MAX_MEMORY);
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
     if reader.format().is_none() {
-        return Err("not a PNG, JPEG, WebP, BMP, GIF or TIFF image".into());
+        return Err(NO_IMAGE.into());
     }
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
@@ -47,6 +49,18 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, String> {
     }
     image.apply_orientation(orientation);
     Ok(if image.color().has_alpha() { on_white(&image) } else { image })
+}
+
+/// Columns and rows of an image file as they are stored, from its head alone.
+///
+/// # Errors
+/// A text that says what is wrong with the file.
+pub fn image_extent(bytes: &[u8]) -> Result<[u32; 2], String> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    if reader.format().is_none() {
+        return Err(NO_IMAGE.into());
+    }
+    reader.into_dimensions().map(|(width, height)| [width, height]).map_err(|error| error.to_string())
 }
 
 /// The image on white paper.

@@ -23,7 +23,7 @@ pub mod table;
 
 pub use cache::Cache;
 pub(crate) use decode::read_image_file;
-pub use decode::{decode_image, to_pixels};
+pub use decode::{decode_image, image_extent, to_pixels};
 pub use duplicates::near_duplicates;
 pub(crate) use folders::is_image;
 

@@ -13,6 +13,9 @@ const KEY: &str = "moue";
 /// Why a model file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFileError {
+    /// A name of a model that other builds of the program have in them.
+    #[error("this build has no model `{0}` in it: name a model file")]
+    NotInTheBox(String),
     /// The file cannot be read.
     #[error("cannot read {}", .path.display())]
     Read {

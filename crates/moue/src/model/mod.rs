@@ -1,16 +1,19 @@
 //! Models: an architecture, its weights, and what is needed to use them.
 //!
 //! A model file is one safetensors file that is complete by itself; see
-//! [`Model::save`] for its layout. Training is elsewhere.
+//! [`Model::save`] for its layout. Two are part of the program ([`EMBEDDED`]).
+//! Training is elsewhere.
 
 pub mod architecture;
 mod blocks;
 mod build;
+mod embedded;
 mod file;
 mod tensors;
 
 pub use architecture::Architecture;
 pub use build::{ArchitectureError, LayerSummary, build, summary};
+pub use embedded::{EMBEDDED, Embedded, stored};
 pub use file::{ModelFileError, write_atomically};
 pub use tensors::{Precision, read_tensors, write_tensors};
 

@@ -34,6 +34,7 @@ use std::sync::Mutex;
 const PHOTOS_A_THREAD: usize = 16;
 
 /// A rectangle in a picture, in pixels.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct FaceBox {
     /// Left edge.
@@ -47,6 +48,7 @@ pub struct FaceBox {
 }
 
 /// A face and what its expression looks like.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Face {
     /// Where it is.
@@ -87,6 +89,15 @@ impl Prediction {
     }
 }
 
+/// The faces of a photo, cut out, before the network has seen them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// Where each face is, and the detector's score.
+    pub places: Vec<(FaceBox, Option<f32>)>,
+    /// For each face, the pixels that the network takes, `[H, W, C]`.
+    pub crops: Vec<Vec<u8>>,
+}
+
 /// An answer with what it was made from.
 #[derive(Clone, Debug)]
 pub struct Looked {
@@ -119,7 +130,7 @@ impl Default for PredictOptions {
 /// use moue::model::Model;
 /// use moue::predict::{PredictOptions, Predictor};
 ///
-/// let model = Model::load("runs/small-1/model.safetensors".as_ref())?;
+/// let model = Model::open("default".as_ref())?;
 /// let predictor = Predictor::new(&model, PredictOptions::default());
 /// for face in predictor.predict_file("photo.jpg".as_ref()).faces {
 ///     println!("{} {:.0} %", face.label, face.confidence * 100.0);
@@ -229,20 +240,33 @@ impl Predictor {
 
     /// The faces in a photo and the pixels that the network saw of each.
     fn faces(&self, photo: &DynamicImage) -> (Vec<Face>, Vec<Vec<u8>>) {
+        let cut = self.cut(photo, self.options.detect);
+        (self.answers(&cut, &self.probabilities(&cut.crops)), cut.crops)
+    }
+
+    /// Finds the faces of a photo and cuts them out; without `detect` the whole
+    /// photo is one.
+    #[must_use]
+    pub fn cut(&self, photo: &DynamicImage, detect: bool) -> Cut {
         let [height, width, channels] = self.input;
-        let (extent, mut places, mut crops) = ([photo.width(), photo.height()], Vec::new(), Vec::new());
-        if self.options.detect {
+        let (extent, mut cut) = ([photo.width(), photo.height()], Cut { places: Vec::new(), crops: Vec::new() });
+        if detect {
             for found in self.detector.find(photo, &self.options.detect_options) {
-                places.push((found.within(extent[0], extent[1]), Some(found.score)));
-                crops.push(face_pixels(photo, &found.crop, [height, width], channels));
+                cut.places.push((found.within(extent[0], extent[1]), Some(found.score)));
+                cut.crops.push(face_pixels(photo, &found.crop, [height, width], channels));
             }
         } else {
-            places.push((FaceBox { x: 0, y: 0, width: extent[0], height: extent[1] }, None));
-            crops.push(to_pixels(photo, [height, width], channels));
+            cut.places.push((FaceBox { x: 0, y: 0, width: extent[0], height: extent[1] }, None));
+            cut.crops.push(to_pixels(photo, [height, width], channels));
         }
-        let probabilities = self.probabilities(&crops);
-        let rows = probabilities.chunks_exact(self.classes.len()).zip(places);
-        (rows.map(|(row, (place, score))| self.face(row, place, score)).collect(), crops)
+        cut
+    }
+
+    /// The faces with what the network said of each, `[N, classes]`.
+    #[must_use]
+    pub fn answers(&self, cut: &Cut, probabilities: &[f32]) -> Vec<Face> {
+        let rows = probabilities.chunks_exact(self.classes.len()).zip(&cut.places);
+        rows.map(|(row, &(place, score))| self.face(row, place, score)).collect()
     }
 
     fn face(&self, probabilities: &[f32], place: FaceBox, score: Option<f32>) -> Face {

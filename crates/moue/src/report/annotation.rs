@@ -157,23 +157,34 @@ fn chart(canvas: &mut Canvas, face: &Face, panel: Place, scale: usize) {
 const EXPLAINED: u32 = 336;
 
 /// The face that the network saw (`[H, W, C]`), enlarged, beside itself with what
-/// mattered laid over it from blue (little) to red (much).
+/// mattered laid over it.
 #[must_use]
-pub fn explained(pixels: &[u8], [height, width, channels]: [usize; 3], explanation: &Explanation) -> RgbImage {
+pub fn explained(pixels: &[u8], input: [usize; 3], explanation: &Explanation) -> RgbImage {
+    let face = enlarged(pixels, input);
+    let mut both = RgbImage::new(2 * face.width(), face.height());
+    imageops::replace(&mut both, &face, 0, 0);
+    imageops::replace(&mut both, &overlaid(&face, explanation), i64::from(face.width()), 0);
+    both
+}
+
+/// The face that the network saw (`[H, W, C]`), enlarged.
+#[must_use]
+pub fn enlarged(pixels: &[u8], [height, width, channels]: [usize; 3]) -> RgbImage {
     let face = RgbImage::from_fn(width as u32, height as u32, |x, y| {
         let at = (y as usize * width + x as usize) * channels;
         image::Rgb(if channels == 1 { [pixels[at]; 3] } else { [pixels[at], pixels[at + 1], pixels[at + 2]] })
     });
     let across = (EXPLAINED * width as u32 / height.max(1) as u32).max(1);
-    let face = imageops::resize(&face, across, EXPLAINED, imageops::FilterType::CatmullRom);
-    RgbImage::from_fn(across * 2, EXPLAINED, |x, y| {
-        let pixel = *face.get_pixel(x % across, y);
-        if x < across {
-            return pixel;
-        }
+    imageops::resize(&face, across, EXPLAINED, imageops::FilterType::CatmullRom)
+}
+
+/// A face in grey with what mattered laid over it from blue (little) to red (much).
+#[must_use]
+pub fn overlaid(face: &RgbImage, explanation: &Explanation) -> RgbImage {
+    RgbImage::from_fn(face.width(), face.height(), |x, y| {
         let share = |at: u32, extent: u32| (at as f32 + 0.5) / extent as f32;
-        let value = explanation.at(share(y, EXPLAINED), share(x - across, across));
-        let grey = pixel.0.map(f32::from).iter().sum::<f32>() / 3.0;
+        let value = explanation.at(share(y, face.height()), share(x, face.width()));
+        let grey = face.get_pixel(x, y).0.map(f32::from).iter().sum::<f32>() / 3.0;
         image::Rgb(heat(value).map(|colour| (0.5 * grey + 0.5 * colour) as u8))
     })
 }

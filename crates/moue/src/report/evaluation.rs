@@ -222,6 +222,7 @@ fn others(report: &Evaluation<'_>) -> Markup {
 }
 
 /// A share as signed points.
+#[must_use]
 pub fn points(share: f64) -> String {
     // Nothing is not less than nothing.
     format!("{:+.1}", share * 100.0 + 0.0)

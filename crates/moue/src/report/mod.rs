@@ -12,11 +12,11 @@ mod page;
 pub mod preview;
 mod timeline;
 
-pub use annotation::{annotated, explained};
+pub use annotation::{annotated, enlarged, explained, overlaid};
 pub use card::{Card, card};
 pub use comparison::comparison;
 pub use evaluation::points;
-pub use page::percent;
+pub use page::{image_url, percent};
 pub use timeline::Timeline;
 
 use crate::data::{Dataset, Split};

@@ -53,13 +53,19 @@ pub fn page(title: &str, body: &Markup) -> String {
 }
 
 /// A share in percent, without the sign.
+#[must_use]
 pub fn percent(share: f64) -> String {
     format!("{:.1}", share * 100.0)
 }
 
-/// An image `[H, W, C]` as a PNG inside a URL.
+/// An image `[H, W, C]` (1 channel or 3, 0–255) as a PNG inside a URL; `None` where
+/// the pixels are not so many.
+#[must_use]
 pub fn image_url(image: &[u8], [height, width, channels]: [usize; 3]) -> Option<String> {
     let colour = if channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
+    if image.len() != height * width * channels {
+        return None;
+    }
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
     image::ImageEncoder::write_image(encoder, image, width as u32, height as u32, colour).ok()?;

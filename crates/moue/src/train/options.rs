@@ -109,7 +109,7 @@ pub struct TrainOptions {
     pub ema_decay: f32,
     /// Ends after so many epochs without a better validation accuracy; 0 never.
     pub early_stopping: usize,
-    /// Model files whose mean answer is part of the target (Hinton et al. 2015).
+    /// Models (files, or names of those in the box) whose mean answer is part of the target (Hinton et al. 2015).
     pub teachers: Vec<PathBuf>,
     /// Share of the target that is the teachers' answer.
     pub teacher_weight: f32,

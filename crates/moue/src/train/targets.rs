@@ -86,7 +86,7 @@ impl Targets {
 fn teachers(options: &TrainOptions, dataset: &Dataset) -> Result<Vec<Model>, TrainError> {
     let mut teachers = Vec::new();
     for path in &options.teachers {
-        let teacher = Model::load(path)?;
+        let teacher = Model::open(path)?;
         let own = [dataset.height, dataset.width, dataset.channels];
         if teacher.classes != dataset.classes || teacher.architecture.input != own {
             return Err(TrainError::Teacher(format!(

@@ -1,0 +1,82 @@
+//! `moue serve`.
+
+use super::print;
+use crate::UsageError;
+use crate::args::{Common, LogFormat, ServeArgs};
+use anyhow::Context;
+use moue::model::Model;
+use moue_server::{Limits, Options};
+use serde_json::json;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    if args.timeout == 0.0 {
+        return Err(UsageError("--timeout 0 would refuse every request".into()).into());
+    }
+    let model = Model::open(&args.model)?;
+    // The network runs on a thread of its own, which takes its helpers from here.
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(common.threads.unwrap_or(0).into())
+        .build_global()
+        .context("cannot start the threads")?;
+    let options = Options {
+        limits: Limits {
+            body_bytes: usize::from(args.max_body) << 20,
+            pixels: u64::from(args.max_pixels) * 1_000_000,
+            images: args.max_images.into(),
+            workers: args.workers.map_or_else(rayon::current_num_threads, usize::from),
+            queue: args.queue.into(),
+            time: Duration::from_secs_f64(args.timeout),
+        },
+        token: args.token.clone().filter(|token| !token.is_empty()),
+        cors: args.cors.clone(),
+        model_name: args.model.display().to_string(),
+    };
+    let router = moue_server::router(model, &options).map_err(|error| UsageError(error.to_string()))?;
+    if !common.quiet {
+        log(args.log);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
+    runtime.block_on(async {
+        let listener =
+            TcpListener::bind(&args.addr).await.with_context(|| format!("cannot listen on {}", args.addr))?;
+        let address = listener.local_addr()?;
+        let stop = stop_signal()?;
+        if common.json {
+            print(&format!("{}\n", json!({"address": address.to_string()})))?;
+        } else if !common.quiet {
+            eprintln!("listening on http://{address} (the API: http://{address}/docs); Ctrl-C ends it");
+        }
+        moue_server::serve(listener, router, stop).await.context("cannot go on listening")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line on stderr for each request.
+fn log(format: LogFormat) {
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+/// Ready when Ctrl-C or SIGTERM asks for an end.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("cannot listen for SIGTERM")?;
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+        tracing::info!("ending: running requests are finished first");
+    })
+}

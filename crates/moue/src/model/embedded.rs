@@ -1,0 +1,71 @@
+//! The models in the box: their files, as the folder `models/` holds them.
+//!
+//! Both are trained from the presets of the same names; their cards lie beside
+//! the files. The features `model-default` and `model-tiny` put them in.
+
+use super::{Model, ModelFileError};
+use std::borrow::Cow;
+use std::path::Path;
+
+/// A model file that is part of the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedded {
+    /// By which it is asked for.
+    pub name: &'static str,
+    /// The file.
+    pub bytes: &'static [u8],
+}
+
+const NAMES: [&str; 2] = ["default", "tiny"];
+
+/// All models in the box; the first is taken where none is named.
+pub const EMBEDDED: &[Embedded] = &[
+    #[cfg(feature = "model-default")]
+    Embedded { name: "default", bytes: include_bytes!("../../../../models/default.safetensors") },
+    #[cfg(feature = "model-tiny")]
+    Embedded { name: "tiny", bytes: include_bytes!("../../../../models/tiny.safetensors") },
+];
+
+impl Model {
+    /// A model in the box by its name, or any other from its file. (A file that is
+    /// called like a model in the box is read as `./default`.)
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a model's.
+    pub fn open(model: &Path) -> Result<Self, ModelFileError> {
+        Self::from_bytes(&stored(model)?, model)
+    }
+}
+
+/// The file of a model that is named as for [`Model::open`].
+///
+/// # Errors
+/// When it cannot be read.
+pub fn stored(model: &Path) -> Result<Cow<'static, [u8]>, ModelFileError> {
+    if let Some(embedded) = EMBEDDED.iter().find(|embedded| Path::new(embedded.name) == model) {
+        return Ok(Cow::Borrowed(embedded.bytes));
+    }
+    if NAMES.iter().any(|name| Path::new(name) == model) {
+        return Err(ModelFileError::NotInTheBox(model.display().to_string()));
+    }
+    std::fs::read(model).map(Cow::Owned).map_err(|source| ModelFileError::Read { path: model.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limits that the models were made for.
+    #[test]
+    fn models_in_the_box_are_whole_and_small() {
+        for Embedded { name, bytes } in EMBEDDED {
+            let model = Model::open(Path::new(name)).unwrap();
+            let (parameters, size) = if *name == "tiny" { (400_000, 300_000) } else { (3_000_000, 6_000_000) };
+            assert!(model.parameters() <= parameters && bytes.len() <= size, "{name}");
+            assert_eq!(model.architecture.name, *name);
+            assert_eq!(model.classes, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]);
+            assert!(model.uncertain_below > 0.0 && model.calibration.temperature != 1.0, "{name} is calibrated");
+            assert!(model.provenance.training_images.iter().sum::<usize>() > 20_000, "{name}");
+        }
+    }
+}

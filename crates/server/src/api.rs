@@ -1,0 +1,258 @@
+//! Routes and what they answer.
+
+#![allow(unused_qualifications, reason = "utoipa's macro writes them")]
+
+use crate::metrics::{MEDIA_TYPE, Metrics};
+use crate::openapi;
+use crate::problem::Problem;
+use crate::work::{Seen, Upload, Wanted, Work};
+use crate::{Limits, Options};
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, Multipart, Query, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use moue::model::Model;
+use moue::predict::Face;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+
+/// Where pictures go.
+pub const PREDICT: &str = "/v1/predict";
+
+/// What all handlers share.
+#[derive(Clone)]
+pub struct App {
+    work: Arc<Work>,
+    metrics: Arc<Metrics>,
+    limits: Arc<Limits>,
+    model: Arc<str>,
+}
+
+impl App {
+    /// For a model.
+    pub fn new(model: Model, options: &Options, metrics: Arc<Metrics>) -> Self {
+        Self {
+            work: Arc::new(Work::new(model, &options.limits, Arc::clone(&metrics))),
+            metrics,
+            limits: Arc::new(options.limits.clone()),
+            model: options.model_name.as_str().into(),
+        }
+    }
+}
+
+/// All routes.
+pub fn routes(app: App) -> Router {
+    Router::new()
+        .route(PREDICT, post(predict))
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(|| async { Json(openapi::document()) }))
+        .route("/docs", get(|| async { Html(openapi::page()) }))
+        .route("/docs.css", get(|| async { ([(CONTENT_TYPE, "text/css")], openapi::STYLE) }))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here: see /docs") })
+        .method_not_allowed_fallback(|method: Method| async move {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for this path: see /docs"))
+        })
+        .layer(DefaultBodyLimit::max(app.limits.body_bytes))
+        .with_state(app)
+}
+
+/// How pictures are to be looked at.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Question {
+    /// Search for faces; `false` takes each picture for a face.
+    #[serde(default = "yes")]
+    #[param(default = true)]
+    detect: bool,
+    /// Draw for each face what its answer rests on (Grad-CAM).
+    #[serde(default)]
+    #[param(default = false)]
+    explain: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A face and what its expression looks like.
+#[derive(Serialize, ToSchema)]
+pub struct AnsweredFace {
+    #[serde(flatten)]
+    face: Face,
+    /// With `explain`: the face with what mattered laid over it, as a data URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<String>,
+}
+
+/// The answer for a picture.
+#[derive(Serialize, ToSchema)]
+pub struct Answer {
+    /// The file's name, where one was sent.
+    input: String,
+    /// Columns, after EXIF orientation; 0 when the picture cannot be read.
+    width: u32,
+    /// Rows.
+    height: u32,
+    /// From left to right; none is a normal answer.
+    faces: Vec<AnsweredFace>,
+    /// Why there is no answer.
+    error: Option<String>,
+}
+
+impl Answer {
+    fn of(input: String, seen: Seen) -> Self {
+        let [width, height] = seen.extent;
+        let faces = seen.faces.into_iter().map(|(face, explanation)| AnsweredFace { face, explanation }).collect();
+        Self { input, width, height, faces, error: None }
+    }
+}
+
+/// How many faces an answer holds, for the log.
+#[derive(Clone, Copy)]
+struct Faces(usize);
+
+/// The expressions in one picture or several.
+#[utoipa::path(
+    post, path = "/v1/predict", params(Question),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream",
+        description = "An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or `multipart/form-data` with one in each field."),
+    responses(
+        (status = 200, body = Answer, description = "For one picture an object; for `multipart/form-data` an array of \
+            them in the order of the fields, where a picture that cannot be read has `error`."),
+        (status = 400, body = Problem, description = "The request is malformed."),
+        (status = 401, body = Problem, description = "The token is missing or wrong."),
+        (status = 413, body = Problem, description = "Too many bytes, pixels or pictures."),
+        (status = 422, body = Problem, description = "No picture that can be read."),
+        (status = 429, body = Problem, description = "Too many requests are waiting."),
+        (status = 503, body = Problem, description = "It took too long."),
+    )
+)]
+pub async fn predict(
+    State(app): State<App>,
+    question: Result<Query<Question>, QueryRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Query(question) = question.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let wanted = Wanted { detect: question.detect, explain: question.explain };
+    let place = app.work.admit()?;
+    let answered = tokio::time::timeout(app.limits.time, answer(&app, request, wanted)).await;
+    drop(place);
+    answered.map_err(|_| {
+        let detail = format!("there was no answer within {} s", app.limits.time.as_secs_f32());
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })?
+}
+
+async fn answer(app: &App, request: Request, wanted: Wanted) -> Result<Response, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if kind.starts_with("multipart/") {
+        let uploads = parts(request, &app.limits).await?;
+        return several(app, uploads, wanted).await;
+    }
+    let bytes = Bytes::from_request(request, &()).await.map_err(|error: BytesRejection| {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE { body_too_large(&app.limits) } else { cut_off() }
+    })?;
+    if bytes.is_empty() {
+        return Err(Problem::bad_request("the body is empty: send an image file"));
+    }
+    let seen = app.work.look(bytes.to_vec(), wanted).await?;
+    let faces = Faces(seen.faces.len());
+    Ok(with_faces(Json(Answer::of("image".into(), seen)).into_response(), faces))
+}
+
+/// Looks at all pictures; a bad one is an answer with `error`, unless all are bad.
+async fn several(app: &App, uploads: Vec<Upload>, wanted: Wanted) -> Result<Response, Problem> {
+    let (mut answers, mut faces, mut worst) = (Vec::with_capacity(uploads.len()), 0, None);
+    for Upload { name, bytes } in uploads {
+        match app.work.look(bytes, wanted).await {
+            Ok(seen) => {
+                faces += seen.faces.len();
+                answers.push(Answer::of(name, seen));
+            }
+            Err(problem) => {
+                let error = Some(problem.detail().to_owned());
+                answers.push(Answer { input: name, width: 0, height: 0, faces: Vec::new(), error });
+                worst = worst.or(Some(problem));
+            }
+        }
+    }
+    match worst.filter(|_| answers.iter().all(|answer| answer.error.is_some())) {
+        Some(problem) => Err(problem),
+        None => Ok(with_faces(Json(answers).into_response(), Faces(faces))),
+    }
+}
+
+async fn parts(request: Request, limits: &Limits) -> Result<Vec<Upload>, Problem> {
+    let malformed = |status, text: String| match status {
+        StatusCode::PAYLOAD_TOO_LARGE => body_too_large(limits),
+        _ => Problem::bad_request(text),
+    };
+    let mut form =
+        Multipart::from_request(request, &()).await.map_err(|error| malformed(error.status(), error.body_text()))?;
+    let mut uploads = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(|error| malformed(error.status(), error.body_text()))? {
+        if uploads.len() == limits.images {
+            return Err(Problem::too_large(format!("more than {} pictures: send several requests", limits.images)));
+        }
+        let name = field.file_name().or(field.name()).map_or_else(|| format!("{}", uploads.len()), str::to_owned);
+        let bytes = field.bytes().await.map_err(|error| malformed(error.status(), error.body_text()))?.to_vec();
+        uploads.push(Upload { name, bytes });
+    }
+    if uploads.is_empty() {
+        return Err(Problem::bad_request("the form has no fields: send an image file in each"));
+    }
+    Ok(uploads)
+}
+
+fn body_too_large(limits: &Limits) -> Problem {
+    Problem::too_large(format!("the body is larger than {} bytes", limits.body_bytes))
+}
+
+fn cut_off() -> Problem {
+    Problem::bad_request("the body ended too early")
+}
+
+fn with_faces(mut response: Response, faces: Faces) -> Response {
+    response.extensions_mut().insert(faces);
+    response
+}
+
+/// Whether the service is up.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "It is; with version and model.")))]
+pub async fn health(State(app): State<App>) -> Json<serde_json::Value> {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "model": *app.model}))
+}
+
+/// Counters in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, description = "OpenMetrics text.")))]
+pub async fn metrics(State(app): State<App>) -> Response {
+    ([(CONTENT_TYPE, MEDIA_TYPE)], app.metrics.text()).into_response()
+}
+
+/// Counts and logs a request; of its content only how many faces were in it.
+pub async fn observe(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    let (status, duration) = (response.status().as_u16(), begun.elapsed());
+    app.metrics.answered(&path, status, (path == PREDICT).then_some(duration));
+    let faces = response.extensions().get::<Faces>().map(|faces| faces.0);
+    let ms = (duration.as_secs_f64() * 1e5).round() / 100.0;
+    if status >= 500 {
+        tracing::error!(%method, path, status, ms, "request");
+    } else {
+        tracing::info!(%method, path, status, ms, faces, "request");
+    }
+    response
+}

@@ -1,0 +1,98 @@
+//! What is counted, in Prometheus' text format.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+/// The media type of [`Metrics::text`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Labels {
+    /// The route, not what was asked: there are few of them.
+    path: String,
+    status: Status,
+}
+
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+struct Status(u16);
+
+impl EncodeLabelValue for Status {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> std::fmt::Result {
+        self.0.encode(encoder)
+    }
+}
+
+/// Counters of a service.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    latency: Histogram,
+    faces: Counter,
+    images: Counter,
+    batch: Histogram,
+    /// Requests that are being worked on or wait for it.
+    pub queue: Gauge,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("moue");
+        // From half a millisecond to 16 s, and from 1 to 128.
+        let metrics = Self {
+            requests: Family::default(),
+            latency: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
+            faces: Counter::default(),
+            images: Counter::default(),
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
+            queue: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("requests", "Requests answered", metrics.requests.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "From a request for predictions to its answer",
+            Unit::Seconds,
+            metrics.latency.clone(),
+        );
+        registry.register("faces", "Faces answered for", metrics.faces.clone());
+        registry.register("images", "Pictures answered for", metrics.images.clone());
+        registry.register("batch_faces", "Faces that went through the network together", metrics.batch.clone());
+        registry.register("queue_requests", "Requests in work or waiting", metrics.queue.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// A request was answered; `prediction` is how long that took if it was one for
+    /// predictions.
+    pub fn answered(&self, path: &str, status: u16, prediction: Option<Duration>) {
+        self.requests.get_or_create(&Labels { path: path.to_owned(), status: Status(status) }).inc();
+        if let Some(duration) = prediction {
+            self.latency.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// A picture was answered for.
+    pub fn looked(&self, faces: usize) {
+        self.images.inc();
+        self.faces.inc_by(faces as u64);
+    }
+
+    /// The network ran.
+    pub fn ran(&self, faces: usize) {
+        self.batch.observe(faces as f64);
+    }
+
+    /// Everything, as text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,142 @@
+//! The description of the API: for programs as OpenAPI, for people as a page.
+
+use crate::api;
+use crate::problem::Problem;
+use maud::{DOCTYPE, Markup, html};
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "moue",
+        description = "The expressions of faces in pictures. An expression is an appearance: it does not determine what a \
+            person feels. The EU AI Act bans inferring emotions at work and in education."
+    ),
+    paths(api::predict, api::health, api::metrics),
+    components(schemas(api::Answer, api::AnsweredFace, Problem))
+)]
+struct Api;
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
+/// The page's style sheet.
+pub const STYLE: &str = include_str!("docs.css");
+
+/// The same for people to read.
+pub fn page() -> String {
+    let document = serde_json::to_value(document()).unwrap_or_default();
+    let info = &document["info"];
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "moue: the API" }
+                link rel="stylesheet" href="/docs.css";
+            }
+            body {
+                h1 { (text(&info["title"])) " " (text(&info["version"])) }
+                p { (text(&info["description"])) }
+                p { "For programs: " a href="/openapi.json" { "openapi.json" } "." }
+                @for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+                    @for (method, operation) in methods.as_object().into_iter().flatten() {
+                        (section(path, method, operation))
+                    }
+                }
+                h2 { "An example" }
+                pre { "curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict\n"
+                      "curl -F a=@a.jpg -F b=@b.png 'http://127.0.0.1:8080/v1/predict?explain=true'" }
+                @for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
+                    h2 id=(name) { (name) }
+                    (properties(schema))
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn section(path: &str, method: &str, operation: &serde_json::Value) -> Markup {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    html! {
+        h2 { code { (method.to_uppercase()) " " (path) } }
+        p { (prose(&operation["summary"])) }
+        @let body = &operation["requestBody"]["description"];
+        @if body.is_string() { p { "Body: " (prose(body)) } }
+        @if let Some(parameters) = operation["parameters"].as_array() {
+            table {
+                thead { tr { th { "parameter" } th { "default" } th {} } }
+                @for parameter in parameters {
+                    tr {
+                        td { code { (text(&parameter["name"])) } }
+                        td { code { (parameter["schema"]["default"]) } }
+                        td { (prose(&parameter["description"])) }
+                    }
+                }
+            }
+        }
+        table {
+            thead { tr { th { "status" } th {} } }
+            @for (status, response) in operation["responses"].as_object().into_iter().flatten() {
+                tr { td { (status) } td { (prose(&response["description"])) } }
+            }
+        }
+    }
+}
+
+/// A text of the document; what stands between backticks is code.
+fn prose(text: &serde_json::Value) -> Markup {
+    html! {
+        @for (number, part) in text.as_str().unwrap_or_default().split('`').enumerate() {
+            @if number % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+/// The fields of a schema, those of schemas that it takes over included by name.
+fn properties(schema: &serde_json::Value) -> Markup {
+    let own = |schema: &serde_json::Value| schema["properties"].as_object().cloned().unwrap_or_default();
+    let parts = schema["allOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+    html! {
+        table {
+            thead { tr { th { "field" } th { "type" } th {} } }
+            @for part in &parts {
+                @if let Some(name) = part["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
+                    tr { td { "…" } td { a href={ "#" (name) } { (name) } } td { "all its fields" } }
+                }
+                @for (name, field) in own(part) {
+                    tr {
+                        td { code { (name) } }
+                        td { (kind(&field)) }
+                        td { (prose(&field["description"])) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A field's type in a word.
+fn kind(field: &serde_json::Value) -> Markup {
+    if let Some(name) = field["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
+        return html! { a href={ "#" (name) } { (name) } };
+    }
+    if let Some(of) = field["oneOf"].as_array().or(field["allOf"].as_array()) {
+        return html! { @for (i, one) in of.iter().enumerate() { @if i > 0 { " or " } (kind(one)) } };
+    }
+    match &field["type"] {
+        serde_json::Value::String(kind) if kind == "array" => html! { "array of " (self::kind(&field["items"])) },
+        serde_json::Value::String(kind) => html! { (kind) },
+        serde_json::Value::Array(kinds) => {
+            let kinds: Vec<&str> = kinds.iter().filter_map(serde_json::Value::as_str).collect();
+            html! { (kinds.join(" or ")) }
+        }
+        _ => html! {},
+    }
+}

@@ -1,0 +1,191 @@
+//! Looking at pictures, off the async threads.
+//!
+//! A request is admitted or refused at once. Its pictures are decoded and searched
+//! by a thread for blocking work, of which a few run at a time; its faces then go
+//! to the one thread that runs the network, together with those of all requests
+//! that wait there by then.
+
+use crate::Limits;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use axum::http::StatusCode;
+use moue::data::{decode_image, image_extent};
+use moue::model::Model;
+use moue::predict::explain::{Explainer, Method};
+use moue::predict::{Cut, Face, PredictOptions, Predictor};
+use moue::report;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::spawn_blocking;
+
+/// Faces that go through the network together.
+const BATCH: usize = 64;
+
+/// A picture file as it came.
+pub struct Upload {
+    /// How it is called in the answer.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// What is wanted to know.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// Search for faces.
+    pub detect: bool,
+    /// Explain each answer.
+    pub explain: bool,
+}
+
+/// What was seen in a picture.
+pub struct Seen {
+    /// Columns and rows.
+    pub extent: [u32; 2],
+    /// Each with its explanation as a URL, where that was wanted.
+    pub faces: Vec<(Face, Option<String>)>,
+}
+
+/// A place in the queue; it is free again when this is dropped.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.queue.dec();
+    }
+}
+
+struct Ask {
+    crops: Vec<Vec<u8>>,
+    answer: oneshot::Sender<Vec<f32>>,
+}
+
+/// Takes pictures and says what is in them.
+pub struct Work {
+    predictor: Arc<Predictor>,
+    explainer: Arc<Mutex<Explainer>>,
+    input: [usize; 3],
+    pixels: u64,
+    places: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
+    network: mpsc::UnboundedSender<Ask>,
+    metrics: Arc<Metrics>,
+}
+
+impl Work {
+    /// Starts the network's thread; it ends when this is dropped.
+    pub fn new(model: Model, limits: &Limits, metrics: Arc<Metrics>) -> Self {
+        let predictor = Arc::new(Predictor::new(&model, PredictOptions::default()));
+        let (network, asked) = mpsc::unbounded_channel();
+        let (runs, counts) = (Arc::clone(&predictor), Arc::clone(&metrics));
+        std::thread::spawn(move || run_network(&runs, asked, &counts));
+        Self {
+            predictor,
+            input: model.architecture.input,
+            explainer: Arc::new(Mutex::new(Explainer::new(model))),
+            pixels: limits.pixels,
+            places: Arc::new(Semaphore::new(limits.workers + limits.queue)),
+            workers: Arc::new(Semaphore::new(limits.workers)),
+            network,
+            metrics,
+        }
+    }
+
+    /// A place for a request, unless the queue is full.
+    pub fn admit(&self) -> Result<Place, Problem> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests are waiting: ask again in a while")
+        })?;
+        self.metrics.queue.inc();
+        Ok(Place { _permit: permit, metrics: Arc::clone(&self.metrics) })
+    }
+
+    /// What is in a picture.
+    pub async fn look(&self, bytes: Vec<u8>, wanted: Wanted) -> Result<Seen, Problem> {
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
+        let (predictor, limit) = (Arc::clone(&self.predictor), self.pixels);
+        let cut = spawn_blocking(move || {
+            let cut = cut(&predictor, &bytes, limit, wanted.detect);
+            drop(worker);
+            cut
+        });
+        let (extent, cut) = cut.await.map_err(|_| gone())??;
+        let probabilities = self.ask(&cut).await?;
+        let faces = self.predictor.answers(&cut, &probabilities);
+        self.metrics.looked(faces.len());
+        let explanations = if wanted.explain { self.explain(cut, &faces).await? } else { vec![None; faces.len()] };
+        Ok(Seen { extent, faces: faces.into_iter().zip(explanations).collect() })
+    }
+
+    async fn ask(&self, cut: &Cut) -> Result<Vec<f32>, Problem> {
+        if cut.crops.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (answer, answered) = oneshot::channel();
+        self.network.send(Ask { crops: cut.crops.clone(), answer }).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())
+    }
+
+    async fn explain(&self, cut: Cut, faces: &[Face]) -> Result<Vec<Option<String>>, Problem> {
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
+        let classes = self.predictor.classes();
+        let shown: Vec<usize> =
+            faces.iter().map(|face| classes.iter().position(|class| *class == face.label).unwrap_or(0)).collect();
+        let (explainer, input) = (Arc::clone(&self.explainer), self.input);
+        let drawn = spawn_blocking(move || {
+            let mut explainer = explainer.lock().map_err(|_| gone())?;
+            let draw = |(crop, class): (&Vec<u8>, usize)| {
+                let overlay =
+                    report::overlaid(&report::enlarged(crop, input), &explainer.explain(crop, class, Method::GradCam));
+                let shape = [overlay.height() as usize, overlay.width() as usize, 3];
+                report::image_url(overlay.as_raw(), shape)
+            };
+            let drawn = cut.crops.iter().zip(shown).map(draw).collect();
+            drop(worker);
+            Ok(drawn)
+        });
+        drawn.await.map_err(|_| gone())?
+    }
+}
+
+/// Decodes a picture and cuts its faces out.
+fn cut(predictor: &Predictor, bytes: &[u8], limit: u64, detect: bool) -> Result<([u32; 2], Cut), Problem> {
+    let unreadable = |error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error);
+    let [width, height] = image_extent(bytes).map_err(unreadable)?;
+    if u64::from(width) * u64::from(height) > limit {
+        let detail = format!("a picture of {width} x {height} has more than {limit} pixels: send a smaller one");
+        return Err(Problem::too_large(detail));
+    }
+    let photo = decode_image(bytes).map_err(unreadable)?;
+    Ok(([photo.width(), photo.height()], predictor.cut(&photo, detect)))
+}
+
+/// Runs the network over whatever waits, until nobody can ask any more.
+fn run_network(predictor: &Predictor, mut asked: mpsc::UnboundedReceiver<Ask>, metrics: &Metrics) {
+    while let Some(first) = asked.blocking_recv() {
+        let (mut crops, mut waiting) = (first.crops, vec![]);
+        waiting.push((crops.len(), first.answer));
+        while crops.len() < BATCH {
+            let Ok(next) = asked.try_recv() else { break };
+            waiting.push((next.crops.len(), next.answer));
+            crops.extend(next.crops);
+        }
+        metrics.ran(crops.len());
+        let probabilities = predictor.probabilities(&crops);
+        let mut rest = probabilities.as_slice();
+        for (count, answer) in waiting {
+            let (own, others) = rest.split_at(count * predictor.classes().len());
+            rest = others;
+            // Who does not wait any more has gone away.
+            let _ = answer.send(own.to_vec());
+        }
+    }
+}
+
+/// A thread has died: nothing that a client does leads here.
+fn gone() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work on this request has ended too early")
+}
