@@ -50,7 +50,7 @@ def row(run, data):
     return {
         "architecture": shape["name"], "parameters": shape["parameters"], "macs": shape["macs"],
         "epochs": len(history), "best_epoch": told["provenance"]["epoch"],
-        "images": sum(told["provenance"].get("training_images", [])), "seed": train["seed"],
+        "images": sum(told["provenance"].get("training_images", [])) or "", "seed": train["seed"],
         "optimizer": train["optimizer"], "learning_rate": f"{train['learning_rate']:.4g}",
         "batch_size": train["batch_size"], "weight_decay": f"{train['weight_decay']:.4g}",
         "schedule": train["schedule"], "label_smoothing": f"{train['label_smoothing']:.4g}",

@@ -36,6 +36,9 @@ flip = true
 rotation = 10.0
 translation = 0.1
 random_erasing = 0.3
+interpolation = "bicubic"
+blur = 0.8
+noise = 0.05
 mixup = 0.4
 [train]
 progressive = [{ until = 0.4, image_size = [16, 20] }]

@@ -9,6 +9,17 @@ use moue_engine::Shape;
 use moue_engine::random::Stream;
 use serde::{Deserialize, Serialize};
 
+/// How values between pixels are made up where an image is moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interpolation {
+    /// From the four nearest pixels; blurs a little.
+    #[default]
+    Bilinear,
+    /// From the sixteen nearest (Keys 1981, a = −1/2); nearly as sharp as the image.
+    Bicubic,
+}
+
 /// The `[augment]` section of an architecture file; everything is off unless
 /// given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +37,14 @@ pub struct Augmentation {
     pub brightness: f32,
     /// Stretches around the middle grey by up to this share, more or less.
     pub contrast: f32,
+    /// How moved images are sampled.
+    pub interpolation: Interpolation,
+    /// Blurs every other image by a Gaussian whose deviation is drawn up to so many
+    /// pixels.
+    pub blur: f32,
+    /// Adds to every other image Gaussian noise whose deviation is drawn up to this
+    /// share of white.
+    pub noise: f32,
     /// Probability that a rectangle is blotted out (Zhong et al. 2020).
     pub random_erasing: f32,
     /// Blends each image and its label with another one's, by a share drawn from
@@ -44,6 +63,8 @@ impl Augmentation {
         within("augment.scale", self.scale, 0.0, 0.9)?;
         within("augment.brightness", self.brightness, 0.0, 1.0)?;
         within("augment.contrast", self.contrast, 0.0, 1.0)?;
+        within("augment.blur", self.blur, 0.0, 5.0)?;
+        within("augment.noise", self.noise, 0.0, 1.0)?;
         within("augment.random_erasing", self.random_erasing, 0.0, 1.0)?;
         within("augment.mixup", self.mixup, 0.0, 1.0)
     }
@@ -57,16 +78,23 @@ impl Augmentation {
     pub fn apply(&self, image: &[u8], shape: Shape, stream: &mut Stream, [height, width]: [usize; 2], out: &mut [f32]) {
         let resized = Shape::new(height, width, shape.channels);
         if self.moves() {
-            Affine::draw(self, shape, stream).sample(image, shape, resized, out);
+            Affine::draw(self, shape, stream).sample(image, shape, resized, self.interpolation, out);
         } else if shape != resized {
-            Affine::IDENTITY.sample(image, shape, resized, out);
+            Affine::IDENTITY.sample(image, shape, resized, self.interpolation, out);
         } else {
             out.iter_mut().zip(image).for_each(|(out, &value)| *out = f32::from(value));
+        }
+        if self.blur > 0.0 && stream.chance(0.5) {
+            blur(resized, stream.between(0.0, self.blur), out);
         }
         if self.brightness > 0.0 || self.contrast > 0.0 {
             let gain = 1.0 + stream.between(-self.contrast, self.contrast);
             let offset = 127.5 * (1.0 - gain) + 255.0 * stream.between(-self.brightness, self.brightness);
             out.iter_mut().for_each(|v| *v = (*v * gain + offset).clamp(0.0, 255.0));
+        }
+        if self.noise > 0.0 && stream.chance(0.5) {
+            let deviation = 255.0 * stream.between(0.0, self.noise);
+            out.iter_mut().for_each(|v| *v = (*v + deviation * stream.normal()).clamp(0.0, 255.0));
         }
         if stream.chance(self.random_erasing) {
             erase(resized, stream, out);
@@ -95,6 +123,31 @@ fn beta(alpha: f64, stream: &mut Stream) -> f64 {
         }
     }
     1.0
+}
+
+/// A Gaussian blur of this deviation in pixels, down and across; beyond the border
+/// the border's pixels go on.
+fn blur(shape: Shape, deviation: f32, out: &mut [f32]) {
+    let reach = (3.0 * deviation).ceil() as usize;
+    let weight = |i: usize| libm::exp(-0.5 * f64::from(i as f32 / deviation).powi(2)) as f32;
+    let weights: Vec<f32> = (0..=reach).map(weight).collect();
+    let sum = weights[0] + 2.0 * weights[1..].iter().sum::<f32>();
+    if reach == 0 || !sum.is_finite() {
+        return;
+    }
+    let (row, column) = (shape.width * shape.channels, shape.channels);
+    for (step, extent) in [(row, shape.height), (column, shape.width)] {
+        let source = out.to_vec();
+        for (place, value) in out.iter_mut().enumerate() {
+            let at = place / step % extent;
+            let (before, after) = (at, extent - 1 - at);
+            *value = weights[0] * source[place];
+            for (i, weight) in weights.iter().enumerate().skip(1) {
+                *value += weight * (source[place - i.min(before) * step] + source[place + i.min(after) * step]);
+            }
+            *value /= sum;
+        }
+    }
 }
 
 /// Fills a rectangle with one random grey.
@@ -138,9 +191,8 @@ impl Affine {
         Self { matrix: [[zoom * cos, zoom * sin * mirror], [-zoom * sin, zoom * cos * mirror]], shift: [0.0; 2] }
     }
 
-    /// Bilinear, into an image of another size; beyond the border the border's
-    /// pixels go on.
-    fn sample(&self, image: &[u8], shape: Shape, resized: Shape, out: &mut [f32]) {
+    /// Into an image of another size; beyond the border the border's pixels go on.
+    fn sample(&self, image: &[u8], shape: Shape, resized: Shape, interpolation: Interpolation, out: &mut [f32]) {
         let (height, width, channels) = (shape.height, shape.width, shape.channels);
         let centre_of = |shape: Shape| [(shape.height as f32 - 1.0) / 2.0, (shape.width as f32 - 1.0) / 2.0];
         let (centre, middle) = (centre_of(shape), centre_of(resized));
@@ -153,17 +205,48 @@ impl Affine {
                 let [row, column] = self.matrix[axis];
                 (row * at[0] + column * at[1] + centre[axis] + self.shift[axis]).clamp(0.0, last[axis])
             });
-            let (top, left) = (from[0] as usize, from[1] as usize);
-            let (down, right) = (from[0] - top as f32, from[1] - left as f32);
-            let (bottom, far) = ((top + 1).min(height - 1), (left + 1).min(width - 1));
-            for (c, out) in out.iter_mut().enumerate() {
-                let value = |row: usize, column: usize| f32::from(image[(row * width + column) * channels + c]);
-                let upper = value(top, left) * (1.0 - right) + value(top, far) * right;
-                let lower = value(bottom, left) * (1.0 - right) + value(bottom, far) * right;
-                *out = upper * (1.0 - down) + lower * down;
+            match interpolation {
+                Interpolation::Bilinear => bilinear(image, shape, from, out),
+                Interpolation::Bicubic => bicubic(image, shape, from, out),
             }
         }
     }
+}
+
+/// What an image shows at `[row, column]`, which must lie in it.
+fn bilinear(image: &[u8], shape: Shape, from: [f32; 2], out: &mut [f32]) {
+    let (top, left) = (from[0] as usize, from[1] as usize);
+    let (down, right) = (from[0] - top as f32, from[1] - left as f32);
+    let (bottom, far) = ((top + 1).min(shape.height - 1), (left + 1).min(shape.width - 1));
+    for (c, out) in out.iter_mut().enumerate() {
+        let value = |row: usize, column: usize| f32::from(image[(row * shape.width + column) * shape.channels + c]);
+        let upper = value(top, left) * (1.0 - right) + value(top, far) * right;
+        let lower = value(bottom, left) * (1.0 - right) + value(bottom, far) * right;
+        *out = upper * (1.0 - down) + lower * down;
+    }
+}
+
+/// The same from sixteen pixels; those beyond the border are its nearest.
+fn bicubic(image: &[u8], shape: Shape, from: [f32; 2], out: &mut [f32]) {
+    let taps = |at: f32, extent: usize| {
+        let first = at.floor();
+        let place = |step: usize| (first as usize + step).saturating_sub(1).min(extent - 1);
+        ([0, 1, 2, 3].map(place), keys(at - first))
+    };
+    let (rows, down) = taps(from[0], shape.height);
+    let (columns, right) = taps(from[1], shape.width);
+    for (c, out) in out.iter_mut().enumerate() {
+        let value = |row: usize, column: usize| f32::from(image[(row * shape.width + column) * shape.channels + c]);
+        let across = |row: usize| (0..4).map(|i| right[i] * value(row, columns[i])).sum::<f32>();
+        *out = (0..4).map(|i| down[i] * across(rows[i])).sum::<f32>().clamp(0.0, 255.0);
+    }
+}
+
+/// Weights of the pixels before, at, after and after next of a place `t` (0–1) past
+/// a pixel (Keys 1981).
+fn keys(t: f32) -> [f32; 4] {
+    let (t2, t3) = (t * t, t * t * t);
+    [-0.5 * t3 + t2 - 0.5 * t, 1.5 * t3 - 2.5 * t2 + 1.0, -1.5 * t3 + 2.0 * t2 + 0.5 * t, 0.5 * t3 - 0.5 * t2]
 }
 
 /// An image `[H, W, C]` turned around its centre.
@@ -171,7 +254,7 @@ impl Affine {
 pub fn turned(image: &[u8], [height, width, channels]: [usize; 3], degrees: f32) -> Vec<u8> {
     let shape = Shape::new(height, width, channels);
     let mut out = vec![0.0; image.len()];
-    Affine::turn(degrees, 1.0, 1.0).sample(image, shape, shape, &mut out);
+    Affine::turn(degrees, 1.0, 1.0).sample(image, shape, shape, Interpolation::Bilinear, &mut out);
     out.iter().map(|value| value.round() as u8).collect()
 }
 
@@ -224,8 +307,57 @@ mod tests {
         let map = Affine { matrix: [[0.0, 1.0], [-1.0, 0.0]], shift: [0.0; 2] };
         let mut out = vec![0.0; 9];
         let shape = Shape::new(3, 3, 1);
-        map.sample(&[1, 2, 3, 4, 5, 6, 7, 8, 9], shape, shape, &mut out);
-        assert_eq!(out, [3.0, 6.0, 9.0, 2.0, 5.0, 8.0, 1.0, 4.0, 7.0]);
+        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+            map.sample(&[1, 2, 3, 4, 5, 6, 7, 8, 9], shape, shape, interpolation, &mut out);
+            assert_eq!(out, [3.0, 6.0, 9.0, 2.0, 5.0, 8.0, 1.0, 4.0, 7.0]);
+        }
+    }
+
+    #[test]
+    fn cubic_samples_reproduce_a_parabola() {
+        let image: Vec<u8> = (0..10).flat_map(|row: u8| (0..10).map(move |column| row * row + 2 * column)).collect();
+        let mut out = [0.0];
+        for [row, column] in [[4.3f32, 5.9f32], [1.0, 7.5], [6.75, 1.25]] {
+            bicubic(&image, Shape::new(10, 10, 1), [row, column], &mut out);
+            assert!((out[0] - (row * row + 2.0 * column)).abs() < 1e-3, "{row} {column}: {}", out[0]);
+        }
+        assert!((keys(0.37).iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_blur_spreads_a_point_as_a_gaussian_and_keeps_the_sum() {
+        let shape = Shape::new(31, 31, 1);
+        let mut out = vec![0.0; 961];
+        out[15 * 31 + 15] = 1.0;
+        blur(shape, 1.5, &mut out);
+        let moment = |of: &dyn Fn(f32, f32) -> f32| -> f32 {
+            out.iter().enumerate().map(|(i, v)| v * of((i / 31) as f32 - 15.0, (i % 31) as f32 - 15.0)).sum()
+        };
+        assert!((moment(&|_, _| 1.0) - 1.0).abs() < 1e-4);
+        for variance in [moment(&|y, _| y * y), moment(&|_, x| x * x)] {
+            // Cut off at three deviations.
+            assert!((variance - 2.25).abs() < 0.12, "{variance}");
+        }
+        let mut even = vec![77.0; 961];
+        blur(shape, 2.0, &mut even);
+        assert!(even.iter().all(|v| (v - 77.0).abs() < 1e-3));
+    }
+
+    #[test]
+    fn noise_reaches_every_other_image_with_deviations_up_to_its_limit() {
+        let options = Augmentation { noise: 0.1, ..Augmentation::default() };
+        let (grey, shape) = (vec![128; 400], Shape::new(20, 20, 1));
+        let mut out = vec![0.0; 400];
+        let deviations: Vec<f32> = (0..600)
+            .map(|key| {
+                options.apply(&grey, shape, &mut Stream::new(key), [20, 20], &mut out);
+                (out.iter().map(|v| (v - 128.0) * (v - 128.0)).sum::<f32>() / 400.0).sqrt()
+            })
+            .collect();
+        let noisy = deviations.iter().filter(|deviation| **deviation > 0.0).count();
+        let mean = deviations.iter().sum::<f32>() / noisy as f32;
+        assert!((240..360).contains(&noisy) && (mean - 12.75).abs() < 1.5, "{noisy} {mean}");
+        assert!(deviations.iter().all(|deviation| *deviation < 30.0));
     }
 
     #[test]
@@ -237,6 +369,9 @@ mod tests {
             scale: 0.5,
             brightness: 1.0,
             contrast: 1.0,
+            interpolation: Interpolation::Bicubic,
+            blur: 2.0,
+            noise: 0.5,
             random_erasing: 1.0,
             mixup: 0.5,
         };

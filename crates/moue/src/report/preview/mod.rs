@@ -100,6 +100,8 @@ fn described(augmentation: &Augmentation) -> String {
         ("scale", augmentation.scale, ""),
         ("brightness", augmentation.brightness, ""),
         ("contrast", augmentation.contrast, ""),
+        ("blur", augmentation.blur, " px"),
+        ("noise", augmentation.noise, ""),
         ("random erasing", augmentation.random_erasing, ""),
     ];
     let mut parts: Vec<String> = Vec::new();
