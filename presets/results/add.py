@@ -56,7 +56,7 @@ def row(run, data):
         "schedule": train["schedule"], "label_smoothing": f"{train['label_smoothing']:.4g}",
         "ema_decay": f"{train['ema_decay']:.4g}", "progressive": "; ".join(stages),
         "teachers": f"{len(train['teachers'])} at {train['teacher_weight']:.2g}" if train["teachers"] else "",
-        "augmentation": words({key: value if value is True else round(value, 4) for key, value in augment.items()}, augment),
+        "augmentation": words({key: round(value, 4) if isinstance(value, float) else value for key, value in augment.items()}, augment),
         "excluded": "; ".join(excluded + ([f"{len(source['exclude'])} named"] if source["exclude"] else [])),
         "seconds": round(sum(record["seconds"] for record in history)), "isa": told["provenance"]["isa"],
         "split": plain["source_split"] or plain["split"], "n": plain["n"],

@@ -1,7 +1,7 @@
 //! The models in the box: their files, as the folder `models/` holds them.
 //!
-//! Both are trained from the presets of the same names; their cards lie beside
-//! the files. The features `model-default` and `model-tiny` put them in.
+//! Each is trained from the preset of the same name; its card lies beside the file.
+//! The feature `model-default` puts it in.
 
 use super::{Model, ModelFileError};
 use std::borrow::Cow;
@@ -16,14 +16,12 @@ pub struct Embedded {
     pub bytes: &'static [u8],
 }
 
-const NAMES: [&str; 2] = ["default", "tiny"];
+const NAMES: [&str; 1] = ["default"];
 
 /// All models in the box; the first is taken where none is named.
 pub const EMBEDDED: &[Embedded] = &[
     #[cfg(feature = "model-default")]
     Embedded { name: "default", bytes: include_bytes!("../../../../models/default.safetensors") },
-    #[cfg(feature = "model-tiny")]
-    Embedded { name: "tiny", bytes: include_bytes!("../../../../models/tiny.safetensors") },
 ];
 
 impl Model {
@@ -60,8 +58,7 @@ mod tests {
     fn models_in_the_box_are_whole_and_small() {
         for Embedded { name, bytes } in EMBEDDED {
             let model = Model::open(Path::new(name)).unwrap();
-            let (parameters, size) = if *name == "tiny" { (400_000, 300_000) } else { (3_000_000, 6_000_000) };
-            assert!(model.parameters() <= parameters && bytes.len() <= size, "{name}");
+            assert!(model.parameters() <= 3_000_000 && bytes.len() <= 6_000_000, "{name}");
             assert_eq!(model.architecture.name, *name);
             assert_eq!(model.classes, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]);
             assert!(model.uncertain_below > 0.0 && model.calibration.temperature != 1.0, "{name} is calibrated");
