@@ -296,7 +296,7 @@ pub struct ServeArgs {
     /// Wanted as `Authorization: Bearer TOKEN` for predictions and metrics
     #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// Let pages of this origin read answers (https://example.org, or * for any); may be given several times
+    /// Let pages of this origin read answers (`https://example.org`, or `*` for any); may be given several times
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<String>,
     /// Largest body of a request, in MiB
