@@ -81,9 +81,9 @@ fn yunet_finds_the_faces_in_real_photos() {
 #[test]
 fn the_model_in_the_box_is_the_one_that_was_measured() {
     let Some(path) = data("fer2013-train-public.csv.gz") else { return };
-    let dataset = open(&path, ImageForm::of_input([48, 48, 1]), &DataOptions::default(), 0, &Cache::off(), &|_| {});
+    let dataset = read(&path, &DataOptions::default());
     let mut model = Model::open("default".as_ref()).unwrap();
-    let answers = answer(&mut model, &dataset.unwrap(), Split::Validation, false, &mut |_| {}).unwrap();
+    let answers = answer(&mut model, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
     let figures = figures(&model.classes, &answers.labels, &answers.probabilities);
     assert_eq!(figures.n, 3589);
     assert!(figures.accuracy > 0.67 && figures.ece < 0.04, "{figures:?}");

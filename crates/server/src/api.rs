@@ -165,7 +165,7 @@ async fn answer(app: &App, request: Request, wanted: Wanted) -> Result<Response,
     if bytes.is_empty() {
         return Err(Problem::bad_request("the body is empty: send an image file"));
     }
-    let seen = app.work.look(bytes.to_vec(), wanted).await?;
+    let seen = app.work.look(bytes, wanted).await?;
     let faces = Faces(seen.faces.len());
     Ok(with_faces(Json(Answer::of("image".into(), seen)).into_response(), faces))
 }
@@ -205,7 +205,7 @@ async fn parts(request: Request, limits: &Limits) -> Result<Vec<Upload>, Problem
             return Err(Problem::too_large(format!("more than {} pictures: send several requests", limits.images)));
         }
         let name = field.file_name().or(field.name()).map_or_else(|| format!("{}", uploads.len()), str::to_owned);
-        let bytes = field.bytes().await.map_err(|error| malformed(error.status(), error.body_text()))?.to_vec();
+        let bytes = field.bytes().await.map_err(|error| malformed(error.status(), error.body_text()))?;
         uploads.push(Upload { name, bytes });
     }
     if uploads.is_empty() {

@@ -13,8 +13,6 @@ mod openapi;
 mod problem;
 mod work;
 
-pub use openapi::document;
-
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use moue::model::Model;

@@ -43,17 +43,17 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing counted yet.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("moue");
         // From half a millisecond to 16 s, and from 1 to 128.
-        let metrics = Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("moue"),
             requests: Family::default(),
             latency: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
             faces: Counter::default(),
             images: Counter::default(),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
             queue: Gauge::default(),
-            registry: Registry::default(),
         };
+        let registry = &mut metrics.registry;
         registry.register("requests", "Requests answered", metrics.requests.clone());
         registry.register_with_unit(
             "request_duration",
@@ -65,7 +65,7 @@ impl Metrics {
         registry.register("images", "Pictures answered for", metrics.images.clone());
         registry.register("batch_faces", "Faces that went through the network together", metrics.batch.clone());
         registry.register("queue_requests", "Requests in work or waiting", metrics.queue.clone());
-        Self { registry, ..metrics }
+        metrics
     }
 
     /// A request was answered; `prediction` is how long that took if it was one for

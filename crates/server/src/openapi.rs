@@ -2,7 +2,8 @@
 
 use crate::api;
 use crate::problem::Problem;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
+use moue::report;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -18,7 +19,6 @@ use utoipa::OpenApi;
 struct Api;
 
 /// The OpenAPI document.
-#[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
@@ -30,40 +30,27 @@ pub const STYLE: &str = include_str!("docs.css");
 pub fn page() -> String {
     let document = serde_json::to_value(document()).unwrap_or_default();
     let info = &document["info"];
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "moue: the API" }
-                link rel="stylesheet" href="/docs.css";
-            }
-            body {
-                h1 { (text(&info["title"])) " " (text(&info["version"])) }
-                p { (text(&info["description"])) }
-                p { "For programs: " a href="/openapi.json" { "openapi.json" } "." }
-                @for (path, methods) in document["paths"].as_object().into_iter().flatten() {
-                    @for (method, operation) in methods.as_object().into_iter().flatten() {
-                        (section(path, method, operation))
-                    }
-                }
-                h2 { "An example" }
-                pre { "curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict\n"
-                      "curl -F a=@a.jpg -F b=@b.png 'http://127.0.0.1:8080/v1/predict?explain=true'" }
-                @for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
-                    h2 id=(name) { (name) }
-                    (properties(schema))
-                }
+    let body = html! {
+        h1 { (text(&info["title"])) " " (text(&info["version"])) }
+        p { (text(&info["description"])) }
+        p { "For programs: " a href="/openapi.json" { "openapi.json" } "." }
+        @for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+            @for (method, operation) in methods.as_object().into_iter().flatten() {
+                (section(path, method, operation))
             }
         }
-    }
-    .into_string()
+        h2 { "An example" }
+        pre { "curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict\n"
+              "curl -F a=@a.jpg -F b=@b.png 'http://127.0.0.1:8080/v1/predict?explain=true'" }
+        @for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
+            h2 id=(name) { (name) }
+            (properties(schema))
+        }
+    };
+    report::document("moue: the API", &html! { link rel="stylesheet" href="/docs.css"; }, &body)
 }
 
 fn section(path: &str, method: &str, operation: &serde_json::Value) -> Markup {
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     html! {
         h2 { code { (method.to_uppercase()) " " (path) } }
         p { (prose(&operation["summary"])) }
@@ -90,10 +77,15 @@ fn section(path: &str, method: &str, operation: &serde_json::Value) -> Markup {
     }
 }
 
-/// A text of the document; what stands between backticks is code.
-fn prose(text: &serde_json::Value) -> Markup {
+/// A text of the document.
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// A text whose parts between backticks are code.
+fn prose(value: &serde_json::Value) -> Markup {
     html! {
-        @for (number, part) in text.as_str().unwrap_or_default().split('`').enumerate() {
+        @for (number, part) in text(value).split('`').enumerate() {
             @if number % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
@@ -107,8 +99,8 @@ fn properties(schema: &serde_json::Value) -> Markup {
         table {
             thead { tr { th { "field" } th { "type" } th {} } }
             @for part in &parts {
-                @if let Some(name) = part["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
-                    tr { td { "…" } td { a href={ "#" (name) } { (name) } } td { "all its fields" } }
+                @if let Some(schema) = reference(part) {
+                    tr { td { "…" } td { (schema) } td { "all its fields" } }
                 }
                 @for (name, field) in own(part) {
                     tr {
@@ -122,10 +114,16 @@ fn properties(schema: &serde_json::Value) -> Markup {
     }
 }
 
+/// The schema that is referred to, if one is: its name, leading to it.
+fn reference(field: &serde_json::Value) -> Option<Markup> {
+    let name = field["$ref"].as_str()?.rsplit('/').next()?;
+    Some(html! { a href={ "#" (name) } { (name) } })
+}
+
 /// A field's type in a word.
 fn kind(field: &serde_json::Value) -> Markup {
-    if let Some(name) = field["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
-        return html! { a href={ "#" (name) } { (name) } };
+    if let Some(schema) = reference(field) {
+        return schema;
     }
     if let Some(of) = field["oneOf"].as_array().or(field["allOf"].as_array()) {
         return html! { @for (i, one) in of.iter().enumerate() { @if i > 0 { " or " } (kind(one)) } };

@@ -8,6 +8,7 @@
 use crate::Limits;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use moue::data::{decode_image, image_extent};
 use moue::model::Model;
@@ -26,7 +27,7 @@ pub struct Upload {
     /// How it is called in the answer.
     pub name: String,
     /// Its content.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 /// What is wanted to know.
@@ -67,7 +68,6 @@ struct Ask {
 pub struct Work {
     predictor: Arc<Predictor>,
     explainer: Arc<Mutex<Explainer>>,
-    input: [usize; 3],
     pixels: u64,
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
@@ -84,7 +84,6 @@ impl Work {
         std::thread::spawn(move || run_network(&runs, asked, &counts));
         Self {
             predictor,
-            input: model.architecture.input,
             explainer: Arc::new(Mutex::new(Explainer::new(model))),
             pixels: limits.pixels,
             places: Arc::new(Semaphore::new(limits.workers + limits.queue)),
@@ -104,7 +103,7 @@ impl Work {
     }
 
     /// What is in a picture.
-    pub async fn look(&self, bytes: Vec<u8>, wanted: Wanted) -> Result<Seen, Problem> {
+    pub async fn look(&self, bytes: Bytes, wanted: Wanted) -> Result<Seen, Problem> {
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
         let (predictor, limit) = (Arc::clone(&self.predictor), self.pixels);
         let cut = spawn_blocking(move || {
@@ -131,19 +130,17 @@ impl Work {
 
     async fn explain(&self, cut: Cut, faces: &[Face]) -> Result<Vec<Option<String>>, Problem> {
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
-        let classes = self.predictor.classes();
-        let shown: Vec<usize> =
-            faces.iter().map(|face| classes.iter().position(|class| *class == face.label).unwrap_or(0)).collect();
-        let (explainer, input) = (Arc::clone(&self.explainer), self.input);
+        let labels: Vec<String> = faces.iter().map(|face| face.label.clone()).collect();
+        let explainer = Arc::clone(&self.explainer);
         let drawn = spawn_blocking(move || {
             let mut explainer = explainer.lock().map_err(|_| gone())?;
-            let draw = |(crop, class): (&Vec<u8>, usize)| {
-                let overlay =
-                    report::overlaid(&report::enlarged(crop, input), &explainer.explain(crop, class, Method::GradCam));
+            let draw = |(crop, label): (&Vec<u8>, &String)| {
+                let explanation = explainer.explain(crop, label, Method::GradCam);
+                let overlay = report::overlaid(&report::enlarged(crop, explainer.input()), &explanation);
                 let shape = [overlay.height() as usize, overlay.width() as usize, 3];
                 report::image_url(overlay.as_raw(), shape)
             };
-            let drawn = cut.crops.iter().zip(shown).map(draw).collect();
+            let drawn = cut.crops.iter().zip(&labels).map(draw).collect();
             drop(worker);
             Ok(drawn)
         });

@@ -29,23 +29,11 @@ fn face(number: usize) -> Vec<u8> {
     image_of(48, 48, FACES.image(number))
 }
 
-/// A binary PGM would be simpler, but BMP is what is read.
 fn image_of(width: u32, height: u32, grey: &[u8]) -> Vec<u8> {
-    let row = (width * 3).div_ceil(4) * 4;
-    let size = 54 + row * height;
-    let mut bytes = b"BM".to_vec();
-    for number in [size, 0, 54, 40, width, height] {
-        bytes.extend(number.to_le_bytes());
-    }
-    bytes.extend([1, 0, 24, 0]);
-    bytes.extend([0; 24]);
-    for y in (0..height).rev() {
-        let mut line = Vec::new();
-        (0..width).for_each(|x| line.extend([grey[(y * width + x) as usize]; 3]));
-        line.resize(row as usize, 0);
-        bytes.extend(line);
-    }
-    bytes
+    let picture = image::GrayImage::from_raw(width, height, grey.to_vec()).unwrap();
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Bmp).unwrap();
+    bytes.into_inner()
 }
 
 struct Reply {

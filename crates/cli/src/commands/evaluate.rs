@@ -22,16 +22,15 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let mut judge = Judge { args, common, source, model };
     let dataset = judge.data_for(judge.model.architecture.input)?;
     let split = dataset.split_named(args.split.as_deref())?;
-    let answers = judge.answer(&dataset, split, args.tta)?;
-    let (figures, fitted) = judge.figures(&answers);
-    let others = judge.others(&dataset, split, &answers)?;
-    let corruptions = judge.corruptions(&dataset, split, &answers)?;
+    let judged = judge.judged(&dataset, split, args.tta)?;
+    let others = judge.others(&dataset, split, &judged.answers)?;
+    let corruptions = judge.corruptions(&dataset, split, &judged.answers)?;
     let evaluation = Evaluation {
         title: &format!("{} on {}", judge.model.architecture.name, judge.source),
         model: &judge.model,
-        figures: &figures,
-        fitted: &fitted,
-        answers: &answers,
+        figures: &judged.figures,
+        fitted: &judged.fitted,
+        answers: &judged.answers,
         dataset: &dataset,
         split: &dataset.describe(split),
         selection: split == Split::Validation,
@@ -53,9 +52,16 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         print(&text(&evaluation))?;
     }
     if let Some(path) = &args.card {
-        judge.write_card(path, &dataset, split, &answers, &others, &corruptions)?;
+        judge.write_card(path, &dataset, split, &judged, &others, &corruptions)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a model answers, and what comes of it.
+struct Judged {
+    answers: Answers,
+    figures: Figures,
+    fitted: CrossFitted,
 }
 
 /// The model that is judged, and what on.
@@ -84,13 +90,14 @@ impl Judge<'_> {
         Ok(open_source(&self.source, ImageForm::of_input(input), &options, seed, self.common)?)
     }
 
-    fn answer(&mut self, dataset: &Dataset, split: Split, tta: bool) -> anyhow::Result<Answers> {
-        answer(&mut self.model, dataset, split, tta, self.common)
-    }
-
-    fn figures(&self, answers: &Answers) -> (Figures, CrossFitted) {
+    fn judged(&mut self, dataset: &Dataset, split: Split, tta: bool) -> anyhow::Result<Judged> {
+        let answers = answer(&mut self.model, dataset, split, tta, self.common)?;
         let (classes, labels, probabilities) = (&self.model.classes, &answers.labels, &answers.probabilities);
-        (evaluate::figures(classes, labels, probabilities), evaluate::cross_fit(classes, labels, probabilities))
+        Ok(Judged {
+            figures: evaluate::figures(classes, labels, probabilities),
+            fitted: evaluate::cross_fit(classes, labels, probabilities),
+            answers,
+        })
     }
 
     /// The models of `--compare` on the same images.
@@ -161,23 +168,22 @@ impl Judge<'_> {
         path: &Path,
         dataset: &Dataset,
         split: Split,
-        answers: &Answers,
+        judged: &Judged,
         others: &[Other],
         corruptions: &[corruptions::Row],
     ) -> anyhow::Result<()> {
         // With and without mirror images: one of the two is there already.
-        let counterpart = self.answer(dataset, split, !self.args.tta)?;
-        let (plain, mirrored) = if self.args.tta { (&counterpart, answers) } else { (answers, &counterpart) };
-        let ((figures, fitted), (mirrored, _)) = (self.figures(plain), self.figures(mirrored));
+        let counterpart = self.judged(dataset, split, !self.args.tta)?;
+        let (plain, mirrored) = if self.args.tta { (&counterpart, judged) } else { (judged, &counterpart) };
         let latency_ms = latency_ms(&mut self.model);
         let model = &self.model;
         let card = report::card(&Card {
             evaluation: Evaluation {
                 title: &model.architecture.name,
                 model,
-                figures: &figures,
-                fitted: &fitted,
-                answers: plain,
+                figures: &plain.figures,
+                fitted: &plain.fitted,
+                answers: &plain.answers,
                 dataset,
                 split: &dataset.describe(split),
                 selection: split == Split::Validation,
@@ -185,7 +191,7 @@ impl Judge<'_> {
                 others,
                 corruptions,
             },
-            mirrored: &mirrored,
+            mirrored: &mirrored.figures,
             recipes: self.args.recipes,
             bytes: stored(&self.args.model)?.len(),
             macs: model.macs(),

@@ -155,8 +155,6 @@ fn annotated(looked: &Looked, folder: &Path, names: &HashMap<String, String>) ->
 /// What is drawn beside the answers.
 struct Drawn {
     explainer: Option<(Explainer, PathBuf, Method)>,
-    classes: Vec<String>,
-    input: [usize; 3],
 }
 
 impl Drawn {
@@ -168,9 +166,8 @@ impl Drawn {
             ExplainMethod::GradCam => Method::GradCam,
             ExplainMethod::Occlusion => Method::Occlusion,
         };
-        let (classes, input) = (model.classes.clone(), model.architecture.input);
         let explainer = args.explain.clone().map(|folder| (Explainer::new(model), folder, method));
-        Ok(Self { explainer, classes, input })
+        Ok(Self { explainer })
     }
 
     /// Writes each face with what its answer rests on.
@@ -178,8 +175,8 @@ impl Drawn {
         let Some((explainer, folder, method)) = &mut self.explainer else { return Ok(()) };
         let name = names.get(&looked.prediction.input).map_or("picture", String::as_str);
         for (number, (face, crop)) in looked.prediction.faces.iter().zip(&looked.crops).enumerate() {
-            let class = self.classes.iter().position(|class| *class == face.label).unwrap_or(0);
-            let picture = report::explained(crop, self.input, &explainer.explain(crop, class, *method));
+            let explanation = explainer.explain(crop, &face.label, *method);
+            let picture = report::explained(crop, explainer.input(), &explanation);
             let path = folder.join(format!("{name}-face{}-{}.png", number + 1, face.label));
             report::save_picture(&path, &picture).with_context(|| format!("cannot write {}", path.display()))?;
         }

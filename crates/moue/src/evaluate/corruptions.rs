@@ -71,7 +71,7 @@ impl Corruption {
     #[must_use]
     pub fn apply(self, pixels: &[u8], [height, width, channels]: [usize; 3], stream: &mut Stream) -> Vec<u8> {
         match self {
-            Noise(deviation) => pixels.iter().map(|&value| shifted(value, deviation * normal(stream))).collect(),
+            Noise(deviation) => pixels.iter().map(|&value| shifted(value, deviation * stream.normal())).collect(),
             LowLight(factor) => pixels.iter().map(|&value| (f32::from(value) * factor).round() as u8).collect(),
             Rotation(degrees) => {
                 let turn = if stream.chance(0.5) { degrees } else { -degrees };
@@ -100,13 +100,6 @@ impl Corruption {
 
 fn shifted(value: u8, by: f32) -> u8 {
     (f32::from(value) + by).round().clamp(0.0, 255.0) as u8
-}
-
-/// A standard normal draw (Box, Muller 1958).
-fn normal(stream: &mut Stream) -> f32 {
-    let (u, v) = (f64::from(stream.between(0.0, 1.0)), f64::from(stream.between(0.0, 1.0)));
-    let radius = (-2.0 * libm::log(1.0 - u)).sqrt();
-    (radius * libm::cos(2.0 * std::f64::consts::PI * v)) as f32
 }
 
 fn picture(pixels: &[u8], [height, width, channels]: [usize; 3]) -> Option<DynamicImage> {

@@ -3,6 +3,7 @@
 //! Each is trained from the preset of the same name; its card lies beside the file.
 //! The feature `model-default` puts it in.
 
+use super::file::read;
 use super::{Model, ModelFileError};
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,17 +13,18 @@ use std::path::Path;
 pub struct Embedded {
     /// By which it is asked for.
     pub name: &'static str,
-    /// The file.
-    pub bytes: &'static [u8],
+    /// The file; `None` in a build without its feature.
+    pub bytes: Option<&'static [u8]>,
 }
 
-const NAMES: [&str; 1] = ["default"];
-
 /// All models in the box; the first is taken where none is named.
-pub const EMBEDDED: &[Embedded] = &[
+pub const EMBEDDED: &[Embedded] = &[Embedded {
+    name: "default",
     #[cfg(feature = "model-default")]
-    Embedded { name: "default", bytes: include_bytes!("../../../../models/default.safetensors") },
-];
+    bytes: Some(include_bytes!("../../../../models/default.safetensors")),
+    #[cfg(not(feature = "model-default"))]
+    bytes: None,
+}];
 
 impl Model {
     /// A model in the box by its name, or any other from its file. (A file that is
@@ -40,13 +42,11 @@ impl Model {
 /// # Errors
 /// When it cannot be read.
 pub fn stored(model: &Path) -> Result<Cow<'static, [u8]>, ModelFileError> {
-    if let Some(embedded) = EMBEDDED.iter().find(|embedded| Path::new(embedded.name) == model) {
-        return Ok(Cow::Borrowed(embedded.bytes));
+    match EMBEDDED.iter().find(|embedded| Path::new(embedded.name) == model) {
+        Some(Embedded { bytes: Some(bytes), .. }) => Ok(Cow::Borrowed(bytes)),
+        Some(Embedded { name, bytes: None }) => Err(ModelFileError::NotInTheBox((*name).to_owned())),
+        None => read(model).map(Cow::Owned),
     }
-    if NAMES.iter().any(|name| Path::new(name) == model) {
-        return Err(ModelFileError::NotInTheBox(model.display().to_string()));
-    }
-    std::fs::read(model).map(Cow::Owned).map_err(|source| ModelFileError::Read { path: model.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -57,6 +57,7 @@ mod tests {
     #[test]
     fn models_in_the_box_are_whole_and_small() {
         for Embedded { name, bytes } in EMBEDDED {
+            let Some(bytes) = bytes else { continue };
             let model = Model::open(Path::new(name)).unwrap();
             assert!(model.parameters() <= 3_000_000 && bytes.len() <= 6_000_000, "{name}");
             assert_eq!(model.architecture.name, *name);

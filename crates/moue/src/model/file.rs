@@ -119,8 +119,7 @@ impl Model {
     /// # Errors
     /// When the file cannot be read or is not a model's.
     pub fn load(path: &Path) -> Result<Self, ModelFileError> {
-        let bytes = std::fs::read(path).map_err(|source| ModelFileError::Read { path: path.to_owned(), source })?;
-        Self::from_bytes(&bytes, path)
+        Self::from_bytes(&read(path)?, path)
     }
 
     /// Reads a model from the bytes of a file; `path` is for messages.
@@ -169,6 +168,11 @@ impl Model {
             ready: None,
         })
     }
+}
+
+/// A file's bytes.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ModelFileError> {
+    std::fs::read(path).map_err(|source| ModelFileError::Read { path: path.to_owned(), source })
 }
 
 fn not_a_model(path: &Path, reason: String) -> ModelFileError {

@@ -57,10 +57,17 @@ impl Explainer {
         Self { model, layer }
     }
 
+    /// The form of the pictures that are explained: `[height, width, channels]`.
+    #[must_use]
+    pub fn input(&self) -> [usize; 3] {
+        self.model.architecture.input
+    }
+
     /// Why the face `pixels` (`[H, W, C]` of the network's input, 0–255) looks like
-    /// the class, given by its index. A network without a map of 6 × 6 is explained
-    /// by occlusion.
-    pub fn explain(&mut self, pixels: &[u8], class: usize, method: Method) -> Explanation {
+    /// the class of this name; one that the model does not know stands for its
+    /// first. A network without a map of 6 × 6 is explained by occlusion.
+    pub fn explain(&mut self, pixels: &[u8], label: &str, method: Method) -> Explanation {
+        let class = self.model.classes.iter().position(|class| class == label).unwrap_or(0);
         match (method, self.layer) {
             (Method::GradCam, Some(layer)) => self.grad_cam(pixels, class, layer),
             _ => self.occlusion(pixels, class),

@@ -16,7 +16,7 @@ pub use annotation::{annotated, enlarged, explained, overlaid};
 pub use card::{Card, card};
 pub use comparison::comparison;
 pub use evaluation::points;
-pub use page::{image_url, percent};
+pub use page::{document, image_url, percent};
 pub use timeline::Timeline;
 
 use crate::data::{Dataset, Split};

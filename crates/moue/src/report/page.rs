@@ -29,8 +29,21 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); font-size:
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; font-size: .85rem; }
 ";
 
-/// A whole document.
+/// A whole document in the style of all pages, with its footer.
 pub fn page(title: &str, body: &Markup) -> String {
+    let footed = html! {
+        (body)
+        footer {
+            "An expression is an appearance: it does not determine what a person feels. The EU AI Act bans "
+            "inferring emotions at work and in education. Made by moue " (env!("CARGO_PKG_VERSION")) "."
+        }
+    };
+    document(title, &html! { style { (PreEscaped(STYLE)) } }, &footed)
+}
+
+/// A whole document: its title, what gives it a style, and its body.
+#[must_use]
+pub fn document(title: &str, style: &Markup, body: &Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -38,15 +51,9 @@ pub fn page(title: &str, body: &Markup) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
-                style { (PreEscaped(STYLE)) }
+                (style)
             }
-            body {
-                (body)
-                footer {
-                    "An expression is an appearance: it does not determine what a person feels. The EU AI Act bans "
-                    "inferring emotions at work and in education. Made by moue " (env!("CARGO_PKG_VERSION")) "."
-                }
-            }
+            body { (body) }
         }
     }
     .into_string()
