@@ -74,9 +74,11 @@ pub enum Command {
     Predict(PredictArgs),
     /// Answer over HTTP
     #[command(
-        after_help = "POST an image file to /v1/predict; /docs describes all of it. Requests beyond a limit are refused\n\
-        at once: 413 too large, 429 too many waiting, 503 too slow. SIGTERM and Ctrl-C let running requests finish.\n\n\
+        after_help = "The page at / computes in the visitor's browser. Programs POST an image file to /v1/predict; /docs\n\
+        describes all of it. Requests beyond a limit are refused at once: 413 too large, 429 too many waiting,\n\
+        503 too slow. SIGTERM and Ctrl-C let running requests finish.\n\n\
         Examples:\n  moue serve\n  moue serve --addr 0.0.0.0:8080 --log json\n  \
+        moue serve --export page/\n  \
         curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict"
     )]
     Serve(ServeArgs),
@@ -156,7 +158,7 @@ pub struct CompareArgs {
 
 #[derive(Args)]
 pub struct EvaluateArgs {
-    /// A model's file, or `default` for the one in the box
+    /// A model's file, or `default` or `tiny` for those in the box
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// Data set as downloaded [default: drawn faces, for a model trained on them]
@@ -210,7 +212,7 @@ pub enum Precision {
 
 #[derive(Args)]
 pub struct ExportArgs {
-    /// A model's file, or `default` for the one in the box
+    /// A model's file, or `default` or `tiny` for those in the box
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// File to write, .safetensors
@@ -225,7 +227,7 @@ pub struct PredictArgs {
     /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF), folders of them, patterns ('*.jpg'), - for standard input, or films
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
-    /// A model's file, or `default` for the one in the box
+    /// A model's file, or `default` or `tiny` for those in the box
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
     /// Take the whole picture for the face
@@ -290,7 +292,7 @@ pub struct ServeArgs {
     /// Address and port to listen on; port 0 for any that is free
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub addr: String,
-    /// A model's file, or `default` for the one in the box
+    /// A model's file, or `default` or `tiny` for those in the box
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
     /// Wanted as `Authorization: Bearer TOKEN` for predictions and metrics
@@ -320,6 +322,9 @@ pub struct ServeArgs {
     /// Form of the log on stderr
     #[arg(long, value_enum, default_value = "text")]
     pub log: LogFormat,
+    /// Serve nothing: write the page, which computes in the browser, into this folder, for any static host
+    #[arg(long, value_name = "DIR")]
+    pub export: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]

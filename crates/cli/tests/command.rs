@@ -155,7 +155,7 @@ fn mistakes_on_the_command_line_are_told_apart_from_failures() {
     let place = Place::new();
     place.put("notes.txt", "hello");
     for (args, expected_code, part) in [
-        (&["train", "nonsense"][..], 1, "presets are small, default, seed"),
+        (&["train", "nonsense"][..], 1, "presets are small, default, tiny, seed"),
         (&["train", "--epochs", "0"], 2, "`train.epochs` is 0"),
         (&["train", "--image-size", "48"], 2, "48x48"),
         (&["train", "--data", "notes.txt"], 1, "holds no data set"),

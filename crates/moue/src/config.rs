@@ -92,6 +92,7 @@ macro_rules! presets {
 pub const PRESETS: &[Preset] = presets![
     "small",
     "default",
+    "tiny",
     "seed/basic-efficientnet",
     "seed/model-3",
     "seed/model-5",
@@ -99,6 +100,7 @@ pub const PRESETS: &[Preset] = presets![
     "seed/model-8",
     "seed/model-9",
     "seed/kaggle-notebook",
+    "search/first",
     "bench/vgg",
     "bench/resnet",
 ];

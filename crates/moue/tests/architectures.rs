@@ -126,7 +126,7 @@ fn numbers_out_of_range_are_named() {
     let error = Config::parse("x.toml", &text).unwrap_err().to_string();
     assert!(error.contains("`train.learning_rate` is -1"), "{error}");
     let error = Config::open("no/such/thing").unwrap_err().to_string();
-    assert!(error.contains("presets are small, default, seed"), "{error}");
+    assert!(error.contains("presets are small, default, tiny, seed"), "{error}");
 }
 
 #[test]

@@ -4,8 +4,9 @@
 
 use crate::metrics::{MEDIA_TYPE, Metrics};
 use crate::openapi;
+use crate::page;
 use crate::problem::Problem;
-use crate::work::{Seen, Upload, Wanted, Work};
+use crate::work::{Upload, Wanted, Work};
 use crate::{Limits, Options};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -17,12 +18,12 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use moue::model::Model;
-use moue::predict::Face;
-use serde::{Deserialize, Serialize};
+use moue::predict::Prediction;
+use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 /// Where pictures go.
 pub const PREDICT: &str = "/v1/predict";
@@ -50,7 +51,7 @@ impl App {
 
 /// All routes.
 pub fn routes(app: App) -> Router {
-    Router::new()
+    page::routes()
         .route(PREDICT, post(predict))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
@@ -84,39 +85,6 @@ fn yes() -> bool {
     true
 }
 
-/// A face and what its expression looks like.
-#[derive(Serialize, ToSchema)]
-pub struct AnsweredFace {
-    #[serde(flatten)]
-    face: Face,
-    /// With `explain`: the face with what mattered laid over it, as a data URL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explanation: Option<String>,
-}
-
-/// The answer for a picture.
-#[derive(Serialize, ToSchema)]
-pub struct Answer {
-    /// The file's name, where one was sent.
-    input: String,
-    /// Columns, after EXIF orientation; 0 when the picture cannot be read.
-    width: u32,
-    /// Rows.
-    height: u32,
-    /// From left to right; none is a normal answer.
-    faces: Vec<AnsweredFace>,
-    /// Why there is no answer.
-    error: Option<String>,
-}
-
-impl Answer {
-    fn of(input: String, seen: Seen) -> Self {
-        let [width, height] = seen.extent;
-        let faces = seen.faces.into_iter().map(|(face, explanation)| AnsweredFace { face, explanation }).collect();
-        Self { input, width, height, faces, error: None }
-    }
-}
-
 /// How many faces an answer holds, for the log.
 #[derive(Clone, Copy)]
 struct Faces(usize);
@@ -127,7 +95,7 @@ struct Faces(usize);
     request_body(content = Vec<u8>, content_type = "application/octet-stream",
         description = "An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or `multipart/form-data` with one in each field."),
     responses(
-        (status = 200, body = Answer, description = "For one picture an object; for `multipart/form-data` an array of \
+        (status = 200, body = Prediction, description = "For one picture an object; for `multipart/form-data` an array of \
             them in the order of the fields, where a picture that cannot be read has `error`."),
         (status = 400, body = Problem, description = "The request is malformed."),
         (status = 401, body = Problem, description = "The token is missing or wrong."),
@@ -165,23 +133,23 @@ async fn answer(app: &App, request: Request, wanted: Wanted) -> Result<Response,
     if bytes.is_empty() {
         return Err(Problem::bad_request("the body is empty: send an image file"));
     }
-    let seen = app.work.look(bytes, wanted).await?;
-    let faces = Faces(seen.faces.len());
-    Ok(with_faces(Json(Answer::of("image".into(), seen)).into_response(), faces))
+    let prediction = app.work.look(Upload { name: "image".into(), bytes }, wanted).await?;
+    let faces = Faces(prediction.faces.len());
+    Ok(with_faces(Json(prediction).into_response(), faces))
 }
 
 /// Looks at all pictures; a bad one is an answer with `error`, unless all are bad.
 async fn several(app: &App, uploads: Vec<Upload>, wanted: Wanted) -> Result<Response, Problem> {
     let (mut answers, mut faces, mut worst) = (Vec::with_capacity(uploads.len()), 0, None);
-    for Upload { name, bytes } in uploads {
-        match app.work.look(bytes, wanted).await {
-            Ok(seen) => {
-                faces += seen.faces.len();
-                answers.push(Answer::of(name, seen));
+    for upload in uploads {
+        let name = upload.name.clone();
+        match app.work.look(upload, wanted).await {
+            Ok(prediction) => {
+                faces += prediction.faces.len();
+                answers.push(prediction);
             }
             Err(problem) => {
-                let error = Some(problem.detail().to_owned());
-                answers.push(Answer { input: name, width: 0, height: 0, faces: Vec::new(), error });
+                answers.push(Prediction::failed(name, problem.detail().to_owned()));
                 worst = worst.or(Some(problem));
             }
         }

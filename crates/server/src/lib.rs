@@ -2,7 +2,7 @@
 //!
 //! `api` takes requests and answers them, `work` looks at the pictures off the
 //! async threads, `access` says who may ask and what a browser may do with the
-//! answers, `metrics` counts, `openapi` describes all of it, `problem` is what an
+//! answers, `page` is what a browser shows, `metrics` counts, `openapi` describes all of it, `problem` is what an
 //! error looks like. Arguments, signals and where logs go are the program's.
 #![deny(missing_docs)]
 
@@ -10,6 +10,7 @@ mod access;
 mod api;
 mod metrics;
 mod openapi;
+mod page;
 mod problem;
 mod work;
 
@@ -17,6 +18,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use moue::model::Model;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -83,6 +85,15 @@ pub fn router(model: Model, options: &Options) -> Result<Router, SetupError> {
     let guarded = access::guard(api::routes(app.clone()), options)?;
     // Outermost, so that what is refused is counted too.
     Ok(guarded.layer(from_fn_with_state(app, api::observe)))
+}
+
+/// Writes the page with all that belongs to it into a folder, for any static host.
+/// A folder that is not there yet is made; others are left alone.
+///
+/// # Errors
+/// When the folder is there already and not empty, or cannot be written.
+pub fn export_page(folder: &Path) -> std::io::Result<()> {
+    page::export(folder)
 }
 
 /// Serves the routes until `stop` is ready, then lets running requests finish.

@@ -3,6 +3,7 @@
 use crate::api;
 use crate::problem::Problem;
 use maud::{Markup, html};
+use moue::predict::{Face, FaceBox, Prediction};
 use moue::report;
 use utoipa::OpenApi;
 
@@ -14,7 +15,7 @@ use utoipa::OpenApi;
             person feels. The EU AI Act bans inferring emotions at work and in education."
     ),
     paths(api::predict, api::health, api::metrics),
-    components(schemas(api::Answer, api::AnsweredFace, Problem))
+    components(schemas(Prediction, Face, FaceBox, Problem))
 )]
 struct Api;
 
@@ -91,23 +92,16 @@ fn prose(value: &serde_json::Value) -> Markup {
     }
 }
 
-/// The fields of a schema, those of schemas that it takes over included by name.
+/// The fields of a schema.
 fn properties(schema: &serde_json::Value) -> Markup {
-    let own = |schema: &serde_json::Value| schema["properties"].as_object().cloned().unwrap_or_default();
-    let parts = schema["allOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
     html! {
         table {
             thead { tr { th { "field" } th { "type" } th {} } }
-            @for part in &parts {
-                @if let Some(schema) = reference(part) {
-                    tr { td { "…" } td { (schema) } td { "all its fields" } }
-                }
-                @for (name, field) in own(part) {
-                    tr {
-                        td { code { (name) } }
-                        td { (kind(&field)) }
-                        td { (prose(&field["description"])) }
-                    }
+            @for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                tr {
+                    td { code { (name) } }
+                    td { (kind(field)) }
+                    td { (prose(&field["description"])) }
                 }
             }
         }

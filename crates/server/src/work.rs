@@ -12,9 +12,9 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use moue::data::{decode_image, image_extent};
 use moue::model::Model;
-use moue::predict::explain::{Explainer, Method};
-use moue::predict::{Cut, Face, PredictOptions, Predictor};
-use moue::report;
+use moue::predict::explain::Explainer;
+use moue::predict::{Cut, Face, PredictOptions, Prediction, Predictor};
+use moue::report::explanation_url;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -37,14 +37,6 @@ pub struct Wanted {
     pub detect: bool,
     /// Explain each answer.
     pub explain: bool,
-}
-
-/// What was seen in a picture.
-pub struct Seen {
-    /// Columns and rows.
-    pub extent: [u32; 2],
-    /// Each with its explanation as a URL, where that was wanted.
-    pub faces: Vec<(Face, Option<String>)>,
 }
 
 /// A place in the queue; it is free again when this is dropped.
@@ -103,7 +95,7 @@ impl Work {
     }
 
     /// What is in a picture.
-    pub async fn look(&self, bytes: Bytes, wanted: Wanted) -> Result<Seen, Problem> {
+    pub async fn look(&self, Upload { name, bytes }: Upload, wanted: Wanted) -> Result<Prediction, Problem> {
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
         let (predictor, limit) = (Arc::clone(&self.predictor), self.pixels);
         let cut = spawn_blocking(move || {
@@ -111,12 +103,14 @@ impl Work {
             drop(worker);
             cut
         });
-        let (extent, cut) = cut.await.map_err(|_| gone())??;
+        let ([width, height], cut) = cut.await.map_err(|_| gone())??;
         let probabilities = self.ask(&cut).await?;
-        let faces = self.predictor.answers(&cut, &probabilities);
+        let mut faces = self.predictor.answers(&cut, &probabilities);
         self.metrics.looked(faces.len());
-        let explanations = if wanted.explain { self.explain(cut, &faces).await? } else { vec![None; faces.len()] };
-        Ok(Seen { extent, faces: faces.into_iter().zip(explanations).collect() })
+        if wanted.explain {
+            faces = self.explain(cut, faces).await?;
+        }
+        Ok(Prediction { input: name, width, height, faces, error: None })
     }
 
     async fn ask(&self, cut: &Cut) -> Result<Vec<f32>, Problem> {
@@ -128,21 +122,16 @@ impl Work {
         answered.await.map_err(|_| gone())
     }
 
-    async fn explain(&self, cut: Cut, faces: &[Face]) -> Result<Vec<Option<String>>, Problem> {
+    async fn explain(&self, cut: Cut, mut faces: Vec<Face>) -> Result<Vec<Face>, Problem> {
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
-        let labels: Vec<String> = faces.iter().map(|face| face.label.clone()).collect();
         let explainer = Arc::clone(&self.explainer);
         let drawn = spawn_blocking(move || {
             let mut explainer = explainer.lock().map_err(|_| gone())?;
-            let draw = |(crop, label): (&Vec<u8>, &String)| {
-                let explanation = explainer.explain(crop, label, Method::GradCam);
-                let overlay = report::overlaid(&report::enlarged(crop, explainer.input()), &explanation);
-                let shape = [overlay.height() as usize, overlay.width() as usize, 3];
-                report::image_url(overlay.as_raw(), shape)
-            };
-            let drawn = cut.crops.iter().zip(&labels).map(draw).collect();
+            for (face, crop) in faces.iter_mut().zip(&cut.crops) {
+                face.explanation = explanation_url(&mut explainer, crop, &face.label);
+            }
             drop(worker);
-            Ok(drawn)
+            Ok(faces)
         });
         drawn.await.map_err(|_| gone())?
     }

@@ -7,11 +7,15 @@ use anyhow::Context;
 use moue::model::Model;
 use moue_server::{Limits, Options};
 use serde_json::json;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = &args.export {
+        return export(folder, common);
+    }
     if args.timeout == 0.0 {
         return Err(UsageError("--timeout 0 would refuse every request".into()).into());
     }
@@ -48,10 +52,21 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         if common.json {
             print(&format!("{}\n", json!({"address": address.to_string()})))?;
         } else if !common.quiet {
-            eprintln!("listening on http://{address} (the API: http://{address}/docs); Ctrl-C ends it");
+            eprintln!("listening on http://{address} (the page; its API: http://{address}/docs); Ctrl-C ends it");
         }
         moue_server::serve(listener, router, stop).await.context("cannot go on listening")
     })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the page instead of serving it.
+fn export(folder: &Path, common: &Common) -> anyhow::Result<ExitCode> {
+    moue_server::export_page(folder).with_context(|| format!("cannot write the page to {}", folder.display()))?;
+    if common.json {
+        print(&format!("{}\n", json!({"page": folder.display().to_string()})))?;
+    } else if !common.quiet {
+        eprintln!("{}: put this folder on any web server; it computes in the visitor's browser", folder.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

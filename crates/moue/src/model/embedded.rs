@@ -1,7 +1,7 @@
 //! The models in the box: their files, as the folder `models/` holds them.
 //!
 //! Each is trained from the preset of the same name; its card lies beside the file.
-//! The feature `model-default` puts it in.
+//! The features `model-default` and `model-tiny` put them in.
 
 use super::file::read;
 use super::{Model, ModelFileError};
@@ -18,13 +18,22 @@ pub struct Embedded {
 }
 
 /// All models in the box; the first is taken where none is named.
-pub const EMBEDDED: &[Embedded] = &[Embedded {
-    name: "default",
-    #[cfg(feature = "model-default")]
-    bytes: Some(include_bytes!("../../../../models/default.safetensors")),
-    #[cfg(not(feature = "model-default"))]
-    bytes: None,
-}];
+pub const EMBEDDED: &[Embedded] = &[
+    Embedded {
+        name: "default",
+        #[cfg(feature = "model-default")]
+        bytes: Some(include_bytes!("../../../../models/default.safetensors")),
+        #[cfg(not(feature = "model-default"))]
+        bytes: None,
+    },
+    Embedded {
+        name: "tiny",
+        #[cfg(feature = "model-tiny")]
+        bytes: Some(include_bytes!("../../../../models/tiny.safetensors")),
+        #[cfg(not(feature = "model-tiny"))]
+        bytes: None,
+    },
+];
 
 impl Model {
     /// A model in the box by its name, or any other from its file. (A file that is
@@ -59,7 +68,8 @@ mod tests {
         for Embedded { name, bytes } in EMBEDDED {
             let Some(bytes) = bytes else { continue };
             let model = Model::open(Path::new(name)).unwrap();
-            assert!(model.parameters() <= 3_000_000 && bytes.len() <= 6_000_000, "{name}");
+            let largest = if *name == "tiny" { 300_000 } else { 6_000_000 };
+            assert!(model.parameters() <= 3_000_000 && bytes.len() <= largest, "{name}");
             assert_eq!(model.architecture.name, *name);
             assert_eq!(model.classes, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]);
             assert!(model.uncertain_below > 0.0 && model.calibration.temperature != 1.0, "{name} is calibrated");

@@ -1,7 +1,7 @@
 //! Models: an architecture, its weights, and what is needed to use them.
 //!
 //! A model file is one safetensors file that is complete by itself; see
-//! [`Model::save`] for its layout. One is part of the program ([`EMBEDDED`]).
+//! [`Model::save`] for its layout. Two are part of the program ([`EMBEDDED`]).
 //! Training is elsewhere.
 
 pub mod architecture;

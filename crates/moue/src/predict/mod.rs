@@ -64,18 +64,23 @@ pub struct Face {
     pub probabilities: BTreeMap<String, f32>,
     /// The detector's score; `None` without a detector.
     pub score: Option<f32>,
+    /// Where that was asked for: the face with what its answer rests on laid over it,
+    /// as a data URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
 }
 
 /// The answer for one input.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The input as it was given.
+    /// The input as it was given; the file's name, where one was sent.
     pub input: String,
     /// Columns of the picture, after EXIF orientation; 0 when it cannot be read.
     pub width: u32,
     /// Rows of the picture.
     pub height: u32,
-    /// One for each face, from left to right.
+    /// One for each face, from left to right; none is a normal answer.
     pub faces: Vec<Face>,
     /// Why there is no answer.
     pub error: Option<String>,
@@ -278,6 +283,7 @@ impl Predictor {
             uncertain: probabilities[best] < self.uncertain_below,
             probabilities: self.classes.iter().cloned().zip(probabilities.iter().copied()).collect(),
             score,
+            explanation: None,
         }
     }
 

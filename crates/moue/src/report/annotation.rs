@@ -2,7 +2,8 @@
 //! each face; and a face with a map of what mattered on it.
 
 use super::canvas::{Canvas, Colour, LINE};
-use crate::predict::explain::Explanation;
+use super::page::image_url;
+use crate::predict::explain::{Explainer, Explanation, Method};
 use crate::predict::{Face, FaceBox};
 use image::{RgbImage, imageops};
 
@@ -189,6 +190,14 @@ pub fn overlaid(face: &RgbImage, explanation: &Explanation) -> RgbImage {
     })
 }
 
+/// The face `crop` (`[H, W, C]` of the network's input, 0–255) with what its being
+/// called `label` rests on laid over it, as a data URL.
+pub fn explanation_url(explainer: &mut Explainer, crop: &[u8], label: &str) -> Option<String> {
+    let explanation = explainer.explain(crop, label, Method::GradCam);
+    let overlay = overlaid(&enlarged(crop, explainer.input()), &explanation);
+    image_url(overlay.as_raw(), [overlay.height() as usize, overlay.width() as usize, 3])
+}
+
 /// Blue, green, yellow, red.
 fn heat(value: f32) -> [f32; 3] {
     let ramp = |from: f32, to: f32| ((value - from) / (to - from)).clamp(0.0, 1.0) * 255.0;
@@ -209,6 +218,7 @@ mod tests {
             uncertain: true,
             probabilities,
             score: None,
+            explanation: None,
         }
     }
 

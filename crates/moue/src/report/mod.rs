@@ -12,7 +12,7 @@ mod page;
 pub mod preview;
 mod timeline;
 
-pub use annotation::{annotated, enlarged, explained, overlaid};
+pub use annotation::{annotated, enlarged, explained, explanation_url, overlaid};
 pub use card::{Card, card};
 pub use comparison::comparison;
 pub use evaluation::points;

@@ -48,6 +48,10 @@ pub enum ClassWeights {
     None,
     /// Every class counts the same: `n / (classes · count)`.
     Balanced,
+    /// Half-way there: the square roots of those factors (as Mahajan et al. 2018
+    /// sample their classes).
+    #[serde(rename = "balanced_sqrt")]
+    BalancedSqrt,
 }
 
 /// A stretch of the training on images of another size.

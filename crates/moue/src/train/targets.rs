@@ -108,5 +108,9 @@ fn class_weights(kind: ClassWeights, dataset: &Dataset, training: &[usize]) -> O
     }
     let counts = dataset.per_class(training);
     let even = training.len() as f32 / counts.len() as f32;
-    Some(counts.into_iter().map(|count| if count == 0 { 0.0 } else { even / count as f32 }).collect())
+    let factor = |count: usize| {
+        let balanced = if count == 0 { 0.0 } else { even / count as f32 };
+        if kind == ClassWeights::BalancedSqrt { balanced.sqrt() } else { balanced }
+    };
+    Some(counts.into_iter().map(factor).collect())
 }

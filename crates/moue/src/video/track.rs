@@ -115,6 +115,7 @@ mod tests {
             uncertain: false,
             probabilities,
             score: Some(9.0),
+            explanation: None,
         }
     }
 

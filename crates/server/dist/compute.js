@@ -1,0 +1,63 @@
+// Who looks at the pictures: a Web Worker with the WebAssembly module, so that the
+// page never freezes, or the server, where the visitor asks for that.
+export class Computer {
+    #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    #waiting = new Map();
+    #last = 0;
+    /** The classes, as soon as the module is loaded. */
+    ready;
+    constructor() {
+        this.ready = new Promise((resolve, reject) => {
+            this.#worker.addEventListener("error", (event) => reject(new Error(event.message || "the worker did not start")));
+            this.#worker.addEventListener("message", ({ data }) => {
+                if ("classes" in data) {
+                    resolve(data.classes);
+                }
+                else if (data.id === undefined) {
+                    reject(new Error("failure" in data ? data.failure : ""));
+                }
+                else {
+                    this.#answered(data.id, data);
+                }
+            });
+        });
+    }
+    #answered(id, answer) {
+        const waiting = this.#waiting.get(id);
+        this.#waiting.delete(id);
+        if ("prediction" in answer) {
+            waiting?.resolve(answer.prediction);
+        }
+        else {
+            waiting?.reject(new Error(answer.failure));
+        }
+    }
+    /** The answer for a file or a camera's frame (which is given away). */
+    async predict(name, picture, { detect, explain, server }) {
+        if (server) {
+            return ask(name, picture, detect, explain);
+        }
+        await this.ready;
+        const id = ++this.#last;
+        const answer = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+        const question = { id, name, picture, detect, explain };
+        this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
+        return answer;
+    }
+}
+async function ask(name, picture, detect, explain) {
+    const body = picture instanceof Blob ? picture : await file(picture);
+    const reply = await fetch(`v1/predict?detect=${detect}&explain=${explain}`, { method: "POST", body });
+    const said = await reply.json().catch(() => ({ detail: `the server answered ${reply.status}: is it moue's?` }));
+    if (!reply.ok) {
+        throw new Error(said.detail ?? `the server answered ${reply.status}`);
+    }
+    return { ...said, input: name };
+}
+/** A frame as a file. */
+async function file(frame) {
+    const canvas = new OffscreenCanvas(frame.width, frame.height);
+    canvas.getContext("2d")?.drawImage(frame, 0, 0);
+    frame.close();
+    return canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 });
+}

@@ -1,0 +1,75 @@
+/* tslint:disable */
+/* eslint-disable */
+
+/**
+ * The model `tiny`, or one that was given, ready to answer.
+ */
+export class WebPredictor {
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * Of a model file's bytes; without any, of the model `tiny`.
+     *
+     * # Errors
+     * When the bytes are not a model's.
+     */
+    constructor(model?: Uint8Array | number[] | null);
+    /**
+     * The answer for an image file, as JSON.
+     *
+     * # Errors
+     * When the answer cannot be written.
+     */
+    predictFile(name: string, bytes: Uint8Array | number[], detect: boolean, explain: boolean): string;
+    /**
+     * The answer for pixels as a canvas gives them (RGBA, row by row), as JSON.
+     *
+     * # Errors
+     * When there are not four bytes for each pixel.
+     */
+    predictPixels(name: string, rgba: Uint8Array | number[], width: number, height: number, detect: boolean, explain: boolean): string;
+    /**
+     * The classes, in the order of their names.
+     */
+    readonly classes: string[];
+}
+
+export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
+
+export interface InitOutput {
+    readonly memory: WebAssembly.Memory;
+    readonly __wbg_webpredictor_free: (a: number, b: number) => void;
+    readonly webpredictor_classes: (a: number) => [number, number];
+    readonly webpredictor_new: (a: number, b: number) => [number, number, number];
+    readonly webpredictor_predictFile: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => [number, number, number, number];
+    readonly webpredictor_predictPixels: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => [number, number, number, number];
+    readonly __wbindgen_externrefs: WebAssembly.Table;
+    readonly __externref_drop_slice: (a: number, b: number) => void;
+    readonly __wbindgen_free: (a: number, b: number, c: number) => void;
+    readonly __wbindgen_malloc: (a: number, b: number) => number;
+    readonly __externref_table_dealloc: (a: number) => void;
+    readonly __wbindgen_realloc: (a: number, b: number, c: number, d: number) => number;
+    readonly __wbindgen_start: () => void;
+}
+
+export type SyncInitInput = BufferSource | WebAssembly.Module;
+
+/**
+ * Instantiates the given `module`, which can either be bytes or
+ * a precompiled `WebAssembly.Module`.
+ *
+ * @param {{ module: SyncInitInput }} module - Passing `SyncInitInput` directly is deprecated.
+ *
+ * @returns {InitOutput}
+ */
+export function initSync(module: { module: SyncInitInput } | SyncInitInput): InitOutput;
+
+/**
+ * If `module_or_path` is {RequestInfo} or {URL}, makes a request and
+ * for everything else, calls `WebAssembly.instantiate` directly.
+ *
+ * @param {{ module_or_path: InitInput | Promise<InitInput> }} module_or_path - Passing `InitInput` directly is deprecated.
+ *
+ * @returns {Promise<InitOutput>}
+ */
+export default function __wbg_init (module_or_path?: { module_or_path: InitInput | Promise<InitInput> } | InitInput | Promise<InitInput>): Promise<InitOutput>;

@@ -1,0 +1,131 @@
+//! The page, which computes in the visitor's browser: files of `dist/`, built by
+//! `cargo run -p xtask -- web` from `crates/web`, and handed out as they are.
+
+use axum::Router;
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::{fs, io};
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_bytes!(concat!("../dist/", $name)))),*] };
+}
+
+/// Name and content of each; the first is the page itself.
+const FILES: &[(&str, &[u8])] = files![
+    "index.html",
+    "page.css",
+    "page.js",
+    "camera.js",
+    "compute.js",
+    "save.js",
+    "view.js",
+    "worker.js",
+    "offline.js",
+    "icon.svg",
+    "manifest.webmanifest",
+    "moue/index.js",
+    "moue/index.d.ts",
+    "moue/moue_web.js",
+    "moue/moue_web.d.ts",
+    "moue/moue_web_bg.wasm",
+    "moue/package.json",
+    "moue/README.md",
+    "moue/licenses.txt",
+];
+
+/// A file as it goes out.
+struct Served {
+    media_type: &'static str,
+    /// Changes with the content.
+    tag: String,
+    plain: &'static [u8],
+    /// Packed when somebody first asks for it.
+    packed: LazyLock<Vec<u8>, Box<dyn FnOnce() -> Vec<u8> + Send>>,
+}
+
+impl Served {
+    fn new(name: &str, plain: &'static [u8]) -> Self {
+        let digest: String = Sha256::digest(plain).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let packed = LazyLock::new(Box::new(|| pack(plain)) as Box<_>);
+        Self { media_type: media_type(name), tag: format!("\"{digest}\""), plain, packed }
+    }
+
+    fn answer(&'static self, asked: &HeaderMap) -> Response {
+        // Asked for anew each time, but sent only when it has changed.
+        let head = [(ETAG, self.tag.as_str()), (CACHE_CONTROL, "no-cache"), (VARY, "accept-encoding")];
+        let says = |name, text: &str| {
+            let values = asked.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+            values.split(',').any(|value| value.split(';').next().is_some_and(|value| value.trim() == text))
+        };
+        if says(IF_NONE_MATCH, &self.tag) {
+            return (StatusCode::NOT_MODIFIED, head).into_response();
+        }
+        let kind = [(CONTENT_TYPE, self.media_type)];
+        if says(ACCEPT_ENCODING, "gzip") {
+            return (head, kind, [(CONTENT_ENCODING, "gzip")], self.packed.as_slice()).into_response();
+        }
+        (head, kind, self.plain).into_response()
+    }
+}
+
+fn pack(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    // Writing into memory does not fail.
+    let _ = encoder.write_all(plain);
+    encoder.finish().unwrap_or_default()
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
+        Some("svg") => "image/svg+xml",
+        Some("wasm") => "application/wasm",
+        Some("webmanifest") => "application/manifest+json",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+/// A route for each file; the page itself is at `/` too.
+pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    static SERVED: LazyLock<Vec<(&str, Served)>> =
+        LazyLock::new(|| FILES.iter().map(|&(name, plain)| (name, Served::new(name, plain))).collect());
+    let mut router = Router::new();
+    for (name, served) in SERVED.iter() {
+        let answer = move |asked: HeaderMap| async move { served.answer(&asked) };
+        router = router.route(&format!("/{name}"), get(answer));
+        if *name == "index.html" {
+            router = router.route("/", get(answer));
+        }
+    }
+    router
+}
+
+/// Writes all files into a folder that is empty or not there yet; it appears whole
+/// or not at all.
+pub fn export(folder: &Path) -> io::Result<()> {
+    if fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some()) {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the folder is not empty: name a new one"));
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(above)?;
+    let fresh = tempfile::Builder::new().prefix(".moue-page-").tempdir_in(above)?;
+    for (name, content) in FILES {
+        let path = fresh.path().join("page").join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(path, content)?;
+    }
+    if folder.exists() {
+        fs::remove_dir(folder)?;
+    }
+    fs::rename(fresh.path().join("page"), folder)
+}

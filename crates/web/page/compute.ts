@@ -1,0 +1,89 @@
+// Who looks at the pictures: a Web Worker with the WebAssembly module, so that the
+// page never freezes, or the server, where the visitor asks for that.
+
+import type { Prediction } from "./moue/index.js";
+
+export interface Wanted {
+  detect: boolean;
+  explain: boolean;
+  /** Send the picture to the server instead of computing here. */
+  server: boolean;
+}
+
+/** To the worker. */
+export interface Question {
+  id: number;
+  name: string;
+  picture: Blob | ImageBitmap;
+  detect: boolean;
+  explain: boolean;
+}
+
+/** From the worker: that it is ready (once), or an answer. */
+export type Answer = { classes: string[] } | { id: number; prediction: Prediction } | { id?: number; failure: string };
+
+type Waiting = { resolve: (prediction: Prediction) => void; reject: (error: Error) => void };
+
+export class Computer {
+  readonly #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  readonly #waiting = new Map<number, Waiting>();
+  #last = 0;
+  /** The classes, as soon as the module is loaded. */
+  readonly ready: Promise<string[]>;
+
+  constructor() {
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.addEventListener("error", (event) => reject(new Error(event.message || "the worker did not start")));
+      this.#worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
+        if ("classes" in data) {
+          resolve(data.classes);
+        } else if (data.id === undefined) {
+          reject(new Error("failure" in data ? data.failure : ""));
+        } else {
+          this.#answered(data.id, data);
+        }
+      });
+    });
+  }
+
+  #answered(id: number, answer: { prediction: Prediction } | { failure: string }): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if ("prediction" in answer) {
+      waiting?.resolve(answer.prediction);
+    } else {
+      waiting?.reject(new Error(answer.failure));
+    }
+  }
+
+  /** The answer for a file or a camera's frame (which is given away). */
+  async predict(name: string, picture: Blob | ImageBitmap, { detect, explain, server }: Wanted): Promise<Prediction> {
+    if (server) {
+      return ask(name, picture, detect, explain);
+    }
+    await this.ready;
+    const id = ++this.#last;
+    const answer = new Promise<Prediction>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const question: Question = { id, name, picture, detect, explain };
+    this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
+    return answer;
+  }
+}
+
+async function ask(name: string, picture: Blob | ImageBitmap, detect: boolean, explain: boolean): Promise<Prediction> {
+  const body = picture instanceof Blob ? picture : await file(picture);
+  const reply = await fetch(`v1/predict?detect=${detect}&explain=${explain}`, { method: "POST", body });
+  const said = await reply.json().catch(() => ({ detail: `the server answered ${reply.status}: is it moue's?` }));
+  if (!reply.ok) {
+    throw new Error(said.detail ?? `the server answered ${reply.status}`);
+  }
+  return { ...said, input: name };
+}
+
+/** A frame as a file. */
+async function file(frame: ImageBitmap): Promise<Blob> {
+  const canvas = new OffscreenCanvas(frame.width, frame.height);
+  canvas.getContext("2d")?.drawImage(frame, 0, 0);
+  frame.close();
+  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 });
+}

@@ -1,0 +1,21 @@
+// Keeps the page's own files, so that it works without a network once it was loaded.
+// The list and its version are written in when the page is built.
+
+const VERSION = "@VERSION@";
+const FILES = ["@FILES@"];
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(VERSION).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => {
+  const outdated = (names) => names.filter((name) => name.startsWith("moue-") && name !== VERSION);
+  const cleaned = caches.keys().then((names) => Promise.all(outdated(names).map((name) => caches.delete(name))));
+  event.waitUntil(cleaned.then(() => self.clients.claim()));
+});
+
+self.addEventListener("fetch", (event) => {
+  if (event.request.method === "GET") {
+    event.respondWith(caches.open(VERSION).then((cache) => cache.match(event.request)).then((kept) => kept ?? fetch(event.request)));
+  }
+});

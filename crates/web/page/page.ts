@@ -1,0 +1,183 @@
+// The page: pictures in, answers out. `compute` looks at them, `view` draws the
+// answers, `camera` brings frames, `save` writes files.
+
+import { Camera } from "./camera.js";
+import { Computer, type Wanted } from "./compute.js";
+import type { Prediction } from "./moue/index.js";
+import { csv, json, save } from "./save.js";
+import { element, sentence, show } from "./view.js";
+
+interface Entry {
+  name: string;
+  file: File;
+  place: HTMLElement;
+  url: string;
+  prediction?: Prediction;
+}
+
+const get = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
+const [detect, explain, server] = ["detect", "explain", "server"].map((id) => get<HTMLInputElement>(id));
+const [where, said, live, cameraButton] = [get("where"), get("said"), get("live"), get("camera")];
+
+const computer = new Computer();
+const camera = new Camera(get<HTMLVideoElement>("video"));
+let entries: Entry[] = [];
+let classes: string[] = [];
+
+const wanted = (): Wanted => ({ detect: detect!.checked, explain: explain!.checked, server: server!.checked });
+const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+function say(text: string): void {
+  said.append(element("span", "", `${text}. `));
+  while (said.children.length > 20) {
+    said.firstElementChild?.remove();
+  }
+}
+
+function tellWhere(): void {
+  if (server!.checked) {
+    where.textContent = "Pictures are sent to the server that this page came from.";
+  } else if (where.classList.contains("ready")) {
+    where.textContent = "Everything is computed in this browser: pictures do not leave it.";
+  } else if (where.classList.contains("failed")) {
+    where.textContent = `This browser cannot compute here (${where.title}). You can let the server compute.`;
+  }
+}
+
+/** Puts a picture on the page. */
+function add(file: File): Entry {
+  const place = element("article", "result");
+  const picture = element("div", "picture");
+  const image = element("img");
+  const url = URL.createObjectURL(file);
+  image.src = url;
+  image.alt = file.name;
+  image.addEventListener("load", () => picture.classList.toggle("small", image.naturalWidth <= 96));
+  // Formats that only the module can read.
+  image.addEventListener("error", () => {
+    picture.className = "picture unshown";
+    image.replaceWith("cannot be shown here");
+  });
+  picture.append(image, element("div", "boxes"));
+  const faces = element("div", "faces");
+  faces.append(element("p", "", "Looking…"));
+  place.append(element("h2", "", file.name), picture, faces);
+  get("results").prepend(place);
+  return { name: file.name, file, place, url };
+}
+
+async function look(entry: Entry): Promise<void> {
+  const asked = wanted();
+  entry.place.setAttribute("aria-busy", "true");
+  const failed = (error: unknown): Prediction =>
+    ({ input: entry.name, width: 0, height: 0, faces: [], error: reason(error) });
+  const prediction = await computer.predict(entry.name, entry.file, asked).catch(failed);
+  entry.prediction = prediction;
+  show(entry.place, prediction, asked.detect);
+  entry.place.setAttribute("aria-busy", "false");
+  get("downloads").hidden = false;
+  say(sentence(prediction));
+}
+
+async function take(files: Iterable<File>): Promise<void> {
+  const fresh = [...files].map(add);
+  entries.push(...fresh);
+  for (const entry of fresh) {
+    await look(entry);
+  }
+}
+
+async function again(): Promise<void> {
+  tellWhere();
+  for (const entry of [...entries]) {
+    await look(entry);
+  }
+}
+
+function clear(): void {
+  entries.forEach(({ place, url }) => {
+    place.remove();
+    URL.revokeObjectURL(url);
+  });
+  entries = [];
+  get("downloads").hidden = true;
+  say("Cleared");
+}
+
+function switchCamera(on: boolean): void {
+  cameraButton.setAttribute("aria-pressed", String(on));
+  cameraButton.textContent = on ? "Switch the camera off" : "Switch the camera on";
+  live.hidden = !on;
+  if (!on) {
+    camera.off();
+  }
+}
+
+async function film(): Promise<void> {
+  if (camera.on) {
+    switchCamera(false);
+    return;
+  }
+  switchCamera(true);
+  try {
+    await camera.run(
+      (frame) => computer.predict("camera", frame, wanted()),
+      (prediction) => show(live, prediction, wanted().detect),
+    );
+  } catch (error) {
+    switchCamera(false);
+    const text = `There is no camera to look through: ${reason(error)}`;
+    const note = element("p", "error", text);
+    get("results").prepend(note);
+    setTimeout(() => note.remove(), 15_000);
+    say(text);
+  }
+}
+
+function listen(): void {
+  const files = get<HTMLInputElement>("files");
+  files.addEventListener("change", () => {
+    void take(files.files ?? []);
+    files.value = "";
+  });
+  document.addEventListener("paste", ({ clipboardData }) => void take(clipboardData?.files ?? []));
+  for (const kind of ["dragover", "dragleave", "drop"] as const) {
+    document.addEventListener(kind, (event) => {
+      event.preventDefault();
+      get("drop").classList.toggle("over", kind === "dragover");
+      if (kind === "drop") {
+        void take(event.dataTransfer?.files ?? []);
+      }
+    });
+  }
+  [detect, explain, server].forEach((option) => option!.addEventListener("change", () => void again()));
+  cameraButton.addEventListener("click", () => void film());
+  get("clear").addEventListener("click", clear);
+  const done = () => entries.flatMap(({ prediction }) => prediction ?? []);
+  get("json").addEventListener("click", () => save("expressions.json", "application/json", json(done())));
+  get("csv").addEventListener("click", () => save("expressions.csv", "text/csv", csv(done(), classesOf(done()))));
+}
+
+/** The module's classes, or the server's. */
+function classesOf(predictions: Prediction[]): string[] {
+  const answered = predictions.flatMap(({ faces }) => faces)[0];
+  return answered ? Object.keys(answered.probabilities) : classes;
+}
+
+listen();
+computer.ready.then(
+  (known) => {
+    classes = known;
+    where.classList.add("ready");
+    tellWhere();
+  },
+  (error: unknown) => {
+    where.classList.add("failed");
+    where.title = reason(error);
+    tellWhere();
+  },
+);
+if ("serviceWorker" in navigator) {
+  // Without it (private windows, plain HTTP) the page works, but not offline.
+  navigator.serviceWorker.register("offline.js").catch(() => undefined);
+}

@@ -1,0 +1,97 @@
+// An answer on the page: boxes over the picture, and for each face its label and a
+// bar for each class. What is there already is changed, not replaced, so bars move.
+
+import type { Face, Prediction } from "./moue/index.js";
+
+/** A new element with a class and a text. */
+export function element<K extends keyof HTMLElementTagNameMap>(kind: K, className = "", text = ""): HTMLElementTagNameMap[K] {
+  const made = document.createElement(kind);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+export const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+
+const title = (face: Face, number: number, of: number) =>
+  `${of > 1 ? `${number + 1}: ` : ""}${face.label} ${percent(face.confidence)}${face.uncertain ? " (uncertain)" : ""}`;
+
+/** What an answer says, in a sentence. */
+export function sentence({ input, faces, error }: Prediction): string {
+  if (error !== null) {
+    return `${input}: ${error}`;
+  }
+  const said = faces.map((face, number) => title(face, number, faces.length)).join(", ");
+  return `${input}: ${said || "no face found"}`;
+}
+
+/** Shows an answer in a `.result`. */
+export function show(result: HTMLElement, prediction: Prediction, detected: boolean): void {
+  const boxes = result.querySelector(".boxes");
+  const faces = result.querySelector(".faces");
+  if (boxes === null || faces === null) {
+    return;
+  }
+  const { faces: found, error } = prediction;
+  const none = detected ? "No face found. If the picture is a face, switch “Find faces” off." : "No face.";
+  boxes.replaceChildren(...(detected ? found.map((face, number) => box(prediction, face, number)) : []));
+  faces.querySelector(":scope > p")?.remove();
+  if (error !== null || found.length === 0) {
+    faces.replaceChildren(element("p", error === null ? "" : "error", error ?? none));
+    return;
+  }
+  while (faces.children.length > found.length) {
+    faces.lastElementChild?.remove();
+  }
+  found.forEach((face, number) => {
+    const place = faces.children[number] ?? faces.appendChild(panel(face));
+    fill(place, face, title(face, number, found.length));
+  });
+}
+
+/** A face's frame, in shares of the picture so that it fits at any size. */
+function box({ width, height, faces }: Prediction, face: Face, number: number): HTMLElement {
+  const frame = element("div", "box");
+  const share = (part: number, whole: number) => `${(100 * part) / whole}%`;
+  frame.style.left = share(face.box.x, width);
+  frame.style.top = share(face.box.y, height);
+  frame.style.width = share(face.box.width, width);
+  frame.style.height = share(face.box.height, height);
+  // Labels stay inside the picture.
+  frame.classList.toggle("top", face.box.y < height / 10);
+  frame.classList.toggle("right", face.box.x > width * 0.6);
+  frame.append(element("span", "", title(face, number, faces.length)));
+  return frame;
+}
+
+function panel(face: Face): HTMLElement {
+  const made = element("div", "face");
+  const bars = element("dl", "bars");
+  for (const label of Object.keys(face.probabilities)) {
+    const bar = element("dd", "bar");
+    bar.setAttribute("aria-hidden", "true");
+    bar.append(element("i"));
+    bars.append(element("dt", "", label), bar, element("dd", "percent"));
+  }
+  made.append(element("h3"), bars);
+  return made;
+}
+
+function fill(place: Element, face: Face, heading: string): void {
+  place.querySelector("h3")!.textContent = heading;
+  const [names, bars, numbers] = ["dt", ".bar i", ".percent"].map((part) => place.querySelectorAll<HTMLElement>(part));
+  Object.entries(face.probabilities).forEach(([label, probability], index) => {
+    names![index]?.classList.toggle("best", label === face.label);
+    bars![index]?.style.setProperty("width", `${100 * probability}%`);
+    numbers![index]!.textContent = percent(probability);
+  });
+  const before = place.querySelector("img");
+  if (face.explanation === undefined) {
+    before?.remove();
+    return;
+  }
+  const overlay = before ?? element("img");
+  overlay.src = face.explanation;
+  overlay.alt = `What “${face.label}” rests on: red matters most, blue least`;
+  place.prepend(overlay);
+}

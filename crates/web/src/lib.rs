@@ -1,0 +1,151 @@
+//! moue's predictor for browsers and Node: what `npm/index.ts` calls from JavaScript.
+//!
+//! Pictures come as files or as pixels, answers go back as the JSON of
+//! `moue predict`. Threads, files and the network are left to the page.
+#![deny(missing_docs)]
+
+use image::DynamicImage;
+use moue::data::{decode_image, image_extent};
+use moue::model::Model;
+use moue::predict::explain::Explainer;
+use moue::predict::{PredictOptions, Prediction, Predictor};
+use moue::report::explanation_url;
+use wasm_bindgen::prelude::{JsError, wasm_bindgen};
+
+/// Columns times rows of a picture: four bytes each must fit into a page's memory
+/// a few times.
+const PIXELS: u64 = 64_000_000;
+
+/// The model `tiny`, or one that was given, ready to answer.
+#[wasm_bindgen]
+pub struct WebPredictor {
+    predictor: Predictor,
+    explainer: Explainer,
+}
+
+#[wasm_bindgen]
+impl WebPredictor {
+    /// Of a model file's bytes; without any, of the model `tiny`.
+    ///
+    /// # Errors
+    /// When the bytes are not a model's.
+    #[wasm_bindgen(constructor)]
+    #[allow(clippy::needless_pass_by_value, reason = "what comes from JavaScript may be missing only as a value")]
+    pub fn new(model: Option<Vec<u8>>) -> Result<Self, JsError> {
+        Self::open(model.as_deref()).map_err(|error| JsError::new(&error))
+    }
+
+    /// The classes, in the order of their names.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn classes(&self) -> Vec<String> {
+        self.predictor.classes().to_vec()
+    }
+
+    /// The answer for an image file, as JSON.
+    ///
+    /// # Errors
+    /// When the answer cannot be written.
+    #[wasm_bindgen(js_name = predictFile)]
+    pub fn predict_file(&mut self, name: String, bytes: &[u8], detect: bool, explain: bool) -> Result<String, JsError> {
+        json(&self.file(name, bytes, detect, explain))
+    }
+
+    /// The answer for pixels as a canvas gives them (RGBA, row by row), as JSON.
+    ///
+    /// # Errors
+    /// When there are not four bytes for each pixel.
+    #[wasm_bindgen(js_name = predictPixels)]
+    pub fn predict_pixels(
+        &mut self,
+        name: String,
+        rgba: Vec<u8>,
+        width: u32,
+        height: u32,
+        detect: bool,
+        explain: bool,
+    ) -> Result<String, JsError> {
+        let photo = image::RgbaImage::from_raw(width, height, rgba)
+            .filter(|photo| !photo.is_empty())
+            .ok_or_else(|| JsError::new("there must be four bytes for each pixel"))?;
+        json(&self.look(name, &photo.into(), detect, explain))
+    }
+}
+
+impl WebPredictor {
+    fn open(model: Option<&[u8]>) -> Result<Self, String> {
+        let model = match model {
+            Some(bytes) => Model::from_bytes(bytes, "model".as_ref()),
+            None => Model::open("tiny".as_ref()),
+        };
+        let model = model.map_err(|error| error.to_string())?;
+        let predictor = Predictor::new(&model, PredictOptions::default());
+        Ok(Self { predictor, explainer: Explainer::new(model) })
+    }
+
+    fn file(&mut self, name: String, bytes: &[u8], detect: bool, explain: bool) -> Prediction {
+        let photo = image_extent(bytes).and_then(|[width, height]| match u64::from(width) * u64::from(height) {
+            ..=PIXELS => decode_image(bytes),
+            _ => Err(format!("a picture of {width} x {height} is too large")),
+        });
+        match photo {
+            Ok(photo) => self.look(name, &photo, detect, explain),
+            Err(error) => Prediction::failed(name, error),
+        }
+    }
+
+    fn look(&mut self, input: String, photo: &DynamicImage, detect: bool, explain: bool) -> Prediction {
+        let cut = self.predictor.cut(photo, detect);
+        let mut faces = self.predictor.answers(&cut, &self.predictor.probabilities(&cut.crops));
+        if explain {
+            for (face, crop) in faces.iter_mut().zip(&cut.crops) {
+                face.explanation = explanation_url(&mut self.explainer, crop, &face.label);
+            }
+        }
+        Prediction { input, width: photo.width(), height: photo.height(), faces, error: None }
+    }
+}
+
+fn json(prediction: &Prediction) -> Result<String, JsError> {
+    Ok(serde_json::to_string(prediction)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moue::data::{ImageForm, drawn};
+
+    fn face() -> image::GrayImage {
+        let faces = drawn::dataset(7, ImageForm::of_input([48, 48, 1]), 0);
+        image::GrayImage::from_raw(48, 48, faces.image(0).to_vec()).unwrap()
+    }
+
+    fn png(picture: &image::GrayImage) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_file_and_its_pixels_get_the_answer_of_the_command() {
+        let (mut engine, face) = (WebPredictor::open(None).unwrap(), face());
+        let file = engine.file("face".into(), &png(&face), false, true);
+        let model = Model::open("tiny".as_ref()).unwrap();
+        let options = PredictOptions { detect: false, ..PredictOptions::default() };
+        let command = Predictor::new(&model, options).predict_bytes("face".into(), png(&face));
+        assert_eq!(file.faces[0].probabilities, command.faces[0].probabilities);
+        assert!(file.faces[0].explanation.as_ref().unwrap().starts_with("data:image/png;base64,"));
+        let rgba = DynamicImage::ImageLuma8(face).to_rgba8().into_raw();
+        let pixels = engine.predict_pixels("face".into(), rgba, 48, 48, false, false).unwrap_or_default();
+        let plain = json(&engine.file("face".into(), &png(&self::face()), false, false)).unwrap_or_default();
+        assert_eq!(pixels, plain);
+    }
+
+    #[test]
+    fn what_is_no_picture_is_an_answer_with_an_error() {
+        let mut engine = WebPredictor::open(None).unwrap();
+        let answer = engine.file("notes.txt".into(), b"nothing to see", true, false);
+        assert!(answer.faces.is_empty() && answer.error.is_some(), "{answer:?}");
+        assert!(WebPredictor::open(Some(b"no model")).is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! What the built page is made from, as one hash that lies beside it.
+
+use crate::{dist, root};
+use anyhow::{Context, ensure};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::PathBuf;
+use walkdir::WalkDir;
+
+/// Files and folders that the page and its module are made from. Of the library only
+/// what a prediction runs through: other changes leave the module's answers alone.
+const INPUTS: [&str; 14] = [
+    "crates/web/page",
+    "crates/web/src",
+    "crates/web/Cargo.toml",
+    "crates/web/package-lock.json",
+    "crates/web/tsconfig.json",
+    "crates/engine/Cargo.toml",
+    "crates/engine/src",
+    "crates/moue/Cargo.toml",
+    "crates/moue/src/augment",
+    "crates/moue/src/data/decode.rs",
+    "crates/moue/src/model",
+    "crates/moue/src/predict",
+    "models/tiny.safetensors",
+    "xtask/src",
+];
+
+/// The file beside the page that holds the hash.
+pub const RECORD: &str = "inputs.sha256";
+
+/// The hash of all inputs: of each its path and its content.
+pub fn hash() -> anyhow::Result<String> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for input in INPUTS {
+        for entry in WalkDir::new(root().join(input)) {
+            let entry = entry.with_context(|| format!("{input} cannot be read"))?;
+            if entry.file_type().is_file() {
+                files.push(entry.into_path());
+            }
+        }
+    }
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        let name = file.strip_prefix(root())?.to_string_lossy().replace('\\', "/");
+        let content = fs::read(&file).with_context(|| file.display().to_string())?;
+        hash.update(format!("{name} {}\n", content.len()));
+        hash.update(content);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// That the page was built from what is here now.
+pub fn check() -> anyhow::Result<()> {
+    let record = fs::read_to_string(dist().join(RECORD)).context("the page has not been built")?;
+    ensure!(
+        record.trim() == hash()?,
+        "crates/server/dist was built from other sources: run `cargo run -p xtask -- web` (see CONTRIBUTING.md)"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_is_built_from_these_sources() {
+        super::check().unwrap();
+    }
+}
