@@ -197,6 +197,19 @@ def onnx_network(model):
             elif kind == "global_average_pooling2d":
                 x = node("Flatten", [node("GlobalAveragePool", [x])])
                 shape = (channels, 1, 1)
+            elif kind == "global_max_pooling2d":
+                x = node("Flatten", [node("GlobalMaxPool", [x])])
+                shape = (channels, 1, 1)
+            elif kind == "concatenate":
+                branches = [chain(x, branch, shape) for branch in layer["branches"]]
+                x = node("Concat", [branch for branch, _ in branches], axis=1)
+                shape = (sum(form[0] for _, form in branches), *branches[0][1][1:])
+            elif kind == "squeeze_excite":
+                squeezed = node("GlobalAveragePool", [x])
+                for kind, inputs, out in (("Relu", channels, layer["units"]), ("Sigmoid", layer["units"], channels)):
+                    weights = [constant(out, inputs, 1, 1, scale=inputs**-0.5), constant(out, scale=0.1)]
+                    squeezed = node(kind, [node("Conv", [squeezed, *weights], kernel_shape=[1, 1])])
+                x = node("Mul", [x, squeezed])
             elif kind == "dense":
                 out = units(layer)
                 inputs = [x, constant(channels, out, scale=channels**-0.5), constant(out, scale=0.1)]

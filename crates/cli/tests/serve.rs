@@ -64,6 +64,19 @@ fn picture(side: u32) -> Vec<u8> {
 }
 
 #[test]
+fn a_head_that_does_not_come_is_not_waited_for() {
+    let place = Place::new();
+    let service = Service::start(&place, &["--timeout", "0.3"]);
+    let mut stream = TcpStream::connect(&service.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nX-Slow:").unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    assert!(!String::from_utf8_lossy(&reply).contains("200"));
+    assert!(service.send("GET", "/healthz", b"").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
 fn it_answers_and_logs_without_content() {
     let place = Place::new();
     let mut service = Service::start(&place, &[]);

@@ -16,9 +16,13 @@ mod work;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use moue::model::Model;
 use std::future::Future;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -36,7 +40,8 @@ pub struct Limits {
     pub workers: usize,
     /// Requests that wait for that (429).
     pub queue: usize,
-    /// From the first byte of a request to its answer (503).
+    /// For a request, reading its body included (503), and before that for its head
+    /// (the connection is closed).
     pub time: Duration,
 }
 
@@ -96,14 +101,30 @@ pub fn export_page(folder: &Path) -> std::io::Result<()> {
     page::export(folder)
 }
 
-/// Serves the routes until `stop` is ready, then lets running requests finish.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+/// Serves the routes until `stop` is ready, then lets running requests finish. A
+/// connection on which no whole head of a request comes in within `patience` is closed.
+pub async fn serve(listener: TcpListener, router: Router, patience: Duration, stop: impl Future<Output = ()>) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(patience);
+    let connections = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Most likely too many connections: some will end soon.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        // Answers are small; none shall wait for more.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        // It fails when the client goes away or breaks the protocol: then nobody can be told.
+        tokio::spawn(async move { drop(connection.await) });
+    }
+    drop(listener);
+    connections.shutdown().await;
 }

@@ -54,7 +54,8 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         } else if !common.quiet {
             eprintln!("listening on http://{address} (the page; its API: http://{address}/docs); Ctrl-C ends it");
         }
-        moue_server::serve(listener, router, stop).await.context("cannot go on listening")
+        moue_server::serve(listener, router, options.limits.time, stop).await;
+        anyhow::Ok(())
     })?;
     Ok(ExitCode::SUCCESS)
 }
