@@ -1,17 +1,16 @@
 //! Where the faces are in a photo.
 //!
-//! The detector in the program is `rustface`, a port of SeetaFace (Wu et al.
-//! 2016), with the model that travels inside its package; `yunet` runs another
-//! one that a person supplies.
+//! The detector in the program is `seeta`; `yunet` runs another one that a person
+//! supplies.
 
 use super::FaceBox;
 use super::crop::Square;
-use image::{DynamicImage, GrayImage, imageops};
-use rustface::ImageData;
+use super::seeta::{Grey, SeetaFace};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::{DynamicImage, GrayImage};
 use std::cell::RefCell;
-use std::sync::OnceLock;
-
-const SEETAFACE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seetaface.bin"));
 
 /// The smallest face that SeetaFace finds, in the pixels it is given.
 const SMALLEST: f32 = 40.0;
@@ -133,34 +132,26 @@ fn seetaface(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
 /// The photo's luma at the size it is searched at.
 fn searched(photo: &DynamicImage, width: u32, height: u32) -> GrayImage {
     let luma = photo.to_luma8();
-    if (width, height) == luma.dimensions() {
-        return luma;
+    let mut scaled = GrayImage::new(width, height);
+    let from = TypedImageRef::<U8>::from_buffer(luma.width(), luma.height(), luma.as_raw());
+    let into = TypedImage::<U8>::from_buffer(width, height, &mut scaled);
+    if let (Ok(from), Ok(mut into)) = (from, into) {
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        // Both have pixels of one form, which is all that it asks for.
+        let _ = Resizer::new().resize_typed(&from, &mut into, &options);
     }
-    imageops::resize(&luma, width, height, imageops::FilterType::Triangle)
+    scaled
 }
 
 /// Boxes `[x, y, side, score]` in the pixels of `image`.
 fn search(image: &GrayImage, min_score: f32) -> Vec<[f32; 4]> {
     thread_local! {
-        static DETECTOR: RefCell<Option<Box<dyn rustface::Detector>>> = const { RefCell::new(None) };
+        static DETECTOR: RefCell<Option<SeetaFace>> = RefCell::new(SeetaFace::new());
     }
-    static MODEL: OnceLock<Option<rustface::Model>> = OnceLock::new();
-    let model = MODEL.get_or_init(|| rustface::read_model(SEETAFACE).ok());
-    DETECTOR.with_borrow_mut(|detector| {
-        if detector.is_none() {
-            *detector = model.clone().map(rustface::create_detector_with_model);
-        }
-        let Some(detector) = detector else { return Vec::new() };
-        detector.set_score_thresh(f64::from(min_score).max(1e-3));
-        detector.set_slide_window_step(4, 4);
-        detector.set_pyramid_scale_factor(0.8);
-        let found = detector.detect(&ImageData::new(image.as_raw(), image.width(), image.height()));
-        let numbers = found.into_iter().map(|face| {
-            let place = face.bbox();
-            [place.x() as f32, place.y() as f32, place.width() as f32, face.score() as f32]
-        });
-        numbers.collect()
-    })
+    let picture = Grey { pixels: image.as_raw(), width: image.width() as usize, height: image.height() as usize };
+    let find = |detector: &mut Option<SeetaFace>| Some(detector.as_mut()?.find(picture, min_score));
+    let found = DETECTOR.with_borrow_mut(find).unwrap_or_default();
+    found.into_iter().map(|one| [one.x as f32, one.y as f32, one.side as f32, one.score]).collect()
 }
 
 /// One box for each face: of those that overlap the surest; from left to right.

@@ -9,6 +9,7 @@ mod crop;
 mod detect;
 pub mod explain;
 pub mod inputs;
+mod seeta;
 #[cfg(feature = "yunet")]
 mod yunet;
 
