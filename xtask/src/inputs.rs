@@ -1,6 +1,6 @@
 //! What the built page is made from, as one hash that lies beside it.
 
-use crate::{dist, root};
+use crate::{dist, hex, root};
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 
 /// Files and folders that the page and its module are made from. Of the library only
 /// what a prediction runs through: other changes leave the module's answers alone.
-const INPUTS: [&str; 14] = [
+const INPUTS: [&str; 15] = [
     "crates/web/page",
     "crates/web/src",
     "crates/web/Cargo.toml",
@@ -22,6 +22,7 @@ const INPUTS: [&str; 14] = [
     "crates/moue/src/data/decode.rs",
     "crates/moue/src/model",
     "crates/moue/src/predict",
+    "crates/moue/src/report/annotation.rs",
     "models/tiny.safetensors",
     "xtask/src",
 ];
@@ -48,7 +49,7 @@ pub fn hash() -> anyhow::Result<String> {
         hash.update(format!("{name} {}\n", content.len()));
         hash.update(content);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 /// That the page was built from what is here now.

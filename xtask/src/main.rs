@@ -32,6 +32,10 @@ fn dist() -> PathBuf {
     root().join("crates/server/dist")
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Runs a program and shows what it says.
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = command.get_program().display().to_string();

@@ -1,6 +1,6 @@
 //! Builds the page and its package: `rustc` for wasm32, `wasm-bindgen`, `tsc`.
 
-use crate::{dist, inputs, output, root, run};
+use crate::{dist, hex, inputs, output, root, run};
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -115,7 +115,7 @@ fn offline(dist: &Path) -> anyhow::Result<()> {
             files.push(name);
         }
     }
-    let version: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let version = hex(&hash.finalize()[..8]);
     let path = dist.join("offline.js");
     let list = serde_json::to_string(&files)?;
     let script =

@@ -49,13 +49,13 @@ function add(file) {
     faces.append(element("p", "", "Looking…"));
     place.append(element("h2", "", file.name), picture, faces);
     get("results").prepend(place);
-    return { name: file.name, file, place, url };
+    return { file, place, url };
 }
 async function look(entry) {
     const asked = wanted();
     entry.place.setAttribute("aria-busy", "true");
-    const failed = (error) => ({ input: entry.name, width: 0, height: 0, faces: [], error: reason(error) });
-    const prediction = await computer.predict(entry.name, entry.file, asked).catch(failed);
+    const failed = (error) => ({ input: entry.file.name, width: 0, height: 0, faces: [], error: reason(error) });
+    const prediction = await computer.predict(entry.file.name, entry.file, asked).catch(failed);
     entry.prediction = prediction;
     show(entry.place, prediction, asked.detect);
     entry.place.setAttribute("aria-busy", "false");

@@ -7,7 +7,7 @@ export function element(kind, className = "", text = "") {
     made.textContent = text;
     return made;
 }
-export const percent = (share) => `${(100 * share).toFixed(0)} %`;
+const percent = (share) => `${(100 * share).toFixed(0)} %`;
 const title = (face, number, of) => `${of > 1 ? `${number + 1}: ` : ""}${face.label} ${percent(face.confidence)}${face.uncertain ? " (uncertain)" : ""}`;
 /** What an answer says, in a sentence. */
 export function sentence({ input, faces, error }) {

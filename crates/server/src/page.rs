@@ -10,7 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::{fs, io};
 
 macro_rules! files {
@@ -40,39 +40,43 @@ const FILES: &[(&str, &[u8])] = files![
     "moue/licenses.txt",
 ];
 
-/// A file as it goes out.
+/// A file as it goes out; what is made of it is made when somebody first asks for it.
 struct Served {
-    media_type: &'static str,
-    /// Changes with the content.
-    tag: String,
+    name: &'static str,
     plain: &'static [u8],
-    /// Packed when somebody first asks for it.
-    packed: LazyLock<Vec<u8>, Box<dyn FnOnce() -> Vec<u8> + Send>>,
+    /// Changes with the content.
+    tag: OnceLock<String>,
+    packed: OnceLock<Vec<u8>>,
 }
 
 impl Served {
-    fn new(name: &str, plain: &'static [u8]) -> Self {
-        let digest: String = Sha256::digest(plain).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let packed = LazyLock::new(Box::new(|| pack(plain)) as Box<_>);
-        Self { media_type: media_type(name), tag: format!("\"{digest}\""), plain, packed }
+    fn new(&(name, plain): &(&'static str, &'static [u8])) -> Self {
+        Self { name, plain, tag: OnceLock::new(), packed: OnceLock::new() }
     }
 
     fn answer(&'static self, asked: &HeaderMap) -> Response {
         // Asked for anew each time, but sent only when it has changed.
-        let head = [(ETAG, self.tag.as_str()), (CACHE_CONTROL, "no-cache"), (VARY, "accept-encoding")];
+        let tag = self.tag.get_or_init(|| tag(self.plain));
+        let head = [(ETAG, tag.as_str()), (CACHE_CONTROL, "no-cache"), (VARY, "accept-encoding")];
         let says = |name, text: &str| {
             let values = asked.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
             values.split(',').any(|value| value.split(';').next().is_some_and(|value| value.trim() == text))
         };
-        if says(IF_NONE_MATCH, &self.tag) {
+        if says(IF_NONE_MATCH, tag) {
             return (StatusCode::NOT_MODIFIED, head).into_response();
         }
-        let kind = [(CONTENT_TYPE, self.media_type)];
+        let kind = [(CONTENT_TYPE, media_type(self.name))];
         if says(ACCEPT_ENCODING, "gzip") {
-            return (head, kind, [(CONTENT_ENCODING, "gzip")], self.packed.as_slice()).into_response();
+            return (head, kind, [(CONTENT_ENCODING, "gzip")], self.packed.get_or_init(|| pack(self.plain)).as_slice())
+                .into_response();
         }
         (head, kind, self.plain).into_response()
     }
+}
+
+fn tag(plain: &[u8]) -> String {
+    let digest: String = Sha256::digest(plain).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{digest}\"")
 }
 
 fn pack(plain: &[u8]) -> Vec<u8> {
@@ -97,13 +101,12 @@ fn media_type(name: &str) -> &'static str {
 
 /// A route for each file; the page itself is at `/` too.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    static SERVED: LazyLock<Vec<(&str, Served)>> =
-        LazyLock::new(|| FILES.iter().map(|&(name, plain)| (name, Served::new(name, plain))).collect());
+    static SERVED: LazyLock<Vec<Served>> = LazyLock::new(|| FILES.iter().map(Served::new).collect());
     let mut router = Router::new();
-    for (name, served) in SERVED.iter() {
+    for served in SERVED.iter() {
         let answer = move |asked: HeaderMap| async move { served.answer(&asked) };
-        router = router.route(&format!("/{name}"), get(answer));
-        if *name == "index.html" {
+        router = router.route(&format!("/{}", served.name), get(answer));
+        if served.name == "index.html" {
             router = router.route("/", get(answer));
         }
     }

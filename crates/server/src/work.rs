@@ -14,7 +14,7 @@ use moue::data::{decode_image, image_extent};
 use moue::model::Model;
 use moue::predict::explain::Explainer;
 use moue::predict::{Cut, Face, PredictOptions, Prediction, Predictor};
-use moue::report::explanation_url;
+use moue::report::explain_faces;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -127,9 +127,7 @@ impl Work {
         let explainer = Arc::clone(&self.explainer);
         let drawn = spawn_blocking(move || {
             let mut explainer = explainer.lock().map_err(|_| gone())?;
-            for (face, crop) in faces.iter_mut().zip(&cut.crops) {
-                face.explanation = explanation_url(&mut explainer, crop, &face.label);
-            }
+            explain_faces(&mut explainer, &mut faces, &cut.crops);
             drop(worker);
             Ok(faces)
         });

@@ -1,26 +1,19 @@
 //! The page as a browser gets it, and as a folder.
 
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+mod client;
+
+use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use moue::config::Config;
-use moue::data::FER2013_CLASSES;
-use moue::model::Model;
+use client::{model, send};
 use moue_server::{Options, export_page, router};
 use std::io::Read;
-use tower::ServiceExt;
 
-fn service() -> Router {
-    let classes = FER2013_CLASSES.map(str::to_owned).to_vec();
-    router(Model::untrained(Config::open("small").unwrap().model, classes, 3).unwrap(), &Options::default()).unwrap()
-}
-
-async fn get(path: &str, header: Option<(&str, &str)>) -> (StatusCode, HeaderMap, Bytes) {
+async fn get(path: &str, header: Option<(&str, &str)>) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let service = router(model(), &Options::default()).unwrap();
     let request = Request::get(path);
     let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
-    let response = service().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    let (status, headers) = (response.status(), response.headers().clone());
-    (status, headers, to_bytes(response.into_body(), usize::MAX).await.unwrap())
+    let reply = send(&service, request.body(Body::empty()).unwrap()).await;
+    (reply.status, reply.headers, reply.body)
 }
 
 #[tokio::test]
@@ -30,7 +23,7 @@ async fn all_that_works_offline_is_there() {
     assert!(headers["content-security-policy"].to_str().unwrap().contains("'wasm-unsafe-eval'"));
     assert!(String::from_utf8_lossy(&page).contains("not what a person feels"));
     let (_, _, worker) = get("/offline.js", None).await;
-    let worker = String::from_utf8(worker.to_vec()).unwrap();
+    let worker = String::from_utf8(worker).unwrap();
     let list = worker.split_once("FILES = ").unwrap().1.split_once(';').unwrap().0;
     let files: Vec<String> = serde_json::from_str(list).unwrap();
     assert!(files.len() > 10 && files.contains(&"moue/moue_web_bg.wasm".to_owned()), "{files:?}");

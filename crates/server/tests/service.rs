@@ -1,23 +1,17 @@
 //! The service as its clients see it: what they send, what comes back.
 
+mod client;
+
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
-use moue::config::Config;
-use moue::data::{Dataset, FER2013_CLASSES, ImageForm, drawn};
-use moue::model::Model;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use client::{Reply, get, model, send};
+use moue::data::{Dataset, ImageForm, drawn};
 use moue::predict::{PredictOptions, Predictor};
 use moue_server::{Limits, Options, router};
 use serde_json::Value;
 use std::sync::LazyLock;
 use std::time::Duration;
-use tower::ServiceExt;
-
-/// A model that has learned nothing answers too.
-fn model() -> Model {
-    let classes = FER2013_CLASSES.map(str::to_owned).to_vec();
-    Model::untrained(Config::open("small").unwrap().model, classes, 3).unwrap()
-}
 
 fn service(options: &Options) -> Router {
     router(model(), options).unwrap()
@@ -36,43 +30,8 @@ fn image_of(width: u32, height: u32, grey: &[u8]) -> Vec<u8> {
     bytes.into_inner()
 }
 
-struct Reply {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Reply {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    /// That it is a problem document of this status; its detail.
-    fn problem(&self, status: u16) -> String {
-        assert_eq!(self.status.as_u16(), status, "{}", self.text());
-        assert_eq!(self.headers["content-type"], "application/problem+json");
-        let problem = self.json();
-        assert_eq!((&problem["status"], &problem["type"]), (&status.into(), &"about:blank".into()));
-        problem["detail"].as_str().unwrap().to_owned()
-    }
-}
-
-async fn send(service: &Router, request: Request<Body>) -> Reply {
-    let response = service.clone().oneshot(request).await.unwrap();
-    let (status, headers) = (response.status(), response.headers().clone());
-    Reply { status, headers, body: to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec() }
-}
-
 async fn post(service: &Router, path: &str, body: impl Into<Body>) -> Reply {
     send(service, Request::post(path).body(body.into()).unwrap()).await
-}
-
-async fn get(service: &Router, path: &str) -> Reply {
-    send(service, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
 fn form(files: &[(&str, &[u8])]) -> Request<Body> {

@@ -8,7 +8,6 @@ import { csv, json, save } from "./save.js";
 import { element, sentence, show } from "./view.js";
 
 interface Entry {
-  name: string;
   file: File;
   place: HTMLElement;
   url: string;
@@ -63,15 +62,15 @@ function add(file: File): Entry {
   faces.append(element("p", "", "Looking…"));
   place.append(element("h2", "", file.name), picture, faces);
   get("results").prepend(place);
-  return { name: file.name, file, place, url };
+  return { file, place, url };
 }
 
 async function look(entry: Entry): Promise<void> {
   const asked = wanted();
   entry.place.setAttribute("aria-busy", "true");
   const failed = (error: unknown): Prediction =>
-    ({ input: entry.name, width: 0, height: 0, faces: [], error: reason(error) });
-  const prediction = await computer.predict(entry.name, entry.file, asked).catch(failed);
+    ({ input: entry.file.name, width: 0, height: 0, faces: [], error: reason(error) });
+  const prediction = await computer.predict(entry.file.name, entry.file, asked).catch(failed);
   entry.prediction = prediction;
   show(entry.place, prediction, asked.detect);
   entry.place.setAttribute("aria-busy", "false");

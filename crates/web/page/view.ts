@@ -11,7 +11,7 @@ export function element<K extends keyof HTMLElementTagNameMap>(kind: K, classNam
   return made;
 }
 
-export const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
 const title = (face: Face, number: number, of: number) =>
   `${of > 1 ? `${number + 1}: ` : ""}${face.label} ${percent(face.confidence)}${face.uncertain ? " (uncertain)" : ""}`;

@@ -9,7 +9,7 @@ use moue::data::{decode_image, image_extent};
 use moue::model::Model;
 use moue::predict::explain::Explainer;
 use moue::predict::{PredictOptions, Prediction, Predictor};
-use moue::report::explanation_url;
+use moue::report::explain_faces;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
 /// Columns times rows of a picture: four bytes each must fit into a page's memory
@@ -98,9 +98,7 @@ impl WebPredictor {
         let cut = self.predictor.cut(photo, detect);
         let mut faces = self.predictor.answers(&cut, &self.predictor.probabilities(&cut.crops));
         if explain {
-            for (face, crop) in faces.iter_mut().zip(&cut.crops) {
-                face.explanation = explanation_url(&mut self.explainer, crop, &face.label);
-            }
+            explain_faces(&mut self.explainer, &mut faces, &cut.crops);
         }
         Prediction { input, width: photo.width(), height: photo.height(), faces, error: None }
     }

@@ -5,7 +5,7 @@
 
 use super::FaceBox;
 use super::crop::Square;
-use super::seeta::{Grey, SeetaFace};
+use super::seeta::{Candidate, Grey, SeetaFace};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
@@ -121,7 +121,8 @@ fn seetaface(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
     }
     let searched = searched(photo, width as u32, height as u32);
     let scale = [searched.width() as f32 / photo.width() as f32, searched.height() as f32 / photo.height() as f32];
-    let found = search(&searched, options.least_score(2.0)).into_iter().map(|[x, y, side, score]| {
+    let found = search(&searched, options.least_score(2.0)).into_iter().map(|Candidate { x, y, side, score }| {
+        let [x, y, side] = [x as f32, y as f32, side as f32];
         let [x, y, width, height] = [x / scale[0], y / scale[1], side / scale[0], side / scale[1]];
         let crop = Square { middle: [x + width / 2.0, y + height / 2.0], side: SIDE * width, degrees: 0.0 };
         Detection { x, y, width, height, score, crop }
@@ -143,15 +144,14 @@ fn searched(photo: &DynamicImage, width: u32, height: u32) -> GrayImage {
     scaled
 }
 
-/// Boxes `[x, y, side, score]` in the pixels of `image`.
-fn search(image: &GrayImage, min_score: f32) -> Vec<[f32; 4]> {
+/// What SeetaFace finds, in the pixels of `image`.
+fn search(image: &GrayImage, min_score: f32) -> Vec<Candidate> {
     thread_local! {
         static DETECTOR: RefCell<Option<SeetaFace>> = RefCell::new(SeetaFace::new());
     }
     let picture = Grey { pixels: image.as_raw(), width: image.width() as usize, height: image.height() as usize };
     let find = |detector: &mut Option<SeetaFace>| Some(detector.as_mut()?.find(picture, min_score));
-    let found = DETECTOR.with_borrow_mut(find).unwrap_or_default();
-    found.into_iter().map(|one| [one.x as f32, one.y as f32, one.side as f32, one.score]).collect()
+    DETECTOR.with_borrow_mut(find).unwrap_or_default()
 }
 
 /// One box for each face: of those that overlap the surest; from left to right.

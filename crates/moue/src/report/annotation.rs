@@ -190,12 +190,15 @@ pub fn overlaid(face: &RgbImage, explanation: &Explanation) -> RgbImage {
     })
 }
 
-/// The face `crop` (`[H, W, C]` of the network's input, 0–255) with what its being
-/// called `label` rests on laid over it, as a data URL.
-pub fn explanation_url(explainer: &mut Explainer, crop: &[u8], label: &str) -> Option<String> {
-    let explanation = explainer.explain(crop, label, Method::GradCam);
-    let overlay = overlaid(&enlarged(crop, explainer.input()), &explanation);
-    image_url(overlay.as_raw(), [overlay.height() as usize, overlay.width() as usize, 3])
+/// Gives each face its `explanation`: its crop (`[H, W, C]` of the network's input,
+/// 0–255) with what its label rests on laid over it.
+pub fn explain_faces(explainer: &mut Explainer, faces: &mut [Face], crops: &[Vec<u8>]) {
+    for (face, crop) in faces.iter_mut().zip(crops) {
+        let explanation = explainer.explain(crop, &face.label, Method::GradCam);
+        let overlay = overlaid(&enlarged(crop, explainer.input()), &explanation);
+        let shape = [overlay.height() as usize, overlay.width() as usize, 3];
+        face.explanation = image_url(overlay.as_raw(), shape);
+    }
 }
 
 /// Blue, green, yellow, red.

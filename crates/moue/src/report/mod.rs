@@ -12,7 +12,7 @@ mod page;
 pub mod preview;
 mod timeline;
 
-pub use annotation::{annotated, enlarged, explained, explanation_url, overlaid};
+pub use annotation::{annotated, enlarged, explain_faces, explained, overlaid};
 pub use card::{Card, card};
 pub use comparison::comparison;
 pub use evaluation::points;

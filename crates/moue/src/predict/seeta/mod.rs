@@ -231,11 +231,9 @@ mod tests {
     use crate::data::{ImageForm, drawn};
     use moue_engine::random::Stream;
 
-    const FILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seetaface.bin"));
-
     /// What the port of the authors' program finds.
     fn by_rustface(picture: Grey<'_>, min_score: f32) -> Vec<Candidate> {
-        let mut detector = rustface::create_detector_with_model(rustface::read_model(FILE).unwrap());
+        let mut detector = rustface::create_detector_with_model(rustface::read_model(model::FILE).unwrap());
         detector.set_score_thresh(f64::from(min_score));
         let found =
             detector.detect(&rustface::ImageData::new(picture.pixels, picture.width as u32, picture.height as u32));

@@ -6,7 +6,7 @@ use super::lab::Boosted;
 use super::surf::{FEATURE, Judge, Layer, Patch, patches};
 use std::sync::OnceLock;
 
-const FILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seetaface.bin"));
+pub(super) const FILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seetaface.bin"));
 
 /// Kinds of classifiers.
 const BOOSTED: i32 = 0;

@@ -61,17 +61,11 @@ impl Surf {
     fn fill(&mut self, window: &[u8]) {
         self.sums.clear();
         self.sums.resize(TABLE * TABLE, [0; CHANNELS]);
-        // At the edges the difference to one neighbour counts twice.
-        let difference = |at: usize, extent: usize, pixel: &dyn Fn(usize) -> i32| match at {
-            0 => (pixel(1) - pixel(0)) * 2,
-            last if last + 1 == extent => (pixel(last) - pixel(last - 1)) * 2,
-            at => pixel(at + 1) - pixel(at - 1),
-        };
         for y in 0..WINDOW {
             let mut row = [0; CHANNELS];
             for x in 0..WINDOW {
-                let dx = difference(x, WINDOW, &|x| i32::from(window[y * WINDOW + x]));
-                let dy = difference(y, WINDOW, &|y| i32::from(window[y * WINDOW + x]));
+                let dx = difference(x, |x| i32::from(window[y * WINDOW + x]));
+                let dy = difference(y, |y| i32::from(window[y * WINDOW + x]));
                 let [down, right] = [if dy < 0 { 2 } else { 0 }, if dx < 0 { 6 } else { 4 }];
                 row[down] += dx;
                 row[down + 1] += dx.abs();
@@ -102,6 +96,16 @@ impl Surf {
         let length = cells.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt() as f32;
         let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
         self.values.extend(cells.iter().map(|&value| value as f32 * scale));
+    }
+}
+
+/// Between the neighbours of a pixel of the window; at an edge that to the only one, twice.
+fn difference(at: usize, pixel: impl Fn(usize) -> i32) -> i32 {
+    const LAST: usize = WINDOW - 1;
+    match at {
+        0 => (pixel(1) - pixel(0)) * 2,
+        LAST => (pixel(LAST) - pixel(LAST - 1)) * 2,
+        at => pixel(at + 1) - pixel(at - 1),
     }
 }
 
