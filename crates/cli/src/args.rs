@@ -60,7 +60,8 @@ pub enum Command {
     #[command(
         after_help = "f16 halves the file; i8 quarters it (a factor for each filter). Biases and statistics stay f32.\n\n\
         Examples:\n  moue export default.safetensors\n  \
-        moue export runs/small-1/model.safetensors small.safetensors --precision f16",
+        moue export runs/small-1/model.safetensors small.safetensors --precision f16\n  \
+        moue export default expressions.onnx",
         allow_missing_positional = true
     )]
     Export(ExportArgs),
@@ -215,9 +216,9 @@ pub struct ExportArgs {
     /// A model's file, or `default` or `tiny` for those in the box
     #[arg(default_value = "default")]
     pub model: PathBuf,
-    /// File to write, .safetensors
+    /// File to write: .safetensors or .onnx
     pub file: PathBuf,
-    /// How weights are stored
+    /// How a .safetensors file stores weights
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: Precision,
 }

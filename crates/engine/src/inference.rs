@@ -89,7 +89,6 @@ pub enum Operation {
         activation: Activation,
     },
     /// Maximum or average over windows.
-    #[allow(private_interfaces)]
     Pooling {
         /// Which.
         kind: PoolingKind,
@@ -148,6 +147,18 @@ impl Step {
         }
     }
 
+    /// The layer that the step comes from.
+    #[must_use]
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn operation(&self) -> &Operation {
+        &self.operation
+    }
+
     fn prepare(&mut self) {
         match &mut self.operation {
             Operation::Conv2d { convolution, convolved } => {
@@ -164,7 +175,33 @@ impl Step {
     }
 }
 
+/// What a convolution multiplies with, to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Filters<'a> {
+    /// Geometry.
+    pub window: Window,
+    /// `[kernel height, kernel width, channels, filters]`; without the last
+    /// extent where each channel has a filter of its own.
+    pub kernel: &'a [f32],
+    /// One for each filter.
+    pub bias: Option<&'a [f32]>,
+    /// Of the sum.
+    pub activation: Activation,
+}
+
 impl Operation {
+    /// The filters of a convolution, dense or depthwise ones included.
+    #[must_use]
+    pub fn filters(&self) -> Option<Filters<'_>> {
+        let (window, convolved) = match self {
+            Self::Conv2d { convolution, convolved } => (convolution.window, convolved),
+            Self::DepthwiseConv2d { window, convolved } => (*window, convolved),
+            _ => return None,
+        };
+        let Convolved { kernel, bias, activation, .. } = convolved;
+        Some(Filters { window, kernel, bias: bias.as_deref(), activation: *activation })
+    }
+
     /// The map after this operation; `x` is the map before it.
     fn run(&self, x: Map<'_>, workspace: &mut Workspace) -> Tensor {
         match self {
@@ -286,6 +323,13 @@ pub(crate) fn lower(layer: &dyn Layer) -> Vec<Step> {
     steps
 }
 
+/// The steps that a network's present weights come to: batch normalization is
+/// multiplied into the convolution before it, dropout is gone.
+#[must_use]
+pub fn steps(network: &Network) -> Vec<Step> {
+    lower(network.layers())
+}
+
 /// A network that only predicts.
 pub struct InferenceNetwork {
     input: Shape,
@@ -300,7 +344,7 @@ impl InferenceNetwork {
     /// afterwards do not show.
     #[must_use]
     pub fn new(network: &Network) -> Self {
-        let mut steps = lower(network.layers());
+        let mut steps = steps(network);
         steps.iter_mut().for_each(Step::prepare);
         Self {
             input: network.input_shape(),

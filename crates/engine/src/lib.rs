@@ -25,7 +25,7 @@ pub mod random;
 pub use inference::InferenceNetwork;
 pub use kernels::activation::Activation;
 pub use kernels::isa::{Isa, UnknownIsa};
-pub use kernels::window::Padding;
+pub use kernels::window::{Padding, Window};
 pub use layers::{Layer, Parameter, Pass, Role};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerKind};

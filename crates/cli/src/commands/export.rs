@@ -4,12 +4,17 @@ use super::print;
 use crate::UsageError;
 use crate::args::{Common, ExportArgs, Precision};
 use moue::model::Model;
+use moue::model::onnx::is_named_so;
 use serde_json::json;
 use std::process::ExitCode;
 
 pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    if args.file.extension().is_none_or(|own| own != "safetensors") {
-        return Err(UsageError(format!("{}: the file must end in .safetensors", args.file.display())).into());
+    let onnx = is_named_so(&args.file);
+    if !onnx && args.file.extension().is_none_or(|own| own != "safetensors") {
+        return Err(UsageError(format!("{}: the file must end in .safetensors or .onnx", args.file.display())).into());
+    }
+    if onnx && !matches!(args.precision, Precision::F32) {
+        return Err(UsageError("ONNX files hold full precision: leave --precision out".into()).into());
     }
     let model = Model::open(&args.model)?;
     let (precision, name) = match args.precision {
@@ -17,7 +22,11 @@ pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
         Precision::F16 => (moue::model::Precision::F16, "f16"),
         Precision::I8 => (moue::model::Precision::I8, "i8"),
     };
-    model.save_with(&args.file, precision)?;
+    if onnx {
+        model.save_onnx(&args.file)?;
+    } else {
+        model.save_with(&args.file, precision)?;
+    }
     let bytes = std::fs::metadata(&args.file)?.len();
     if common.json {
         print(&format!("{}\n", json!({"file": args.file, "precision": name, "bytes": bytes})))?;

@@ -16,8 +16,11 @@ pub enum Padding {
 /// `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
+    /// Shape of one map that it slides over.
     pub input: Shape,
+    /// Of the window.
     pub size: [usize; 2],
+    /// From one window to the next.
     pub strides: [usize; 2],
     /// Zeros above and to the left of the map.
     pub before: [usize; 2],
@@ -26,6 +29,10 @@ pub struct Window {
 }
 
 impl Window {
+    /// A window over maps of this shape.
+    ///
+    /// # Errors
+    /// When a size or stride is zero, or the window does not fit.
     pub fn new(input: Shape, size: [usize; 2], strides: [usize; 2], padding: Padding) -> Result<Self, BuildError> {
         if size.contains(&0) {
             return Err(BuildError::Zero { what: "the window's size" });
@@ -58,28 +65,43 @@ impl Window {
         Ok(Self { input, size, strides, before, output })
     }
 
+    /// Zeros below and to the right of the map.
+    #[must_use]
+    pub fn after(&self) -> [usize; 2] {
+        let extent = [self.input.height, self.input.width];
+        std::array::from_fn(|axis| {
+            let reach = (self.output[axis] - 1) * self.strides[axis] + self.size[axis];
+            reach.saturating_sub(extent[axis] + self.before[axis])
+        })
+    }
+
     /// Shape of the output with this many channels.
+    #[must_use]
     pub fn output_shape(&self, channels: usize) -> Shape {
         Shape::new(self.output[0], self.output[1], channels)
     }
 
     /// Output positions per image.
+    #[must_use]
     pub fn positions(&self) -> usize {
         self.output[0] * self.output[1]
     }
 
     /// Values in one patch: `kernel height × kernel width × channels`.
+    #[must_use]
     pub fn patch_len(&self) -> usize {
         self.size[0] * self.size[1] * self.input.channels
     }
 
     /// True when a patch is just one position of the input, in order.
+    #[must_use]
     pub fn is_pointwise(&self) -> bool {
         self.size == [1, 1] && self.strides == [1, 1]
     }
 
     /// The part of the map that the window at this output index covers along an
     /// axis: `(first input index, first window index, count)`.
+    #[must_use]
     #[inline(always)]
     pub fn covered(&self, axis: usize, output: usize) -> (usize, usize, usize) {
         let extent = [self.input.height, self.input.width][axis];
@@ -98,9 +120,9 @@ mod tests {
     #[test]
     fn same_with_stride_two_pads_like_keras() {
         let even = Window::new(Shape::new(48, 48, 1), [3, 3], [2, 2], Padding::Same).unwrap();
-        assert_eq!((even.output, even.before), ([24, 24], [0, 0]));
+        assert_eq!((even.output, even.before, even.after()), ([24, 24], [0, 0], [1, 1]));
         let odd = Window::new(Shape::new(45, 45, 1), [3, 3], [2, 2], Padding::Same).unwrap();
-        assert_eq!((odd.output, odd.before), ([23, 23], [1, 1]));
+        assert_eq!((odd.output, odd.before, odd.after()), ([23, 23], [1, 1], [1, 1]));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::tensors::{Precision, Stored, read_tensors, write_stored};
 use super::{Architecture, ArchitectureError, Calibration, Model, Normalisation, Provenance, build};
-use moue_engine::Role;
+use moue_engine::{Network, Role};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -50,16 +51,60 @@ pub enum ModelFileError {
     },
 }
 
-/// The document in the file's metadata, keys sorted.
+/// What a model file says beside its numbers, as JSON with its keys sorted.
 #[derive(Serialize, Deserialize)]
-struct Document {
+pub(super) struct Document {
     format: u32,
-    architecture: Architecture,
-    classes: Vec<String>,
+    pub(super) architecture: Architecture,
+    pub(super) classes: Vec<String>,
     normalisation: Normalisation,
     calibration: Calibration,
     uncertain_below: f32,
     provenance: Provenance,
+}
+
+impl Document {
+    pub(super) fn of(model: &Model) -> Self {
+        Self {
+            format: FORMAT,
+            architecture: model.architecture.clone(),
+            classes: model.classes.clone(),
+            normalisation: model.normalisation.clone(),
+            calibration: model.calibration.clone(),
+            uncertain_below: model.uncertain_below,
+            provenance: model.provenance.clone(),
+        }
+    }
+
+    /// Its fields; a map keeps its keys sorted.
+    pub(super) fn to_fields(&self) -> Result<Map<String, Value>, String> {
+        match serde_json::to_value(self).map_err(|error| error.to_string())? {
+            Value::Object(fields) => Ok(fields),
+            other => Err(format!("a document came out as {other}")),
+        }
+    }
+
+    pub(super) fn from_fields(fields: Map<String, Value>) -> Result<Self, String> {
+        let document: Self = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
+        if document.format != FORMAT {
+            return Err(format!("it has format {}, this version reads format {FORMAT}", document.format));
+        }
+        document.calibration.check()?;
+        Ok(document)
+    }
+
+    pub(super) fn into_model(self, network: Network) -> Model {
+        Model {
+            architecture: self.architecture,
+            classes: self.classes,
+            normalisation: self.normalisation,
+            calibration: self.calibration,
+            uncertain_below: self.uncertain_below,
+            provenance: self.provenance,
+            network,
+            ready: None,
+        }
+    }
 }
 
 impl Model {
@@ -78,17 +123,7 @@ impl Model {
     /// # Errors
     /// When safetensors refuses the arrays.
     pub fn to_bytes_with(&self, kernels: Precision) -> Result<Vec<u8>, String> {
-        let document = Document {
-            format: FORMAT,
-            architecture: self.architecture.clone(),
-            classes: self.classes.clone(),
-            normalisation: self.normalisation.clone(),
-            calibration: self.calibration.clone(),
-            uncertain_below: self.uncertain_below,
-            provenance: self.provenance.clone(),
-        };
-        // A `Value` keeps its keys sorted.
-        let document = serde_json::to_value(&document).map_err(|error| error.to_string())?;
+        let document = Value::Object(Document::of(self).to_fields()?);
         let mut stored = Vec::new();
         self.network.visit(|parameter| {
             let precision = if parameter.role == Role::Weight { kernels } else { Precision::F32 };
@@ -114,6 +149,16 @@ impl Model {
         write_atomically(path, &bytes).map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
     }
 
+    /// Writes the model as an ONNX file; see [`super::onnx`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    #[cfg(feature = "onnx")]
+    pub fn save_onnx(&self, path: &Path) -> Result<(), ModelFileError> {
+        let bytes = super::onnx::to_onnx(self).map_err(|reason| not_a_model(path, reason))?;
+        write_atomically(path, &bytes).map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
+    }
+
     /// Reads a model's file.
     ///
     /// # Errors
@@ -122,21 +167,21 @@ impl Model {
         Self::from_bytes(&read(path)?, path)
     }
 
-    /// Reads a model from the bytes of a file; `path` is for messages.
+    /// Reads a model from the bytes of a file; `path` is for messages, and says by
+    /// its ending `.onnx` that the file is ONNX.
     ///
     /// # Errors
     /// When the bytes are not a model's.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ModelFileError> {
+        #[cfg(feature = "onnx")]
+        if super::onnx::is_named_so(path) {
+            return super::onnx::from_onnx(bytes, path);
+        }
         let (tensors, document) = read_tensors(bytes, KEY).map_err(|reason| not_a_model(path, reason))?;
-        let document: Document = serde_json::from_str(&document)
-            .map_err(|error| not_a_model(path, format!("its `{KEY}` metadata is damaged: {error}")))?;
-        if document.format != FORMAT {
-            let reason = format!("it has format {}, this version reads format {FORMAT}", document.format);
-            return Err(not_a_model(path, reason));
-        }
-        if !(document.calibration.temperature.is_finite() && document.calibration.temperature > 0.0) {
-            return Err(not_a_model(path, "its calibration temperature is not a positive number".into()));
-        }
+        let document = serde_json::from_str(&document)
+            .map_err(|error| error.to_string())
+            .and_then(Document::from_fields)
+            .map_err(|reason| not_a_model(path, format!("its `{KEY}` metadata is not usable: {reason}")))?;
         let mut network = build(&document.architecture, document.classes.len(), 0)
             .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
         let mut problem = None;
@@ -157,16 +202,7 @@ impl Model {
         if used != tensors.len() {
             return Err(not_a_model(path, "it holds arrays that its architecture does not have".into()));
         }
-        Ok(Self {
-            architecture: document.architecture,
-            classes: document.classes,
-            normalisation: document.normalisation,
-            calibration: document.calibration,
-            uncertain_below: document.uncertain_below,
-            provenance: document.provenance,
-            network,
-            ready: None,
-        })
+        Ok(document.into_model(network))
     }
 }
 

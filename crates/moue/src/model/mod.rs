@@ -9,6 +9,10 @@ mod blocks;
 mod build;
 mod embedded;
 mod file;
+#[cfg(feature = "onnx")]
+mod fold;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 mod tensors;
 
 pub use architecture::Architecture;
@@ -57,6 +61,14 @@ pub struct Calibration {
 }
 
 impl Calibration {
+    /// Refuses a temperature that nothing can be divided by.
+    fn check(&self) -> Result<(), String> {
+        if self.temperature.is_finite() && self.temperature > 0.0 {
+            return Ok(());
+        }
+        Err("its calibration temperature is not a positive number".into())
+    }
+
     /// Turns rows of logits into probabilities in place.
     pub fn apply(&self, logits: &mut [f32], classes: usize) {
         for row in logits.chunks_exact_mut(classes) {

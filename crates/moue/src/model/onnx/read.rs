@@ -1,0 +1,177 @@
+//! From a graph to a model.
+//!
+//! The metadata says what the network is, the initializers hold its numbers. A
+//! graph is understood when writing the model that was read gives it again:
+//! nothing that a file computes can be overlooked.
+
+use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
+use super::write::graph;
+use super::{BIAS, MEAN, OPSET, STD, TEMPERATURE, channels_first};
+use crate::model::file::Document;
+use crate::model::{Model, ModelFileError, build, fold};
+use moue_engine::Role;
+use prost::Message;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The operators that [`super::to_onnx`] writes.
+const OPERATORS: [&str; 19] = [
+    "Add",
+    "AveragePool",
+    "Concat",
+    "Conv",
+    "Div",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "LeakyRelu",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Sigmoid",
+    "Softmax",
+    "Sub",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Arrays of the graph by name, and where they are used.
+type Arrays = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Reads a model from the bytes of an ONNX file; `path` is for messages.
+///
+/// # Errors
+/// When the bytes are no ONNX file, or one with a graph that [`super::to_onnx`] does
+/// not write; the operator or array is named.
+pub fn from_onnx(bytes: &[u8], path: &Path) -> Result<Model, ModelFileError> {
+    let not_a_model = |reason| ModelFileError::NotAModel { path: path.to_owned(), reason };
+    let proto =
+        ModelProto::decode(bytes).map_err(|error| not_a_model(format!("it is damaged or not ONNX: {error}")))?;
+    let found = proto.graph.as_ref().filter(|graph| !graph.node.is_empty());
+    let found = found.ok_or_else(|| not_a_model("it is not ONNX, or has no graph".into()))?;
+    operators(found).map_err(not_a_model)?;
+    let document = document(&proto).map_err(not_a_model)?;
+    let network = build(&document.architecture, document.classes.len(), 0)
+        .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
+    let mut model = document.into_model(network);
+    fill(&mut model, &arrays(found).map_err(not_a_model)?).map_err(not_a_model)?;
+    model.calibration.check().map_err(not_a_model)?;
+    same(&graph(&model), found).map_err(not_a_model)?;
+    Ok(model)
+}
+
+/// Refuses the first operator that is not among those that are written.
+fn operators(graph: &GraphProto) -> Result<(), String> {
+    let foreign = |node: &&NodeProto| !(node.domain.is_empty() && OPERATORS.contains(&node.op_type.as_str()));
+    match graph.node.iter().find(foreign) {
+        Some(node) => Err(format!(
+            "its node `{}` is the operator {}, which moue does not read; it reads the ONNX files that `moue export` writes",
+            node.name, node.op_type
+        )),
+        None => Ok(()),
+    }
+}
+
+fn document(proto: &ModelProto) -> Result<Document, String> {
+    let opset = proto.opset_import.iter().find(|set| set.domain.is_empty()).map_or(0, |set| set.version);
+    if opset != OPSET {
+        return Err(format!("it uses version {opset} of ONNX's operators, moue reads version {OPSET}"));
+    }
+    let mut fields = serde_json::Map::new();
+    for entry in &proto.metadata_props {
+        // Others may have added entries of their own.
+        if let Ok(value) = serde_json::from_str(&entry.value) {
+            fields.insert(entry.key.clone(), value);
+        }
+    }
+    Document::from_fields(fields).map_err(|reason| {
+        format!(
+            "its metadata does not describe a model ({reason}); moue reads the ONNX files that `moue export` writes"
+        )
+    })
+}
+
+fn arrays(graph: &GraphProto) -> Result<Arrays, String> {
+    let mut arrays = Arrays::new();
+    for tensor in graph.initializer.iter().filter(|tensor| tensor.data_type == FLOAT) {
+        let dims: Vec<usize> = tensor.dims.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect();
+        let values = floats(tensor);
+        if dims.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent)) != Some(values.len()) {
+            return Err(format!("its array {} has {} numbers for a shape of {dims:?}", tensor.name, values.len()));
+        }
+        arrays.insert(tensor.name.clone(), (dims, values));
+    }
+    Ok(arrays)
+}
+
+fn floats(tensor: &TensorProto) -> Vec<f32> {
+    if tensor.raw_data.is_empty() {
+        return tensor.float_data.clone();
+    }
+    tensor.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// Takes the model's numbers from the arrays.
+fn fill(model: &mut Model, arrays: &Arrays) -> Result<(), String> {
+    let get = |name: &str, len: usize| match arrays.get(name) {
+        Some((_, values)) if values.len() == len => Ok(values),
+        Some((dims, _)) => Err(format!("its array {name} has a shape of {dims:?}, but {len} numbers are wanted")),
+        None => Err(format!("its array {name} is missing")),
+    };
+    model.normalisation.mean.clone_from(get(MEAN, model.normalisation.mean.len())?);
+    model.normalisation.std.clone_from(get(STD, model.normalisation.std.len())?);
+    model.calibration.temperature = get(TEMPERATURE, 1)?[0];
+    if let Some(bias) = &mut model.calibration.bias {
+        bias.clone_from(get(BIAS, bias.len())?);
+    }
+    let mut problem = None;
+    model.network.visit_mut(|parameter| {
+        if parameter.role == Role::Statistic {
+            fold::fill_statistic(parameter);
+            return;
+        }
+        match get(&parameter.name, parameter.value.len()) {
+            Ok(values) => {
+                let (_, place) = channels_first(&parameter.shape);
+                parameter.value.iter_mut().enumerate().for_each(|(i, weight)| *weight = values[place(i)]);
+            }
+            Err(reason) => problem = problem.take().or(Some(reason)),
+        }
+    });
+    problem.map_or(Ok(()), Err)
+}
+
+/// Refuses a graph that is not the one that the model stands for.
+fn same(wanted: &GraphProto, found: &GraphProto) -> Result<(), String> {
+    for (wanted, found) in wanted.node.iter().zip(&found.node) {
+        if wanted.op_type != found.op_type {
+            return Err(format!(
+                "its node `{}` is the operator {}, where its metadata describes {}",
+                found.name, found.op_type, wanted.op_type
+            ));
+        }
+        if wanted != found {
+            return Err(format!(
+                "its node `{}` ({}) has not the name, inputs, outputs or attributes that its metadata describes",
+                found.name, found.op_type
+            ));
+        }
+    }
+    if wanted.node.len() != found.node.len() {
+        return Err(format!("it has {} nodes, its metadata describes {}", found.node.len(), wanted.node.len()));
+    }
+    if (&wanted.input, &wanted.output) != (&found.input, &found.output) {
+        return Err("its inputs and outputs are not those that its metadata describes".into());
+    }
+    let by_name: HashMap<&str, &TensorProto> = found.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+    for wanted in &wanted.initializer {
+        let bits = |tensor: &TensorProto| floats(tensor).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        match by_name.get(wanted.name.as_str()) {
+            Some(found) if found.dims == wanted.dims && bits(found) == bits(wanted) => {}
+            _ => return Err(format!("its array {} is not the one that its metadata describes", wanted.name)),
+        }
+    }
+    Ok(())
+}
