@@ -12,7 +12,6 @@ use moue::evaluate::{self, Answers, CrossFitted, Figures, corruptions};
 use moue::model::{Model, stored, write_atomically};
 use moue::report::{self, Card, Evaluation, Other, percent, points};
 use moue::train::DataSource;
-use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -38,7 +37,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         others: &others,
         corruptions: &corruptions,
     };
-    let document = judge.document(&evaluation, split)?;
+    let document = evaluation.document(&args.model, &judge.source, split);
     if let Some(folder) = &args.report {
         write(&folder.join("report.html"), &report::evaluation(&evaluation))?;
         write(&folder.join("evaluation.json"), &format!("{document}\n"))?;
@@ -76,16 +75,9 @@ impl Judge<'_> {
     /// The data in the form that a network takes.
     fn data_for(&self, input: [usize; 3]) -> anyhow::Result<Dataset> {
         let provenance = &self.model.provenance;
-        // The split that was set aside in training is set aside again.
-        let options = DataOptions {
-            validation_fraction: if provenance.validation_fraction > 0.0 {
-                provenance.validation_fraction
-            } else {
-                DataOptions::default().validation_fraction
-            },
-            official_split: self.args.official_split || (self.source != DataSource::Drawn && provenance.official_split),
-            ..DataOptions::default()
-        };
+        let given = self.source != DataSource::Drawn;
+        let mut options = DataOptions::as_trained(provenance, given);
+        options.official_split |= self.args.official_split;
         let seed = self.common.seed.unwrap_or(provenance.seed);
         Ok(open_source(&self.source, ImageForm::of_input(input), &options, seed, self.common)?)
     }
@@ -137,30 +129,6 @@ impl Judge<'_> {
         });
         progress.done();
         Ok(rows?)
-    }
-
-    fn document(&self, evaluation: &Evaluation<'_>, split: Split) -> anyhow::Result<Value> {
-        let data = match &self.source {
-            DataSource::Drawn => "drawn".to_owned(),
-            DataSource::Given(path) => path.display().to_string(),
-        };
-        let mut document = json!({
-            "model": self.args.model, "data": data, "split": split, "tta": evaluation.tta,
-            "source_split": evaluation.dataset.split_names[split as usize],
-            "selection_split": evaluation.selection, "ece_cross_fitted": evaluation.fitted.ece,
-        });
-        if let (Some(all), Value::Object(figures)) =
-            (document.as_object_mut(), serde_json::to_value(evaluation.figures)?)
-        {
-            all.extend(figures);
-        }
-        if !evaluation.others.is_empty() {
-            document["compare"] = json!(evaluation.others);
-        }
-        if !evaluation.corruptions.is_empty() {
-            document["corruptions"] = json!(evaluation.corruptions);
-        }
-        Ok(document)
     }
 
     fn write_card(

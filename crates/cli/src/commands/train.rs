@@ -11,7 +11,6 @@ use moue::data::{Dataset, ImageForm, Split};
 use moue::model::Model;
 use moue::report;
 use moue::train::{DataSource, Ending, Job, Outcome, RunFolder, peek, train};
-use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -93,27 +92,15 @@ fn conclude(mut outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Res
     let resume = format!("moue train --resume {}", job.folder.path().display());
     let interrupted = outcome.ending == Ending::Interrupted;
     let code = if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS };
-    let Some((page, figures)) = report::of_run(&mut outcome, job)? else {
-        let text = format!("Stopped before the end of the first epoch; what was done is saved. Go on: {resume}\n");
-        let document = json!({"run": job.folder.path(), "ending": "interrupted", "epochs": 0, "best_epoch": 0});
-        print(&if common.json { format!("{document}\n") } else { text })?;
-        return Ok(code);
-    };
-    job.folder.write_report(&page)?;
-    let (model_path, report_path) = (job.folder.model(), job.folder.report());
+    let summary = report::conclude(&mut outcome, job)?;
     if common.json {
-        let ending = match outcome.ending {
-            Ending::Finished => "finished",
-            Ending::StoppedEarly => "stopped early",
-            Ending::Interrupted => "interrupted",
-        };
-        let document = json!({
-            "run": job.folder.path(), "ending": ending, "epochs": outcome.history.len(), "best_epoch": outcome.best_epoch,
-            "split": Split::Validation, "figures": figures, "model": model_path, "report": report_path,
-        });
-        print(&format!("{document}\n"))?;
+        print(&format!("{}\n", serde_json::to_string(&summary)?))?;
         return Ok(code);
     }
+    let Some(best) = summary.best else {
+        print(&format!("Stopped before the end of the first epoch; what was done is saved. Go on: {resume}\n"))?;
+        return Ok(code);
+    };
     let data = match &job.source {
         DataSource::Drawn => String::new(),
         DataSource::Given(path) => format!(" --data {}", path.display()),
@@ -121,18 +108,18 @@ fn conclude(mut outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Res
     let next = match &job.source {
         _ if interrupted => format!("Go on:  {resume}"),
         DataSource::Drawn => "Next:   moue train --data PATH   with your own pictures, or Kaggle's FER2013".to_owned(),
-        DataSource::Given(_) => format!("Next:   moue predict --model {} PICTURE…", model_path.display()),
+        DataSource::Given(_) => format!("Next:   moue predict --model {} PICTURE…", best.model.display()),
     };
     print(&format!(
         "{}\nAccuracy {} on {}, epoch {} of {}\nModel:  {}\nReport: {}\nJudge:  moue evaluate {}{data}\n{next}\n",
         if interrupted { "Stopped; what was done is saved." } else { "Done." },
-        accuracy_text(&figures),
+        accuracy_text(&best.figures),
         job.dataset.describe(Split::Validation),
         outcome.best_epoch,
         outcome.history.len(),
-        model_path.display(),
-        report_path.display(),
-        model_path.display(),
+        best.model.display(),
+        best.report.display(),
+        best.model.display(),
     ))?;
     Ok(code)
 }

@@ -28,7 +28,7 @@ pub use duplicates::near_duplicates;
 pub(crate) use folders::is_image;
 
 use crate::config::within;
-use crate::model::Normalisation;
+use crate::model::{Normalisation, Provenance};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -127,6 +127,17 @@ impl Default for DataOptions {
 }
 
 impl DataOptions {
+    /// Options that set aside again what was set aside in a model's training;
+    /// `given` says whether the data is the user's.
+    #[must_use]
+    pub fn as_trained(provenance: &Provenance, given: bool) -> Self {
+        let mut options = Self { official_split: given && provenance.official_split, ..Self::default() };
+        if provenance.validation_fraction > 0.0 {
+            options.validation_fraction = provenance.validation_fraction;
+        }
+        options
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         within("data.train_fraction", self.train_fraction, 1e-6, 1.0)?;
         within("data.validation_fraction", self.validation_fraction, 0.01, 0.9)

@@ -33,6 +33,8 @@ use std::sync::Mutex;
 
 /// Photos that each thread works on before answers are handed over.
 const PHOTOS_A_THREAD: usize = 16;
+/// Faces of an array that go through the network together.
+const FACES_AT_ONCE: usize = 64;
 
 /// A rectangle in a picture, in pixels.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -128,6 +130,16 @@ impl Default for PredictOptions {
     fn default() -> Self {
         Self { detect: true, detect_options: DetectOptions::default() }
     }
+}
+
+/// Numbers that are not pictures of faces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found} numbers are not whole images of {input:?} (height, width, channels)")]
+pub struct NotFaces {
+    /// How many numbers there are.
+    pub found: usize,
+    /// `[height, width, channels]` of the network's input.
+    pub input: [usize; 3],
 }
 
 /// A model that is ready to answer, from any number of threads.
@@ -292,16 +304,51 @@ impl Predictor {
     /// network's input, 0–255.
     #[must_use]
     pub fn probabilities(&self, crops: &[Vec<u8>]) -> Vec<f32> {
-        let [height, width, channels] = self.input;
-        let shape = Shape::new(height, width, channels);
+        if crops.is_empty() {
+            return Vec::new();
+        }
+        let shape = self.input_shape();
         let mut images = Tensor::zeros(crops.len(), shape);
         for (crop, out) in crops.iter().zip(images.data_mut().chunks_exact_mut(shape.len())) {
             crop.iter().zip(out).for_each(|(&pixel, out)| *out = f32::from(pixel));
         }
-        normalise(images.data_mut(), channels, &self.normalisation);
-        if crops.is_empty() {
-            return Vec::new();
+        self.calibrated(images)
+    }
+
+    /// Probabilities `[N, classes]` of many faces in one array `[N, H, W, C]` of the
+    /// network's input, values 0–255, as whole numbers or not. They are looked at in
+    /// batches; nothing is copied but the batch in work.
+    ///
+    /// # Errors
+    /// When the array is not made of whole images.
+    pub fn face_probabilities<P: Copy + Into<f32> + Sync>(&self, pixels: &[P]) -> Result<Vec<f32>, NotFaces> {
+        let shape = self.input_shape();
+        if !pixels.len().is_multiple_of(shape.len()) {
+            return Err(NotFaces { found: pixels.len(), input: self.input });
         }
+        let mut rows = Vec::with_capacity(pixels.len() / shape.len() * self.classes.len());
+        for batch in pixels.chunks(FACES_AT_ONCE * shape.len()) {
+            let mut images = Tensor::zeros(batch.len() / shape.len(), shape);
+            images.data_mut().iter_mut().zip(batch).for_each(|(out, &pixel)| *out = pixel.into());
+            rows.extend(self.calibrated(images));
+        }
+        Ok(rows)
+    }
+
+    /// `[height, width, channels]` of the pictures of faces that the network takes.
+    #[must_use]
+    pub fn input(&self) -> [usize; 3] {
+        self.input
+    }
+
+    fn input_shape(&self) -> Shape {
+        let [height, width, channels] = self.input;
+        Shape::new(height, width, channels)
+    }
+
+    /// Probabilities of pixels that are not yet normalised.
+    fn calibrated(&self, mut images: Tensor) -> Vec<f32> {
+        normalise(images.data_mut(), self.input[2], &self.normalisation);
         // The lock is not held while the network runs: a thread that waits for
         // others may be given another photo, and would wait for itself.
         let free = self.workspaces.lock().ok().and_then(|mut free| free.pop());

@@ -23,13 +23,14 @@ use crate::data::{Dataset, Split};
 use crate::evaluate::corruptions;
 use crate::evaluate::{self, Answers, CrossFitted, EvaluateError, Figures, Paired};
 use crate::model::{Model, write_atomically};
-use crate::train::{EpochRecord, Job, Outcome};
+use crate::train::{DataSource, Ending, EpochRecord, Job, Outcome, TrainError};
 use chart::{Chart, Line};
 use image::RgbImage;
 use maud::{Markup, html};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a picture, whole or not at all; JPEG or PNG by the path's ending.
 ///
@@ -122,12 +123,84 @@ pub fn training(report: &Training<'_>) -> String {
     )
 }
 
-/// Judges the best epoch's model on the validation split: the page of the
-/// training and the figures, or nothing where no epoch was finished.
+impl Evaluation<'_> {
+    /// What was found out, as `moue evaluate --json` prints it; `model` and
+    /// `source` as they were named.
+    #[must_use]
+    pub fn document(&self, model: &Path, source: &DataSource, split: Split) -> Value {
+        let mut document = json!({
+            "model": model, "data": source.path_text(), "split": split, "tta": self.tta,
+            "source_split": self.dataset.split_names[split as usize],
+            "selection_split": self.selection, "ece_cross_fitted": self.fitted.ece,
+        });
+        let figures = serde_json::to_value(self.figures);
+        if let (Some(all), Ok(Value::Object(figures))) = (document.as_object_mut(), figures) {
+            all.extend(figures);
+        }
+        if !self.others.is_empty() {
+            document["compare"] = json!(self.others);
+        }
+        if !self.corruptions.is_empty() {
+            document["corruptions"] = json!(self.corruptions);
+        }
+        document
+    }
+}
+
+/// What a training came to, as `moue train --json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunSummary {
+    /// Its folder.
+    pub run: PathBuf,
+    /// How it ended.
+    pub ending: Ending,
+    /// Epochs that were finished.
+    pub epochs: usize,
+    /// The one whose model was kept, from 1; 0 when none was finished.
+    pub best_epoch: usize,
+    /// What else there is after a finished epoch.
+    #[serde(flatten)]
+    pub best: Option<BestEpoch>,
+}
+
+/// The model of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct BestEpoch {
+    /// The split that it was judged on.
+    pub split: Split,
+    /// On that split.
+    pub figures: Figures,
+    /// Its file.
+    pub model: PathBuf,
+    /// The run's page.
+    pub report: PathBuf,
+}
+
+/// Writes the page of a training that has ended and sums it up.
 ///
 /// # Errors
-/// When the model does not fit the data.
-pub fn of_run(outcome: &mut Outcome, job: &Job<'_>) -> Result<Option<(String, Figures)>, EvaluateError> {
+/// When the model does not fit the data or the page cannot be written.
+pub fn conclude(outcome: &mut Outcome, job: &Job<'_>) -> Result<RunSummary, TrainError> {
+    let best = match of_run(outcome, job)? {
+        None => None,
+        Some((page, figures)) => {
+            job.folder.write_report(&page)?;
+            let (model, report) = (job.folder.model(), job.folder.report());
+            Some(BestEpoch { split: Split::Validation, figures, model, report })
+        }
+    };
+    Ok(RunSummary {
+        run: job.folder.path().to_owned(),
+        ending: outcome.ending,
+        epochs: outcome.history.len(),
+        best_epoch: outcome.best_epoch,
+        best,
+    })
+}
+
+/// Judges the best epoch's model on the validation split: the page of the
+/// training and the figures, or nothing where no epoch was finished.
+fn of_run(outcome: &mut Outcome, job: &Job<'_>) -> Result<Option<(String, Figures)>, EvaluateError> {
     let Some(model) = &mut outcome.model else { return Ok(None) };
     let answers = evaluate::answer(model, job.dataset, Split::Validation, false, &mut |_| {})?;
     let figures = evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);

@@ -6,10 +6,9 @@
 //! ones go on.
 
 use super::vary::{Variation, VaryError, grid};
-use super::{DataSource, Ending, EpochRecord, Event, Job, Outcome, RunFolder, train};
+use super::{DataSource, Ending, EpochRecord, Event, Job, RunFolder, train};
 use crate::config::Config;
 use crate::data::{DataError, DataOptions, Dataset, ImageForm, Split, hex};
-use crate::evaluate::EvaluateError;
 use crate::model::{build, summary, write_atomically};
 use crate::report;
 use serde::Serialize;
@@ -260,17 +259,12 @@ fn run(
                 observe(Event::Note(format!("{} is finished already", folder.path().display())));
             }
             if trained || !folder.report().exists() {
-                run.error = write_report(&mut outcome, &job).err();
+                run.error = report::conclude(&mut outcome, &job).err().map(|error| chain(&error));
             }
         }
         Err(error) => run.error = Some(chain(&error)),
     }
     run
-}
-
-fn write_report(outcome: &mut Outcome, job: &Job<'_>) -> Result<(), String> {
-    let page = report::of_run(outcome, job).map_err(|error: EvaluateError| error.to_string())?;
-    page.map_or(Ok(()), |(page, _)| job.folder.write_report(&page).map_err(|error| chain(&error)))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

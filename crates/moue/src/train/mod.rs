@@ -22,10 +22,10 @@ pub use checkpoint::{CheckpointError, peek};
 pub use compare::{CompareError, Comparison, EpochFigures, Experiment, OpenData, Row, Run, compare, plan};
 pub use options::{ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};
 pub use run_folder::RunFolder;
-pub use vary::{Variation, VaryError};
+pub use vary::{Variation, VaryError, with_option};
 
 use crate::config::Config;
-use crate::data::Dataset;
+use crate::data::{self, Cache, DataError, DataOptions, Dataset, ImageForm, drawn};
 use crate::evaluate::EvaluateError;
 use crate::model::{ArchitectureError, Model, ModelFileError};
 use serde::{Deserialize, Serialize};
@@ -86,11 +86,13 @@ pub enum Event<'a> {
 }
 
 /// How a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Ending {
     /// All epochs done.
     Finished,
     /// No better validation accuracy for `early_stopping` epochs.
+    #[serde(rename = "stopped early")]
     StoppedEarly,
     /// Asked to stop; the folder holds what is needed to resume.
     Interrupted,
@@ -211,6 +213,33 @@ impl std::fmt::Display for DataSource {
 }
 
 impl DataSource {
+    /// Opens the data, in the form that a network takes. `progress` hears how many
+    /// images are decoded.
+    ///
+    /// # Errors
+    /// When the path holds no data set, or too much of it is broken.
+    pub fn open(
+        &self,
+        form: ImageForm,
+        options: &DataOptions,
+        seed: u64,
+        progress: &dyn Fn(usize),
+    ) -> Result<Dataset, DataError> {
+        match self {
+            Self::Drawn => Ok(drawn::dataset(drawn::STANDARD_COUNT, form, seed)),
+            Self::Given(path) => data::open(path, form, options, seed, &Cache::standard(), progress),
+        }
+    }
+
+    /// For programs: `drawn`, or the path.
+    #[must_use]
+    pub fn path_text(&self) -> String {
+        match self {
+            Self::Drawn => self.word().to_owned(),
+            Self::Given(path) => path.display().to_string(),
+        }
+    }
+
     fn word(&self) -> &'static str {
         match self {
             Self::Drawn => "drawn",

@@ -94,7 +94,7 @@ pub fn grid(config: &Config, variations: &[Variation]) -> Result<Vec<(Vec<String
         for (settings, config) in &all {
             for value in values {
                 let setting = format!("{key}={value}");
-                let changed = apply(config, key, value)?;
+                let changed = with_option(config, key, value)?;
                 next.push(([settings.as_slice(), &[setting]].concat(), changed));
             }
         }
@@ -103,7 +103,11 @@ pub fn grid(config: &Config, variations: &[Variation]) -> Result<Vec<(Vec<String
     Ok(all)
 }
 
-fn apply(config: &Config, key: &str, text: &str) -> Result<Config, VaryError> {
+/// The configuration with one option set.
+///
+/// # Errors
+/// When the key leads nowhere or the value does not do.
+pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, VaryError> {
     let mut document: Table = toml::from_str(&config.to_toml()?).map_err(|error| VaryError::Key {
         architecture: config.model.name.clone(),
         key: key.to_owned(),

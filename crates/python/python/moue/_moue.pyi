@@ -1,0 +1,45 @@
+"""The compiled part; use the package `moue`."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import final
+
+import numpy
+from numpy.typing import NDArray
+
+__all__: list[str]
+VERSION: str
+
+@final
+class Predictor:
+    def __new__(
+        cls, model: str | PathLike[str], min_face: int, min_score: float, threads: int
+    ) -> Predictor: ...
+    @property
+    def classes(self) -> list[str]: ...
+    @property
+    def input_shape(self) -> tuple[int, int, int]: ...
+    @property
+    def uncertain_below(self) -> float: ...
+    def predict(
+        self, pictures: Sequence[str | PathLike[str] | bytes | tuple[bytes, int, int, int]], detect: bool
+    ) -> list[str]: ...
+    def predict_faces(
+        self, faces: NDArray[numpy.uint8] | NDArray[numpy.float32]
+    ) -> NDArray[numpy.float32]: ...
+
+def load(
+    data: str | PathLike[str] | None, size: tuple[int, int] | None, channels: int, seed: int
+) -> tuple[NDArray[numpy.uint8], NDArray[numpy.uint32], str]: ...
+def train(
+    arch: str,
+    data: str | PathLike[str] | None,
+    out: str | PathLike[str] | None,
+    init: str | PathLike[str] | None,
+    resume: str | PathLike[str] | None,
+    options: Sequence[tuple[str, str]],
+    progress: Callable[[str], object] | None,
+) -> str: ...
+def evaluate(
+    model: str | PathLike[str], data: str | PathLike[str] | None, split: str | None, tta: bool
+) -> str: ...

@@ -1,0 +1,33 @@
+//! Data sets as arrays.
+
+use crate::refused;
+use moue::data::{DataOptions, ImageForm};
+use moue::train::DataSource;
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+use std::path::PathBuf;
+
+/// Pixels and labels, and shape, classes, splits and ids as a JSON document.
+type Arrays<'py> = (Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u32>>, String);
+
+/// Opens a data set; `size` is height and width.
+#[pyfunction]
+pub fn load(
+    py: Python<'_>,
+    data: Option<PathBuf>,
+    size: Option<[usize; 2]>,
+    channels: usize,
+    seed: u64,
+) -> PyResult<Arrays<'_>> {
+    let source = data.map_or(DataSource::Drawn, DataSource::Given);
+    let form = ImageForm { size, channels };
+    let opened = py.detach(|| source.open(form, &DataOptions::default(), seed, &|_| {}));
+    let dataset = opened.map_err(|error| refused(&error))?;
+    let document = serde_json::json!({
+        "shape": [dataset.len(), dataset.height, dataset.width, dataset.channels],
+        "classes": dataset.classes,
+        "splits": dataset.splits,
+        "ids": dataset.ids,
+    });
+    Ok((dataset.pixels.into_pyarray(py), dataset.labels.into_pyarray(py), document.to_string()))
+}

@@ -1,0 +1,33 @@
+//! `moue._moue`: what the Python package `moue` calls. Arguments are checked and
+//! answers are made into dataclasses in Python (`python/moue/__init__.py`);
+//! structured answers cross over as JSON.
+
+mod images;
+mod predictor;
+mod runs;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// An error with its causes, as a `ValueError`.
+fn refused(error: &dyn std::error::Error) -> PyErr {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text += &format!(": {next}");
+        cause = next.source();
+    }
+    PyValueError::new_err(text)
+}
+
+#[pymodule]
+mod _moue {
+    #[pymodule_export]
+    use super::images::load;
+    #[pymodule_export]
+    use super::predictor::Predictor;
+    #[pymodule_export]
+    use super::runs::{evaluate, train};
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}

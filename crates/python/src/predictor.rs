@@ -1,0 +1,143 @@
+//! Answers for pictures and for arrays of faces.
+
+use crate::refused;
+use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
+use moue::data::decode_image;
+use moue::model::Model;
+use moue::predict::{self, DetectOptions, PredictOptions, Prediction};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArrayDyn};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::path::PathBuf;
+
+/// A picture as Python hands it over.
+#[derive(FromPyObject)]
+pub enum Source {
+    /// Pixels `[H, W, C]`, and H, W, C.
+    Pixels(PyBackedBytes, u32, u32, u32),
+    /// An image file's bytes.
+    Bytes(PyBackedBytes),
+    /// An image file.
+    File(PathBuf),
+}
+
+impl Source {
+    fn name(&self) -> String {
+        match self {
+            Self::Pixels(..) => "<pixels>".into(),
+            Self::Bytes(_) => "<bytes>".into(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    fn photo(&self) -> Result<DynamicImage, String> {
+        match self {
+            Self::Bytes(bytes) => decode_image(bytes),
+            Self::File(path) => std::fs::read(path).map_err(|error| error.to_string()).and_then(|b| decode_image(&b)),
+            Self::Pixels(bytes, height, width, channels) => {
+                let (pixels, width, height) = (bytes.to_vec(), *width, *height);
+                let photo = match channels {
+                    1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+                    3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+                    4 => RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from),
+                    _ => None,
+                };
+                photo.filter(|_| width > 0 && height > 0).ok_or_else(|| "no picture of this shape".into())
+            }
+        }
+    }
+}
+
+/// A model that is ready to answer.
+#[pyclass(frozen, module = "moue._moue")]
+pub struct Predictor {
+    inner: predict::Predictor,
+    /// Threads of its own, where a number was asked for.
+    pool: Option<ThreadPool>,
+}
+
+#[pymethods]
+impl Predictor {
+    #[new]
+    fn new(py: Python<'_>, model: PathBuf, min_face: u32, min_score: f32, threads: usize) -> PyResult<Self> {
+        py.detach(|| {
+            let model = Model::open(&model).map_err(|error| refused(&error))?;
+            let options =
+                PredictOptions { detect_options: DetectOptions { min_face, min_score }, ..Default::default() };
+            let pool = (threads > 0).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
+            let pool = pool.transpose().map_err(|error| refused(&error))?;
+            Ok(Self { inner: predict::Predictor::new(&model, options), pool })
+        })
+    }
+
+    /// The classes, in the order of `predict_faces`'s columns.
+    #[getter]
+    fn classes(&self) -> Vec<String> {
+        self.inner.classes().to_vec()
+    }
+
+    /// Height, width and channels of the faces that the network takes.
+    #[getter]
+    fn input_shape(&self) -> (usize, usize, usize) {
+        self.inner.input().into()
+    }
+
+    #[getter]
+    fn uncertain_below(&self) -> f32 {
+        self.inner.uncertain_below()
+    }
+
+    /// A JSON document for each picture, in their order.
+    fn predict(&self, py: Python<'_>, pictures: Vec<Source>, detect: bool) -> PyResult<Vec<String>> {
+        let answers: Vec<Prediction> = py.detach(|| {
+            self.installed(|| pictures.par_iter().with_max_len(1).map(|source| self.answer(source, detect)).collect())
+        });
+        let texts: Result<Vec<String>, _> = answers.iter().map(serde_json::to_string).collect();
+        texts.map_err(|error| refused(&error))
+    }
+
+    /// Probabilities, row after row, of faces `[N, H, W, C]` of the network's input.
+    fn predict_faces<'py>(&self, py: Python<'py>, faces: Faces<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let rows = match &faces {
+            Faces::Whole(array) => {
+                let pixels = array.as_slice().map_err(|error| PyValueError::new_err(error.to_string()))?;
+                py.detach(|| self.installed(|| self.inner.face_probabilities(pixels)))
+            }
+            Faces::Real(array) => {
+                let pixels = array.as_slice().map_err(|error| PyValueError::new_err(error.to_string()))?;
+                py.detach(|| self.installed(|| self.inner.face_probabilities(pixels)))
+            }
+        };
+        Ok(rows.map_err(|error| refused(&error))?.into_pyarray(py))
+    }
+}
+
+/// Faces as an array, values 0–255.
+#[derive(FromPyObject)]
+pub enum Faces<'py> {
+    Whole(PyReadonlyArrayDyn<'py, u8>),
+    Real(PyReadonlyArrayDyn<'py, f32>),
+}
+
+impl Predictor {
+    fn installed<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    fn answer(&self, source: &Source, detect: bool) -> Prediction {
+        match source.photo() {
+            Ok(photo) => {
+                let cut = self.inner.cut(&photo, detect);
+                let faces = self.inner.answers(&cut, &self.inner.probabilities(&cut.crops));
+                Prediction { input: source.name(), width: photo.width(), height: photo.height(), faces, error: None }
+            }
+            Err(error) => Prediction::failed(source.name(), error),
+        }
+    }
+}

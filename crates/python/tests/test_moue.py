@@ -1,0 +1,216 @@
+"""The package beside the command. MOUE names the `moue` program; without it, what needs it is skipped."""
+
+import json
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import moue
+import numpy
+import pytest
+from PIL import Image
+
+MOUE = os.environ.get("MOUE")
+PHOTOS = pathlib.Path(os.environ.get("MOUE_TEST_DATA", "nowhere")) / "photos"
+needs_program = pytest.mark.skipif(MOUE is None, reason="SKIPPED: MOUE does not name the program")
+needs_photos = pytest.mark.skipif(not PHOTOS.exists(), reason="SKIPPED: MOUE_TEST_DATA has no photos")
+
+
+def program(*arguments, code=0):
+    done = subprocess.run([MOUE, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == code
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    """Drawn faces as files and as an array."""
+    folder = tmp_path_factory.mktemp("faces")
+    images = moue.load().images[:20]
+    paths = [folder / f"{number:02}.png" for number in range(len(images))]
+    for path, image in zip(paths, images):
+        Image.fromarray(image).save(path)
+    return paths, images
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    return moue.Predictor()
+
+
+def test_importing_is_quick_and_pulls_in_nothing():
+    code = "import sys; before = set(sys.modules); import moue; print(*sorted(set(sys.modules) - before))"
+    modules = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    foreign = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"moue"}
+    assert foreign <= {"numpy"}
+
+
+@needs_program
+@pytest.mark.parametrize("model", ["default", "tiny"])
+def test_faces_are_answered_as_by_the_command(faces, model):
+    paths, images = faces
+    lines = program("predict", *paths, "--no-detect", "--json", "--model", model).splitlines()
+    rows = numpy.array([list(json.loads(line)["faces"][0]["probabilities"].values()) for line in lines], "f4")
+    predictor = moue.Predictor(model)
+    for array in (images, images.astype("f4"), images[..., None], numpy.asfortranarray(images)):
+        answers = predictor.predict_faces(array)
+        assert answers.dtype == numpy.float32
+        numpy.testing.assert_allclose(answers, rows, atol=1e-6)
+
+
+@needs_program
+@needs_photos
+def test_photos_are_answered_as_by_the_command(predictor):
+    photos = sorted(PHOTOS.glob("*.jpg"))
+    lines = program("predict", *photos, "--json").splitlines()
+    for line, answer in zip(lines, predictor.predict(photos), strict=True):
+        said = json.loads(line)
+        assert answer.input == said["input"]
+        assert [face.label for face in answer.faces] == [face["label"] for face in said["faces"]]
+        for face, told in zip(answer.faces, said["faces"], strict=True):
+            assert vars(face.box) == told["box"]
+            assert face.probabilities == pytest.approx(told["probabilities"], abs=1e-6)
+            assert face.uncertain == told["uncertain"] == (face.confidence < predictor.uncertain_below)
+
+
+def test_every_form_of_a_picture_gives_the_same_answer(faces, predictor):
+    path, image = faces[0][0], faces[1][0]
+    wanted = predictor.predict(path, detect=False).faces
+    assert len(wanted) == 1 and wanted[0].box == moue.Box(0, 0, 48, 48)
+    opened = Image.open(path)
+    rgb = numpy.repeat(image[..., None], 3, axis=2)
+    forms = [str(path), path.read_bytes(), opened, opened.convert("RGB"), opened.convert("P"), image, image[..., None], rgb]
+    forms.append(numpy.dstack([rgb, numpy.full((48, 48), 255, "u1")]))
+    forms.append(numpy.asfortranarray(rgb))
+    for answer in predictor.predict(forms, detect=False):
+        assert answer.error is None
+        assert answer.faces[0].probabilities == pytest.approx(wanted[0].probabilities, abs=2e-3)
+
+
+def test_one_bad_picture_never_ends_a_batch(faces, predictor):
+    answers = predictor.predict([b"no picture", faces[0][0], "nowhere.jpg"], detect=False)
+    assert [answer.error is None for answer in answers] == [False, True, False]
+    assert answers[0].faces == [] and "not a PNG" in answers[0].error
+    with pytest.raises(ValueError, match="nowhere.jpg: No such file"):
+        predictor.predict("nowhere.jpg")
+
+
+@pytest.mark.parametrize(
+    ("picture", "error", "message"),
+    [
+        (3, TypeError, "a path, bytes, a PIL image or an array, not int"),
+        (numpy.zeros((4, 4)), TypeError, "float64; uint8 is needed"),
+        (numpy.zeros(4, "u1"), ValueError, r"the shape \[4\]; \[H, W\]"),
+        (numpy.zeros((0, 4), "u1"), ValueError, "no picture of this shape"),
+        (numpy.zeros((4, 4, 2), "u1"), ValueError, "no picture of this shape"),
+    ],
+)
+def test_what_is_no_picture_is_told(predictor, picture, error, message):
+    with pytest.raises(error, match=message):
+        predictor.predict(picture)
+
+
+@pytest.mark.parametrize(
+    ("faces", "error", "message"),
+    [
+        (numpy.zeros((2, 48, 47), "u1"), ValueError, r"\[2, 48, 47\], the model takes \[N, 48, 48\]"),
+        (numpy.zeros((48, 48), "u1"), ValueError, r"\[48, 48\], the model takes"),
+        (numpy.zeros((2, 48, 48)), TypeError, "float64; uint8 or float32"),
+    ],
+)
+def test_what_are_no_faces_is_told(predictor, faces, error, message):
+    with pytest.raises(error, match=message):
+        predictor.predict_faces(faces)
+
+
+def test_no_faces_are_no_answers(predictor):
+    assert predictor.predict_faces(numpy.zeros((0, 48, 48), "u1")).shape == (0, 7)
+    assert predictor.predict([]) == []
+
+
+def test_other_threads_run_meanwhile(predictor):
+    faces, counted, done = numpy.zeros((4000, 48, 48), "u1"), 0, threading.Event()
+    worker = threading.Thread(target=lambda: (predictor.predict_faces(faces), done.set()))
+    worker.start()
+    while not done.is_set():
+        counted += 1
+        time.sleep(0.001)
+    worker.join()
+    assert counted > 20
+
+
+def test_predictors_travel(faces):
+    predictor = pickle.loads(pickle.dumps(moue.Predictor("tiny", threads=1)))
+    assert repr(predictor) == "moue.Predictor('tiny')"
+    answers = predictor.predict_faces(faces[1])
+    numpy.testing.assert_array_equal(answers, moue.Predictor("tiny").predict_faces(faces[1]))
+
+
+def test_an_unknown_model_is_told():
+    with pytest.raises(ValueError, match="cannot read nowhere.safetensors: No such file"):
+        moue.Predictor("nowhere.safetensors")
+
+
+def test_drawn_faces_can_be_loaded():
+    data = moue.load(image_size=(24, 20), channels=3)
+    assert data.images.shape == (len(data), 24, 20, 3)
+    assert data.classes == moue.Predictor().classes
+    assert set(data.splits) == {"train", "validation", "test"}
+    assert len(data.ids) == len(data)
+
+
+def test_training_tells_stops_and_goes_on(tmp_path):
+    def stop_after_two(epoch):
+        seen.append(epoch["epoch"])
+        return epoch["epoch"] < 2
+
+    seen, settings = [], {"epochs": 3, "seed": 5, "options": {"image_size": "24x24", "train.schedule": "constant"}}
+    run = moue.train("small", out=tmp_path / "run", progress=stop_after_two, **settings)
+    assert seen == [1, 2] and run["ending"] == "interrupted"
+    run = moue.train(resume=tmp_path / "run", progress=lambda epoch: seen.append(epoch["epoch"]))
+    assert seen == [1, 2, 3] and run["ending"] == "finished" and len(run["history"]) == 3
+    whole = moue.train("small", out=tmp_path / "whole", **settings)
+    assert pathlib.Path(run["model"]).read_bytes() == pathlib.Path(whole["model"]).read_bytes()
+    judged = moue.evaluate(run["model"], split="validation")
+    assert judged["accuracy"] == run["figures"]["accuracy"] and judged["n"] == run["figures"]["n"]
+
+
+def test_an_exception_ends_a_training_and_comes_out(tmp_path):
+    def fail(epoch):
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        moue.train("small", out=tmp_path / "run", epochs=3, options={"image_size": "24x24"}, progress=fail)
+    assert moue.train(resume=tmp_path / "run")["ending"] == "finished"
+
+
+def test_wrong_settings_are_told(tmp_path):
+    with pytest.raises(ValueError, match="train.epoks=1: unknown field `epoks`"):
+        moue.train("small", out=tmp_path / "run", options={"train.epoks": 1})
+    with pytest.raises(ValueError, match="a run that is resumed keeps its settings"):
+        moue.train(resume=tmp_path / "run", epochs=3)
+    with pytest.raises(ValueError, match="data="):
+        moue.evaluate()
+
+
+@needs_program
+def test_evaluation_is_that_of_the_command(tmp_path):
+    program("data", "draw", tmp_path / "faces", "--count", 70, "--quiet")
+    said = json.loads(program("evaluate", "tiny", "--data", tmp_path / "faces", "--tta", "--json", "--quiet"))
+    assert moue.evaluate("tiny", tmp_path / "faces", tta=True) == said
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib", reason="SKIPPED: there is no matplotlib")
+    matplotlib.use("Agg")
+    notebook = pathlib.Path(__file__).parents[1] / "notebook/tutorial.ipynb"
+    cells = json.loads(notebook.read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(compile(code.replace("epochs=12", "epochs=1"), str(notebook), "exec"), scope)
+    assert scope["figures"]["n"] == 840
