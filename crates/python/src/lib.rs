@@ -27,7 +27,7 @@ mod _moue {
     #[pymodule_export]
     use super::predictor::Predictor;
     #[pymodule_export]
-    use super::runs::{evaluate, train};
+    use super::runs::{compare, evaluate, plan, train};
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 }

@@ -6,7 +6,8 @@ use moue::data::{DataOptions, ImageForm, Split};
 use moue::evaluate as judge;
 use moue::model::Model;
 use moue::report::{self, Evaluation};
-use moue::train::{DataSource, Event, Job, RunFolder, peek, with_option};
+use moue::train as training;
+use moue::train::{DataSource, Event, Experiment, Job, RunFolder, Variation, collect, peek, run_folder, with_option};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::json;
@@ -22,25 +23,27 @@ pub fn train(
     data: Option<PathBuf>,
     out: Option<PathBuf>,
     init: Option<PathBuf>,
-    resume: Option<PathBuf>,
+    resume: bool,
     options: Vec<(String, String)>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
     py.detach(|| {
-        let (config, source) = settle(arch, data, resume.as_deref(), &options)?;
+        // Nothing to go on with yet is no error: a job that is started again asks for it.
+        let begun = resume && out.as_deref().is_some_and(|out| RunFolder::existing(out).checkpoint().exists());
+        let (config, source) = settle(arch, data, out.as_deref().filter(|_| begun), &options)?;
         let form = ImageForm::of_input(config.model.input);
         let dataset = source.open(form, &config.data, config.train.seed, &|_| {}).map_err(|error| refused(&error))?;
         let init = init.as_deref().map(Model::open).transpose().map_err(|error| refused(&error))?;
         let stem = Path::new(&config.model.name).file_name().map(|stem| stem.to_string_lossy().into_owned());
-        let folder = match &resume {
-            Some(path) => RunFolder::existing(path),
-            None => RunFolder::create(out.as_deref(), stem.as_deref().unwrap_or("run"))?,
+        let folder = match &out {
+            Some(path) if resume => RunFolder::existing(path),
+            _ => RunFolder::create(out.as_deref(), stem.as_deref().unwrap_or("run"))?,
         };
-        let (init, resume) = (init.as_ref(), resume.is_some());
-        let job = Job { config: &config, dataset: &dataset, source, folder: &folder, init, resume };
+        let job =
+            Job { config: &config, dataset: &dataset, source, folder: &folder, init: init.as_ref(), resume: begun };
         let listener = Listener { progress, stop: AtomicBool::new(false) };
         let mut raised = None;
-        let ended = moue::train::train(&job, &listener.stop, &mut |event| {
+        let ended = training::train(&job, &listener.stop, &mut |event| {
             if let Err(error) = listener.hear(&event) {
                 listener.stop.store(true, Ordering::Relaxed);
                 raised.get_or_insert(error);
@@ -142,5 +145,66 @@ pub fn evaluate(
             corruptions: &[],
         };
         Ok(evaluation.document(&name, &source, split).to_string())
+    })
+}
+
+/// What experiments are made of: architectures, variations (`key=a,b,c`), seeds, epochs.
+type Plan = (Vec<String>, Vec<String>, u64, Option<usize>);
+
+fn experiments((archs, variations, seeds, epochs): &Plan) -> PyResult<Vec<Experiment>> {
+    let mut configs = Vec::new();
+    for arch in archs {
+        let mut config = Config::open(arch).map_err(|error| refused(&error))?;
+        config.train.epochs = epochs.unwrap_or(config.train.epochs);
+        config.check("epochs").map_err(|error| refused(&error))?;
+        configs.push(config);
+    }
+    let variations: Result<Vec<Variation>, _> = variations.iter().map(|text| text.parse()).collect();
+    let variations = variations.map_err(|error| refused(&error))?;
+    training::plan(&configs, &variations, *seeds).map_err(|error| refused(&error))
+}
+
+/// For each experiment a JSON document: its name, seed, folder and configuration.
+#[pyfunction]
+pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf) -> PyResult<Vec<String>> {
+    py.detach(|| {
+        let source = data.map_or(DataSource::Drawn, DataSource::Given);
+        let mut documents = Vec::new();
+        for experiment in experiments(&plan)? {
+            let config = &experiment.config;
+            let form = ImageForm::of_input(config.model.input);
+            let dataset =
+                source.open(form, &config.data, config.train.seed, &|_| {}).map_err(|error| refused(&error))?;
+            let folder = run_folder(&experiment, &dataset, &out);
+            let toml = config.to_toml().map_err(|error| refused(&error))?;
+            let document =
+                json!({"name": experiment.name, "seed": config.train.seed, "folder": folder, "config": toml});
+            documents.push(document.to_string());
+        }
+        Ok(documents)
+    })
+}
+
+/// Trains all experiments, or only collects what is there, and returns a JSON document.
+#[pyfunction]
+pub fn compare(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf, trains: bool) -> PyResult<String> {
+    py.detach(|| {
+        let source = data.map_or(DataSource::Drawn, DataSource::Given);
+        let experiments = experiments(&plan)?;
+        std::fs::create_dir_all(out.join("runs"))?;
+        let open = &mut |config: &Config| {
+            source.open(ImageForm::of_input(config.model.input), &config.data, config.train.seed, &|_| {})
+        };
+        let listener = Listener { progress: None, stop: AtomicBool::new(false) };
+        let found = if trains {
+            training::compare(&experiments, &source, open, &out, &listener.stop, &mut |_, event| {
+                if listener.hear(&event).is_err() {
+                    listener.stop.store(true, Ordering::Relaxed);
+                }
+            })
+        } else {
+            collect(&experiments, &source, open, &out)
+        };
+        serde_json::to_string(&found.map_err(|error| refused(&error))?).map_err(|error| refused(&error))
     })
 }

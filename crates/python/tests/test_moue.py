@@ -214,3 +214,22 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     scope = {}
     exec(compile(code.replace("epochs=12", "epochs=1"), str(notebook), "exec"), scope)
     assert scope["figures"]["n"] == 840
+
+
+def test_experiments_trained_elsewhere_are_collected(tmp_path):
+    what = {"vary": ["image_size=24x24", "dropout.rate=0.1,0.4"], "epochs": 2}
+    plan = moue.plan(["small"], out=tmp_path, **what)
+    assert [experiment.name for experiment in plan] == [
+        "small image_size=24x24 dropout.rate=0.1",
+        "small image_size=24x24 dropout.rate=0.4",
+    ]
+    for number, experiment in enumerate(plan):
+        arch = tmp_path / f"{number}.toml"
+        arch.write_text(experiment.config)
+        # The second one is ended after its first epoch.
+        moue.train(arch, out=experiment.folder, resume=True, progress=lambda epoch: number == 0)
+    found = moue.compare(["small"], out=tmp_path, train=False, **what)
+    assert [row["runs"][0]["finished"] for row in found["rows"]] == [True, False]
+    assert [row["runs"][0]["last"]["epoch"] for row in found["rows"]] == [2, 1]
+    assert "dropout.rate=0.4" in (tmp_path / "report.html").read_text()
+    assert moue.compare(["small"], out=tmp_path, **what)["complete"]

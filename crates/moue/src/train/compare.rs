@@ -189,6 +189,33 @@ pub fn compare(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(usize, Event<'_>),
 ) -> Result<Comparison, CompareError> {
+    each(experiments, source, open, out, stop, observe, true)
+}
+
+/// Compares what `out` holds and writes the same files, without training: for
+/// experiments that were trained elsewhere, into their [`run_folder`]s. One that
+/// was ended early counts with the epochs that it has.
+///
+/// # Errors
+/// When the data cannot be opened or a file cannot be written.
+pub fn collect(
+    experiments: &[Experiment],
+    source: &DataSource,
+    open: &mut OpenData<'_>,
+    out: &Path,
+) -> Result<Comparison, CompareError> {
+    each(experiments, source, open, out, &AtomicBool::new(true), &mut |_, _| {}, false)
+}
+
+fn each(
+    experiments: &[Experiment],
+    source: &DataSource,
+    open: &mut OpenData<'_>,
+    out: &Path,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(usize, Event<'_>),
+    ends_when_stopped: bool,
+) -> Result<Comparison, CompareError> {
     let mut opened: Option<(ImageForm, DataOptions, u64, Dataset)> = None;
     let mut comparison: Option<Comparison> = None;
     for (number, experiment) in experiments.iter().enumerate() {
@@ -206,7 +233,7 @@ pub fn compare(
         found.complete = number + 1 == experiments.len() && found.rows.iter().flat_map(|r| &r.runs).all(|r| r.finished);
         write(found, out)?;
         opened = Some((wanted.0, wanted.1, wanted.2, dataset));
-        if stop.load(Ordering::Relaxed) {
+        if ends_when_stopped && stop.load(Ordering::Relaxed) {
             break;
         }
     }
@@ -215,7 +242,8 @@ pub fn compare(
 
 /// The folder of an experiment: its name and a digest of what it depends on. One
 /// with the same digest is the same experiment, whatever it was called.
-fn folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
+#[must_use]
+pub fn run_folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
     let mut hasher = Sha256::new();
     hasher.update(experiment.config.to_toml().unwrap_or_default());
     hasher.update(dataset.hash());
@@ -239,7 +267,7 @@ fn run(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Run {
-    let folder = RunFolder::existing(&folder(experiment, dataset, out));
+    let folder = RunFolder::existing(&run_folder(experiment, dataset, out));
     let resume = folder.checkpoint().exists();
     let job = Job { config: &experiment.config, dataset, source: source.clone(), folder: &folder, init: None, resume };
     let mut run = Run { seed: experiment.config.train.seed, folder: folder.path().to_owned(), ..Run::default() };

@@ -19,7 +19,9 @@ mod vary;
 
 pub use batches::plain;
 pub use checkpoint::{CheckpointError, peek};
-pub use compare::{CompareError, Comparison, EpochFigures, Experiment, OpenData, Row, Run, compare, plan};
+pub use compare::{
+    CompareError, Comparison, EpochFigures, Experiment, OpenData, Row, Run, collect, compare, plan, run_folder,
+};
 pub use options::{ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};
 pub use run_folder::RunFolder;
 pub use vary::{Variation, VaryError, with_option};

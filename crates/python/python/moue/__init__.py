@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union, overload
 
@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
     Picture = Union[str, os.PathLike[str], bytes, "PIL.Image.Image", "NDArray[numpy.uint8]"]
 
-__all__ = ["Box", "Dataset", "Face", "Prediction", "Predictor", "evaluate", "load", "train"]
+__all__ = [
+    "Box",
+    "Dataset",
+    "Experiment",
+    "Face",
+    "Prediction",
+    "Predictor",
+    "compare",
+    "evaluate",
+    "load",
+    "plan",
+    "train",
+]
 __version__ = _moue.VERSION
 
 
@@ -188,7 +200,7 @@ def train(
     *,
     out: str | os.PathLike[str] | None = None,
     init: str | os.PathLike[str] | None = None,
-    resume: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | bool = False,
     epochs: int | None = None,
     seed: int | None = None,
     options: Mapping[str, object] | None = None,
@@ -197,7 +209,8 @@ def train(
     """Trains a network and writes a run folder, as `moue train` does.
 
     `arch` is a preset's name or a TOML file, `data` a data set as downloaded (drawn faces without it), `out` the run's
-    folder, `init` a model to start from, `resume` a run to go on with. `options` sets any key of the architecture file,
+    folder, `init` a model to start from, `resume` a run to go on with (True: that in `out`, where there is one; for jobs
+    that may be killed and started again). `options` sets any key of the architecture file,
     for instance `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
 
     `progress` is called after each epoch with its figures; when it returns False, the training ends there. When it
@@ -210,8 +223,12 @@ def train(
         settings["train.epochs"] = epochs
     if seed is not None:
         settings["train.seed"] = seed
-    if resume is not None and (settings or init is not None or out is not None):
-        raise ValueError("a run that is resumed keeps its settings: give nothing but data and progress")
+    if not isinstance(resume, bool):
+        if settings or init is not None or out is not None:
+            raise ValueError("a run that is resumed keeps its settings: give nothing but data and progress")
+        if not os.path.exists(os.path.join(resume, "checkpoints/last.safetensors")):
+            raise ValueError(f"{os.fspath(resume)} holds no checkpoint to go on from")
+        out, resume = resume, True
     written = [(key, _toml(value)) for key, value in settings.items()]
 
     def listener(document: str) -> object:
@@ -219,6 +236,50 @@ def train(
 
     done: dict[str, Any] = json.loads(_moue.train(os.fspath(arch), data, out, init, resume, written, listener))
     return done
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A training of a comparison."""
+
+    name: str
+    """The architecture's name, followed by what was varied."""
+    seed: int
+    folder: str
+    """Where its run belongs: `moue.train(arch, out=folder)`, with `config` written to the file `arch`."""
+    config: str
+    """The architecture file."""
+
+
+def plan(
+    archs: Sequence[str],
+    data: str | os.PathLike[str] | None = None,
+    *,
+    out: str | os.PathLike[str] = "runs/compare",
+    vary: Sequence[str] = (),
+    seeds: int = 1,
+    epochs: int | None = None,
+) -> list[Experiment]:
+    """The trainings of `compare`, to do them elsewhere or side by side."""
+    documents = _moue.plan((list(archs), list(vary), seeds, epochs), data, out)
+    return [Experiment(**json.loads(document)) for document in documents]
+
+
+def compare(
+    archs: Sequence[str],
+    data: str | os.PathLike[str] | None = None,
+    *,
+    out: str | os.PathLike[str] = "runs/compare",
+    vary: Sequence[str] = (),
+    seeds: int = 1,
+    epochs: int | None = None,
+    train: bool = True,
+) -> dict[str, Any]:
+    """Trains architectures side by side, as `moue compare` does: every one in `archs`, in every variation
+    (`"dropout.rate=0.1,0.5"`), with so many seeds. What is done in `out` is not done again; with `train=False` nothing
+    is, and the comparison is of what is there. Writes `report.html`, and returns what `moue compare --json` prints."""
+    found: dict[str, Any] = json.loads(_moue.compare((list(archs), list(vary), seeds, epochs), data, out, train))
+    return found
 
 
 def evaluate(

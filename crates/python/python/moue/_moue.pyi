@@ -36,10 +36,21 @@ def train(
     data: str | PathLike[str] | None,
     out: str | PathLike[str] | None,
     init: str | PathLike[str] | None,
-    resume: str | PathLike[str] | None,
+    resume: bool,
     options: Sequence[tuple[str, str]],
     progress: Callable[[str], object] | None,
 ) -> str: ...
 def evaluate(
     model: str | PathLike[str], data: str | PathLike[str] | None, split: str | None, tta: bool
+) -> str: ...
+def plan(
+    plan: tuple[Sequence[str], Sequence[str], int, int | None],
+    data: str | PathLike[str] | None,
+    out: str | PathLike[str],
+) -> list[str]: ...
+def compare(
+    plan: tuple[Sequence[str], Sequence[str], int, int | None],
+    data: str | PathLike[str] | None,
+    out: str | PathLike[str],
+    trains: bool,
 ) -> str: ...

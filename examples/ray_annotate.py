@@ -1,0 +1,97 @@
+"""Expressions in more pictures than one machine holds, with Ray Data: pictures or Parquet in, Parquet out.
+
+    python examples/ray_annotate.py s3://bucket/photos out/ --workers 64 --address auto
+    python examples/ray_annotate.py rows.parquet out/ --column image --workers 2
+
+Every picture gives one row: `path` (or the other columns of the Parquet file), `width`, `height`, `error` (null where it
+could be read) and `faces`, a list of box, label, confidence, `uncertain` and probabilities. A node that is lost costs the
+blocks it was working on, which others do again; a picture is never answered twice. Needs `ray[data]` and the wheel on every
+node; docs/ray.md has the recipe for many machines."""
+
+import argparse
+
+import moue
+import pyarrow
+import ray
+
+ENDINGS = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"]
+NUMBER = pyarrow.float32()
+FACES = pyarrow.list_(
+    pyarrow.struct(
+        {
+            "box": pyarrow.struct(dict.fromkeys(("x", "y", "width", "height"), pyarrow.uint32())),
+            "label": pyarrow.string(),
+            "confidence": NUMBER,
+            "uncertain": pyarrow.bool_(),
+            "probabilities": pyarrow.map_(pyarrow.string(), NUMBER),
+        }
+    )
+)
+
+
+# Shares of a core. Reading and writing wait for others most of the time; a node of one core has room for a worker and
+# both, so that work goes on when it is the only one left.
+WORKER, TRANSFER = 0.8, 0.1
+
+
+class Annotator:
+    """A model on one core; Ray keeps as many as there are workers."""
+
+    def __init__(self, model, column, detect):
+        self.predictor, self.column, self.detect = moue.Predictor(model, threads=1), column, detect
+
+    def __call__(self, batch):
+        pictures = batch.column(self.column).to_pylist()
+        answers = self.predictor.predict([picture or b"" for picture in pictures], detect=self.detect)
+        batch = batch.drop_columns([self.column])
+        for name, kind in (("width", pyarrow.uint32()), ("height", pyarrow.uint32()), ("error", pyarrow.string())):
+            batch = batch.append_column(name, pyarrow.array([getattr(answer, name) for answer in answers], kind))
+        return batch.append_column("faces", pyarrow.array([list(map(row, answer.faces)) for answer in answers], FACES))
+
+
+def row(face):
+    return {
+        "box": vars(face.box),
+        "label": face.label,
+        "confidence": face.confidence,
+        "uncertain": face.uncertain,
+        "probabilities": list(face.probabilities.items()),
+    }
+
+
+def annotate(source, out, *, column="bytes", model="default", workers=1, detect=True, batch_size=32):
+    """Writes the answers for a folder of pictures, or for a Parquet file or folder with one in `column`."""
+    # Enough parts that workers end together, and that little is lost with a node.
+    parts = {"override_num_blocks": 8 * workers, "num_cpus": TRANSFER}
+    if column == "bytes":
+        pictures = ray.data.read_binary_files(source, include_paths=True, file_extensions=ENDINGS, **parts)
+    else:
+        pictures = ray.data.read_parquet(source, **parts)
+    answered = pictures.map_batches(
+        Annotator,
+        fn_constructor_args=(model, column, detect),
+        batch_size=batch_size,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+        num_cpus=WORKER,
+    )
+    answered.write_parquet(out, ray_remote_args={"num_cpus": TRANSFER})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", help="folder of pictures, or Parquet")
+    parser.add_argument("out", help="folder for Parquet")
+    parser.add_argument("--column", default="bytes", help="column of a Parquet source that holds image files")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--workers", type=int, default=1, help="cores at most")
+    parser.add_argument("--no-detect", action="store_true", help="take the whole picture for the face")
+    parser.add_argument("--address", help="of the cluster; `auto` for the one that this machine is part of")
+    arguments = parser.parse_args()
+    ray.init(address=arguments.address)
+    detect, column = not arguments.no_detect, arguments.column
+    annotate(arguments.source, arguments.out, column=column, model=arguments.model, workers=arguments.workers, detect=detect)
+
+
+if __name__ == "__main__":
+    main()
