@@ -4,7 +4,7 @@
 use crate::augment::Augmentation;
 use crate::data::DataOptions;
 use crate::model::architecture::LayerSpec;
-use crate::model::{Architecture, ArchitectureError, build};
+use crate::model::{Architecture, ArchitectureError, build_blank};
 use crate::train::TrainOptions;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ impl Config {
         })?;
         config.check(name)?;
         // Seven classes stand for any number: only the head depends on it.
-        match build(&config.model, 7, 0) {
+        match build_blank(&config.model, 7) {
             Ok(_) | Err(ArchitectureError::Classes { .. }) => Ok(config),
             Err(source) => Err(ConfigError::Architecture {
                 name: name.to_owned(),

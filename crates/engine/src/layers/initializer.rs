@@ -15,6 +15,8 @@ pub enum Initializer {
     GlorotNormal,
     /// Uniform with variance `2 / (fan_in + fan_out)`: the default of Keras.
     GlorotUniform,
+    /// Nothing but zeros, where weights come from elsewhere.
+    Zeros,
 }
 
 impl Initializer {
@@ -23,12 +25,14 @@ impl Initializer {
         let variance = match self {
             Self::HeNormal | Self::HeUniform => 2.0 / fan_in as f32,
             Self::GlorotNormal | Self::GlorotUniform => 2.0 / (fan_in + fan_out) as f32,
+            Self::Zeros => 0.0,
         };
         let deviation = variance.sqrt();
         let limit = (3.0 * variance).sqrt();
         move || match self {
             Self::HeNormal | Self::GlorotNormal => deviation * stream.normal(),
             Self::HeUniform | Self::GlorotUniform => stream.between(-limit, limit),
+            Self::Zeros => 0.0,
         }
     }
 }

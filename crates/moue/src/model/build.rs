@@ -78,22 +78,35 @@ pub struct LayerSummary {
 /// # Errors
 /// When a layer does not fit the one before it.
 pub fn build(architecture: &Architecture, classes: usize, seed: u64) -> Result<Network, ArchitectureError> {
+    let initializer = match architecture.kernel_initializer {
+        spec::Initializer::HeNormal => Initializer::HeNormal,
+        spec::Initializer::HeUniform => Initializer::HeUniform,
+        spec::Initializer::GlorotNormal => Initializer::GlorotNormal,
+        spec::Initializer::GlorotUniform => Initializer::GlorotUniform,
+    };
+    build_from(architecture, classes, initializer, seed)
+}
+
+/// The same with kernels of zeros, where weights come from elsewhere: drawing those
+/// of the default model takes most of a short program's time.
+///
+/// # Errors
+/// When a layer does not fit the one before it.
+pub fn build_blank(architecture: &Architecture, classes: usize) -> Result<Network, ArchitectureError> {
+    build_from(architecture, classes, Initializer::Zeros, 0)
+}
+
+fn build_from(
+    architecture: &Architecture,
+    classes: usize,
+    initializer: Initializer,
+    seed: u64,
+) -> Result<Network, ArchitectureError> {
     let [height, width, channels] = architecture.input;
     if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) || ![1, 3].contains(&channels) {
         return Err(ArchitectureError::Input(architecture.input));
     }
-    let mut builder = Builder {
-        classes,
-        initializer: match architecture.kernel_initializer {
-            spec::Initializer::HeNormal => Initializer::HeNormal,
-            spec::Initializer::HeUniform => Initializer::HeUniform,
-            spec::Initializer::GlorotNormal => Initializer::GlorotNormal,
-            spec::Initializer::GlorotUniform => Initializer::GlorotUniform,
-        },
-        seed,
-        count: HashMap::new(),
-        made: 0,
-    };
+    let mut builder = Builder { classes, initializer, seed, count: HashMap::new(), made: 0 };
     let layers = without_final_softmax(&architecture.layers);
     let network = builder.chain("model", &layers, Shape::new(height, width, channels), &mut Vec::new(), 0)?;
     let output = network.output_shape();

@@ -1,7 +1,7 @@
 //! Model files: safetensors with one JSON document under the key `moue`.
 
 use super::tensors::{Precision, Stored, read_tensors, write_stored};
-use super::{Architecture, ArchitectureError, Calibration, Model, Normalisation, Provenance, build};
+use super::{Architecture, ArchitectureError, Calibration, Model, Normalisation, Provenance, build_blank};
 use moue_engine::{Network, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -182,7 +182,7 @@ impl Model {
             .map_err(|error| error.to_string())
             .and_then(Document::from_fields)
             .map_err(|reason| not_a_model(path, format!("its `{KEY}` metadata is not usable: {reason}")))?;
-        let mut network = build(&document.architecture, document.classes.len(), 0)
+        let mut network = build_blank(&document.architecture, document.classes.len())
             .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
         let mut problem = None;
         let mut used = 0;

@@ -3,7 +3,7 @@
 //! fewer layers, and is what files for other programs hold.
 
 use super::architecture::{Activation as Named, Architecture, LayerSpec, Padding, Size, Units};
-use super::{ArchitectureError, Model, build};
+use super::{ArchitectureError, Model, build_blank};
 use moue_engine::inference::{Filters, Operation, Step, steps};
 use moue_engine::layers::PoolingKind;
 use moue_engine::{Activation, Padding as Border, Parameter, Window};
@@ -30,7 +30,7 @@ impl Model {
         let mut layers = chain(&steps(&self.network), &mut weights);
         layers.push(LayerSpec::Softmax {});
         let architecture = Architecture { layers, ..self.architecture.clone() };
-        let network = build(&architecture, self.classes.len(), 0)?;
+        let network = build_blank(&architecture, self.classes.len())?;
         let mut folded = Self {
             architecture,
             classes: self.classes.clone(),

@@ -16,7 +16,7 @@ pub mod onnx;
 mod tensors;
 
 pub use architecture::Architecture;
-pub use build::{ArchitectureError, LayerSummary, build, summary};
+pub use build::{ArchitectureError, LayerSummary, build, build_blank, summary};
 pub use embedded::{EMBEDDED, Embedded, stored};
 pub use file::{ModelFileError, write_atomically};
 pub use tensors::{Precision, read_tensors, write_tensors};

@@ -9,7 +9,7 @@ use super::vary::{Variation, VaryError, grid};
 use super::{DataSource, Ending, EpochRecord, Event, Job, RunFolder, train};
 use crate::config::Config;
 use crate::data::{DataError, DataOptions, Dataset, ImageForm, Split, hex};
-use crate::model::{build, summary, write_atomically};
+use crate::model::{build_blank, summary, write_atomically};
 use crate::report;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -325,7 +325,7 @@ impl Comparison {
         let config = &experiment.config;
         if self.rows.last().is_none_or(|row| row.name != experiment.name) {
             let layers =
-                build(&config.model, dataset.classes.len(), 0).map(|network| summary(&network)).unwrap_or_default();
+                build_blank(&config.model, dataset.classes.len()).map(|network| summary(&network)).unwrap_or_default();
             self.rows.push(Row {
                 name: experiment.name.clone(),
                 parameters: layers.iter().map(|layer| layer.parameters).sum(),

@@ -234,7 +234,7 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
     let other = || TrainError::Progressive { size: [height, width] };
     let mut architecture = job.config.model.clone();
     architecture.input = [height, width, architecture.input[2]];
-    let mut resized = model::build(&architecture, job.dataset.classes.len(), 0).map_err(|_| other())?;
+    let mut resized = model::build_blank(&architecture, job.dataset.classes.len()).map_err(|_| other())?;
     if model::transfer(network, &mut resized).is_empty() { Ok(resized) } else { Err(other()) }
 }
 

@@ -8,7 +8,7 @@ use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::write::graph;
 use super::{BIAS, MEAN, OPSET, STD, TEMPERATURE, channels_first};
 use crate::model::file::Document;
-use crate::model::{Model, ModelFileError, build, fold};
+use crate::model::{Model, ModelFileError, build_blank, fold};
 use moue_engine::Role;
 use prost::Message;
 use std::collections::HashMap;
@@ -53,7 +53,7 @@ pub fn from_onnx(bytes: &[u8], path: &Path) -> Result<Model, ModelFileError> {
     let found = found.ok_or_else(|| not_a_model("it is not ONNX, or has no graph".into()))?;
     operators(found).map_err(not_a_model)?;
     let document = document(&proto).map_err(not_a_model)?;
-    let network = build(&document.architecture, document.classes.len(), 0)
+    let network = build_blank(&document.architecture, document.classes.len())
         .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
     let mut model = document.into_model(network);
     fill(&mut model, &arrays(found).map_err(not_a_model)?).map_err(not_a_model)?;
