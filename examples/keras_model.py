@@ -14,10 +14,6 @@ from keras import layers as L
 def load(path):
     """The `keras.Model` of a model file."""
     document, layers = moue_model.read(path)
-    if layers[-1]["kind"] == "softmax":
-        layers.pop()
-    elif layers[-1].get("activation") == "softmax":
-        layers[-1]["activation"] = "linear"
     channels = document["architecture"]["input"][2]
     mean, std = (numpy.broadcast_to(document["normalisation"][name], channels) for name in ("mean", "std"))
     inputs = keras.Input(document["architecture"]["input"], name="input")

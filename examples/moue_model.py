@@ -20,7 +20,7 @@ ONE = {"kernel_size": 1, "strides": 1, "padding": "valid"}
 
 
 def read(path):
-    """The model's document (classes, normalisation, calibration, ...) and its layers."""
+    """The model's document (classes, normalisation, calibration, ...) and its layers, up to the logits."""
     with safetensors.safe_open(path, "numpy") as file:
         document = json.loads(file.metadata()["moue"])
         arrays = {name: file.get_tensor(name) for name in file.keys()}
@@ -31,6 +31,11 @@ def read(path):
     layers, _ = Reader(arrays, len(document["classes"])).chain(
         document["architecture"]["layers"], document["architecture"]["input"][2]
     )
+    # They end in logits: the calibration stands between them and the softmax.
+    if layers[-1]["kind"] == "softmax":
+        layers.pop()
+    elif layers[-1].get("activation") == "softmax":
+        layers[-1]["activation"] = "linear"
     return document, layers
 
 

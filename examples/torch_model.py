@@ -149,10 +149,6 @@ class MoueModel(nn.Module):
     def __init__(self, path):
         super().__init__()
         document, layers = moue_model.read(path)
-        if layers[-1]["kind"] == "softmax":
-            layers.pop()
-        elif layers[-1].get("activation") == "softmax":
-            layers[-1]["activation"] = "linear"
         self.classes, self.network = document["classes"], chain(layers)
         by_channel = {name: torch.tensor(document["normalisation"][name])[:, None, None] for name in ("mean", "std")}
         self.register_buffer("mean", by_channel["mean"])

@@ -189,6 +189,14 @@ pub struct Filters<'a> {
     pub activation: Activation,
 }
 
+impl Filters<'_> {
+    /// True for a product with flat inputs: a dense layer.
+    #[must_use]
+    pub fn is_dense(&self) -> bool {
+        self.window.is_pointwise() && self.window.input.positions() == 1
+    }
+}
+
 impl Operation {
     /// The filters of a convolution, dense or depthwise ones included.
     #[must_use]

@@ -20,3 +20,15 @@ pub mod train;
 pub mod video;
 
 pub use moue_engine::Isa;
+
+/// An error and its causes on one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text += &format!(": {next}");
+        cause = next.source();
+    }
+    text
+}

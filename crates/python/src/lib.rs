@@ -11,13 +11,7 @@ use pyo3::prelude::*;
 
 /// An error with its causes, as a `ValueError`.
 fn refused(error: &dyn std::error::Error) -> PyErr {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    PyValueError::new_err(text)
+    PyValueError::new_err(moue::with_causes(error))
 }
 
 #[pymodule]

@@ -5,7 +5,7 @@ use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 use moue::data::decode_image;
 use moue::model::Model;
 use moue::predict::{self, DetectOptions, PredictOptions, Prediction};
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArrayDyn};
+use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -102,16 +102,10 @@ impl Predictor {
     /// Probabilities, row after row, of faces `[N, H, W, C]` of the network's input.
     fn predict_faces<'py>(&self, py: Python<'py>, faces: Faces<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let rows = match &faces {
-            Faces::Whole(array) => {
-                let pixels = array.as_slice().map_err(|error| PyValueError::new_err(error.to_string()))?;
-                py.detach(|| self.installed(|| self.inner.face_probabilities(pixels)))
-            }
-            Faces::Real(array) => {
-                let pixels = array.as_slice().map_err(|error| PyValueError::new_err(error.to_string()))?;
-                py.detach(|| self.installed(|| self.inner.face_probabilities(pixels)))
-            }
+            Faces::Whole(array) => self.rows(py, array),
+            Faces::Real(array) => self.rows(py, array),
         };
-        Ok(rows.map_err(|error| refused(&error))?.into_pyarray(py))
+        Ok(rows?.into_pyarray(py))
     }
 }
 
@@ -128,6 +122,15 @@ impl Predictor {
             Some(pool) => pool.install(work),
             None => work(),
         }
+    }
+
+    fn rows<P>(&self, py: Python<'_>, faces: &PyReadonlyArrayDyn<'_, P>) -> PyResult<Vec<f32>>
+    where
+        P: Element + Copy + Into<f32> + Sync,
+    {
+        let pixels = faces.as_slice().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let rows = py.detach(|| self.installed(|| self.inner.face_probabilities(pixels)));
+        rows.map_err(|error| refused(&error))
     }
 
     fn answer(&self, source: &Source, detect: bool) -> Prediction {

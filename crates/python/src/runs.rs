@@ -2,12 +2,12 @@
 
 use crate::refused;
 use moue::config::Config;
-use moue::data::{DataOptions, ImageForm, Split};
+use moue::data::{DataError, DataOptions, Dataset, ImageForm, Split};
 use moue::evaluate as judge;
 use moue::model::Model;
 use moue::report::{self, Evaluation};
 use moue::train as training;
-use moue::train::{DataSource, Event, Experiment, Job, RunFolder, Variation, collect, peek, run_folder, with_option};
+use moue::train::{DataSource, Event, Experiment, Job, RunFolder, Variation, collect, peek, run_folders, with_option};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::json;
@@ -31,8 +31,7 @@ pub fn train(
         // Nothing to go on with yet is no error: a job that is started again asks for it.
         let begun = resume && out.as_deref().is_some_and(|out| RunFolder::existing(out).checkpoint().exists());
         let (config, source) = settle(arch, data, out.as_deref().filter(|_| begun), &options)?;
-        let form = ImageForm::of_input(config.model.input);
-        let dataset = source.open(form, &config.data, config.train.seed, &|_| {}).map_err(|error| refused(&error))?;
+        let dataset = opened(&source, &config).map_err(|error| refused(&error))?;
         let init = init.as_deref().map(Model::open).transpose().map_err(|error| refused(&error))?;
         let stem = Path::new(&config.model.name).file_name().map(|stem| stem.to_string_lossy().into_owned());
         let folder = match &out {
@@ -169,20 +168,23 @@ fn experiments((archs, variations, seeds, epochs): &Plan) -> PyResult<Vec<Experi
 pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf) -> PyResult<Vec<String>> {
     py.detach(|| {
         let source = data.map_or(DataSource::Drawn, DataSource::Given);
-        let mut documents = Vec::new();
-        for experiment in experiments(&plan)? {
+        let experiments = experiments(&plan)?;
+        let folders =
+            run_folders(&experiments, &mut |config| opened(&source, config), &out).map_err(|error| refused(&error))?;
+        let document = |(experiment, folder): (&Experiment, PathBuf)| {
             let config = &experiment.config;
-            let form = ImageForm::of_input(config.model.input);
-            let dataset =
-                source.open(form, &config.data, config.train.seed, &|_| {}).map_err(|error| refused(&error))?;
-            let folder = run_folder(&experiment, &dataset, &out);
             let toml = config.to_toml().map_err(|error| refused(&error))?;
             let document =
                 json!({"name": experiment.name, "seed": config.train.seed, "folder": folder, "config": toml});
-            documents.push(document.to_string());
-        }
-        Ok(documents)
+            Ok(document.to_string())
+        };
+        experiments.iter().zip(folders).map(document).collect()
     })
+}
+
+/// The data in the form and with the options of a configuration.
+fn opened(source: &DataSource, config: &Config) -> Result<Dataset, DataError> {
+    source.open(ImageForm::of_input(config.model.input), &config.data, config.train.seed, &|_| {})
 }
 
 /// Trains all experiments, or only collects what is there, and returns a JSON document.
@@ -192,9 +194,7 @@ pub fn compare(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf, 
         let source = data.map_or(DataSource::Drawn, DataSource::Given);
         let experiments = experiments(&plan)?;
         std::fs::create_dir_all(out.join("runs"))?;
-        let open = &mut |config: &Config| {
-            source.open(ImageForm::of_input(config.model.input), &config.data, config.train.seed, &|_| {})
-        };
+        let open = &mut |config: &Config| opened(&source, config);
         let listener = Listener { progress: None, stop: AtomicBool::new(false) };
         let found = if trains {
             training::compare(&experiments, &source, open, &out, &listener.stop, &mut |_, event| {

@@ -15,7 +15,7 @@ pub mod train;
 use crate::args::Common;
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::data::{Cache, DataError, DataOptions, Dataset, ImageForm, drawn};
+use moue::data::{Cache, DataError, DataOptions, Dataset, ImageForm};
 use moue::evaluate::Figures;
 use moue::train::{DataSource, Event};
 use std::fmt::Write as _;
@@ -54,7 +54,7 @@ pub fn open_source(
 ) -> Result<Dataset, DataError> {
     match source {
         DataSource::Given(path) => open_data(path, form, options, seed, common),
-        DataSource::Drawn => Ok(drawn::dataset(drawn::STANDARD_COUNT, form, seed)),
+        DataSource::Drawn => source.open(form, options, seed, &|_| {}),
     }
 }
 

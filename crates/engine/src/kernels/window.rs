@@ -99,6 +99,12 @@ impl Window {
         self.size == [1, 1] && self.strides == [1, 1]
     }
 
+    /// True when there is one window and it covers the map.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.size == [self.input.height, self.input.width] && self.output == [1, 1]
+    }
+
     /// The part of the map that the window at this output index covers along an
     /// axis: `(first input index, first window index, count)`.
     #[must_use]

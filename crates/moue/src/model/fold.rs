@@ -2,7 +2,8 @@
 //! the convolution before it, dropout left out. It gives the same answers with
 //! fewer layers, and is what files for other programs hold.
 
-use super::architecture::{Activation as Named, Architecture, LayerSpec, Padding, Size, Units};
+use super::architecture::{Activation as Named, LayerSpec, Padding, Size, Units};
+use super::file::Document;
 use super::{ArchitectureError, Model, build_blank};
 use moue_engine::inference::{Filters, Operation, Step, steps};
 use moue_engine::layers::PoolingKind;
@@ -29,18 +30,10 @@ impl Model {
         let mut weights = Vec::new();
         let mut layers = chain(&steps(&self.network), &mut weights);
         layers.push(LayerSpec::Softmax {});
-        let architecture = Architecture { layers, ..self.architecture.clone() };
-        let network = build_blank(&architecture, self.classes.len())?;
-        let mut folded = Self {
-            architecture,
-            classes: self.classes.clone(),
-            normalisation: self.normalisation.clone(),
-            calibration: self.calibration.clone(),
-            uncertain_below: self.uncertain_below,
-            provenance: self.provenance.clone(),
-            network,
-            ready: None,
-        };
+        let mut document = Document::of(self);
+        document.architecture.layers = layers;
+        let network = build_blank(&document.architecture, self.classes.len())?;
+        let mut folded = document.into_model(network);
         folded.set_weights(&weights);
         Ok(folded)
     }
@@ -87,14 +80,14 @@ fn convolution(operation: &Operation, filters: &Filters<'_>) -> LayerSpec {
         return LayerSpec::DepthwiseConv2d { kernel_size, strides, padding, use_bias, activation, kernel_l2 };
     }
     let outputs = kernel.len() / window.patch_len();
-    if window.is_pointwise() && window.input.positions() == 1 {
+    if filters.is_dense() {
         return LayerSpec::Dense { units: Units::Number(outputs), use_bias, activation, kernel_l2 };
     }
     LayerSpec::Conv2d { filters: outputs, kernel_size, strides, padding, use_bias, activation, kernel_l2 }
 }
 
 fn pooling(kind: PoolingKind, window: &Window) -> LayerSpec {
-    let whole = window.size == [window.input.height, window.input.width] && window.output == [1, 1];
+    let whole = window.is_whole();
     let (pool_size, strides) = (Size::Rectangle(window.size), Some(Size::Rectangle(window.strides)));
     let padding = padding(window);
     match kind {

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::data::{DataError, DataOptions, Dataset, ImageForm, Split, hex};
 use crate::model::{build_blank, summary, write_atomically};
 use crate::report;
+use crate::with_causes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -193,7 +194,7 @@ pub fn compare(
 }
 
 /// Compares what `out` holds and writes the same files, without training: for
-/// experiments that were trained elsewhere, into their [`run_folder`]s. One that
+/// experiments that were trained elsewhere, into their [`run_folders`]. One that
 /// was ended early counts with the epochs that it has.
 ///
 /// # Errors
@@ -216,23 +217,15 @@ fn each(
     observe: &mut dyn FnMut(usize, Event<'_>),
     ends_when_stopped: bool,
 ) -> Result<Comparison, CompareError> {
-    let mut opened: Option<(ImageForm, DataOptions, u64, Dataset)> = None;
+    let mut kept = Kept { open, last: None };
     let mut comparison: Option<Comparison> = None;
     for (number, experiment) in experiments.iter().enumerate() {
-        let config = &experiment.config;
-        let wanted = (ImageForm::of_input(config.model.input), config.data.clone(), config.train.seed);
-        let dataset = match opened.take() {
-            Some((form, options, seed, dataset)) if (form, &options, seed) == (wanted.0, &wanted.1, wanted.2) => {
-                dataset
-            }
-            _ => open(config)?,
-        };
-        let run = run(experiment, &dataset, source, out, stop, &mut |event| observe(number, event));
-        let found = comparison.get_or_insert_with(|| Comparison::of(source, &dataset));
-        found.add(experiment, run, &dataset);
+        let dataset = kept.data_for(&experiment.config)?;
+        let run = run(experiment, dataset, source, out, stop, &mut |event| observe(number, event));
+        let found = comparison.get_or_insert_with(|| Comparison::of(source, dataset));
+        found.add(experiment, run, dataset);
         found.complete = number + 1 == experiments.len() && found.rows.iter().flat_map(|r| &r.runs).all(|r| r.finished);
         write(found, out)?;
-        opened = Some((wanted.0, wanted.1, wanted.2, dataset));
         if ends_when_stopped && stop.load(Ordering::Relaxed) {
             break;
         }
@@ -240,10 +233,39 @@ fn each(
     comparison.ok_or(CompareError::Nothing)
 }
 
+/// The data that was opened last, for the next experiment that wants the same.
+struct Kept<'a, 'b> {
+    open: &'a mut OpenData<'b>,
+    last: Option<(ImageForm, DataOptions, u64, Dataset)>,
+}
+
+impl Kept<'_, '_> {
+    fn data_for(&mut self, config: &Config) -> Result<&Dataset, DataError> {
+        let (form, seed) = (ImageForm::of_input(config.model.input), config.train.seed);
+        let dataset = match self.last.take() {
+            Some((last_form, options, last_seed, dataset))
+                if (last_form, last_seed) == (form, seed) && options == config.data =>
+            {
+                dataset
+            }
+            _ => (self.open)(config)?,
+        };
+        Ok(&self.last.insert((form, config.data.clone(), seed, dataset)).3)
+    }
+}
+
+/// Where the run of each experiment belongs, in `out`.
+///
+/// # Errors
+/// When the data cannot be opened.
+pub fn run_folders(experiments: &[Experiment], open: &mut OpenData<'_>, out: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut kept = Kept { open, last: None };
+    experiments.iter().map(|experiment| Ok(run_folder(experiment, kept.data_for(&experiment.config)?, out))).collect()
+}
+
 /// The folder of an experiment: its name and a digest of what it depends on. One
 /// with the same digest is the same experiment, whatever it was called.
-#[must_use]
-pub fn run_folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
+fn run_folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
     let mut hasher = Sha256::new();
     hasher.update(experiment.config.to_toml().unwrap_or_default());
     hasher.update(dataset.hash());
@@ -287,22 +309,12 @@ fn run(
                 observe(Event::Note(format!("{} is finished already", folder.path().display())));
             }
             if trained || !folder.report().exists() {
-                run.error = report::conclude(&mut outcome, &job).err().map(|error| chain(&error));
+                run.error = report::conclude(&mut outcome, &job).err().map(|error| with_causes(&error));
             }
         }
-        Err(error) => run.error = Some(chain(&error)),
+        Err(error) => run.error = Some(with_causes(&error)),
     }
     run
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
 }
 
 impl Comparison {

@@ -20,7 +20,7 @@ mod vary;
 pub use batches::plain;
 pub use checkpoint::{CheckpointError, peek};
 pub use compare::{
-    CompareError, Comparison, EpochFigures, Experiment, OpenData, Row, Run, collect, compare, plan, run_folder,
+    CompareError, Comparison, EpochFigures, Experiment, OpenData, Row, Run, collect, compare, plan, run_folders,
 };
 pub use options::{ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};
 pub use run_folder::RunFolder;

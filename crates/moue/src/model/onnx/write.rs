@@ -119,7 +119,7 @@ impl Writer {
         let (name, operation) = (step.layer(), step.operation());
         if let Some(filters) = operation.filters() {
             let y = match operation {
-                Operation::Conv2d { .. } if is_dense(&filters) => self.dense(name, &filters, x),
+                Operation::Conv2d { .. } if filters.is_dense() => self.dense(name, &filters, x),
                 _ => self.convolution(name, &filters, matches!(operation, Operation::Conv2d { .. }), x),
             };
             return self.activation(&format!("{name}.activation"), filters.activation, y);
@@ -211,7 +211,7 @@ impl Writer {
             PoolingKind::Average => ("AveragePool", "GlobalAveragePool"),
             PoolingKind::Max => ("MaxPool", "GlobalMaxPool"),
         };
-        let name = if window.size == [x.shape.height, x.shape.width] && window.output == [1, 1] {
+        let name = if window.is_whole() {
             self.node(whole, name, &[&x.name], vec![])
         } else {
             // Zeros of the border do not count in an average: ONNX's default, as in Keras.
@@ -246,14 +246,14 @@ impl Writer {
         if map.flat {
             return map;
         }
-        let mut name = map.name.clone();
-        if map.shape.positions() > 1 {
-            let order = ints("perm", &[0, 2, 3, 1]);
-            name = self.node("Transpose", &format!("{}.channels_last", map.name), &[&name], vec![order]);
-        }
         let flat = format!("{}.flat", map.name);
         // Two layers may want the same map flat.
         if !self.nodes.iter().any(|node| node.name == flat) {
+            let mut name = map.name.clone();
+            if map.shape.positions() > 1 {
+                let order = ints("perm", &[0, 2, 3, 1]);
+                name = self.node("Transpose", &format!("{}.channels_last", map.name), &[&name], vec![order]);
+            }
             self.node("Flatten", &flat, &[&name], vec![int("axis", 1)]);
         }
         Map { name: flat, shape: Shape::flat(map.shape.len()), flat: true }
@@ -283,10 +283,6 @@ impl Writer {
         }
         maps
     }
-}
-
-fn is_dense(filters: &Filters<'_>) -> bool {
-    filters.window.is_pointwise() && filters.window.input.positions() == 1
 }
 
 fn geometry(window: &Window) -> Vec<AttributeProto> {
