@@ -15,6 +15,7 @@ mod kernels;
 mod tensor;
 mod workspace;
 
+pub mod group;
 pub mod inference;
 pub mod layers;
 pub mod loss;
@@ -22,6 +23,7 @@ pub mod network;
 pub mod optimizer;
 pub mod random;
 
+pub use group::{Gradient, Group};
 pub use inference::InferenceNetwork;
 pub use kernels::activation::Activation;
 pub use kernels::isa::{Isa, UnknownIsa};
@@ -29,7 +31,7 @@ pub use kernels::window::{Padding, Window};
 pub use layers::{Layer, Parameter, Pass, Role};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerKind};
-pub use tensor::{Shape, Tensor};
+pub use tensor::{Buffer, Shape, Tensor};
 pub use workspace::{LayerTime, Profile, Workspace};
 
 /// Why a layer cannot be built on the shape it is given.

@@ -61,12 +61,19 @@ pub fn sparse_categorical_crossentropy(
 }
 
 /// The same for a target for each class: `targets` is `[N, classes]`, each row
-/// summing to 1, and `weights` a factor for each image. Returns the sum of the
+/// summing to 1, and `weights` a factor for each image. The mean is over `batch`
+/// images, of which these are all or a rank's share. Returns the sum of these
 /// images' losses.
-pub fn categorical_crossentropy(logits: &Tensor, targets: &[f32], weights: &[f32], gradient: &mut Tensor) -> f64 {
+pub fn categorical_crossentropy(
+    logits: &Tensor,
+    targets: &[f32],
+    weights: &[f32],
+    batch: usize,
+    gradient: &mut Tensor,
+) -> f64 {
     let classes = logits.shape().channels;
     gradient.copy_from(logits);
-    let scale = 1.0 / weights.len() as f32;
+    let scale = 1.0 / batch as f32;
     let rows = gradient.data_mut().chunks_exact_mut(classes).zip(targets.chunks_exact(classes)).zip(weights);
     rows.map(|((row, target), &weight)| differentiate(row, |class| target[class], weight, scale)).sum()
 }

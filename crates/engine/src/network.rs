@@ -1,8 +1,10 @@
 //! A network: a tree of layers with its output.
 
+use crate::group;
 use crate::layers::{Layer, Parameter, Pass, Sequence};
 use crate::workspace::{Profile, Workspace};
-use crate::{Shape, Tensor};
+use crate::{Group, Shape, Tensor};
+use std::sync::Arc;
 
 /// A chain of layers from images to logits.
 pub struct Network {
@@ -36,6 +38,13 @@ impl Network {
         &self.layers
     }
 
+    /// From now on batches are shares of larger ones: [`Self::forward`] normalizes
+    /// by the statistics of all ranks' images, and [`Self::backward`] leaves the sums
+    /// of all ranks' gradients.
+    pub fn join(&mut self, group: Arc<dyn Group>) {
+        self.workspace.group = Some(group);
+    }
+
     /// Runs a batch `[N, H, W, C]` and returns its outputs `[N, 1, 1, classes]`.
     ///
     /// # Panics
@@ -59,6 +68,9 @@ impl Network {
         let mut dy = workspace.take(gradient.batch(), gradient.shape());
         dy.data_mut().copy_from_slice(gradient.data());
         in_pool(|| layers.backward(x, output, dy, false, workspace));
+        if let Some(group) = &workspace.group {
+            group::take_back(&**group, layers);
+        }
     }
 
     /// After [`Self::forward`] of the same `x`: the output of layer `index` (from

@@ -103,6 +103,11 @@ impl Tensor {
         }
     }
 
+    /// Forgets all maps but the first `batch`.
+    pub fn shrink(&mut self, batch: usize) {
+        self.batch = self.batch.min(batch);
+    }
+
     /// A tensor in a buffer of at least its size.
     pub(crate) fn from_buffer(batch: usize, shape: Shape, data: Buffer) -> Self {
         let mut tensor = Self { batch, shape, data };

@@ -5,16 +5,20 @@
 //! activations that its backward pass reads. Once a step of the largest batch
 //! has run, further steps allocate nothing.
 
+use crate::Group;
 use crate::tensor::{Buffer, zeros};
 use crate::{Shape, Tensor};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A pool of tensors, scratch for the kernels, and the clock of a profile.
+/// A pool of tensors, scratch for the kernels, the clock of a profile, and the
+/// way to other processes, if they train together.
 #[derive(Default)]
 pub struct Workspace {
     free: Vec<Buffer>,
     pub(crate) scratch: Scratch,
     pub(crate) profile: Option<Profile>,
+    pub(crate) group: Option<Arc<dyn Group>>,
 }
 
 /// Buffers that a layer may use while it runs.
@@ -38,6 +42,13 @@ impl Workspace {
         match fitting.min_by_key(|(_, buffer)| buffer.len()).map(|(i, _)| i) {
             Some(i) => Tensor::from_buffer(batch, shape, self.free.swap_remove(i)),
             None => Tensor::zeros(batch, shape),
+        }
+    }
+
+    /// Adds sums over a batch up to those over all ranks' shares of it.
+    pub(crate) fn sum_over_ranks(&self, sums: &mut [f64]) {
+        if let Some(group) = &self.group {
+            group.sum(sums);
         }
     }
 

@@ -88,3 +88,20 @@ fn the_gradient_at_a_layer_is_that_of_what_follows() {
     assert!(off * 10 <= checked, "{off} of {checked} differ");
     assert!(network.gradient_at(99, &x, &Tensor::zeros(1, Shape::flat(nets::CLASSES))).is_none());
 }
+
+/// A rank may have no share of a small batch.
+#[test]
+fn a_batch_of_no_images_runs_and_teaches_nothing() {
+    let (mut network, x) = (nets::network(), nets::images(0, 1));
+    assert!(network.forward(&x, Pass::Train { keys: &[] }).data().is_empty());
+    network.backward(&x, &Tensor::zeros(0, network.output_shape()));
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    nets::network().visit(|parameter| before.extend_from_slice(&parameter.value));
+    network.visit(|parameter| {
+        assert!(parameter.gradient.iter().all(|&g| g == 0.0), "{}", parameter.name);
+        after.extend_from_slice(&parameter.value);
+    });
+    assert_eq!(after, before);
+    let mut inference = InferenceNetwork::new(&nets::network());
+    assert!(inference.run(&x).data().is_empty());
+}

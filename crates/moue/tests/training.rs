@@ -70,7 +70,7 @@ fn run(
     stop_after: usize,
 ) -> Result<Outcome, TrainError> {
     let folder = RunFolder::existing(folder);
-    let job = Job { config, dataset, source: DataSource::Drawn, folder: &folder, init: None, resume };
+    let job = Job { config, dataset, source: DataSource::Drawn, folder: &folder, init: None, resume, group: None };
     let stop = AtomicBool::new(false);
     let mut steps = 0;
     train(&job, &stop, &mut |event| {
@@ -318,6 +318,7 @@ fn fine_tuning_takes_the_body_and_makes_a_new_head() {
         folder: &folder,
         init: Some(&model),
         resume: false,
+        group: None,
     };
     let mut notes = Vec::new();
     let tuned = train(&job, &AtomicBool::new(false), &mut |event| {

@@ -134,6 +134,7 @@ impl Convolution {
     /// `y` `[N, OH, OW, F]`.
     pub fn forward(&self, x: &[f32], prepared: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
         match &self.forward {
+            _ if y.is_empty() => {}
             Some(geometry) => winograd::convolve(geometry, x, prepared, epilogue, y),
             None => patches::forward(self, x, prepared, epilogue, y),
         }
@@ -141,6 +142,9 @@ impl Convolution {
 
     /// `dx` from `dy`; overwrites `dx`. The two buffers are scratch.
     pub fn backward_input(&self, dy: &[f32], kernel: &[f32], scratch: [&mut Buffer; 2], dx: &mut [f32]) {
+        if dx.is_empty() {
+            return;
+        }
         let [turned, prepared] = scratch;
         let Some(geometry) = &self.backward else {
             return patches::backward_input(self, dy, kernel, turned, prepared, dx);
@@ -156,6 +160,7 @@ impl Convolution {
     /// The kernel's gradient from `x` and `dy`; overwrites `dkernel`.
     pub fn backward_kernel(&self, x: &[f32], dy: &[f32], scratch: &mut Buffer, dkernel: &mut [f32]) {
         match &self.forward {
+            _ if dy.is_empty() => dkernel.fill(0.0),
             Some(geometry) => winograd::backward_kernel(geometry, x, dy, scratch, dkernel),
             None => patches::backward_kernel(self, x, dy, scratch, dkernel),
         }

@@ -34,6 +34,7 @@ pub struct BatchNormalization {
     scale: Vec<f32>,
     shift: Vec<f32>,
     used_batch: bool,
+    /// A sum and a weighted sum for each channel, and how many rows are in them.
     sums: Vec<f64>,
     /// Factors of the way back: by gradient, by value, offset.
     factors: [Vec<f32>; 3],
@@ -65,16 +66,22 @@ impl BatchNormalization {
             scale: vec![0.0; channels],
             shift: vec![0.0; channels],
             used_batch: false,
-            sums: vec![0.0; 2 * channels],
+            sums: vec![0.0; 2 * channels + 1],
             factors: std::array::from_fn(|_| vec![0.0; channels]),
         })
     }
 
     /// Takes the batch's statistics and moves the running ones towards them.
-    fn measure(&mut self, x: &Tensor, partial: &mut Vec<f64>) {
+    fn measure(&mut self, x: &Tensor, workspace: &mut Workspace) {
         let channels = self.shape.channels;
-        normalization::statistics(x.data(), channels, partial, &mut self.sums);
-        let rows = x.rows() as f64;
+        let partial = &mut workspace.scratch.sums;
+        normalization::statistics(x.data(), channels, partial, &mut self.sums[..2 * channels]);
+        self.sums[2 * channels] = x.rows() as f64;
+        workspace.sum_over_ranks(&mut self.sums);
+        let rows = self.sums[2 * channels];
+        if rows == 0.0 {
+            return self.use_stored();
+        }
         let keep = self.options.momentum;
         for c in 0..channels {
             let mean = self.sums[c] / rows;
@@ -114,7 +121,7 @@ impl Layer for BatchNormalization {
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
         self.used_batch = matches!(pass, Pass::Train { .. });
         if self.used_batch {
-            self.measure(x, &mut workspace.scratch.sums);
+            self.measure(x, workspace);
         } else {
             self.use_stored();
         }
@@ -139,15 +146,22 @@ impl Layer for BatchNormalization {
         }
         let applied = Applied { mean: &self.used_mean, scale: &self.scale, shift: &self.shift, relu };
         let partial = &mut workspace.scratch.sums;
-        normalization::gradient_sums(applied, x.data(), dy.data(), partial, &mut self.sums);
+        let channels = self.shape.channels;
+        normalization::gradient_sums(applied, x.data(), dy.data(), partial, &mut self.sums[..2 * channels]);
+        for c in 0..channels {
+            self.beta.gradient[c] = self.sums[c] as f32;
+            self.gamma.gradient[c] = self.sums[channels + c] as f32 * self.used_inverse[c];
+        }
+        self.sums[2 * channels] = x.rows() as f64;
+        if self.used_batch {
+            workspace.sum_over_ranks(&mut self.sums);
+        }
         // With stored statistics mean and variance do not depend on x.
-        let share = if self.used_batch { 1.0 / x.rows() as f32 } else { 0.0 };
-        for c in 0..self.shape.channels {
+        let share = if self.used_batch { 1.0 / self.sums[2 * channels] as f32 } else { 0.0 };
+        for c in 0..channels {
             let (mean, inverse) = (self.used_mean[c], self.used_inverse[c]);
             let beta = self.sums[c] as f32;
-            let gamma = self.sums[self.shape.channels + c] as f32 * inverse;
-            self.beta.gradient[c] = beta;
-            self.gamma.gradient[c] = gamma;
+            let gamma = self.sums[channels + c] as f32 * inverse;
             // dx = scale · (dy − mean(dy) − x̂ · mean(dy · x̂)), x̂ = (x − mean) · inverse.
             let by_value = -self.scale[c] * share * inverse * gamma;
             self.factors[0][c] = self.scale[c];

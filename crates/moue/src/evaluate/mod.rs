@@ -63,6 +63,17 @@ pub fn answer(
     tta: bool,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Answers, EvaluateError> {
+    answer_images(model, dataset, dataset.indices(split), tta, progress)
+}
+
+/// [`answer`] for these images.
+pub(crate) fn answer_images(
+    model: &mut Model,
+    dataset: &Dataset,
+    images: Vec<usize>,
+    tta: bool,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Answers, EvaluateError> {
     if model.classes != dataset.classes {
         let list = |classes: &[String]| classes.join(", ");
         return Err(EvaluateError::Classes { model: list(&model.classes), data: list(&dataset.classes) });
@@ -71,7 +82,6 @@ pub fn answer(
     if model.architecture.input != data {
         return Err(EvaluateError::Form { model: model.architecture.input, data });
     }
-    let images = dataset.indices(split);
     let mut probabilities = Vec::with_capacity(images.len() * model.classes.len());
     let mut batch = Tensor::default();
     for chunk in images.chunks(BATCH) {

@@ -291,7 +291,15 @@ fn run(
 ) -> Run {
     let folder = RunFolder::existing(&run_folder(experiment, dataset, out));
     let resume = folder.checkpoint().exists();
-    let job = Job { config: &experiment.config, dataset, source: source.clone(), folder: &folder, init: None, resume };
+    let job = Job {
+        config: &experiment.config,
+        dataset,
+        source: source.clone(),
+        folder: &folder,
+        init: None,
+        resume,
+        group: None,
+    };
     let mut run = Run { seed: experiment.config.train.seed, folder: folder.path().to_owned(), ..Run::default() };
     let mut trained = false;
     let outcome = train(&job, stop, &mut |event| {

@@ -10,6 +10,7 @@ mod batches;
 mod checkpoint;
 mod compare;
 mod options;
+mod ranks;
 mod run_folder;
 mod schedule;
 mod targets;
@@ -30,8 +31,10 @@ use crate::config::Config;
 use crate::data::{self, Cache, DataError, DataOptions, Dataset, ImageForm, drawn};
 use crate::evaluate::EvaluateError;
 use crate::model::{ArchitectureError, Model, ModelFileError};
+use moue_engine::Group;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use training::Training;
 
@@ -168,6 +171,14 @@ pub enum TrainError {
         /// `[height, width]`.
         size: [usize; 2],
     },
+    /// The processes of one training were not started alike.
+    #[error("rank {rank} has another {what} than rank 0; start all ranks with the same program, arguments and files")]
+    RanksDiffer {
+        /// From 0.
+        rank: usize,
+        /// What differs.
+        what: &'static str,
+    },
     /// `--init` found nothing to start from.
     #[error(
         "none of the model's weights fits this architecture; --init needs the architecture the model was trained with"
@@ -183,12 +194,15 @@ pub struct Job<'a> {
     pub dataset: &'a Dataset,
     /// `drawn`, or `given` with the path it was given as.
     pub source: DataSource,
-    /// Where everything goes.
+    /// Where everything goes; of several ranks the first alone writes.
     pub folder: &'a RunFolder,
     /// A model to start from.
     pub init: Option<&'a Model>,
     /// Goes on from the folder's checkpoint.
     pub resume: bool,
+    /// The processes that train together, each of which calls [`train`] with the
+    /// same job; `None` for one alone.
+    pub group: Option<Arc<dyn Group>>,
 }
 
 /// Where a run's data came from.
@@ -251,14 +265,16 @@ impl DataSource {
 }
 
 /// Trains until all epochs are done or `stop` is set, writing a checkpoint after
-/// every epoch.
+/// every epoch. Of several ranks every one gets the same outcome.
 ///
 /// # Errors
 /// When the data does not fit, the loss is no longer a number, or a file cannot
 /// be written.
 pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
     let mut training = Training::new(job, observe)?;
-    job.folder.write_config(job.config)?;
+    if training.ranks.leads() {
+        job.folder.write_config(job.config)?;
+    }
     let ending = loop {
         if training.checkpoint.history.len() >= job.config.train.epochs {
             break Ending::Finished;
@@ -273,8 +289,9 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
         training.validate(observe)?;
         training.save()?;
     };
+    let leads = training.ranks.leads();
     let outcome = training.finish(ending)?;
-    if let Some(model) = &outcome.model {
+    if let (Some(model), true) = (&outcome.model, leads) {
         model.save(&job.folder.model())?;
     }
     Ok(outcome)

@@ -54,9 +54,9 @@ impl Targets {
         let classes = self.classes;
         self.rows.resize(batch.labels.len() * classes, 0.0);
         self.weights.clear();
-        for (i, (row, &share)) in self.rows.chunks_exact_mut(classes).zip(&batch.shares).enumerate() {
-            let own = batch.labels[i] as usize;
-            let other = batch.labels[(i + 1) % batch.labels.len()] as usize;
+        let labels = batch.labels.iter().zip(&batch.next_labels).zip(&batch.shares);
+        for (row, ((&own, &other), &share)) in self.rows.chunks_exact_mut(classes).zip(labels) {
+            let (own, other) = (own as usize, other as usize);
             let blended = |own: f32, other: f32| share * own + (1.0 - share) * other;
             for (class, target) in row.iter_mut().enumerate() {
                 *target = blended(self.loss.target(class, own, classes), self.loss.target(class, other, classes));

@@ -2,10 +2,11 @@
 
 use super::batches::{Batch, Loader};
 use super::checkpoint::{self, Checkpoint};
+use super::ranks::Ranks;
 use super::targets::Targets;
 use super::{Ending, EpochRecord, Event, Job, Outcome, TrainError, schedule};
 use crate::data::Split;
-use crate::evaluate;
+use crate::evaluate::{self, Answers, EvaluateError};
 use crate::model::{self, ArchitectureError, Model, Provenance};
 use moue_engine::loss::{categorical_crossentropy, count_correct};
 use moue_engine::{Network, Optimizer, Pass, Shape, Tensor};
@@ -18,6 +19,7 @@ pub struct Training<'a> {
     job: &'a Job<'a>,
     network: Network,
     optimizer: Optimizer,
+    pub ranks: Ranks,
     targets: Targets,
     indices: Vec<usize>,
     /// Running average of all parameters, if wanted.
@@ -63,10 +65,22 @@ impl<'a> Training<'a> {
             saved.restore(&mut network, &mut average, &mut optimizer)?;
             checkpoint = saved.checkpoint;
         }
+        let ranks = Ranks::new(job.group.as_ref());
+        if let Some(group) = ranks.group() {
+            let weights: Vec<u8> = snapshot(&network).concat().iter().flat_map(|value| value.to_le_bytes()).collect();
+            ranks.agree(&[
+                ("configuration", checkpoint.config.as_bytes()),
+                ("data set", data_hash.as_bytes()),
+                ("list of teachers", teachers.concat().as_bytes()),
+                ("place to start from", &weights),
+            ])?;
+            network.join(group);
+        }
         Ok(Self {
             job,
             network,
             optimizer,
+            ranks,
             targets,
             indices,
             average,
@@ -85,7 +99,7 @@ impl<'a> Training<'a> {
     pub fn epoch(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<bool, TrainError> {
         let (config, dataset) = (self.job.config, self.job.dataset);
         let options = &config.train;
-        let normalisation = self.judged.normalisation.clone();
+        let (normalisation, ranks) = (self.judged.normalisation.clone(), self.ranks.clone());
         let epoch = self.checkpoint.history.len();
         let loader = Loader {
             dataset,
@@ -93,11 +107,15 @@ impl<'a> Training<'a> {
             normalisation: &normalisation,
             seed: options.seed,
             batch_size: options.batch_size,
+            ranks: &ranks,
             size: options.size_in(epoch, [dataset.height, dataset.width]),
             full_size: self.targets.has_teachers(),
         };
         if self.network.input_shape() != Shape::new(loader.size[0], loader.size[1], dataset.channels) {
             self.network = resized(self.job, &self.network, loader.size)?;
+            if let Some(group) = ranks.group() {
+                self.network.join(group);
+            }
         }
         let order = loader.order(&self.indices, epoch);
         let steps = order.len().div_ceil(options.batch_size);
@@ -108,7 +126,7 @@ impl<'a> Training<'a> {
                 if self.checkpoint.running.steps == steps {
                     return Ok(true);
                 }
-                if stop.load(Ordering::Relaxed) {
+                if ranks.any(stop.load(Ordering::Relaxed)) {
                     return Ok(false);
                 }
                 let Some(current) = next(batch.take()) else { return Ok(true) };
@@ -133,8 +151,10 @@ impl<'a> Training<'a> {
         let start = Instant::now();
         let logits = self.network.forward(&batch.images, Pass::Train { keys: &batch.keys });
         let (targets, weights) = self.targets.of(batch);
-        let loss = categorical_crossentropy(logits, targets, weights, gradient);
-        let correct = count_correct(logits, &batch.labels);
+        let own = categorical_crossentropy(logits, targets, weights, batch.of, gradient);
+        let mut sums = [own, count_correct(logits, &batch.labels) as f64];
+        self.ranks.sum(&mut sums);
+        let [loss, correct] = sums;
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
                 loss,
@@ -148,9 +168,9 @@ impl<'a> Training<'a> {
         self.move_average();
         let running = &mut self.checkpoint.running;
         running.steps += 1;
-        running.images += batch.labels.len();
+        running.images += batch.of;
         running.loss += loss;
-        running.correct += correct;
+        running.correct += correct as usize;
         running.seconds += start.elapsed().as_secs_f64();
         running.learning_rate = rate;
         Ok(())
@@ -179,9 +199,8 @@ impl<'a> Training<'a> {
         let start = Instant::now();
         let weights = if self.average.is_empty() { snapshot(&self.network) } else { self.average.clone() };
         self.judged.set_weights(&weights);
-        let judged = &mut self.judged;
-        let answers = evaluate::answer(judged, self.job.dataset, Split::Validation, false, &mut |_| {})?;
-        let figures = evaluate::figures(&judged.classes, &answers.labels, &answers.probabilities);
+        let answers = self.answers()?;
+        let figures = evaluate::figures(&self.judged.classes, &answers.labels, &answers.probabilities);
         let checkpoint = &mut self.checkpoint;
         let running = std::mem::take(&mut checkpoint.running);
         let images = running.images.max(1) as f64;
@@ -207,24 +226,37 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// The answers of [`Self::judged`] for the validation split; each rank gives a
+    /// share of them.
+    fn answers(&mut self) -> Result<Answers, EvaluateError> {
+        let dataset = self.job.dataset;
+        let images = dataset.indices(Split::Validation);
+        let own = images[self.ranks.share(images.len())].to_vec();
+        let own = evaluate::answer_images(&mut self.judged, dataset, own, false, &mut |_| {})?;
+        let probabilities = self.ranks.join_rows(own.probabilities, dataset.classes.len(), images.len());
+        let labels = images.iter().map(|&index| dataset.labels[index]).collect();
+        Ok(Answers { images, labels, probabilities })
+    }
+
     pub fn save(&self) -> Result<(), TrainError> {
+        if !self.ranks.leads() {
+            return Ok(());
+        }
         let bytes = self.checkpoint.to_bytes(&self.network, &self.average, &self.optimizer);
         self.job.folder.write_checkpoint(bytes, &self.checkpoint.history)
     }
 
     /// The best epoch's model, calibrated on the split it was chosen by.
-    pub fn finish(self, ending: Ending) -> Result<Outcome, TrainError> {
+    pub fn finish(mut self, ending: Ending) -> Result<Outcome, TrainError> {
         let best_epoch = self.checkpoint.best.epoch;
-        let mut model = self.judged;
-        model.set_weights(&self.checkpoint.best_weights);
-        model.provenance.epoch = best_epoch;
-        let model = (best_epoch > 0)
-            .then(|| {
-                let answers = evaluate::answer(&mut model, self.job.dataset, Split::Validation, false, &mut |_| {})?;
-                evaluate::calibrate(&mut model, &answers);
-                Ok::<_, TrainError>(model)
-            })
-            .transpose()?;
+        let mut model = None;
+        if best_epoch > 0 {
+            self.judged.set_weights(&self.checkpoint.best_weights);
+            self.judged.provenance.epoch = best_epoch;
+            let answers = self.answers()?;
+            evaluate::calibrate(&mut self.judged, &answers);
+            model = Some(self.judged);
+        }
         Ok(Outcome { ending, model, history: self.checkpoint.history, best_epoch })
     }
 }
