@@ -6,7 +6,7 @@
 Every picture gives one row: `path` (or the other columns of the Parquet file), `width`, `height`, `error` (null where it
 could be read) and `faces`, a list of box, label, confidence, `uncertain` and probabilities. A node that is lost costs the
 blocks it was working on, which others do again; a picture is never answered twice. Needs `ray[data]` and the wheel on every
-node; docs/ray.md has the recipe for many machines."""
+node; docs/machines.md has the recipe for many machines."""
 
 import argparse
 

@@ -16,7 +16,7 @@ pub struct Arguments {
 }
 
 /// Options of every command.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Common {
     /// Print one JSON document to stdout and nothing else there
     #[arg(long, global = true)]

@@ -390,3 +390,14 @@ fn speed_is_measured() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("MOUE_ISA=avx1024 is not available here"), "{}", text(&wrong.stderr));
 }
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn without_mpi_it_does_not_train_the_same_several_times() {
+    let place = Place::new();
+    let output = place.command(&["train", "tiny.toml"]).env("OMPI_COMM_WORLD_SIZE", "3").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("built without MPI") && error.contains("--features mpi"), "{error}");
+    assert!(!place.path("runs").exists());
+}

@@ -2,17 +2,25 @@
 //!
 //! The engine says here what it needs of them; who they are and how they talk
 //! is for others to know. All of them build the same network and take the same
-//! steps in the same order, and then hold the same weights, bit for bit: every
-//! sum is added in the order of ranks.
+//! steps in the same order.
+//!
+//! **Ranks and the bit promise.** A sum over images is made of grains of [`GRAIN`]
+//! images. Within a grain it is f32, as fast as it gets; grains are added in f64, which
+//! holds a sum of so few f32 exactly unless they differ by a factor of 2²⁰ or more, and
+//! the end is rounded once. So where a batch is cut between grains matters to no bit
+//! (short of a last digit of 2⁻⁵³ that tips the rounding to 2⁻²⁴), and ranks that each
+//! have whole grains compute what one process does.
 
-use crate::layers::{Layer, Parameter};
-use crate::tensor::{Buffer, zeros};
+use crate::layers::Layer;
 use std::collections::HashMap;
+
+/// Images whose share of a gradient is added up in f32.
+pub const GRAIN: usize = 32;
 
 /// The way to the other processes.
 ///
 /// A process that is lost ends all of them: no method returns without the
-/// others' values.
+/// others' values, and none of them fails.
 pub trait Group: Send + Sync {
     /// This process, from 0.
     fn rank(&self) -> usize;
@@ -30,6 +38,10 @@ pub trait Group: Send + Sync {
     /// The sums of all that was handed in since the last call, once they are there.
     fn finish_sums(&self) -> Vec<Gradient>;
 
+    /// Ends all of them at once, with this exit code: what a rank does that cannot
+    /// go on, since the others would wait for it.
+    fn abort(&self, code: i32) -> !;
+
     /// Replaces each value by its sum over all ranks.
     fn sum(&self, values: &mut [f64]) {
         let all = self.gather(values);
@@ -45,28 +57,17 @@ pub trait Group: Send + Sync {
 pub struct Gradient {
     /// Of the parameter.
     pub name: String,
-    /// The numbers.
-    pub values: Buffer,
-}
-
-/// Hands in the gradients of a layer whose backward pass has just run; the
-/// layers inside it have been here already.
-pub(crate) fn hand_in(group: &dyn Group, layer: &mut dyn Layer) {
-    layer.visit_mut(&mut |parameter: &mut Parameter| {
-        if !parameter.gradient.is_empty() {
-            let values = std::mem::replace(&mut parameter.gradient, zeros(0));
-            group.begin_sum(Gradient { name: parameter.name.clone(), values });
-        }
-    });
+    /// The numbers, not yet rounded.
+    pub values: Vec<f64>,
 }
 
 /// Puts the sums where the gradients were.
 pub(crate) fn take_back(group: &dyn Group, layers: &mut dyn Layer) {
     let sums = group.finish_sums().into_iter().map(|gradient| (gradient.name, gradient.values));
-    let mut sums: HashMap<String, Buffer> = sums.collect();
+    let mut sums: HashMap<String, Vec<f64>> = sums.collect();
     layers.visit_mut(&mut |parameter| {
         if let Some(sum) = sums.remove(&parameter.name) {
-            parameter.gradient = sum;
+            parameter.gradient.iter_mut().zip(sum).for_each(|(gradient, sum)| *gradient = sum as f32);
         }
     });
 }

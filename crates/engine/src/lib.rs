@@ -6,7 +6,8 @@
 //! files and prints nothing.
 //!
 //! **The bit promise.** The same binary at the same instruction-set level gives
-//! the same bits for any number of threads: work is cut into chunks whose size
+//! the same bits for any number of threads, and of processes that share a batch
+//! between grains ([`group`]): work is cut into chunks whose size
 //! depends only on shapes, partial sums are added in the order of the chunks,
 //! and every random draw comes from a key ([`random`]), never from the order of
 //! execution.
@@ -23,7 +24,7 @@ pub mod network;
 pub mod optimizer;
 pub mod random;
 
-pub use group::{Gradient, Group};
+pub use group::{GRAIN, Gradient, Group};
 pub use inference::InferenceNetwork;
 pub use kernels::activation::Activation;
 pub use kernels::isa::{Isa, UnknownIsa};
@@ -31,7 +32,7 @@ pub use kernels::window::{Padding, Window};
 pub use layers::{Layer, Parameter, Pass, Role};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerKind};
-pub use tensor::{Buffer, Shape, Tensor};
+pub use tensor::{Shape, Tensor};
 pub use workspace::{LayerTime, Profile, Workspace};
 
 /// Why a layer cannot be built on the shape it is given.

@@ -5,11 +5,15 @@
 //! activations that its backward pass reads. Once a step of the largest batch
 //! has run, further steps allocate nothing.
 
-use crate::Group;
+use crate::kernels::reduce;
+use crate::layers::Parameter;
 use crate::tensor::{Buffer, zeros};
-use crate::{Shape, Tensor};
+use crate::{GRAIN, Gradient, Group, Shape, Tensor};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Grains whose gradients are held at a time.
+const GRAINS_AT_ONCE: usize = 8;
 
 /// A pool of tensors, scratch for the kernels, the clock of a profile, and the
 /// way to other processes, if they train together.
@@ -25,12 +29,14 @@ pub struct Workspace {
 pub(crate) struct Scratch {
     pub first: Buffer,
     pub second: Buffer,
+    /// Sums, not yet rounded.
     pub sums: Vec<f64>,
+    pub partial: Vec<f64>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { first: zeros(0), second: zeros(0), sums: Vec::new() }
+        Self { first: zeros(0), second: zeros(0), sums: Vec::new(), partial: Vec::new() }
     }
 }
 
@@ -49,6 +55,51 @@ impl Workspace {
     pub(crate) fn sum_over_ranks(&self, sums: &mut [f64]) {
         if let Some(group) = &self.group {
             group.sum(sums);
+        }
+    }
+
+    /// The gradient of a kernel from `x` `[N, …]` and `dy` `[N, …]`: `part` computes that
+    /// of some images, with a scratch buffer, into the last slice.
+    pub(crate) fn kernel_gradient(
+        &mut self,
+        parameter: &mut Parameter,
+        [x, dy]: [&Tensor; 2],
+        part: impl Fn(&[f32], &[f32], &mut Buffer, &mut [f32]),
+    ) {
+        let Scratch { first, second, sums, .. } = &mut self.scratch;
+        let (width, input, output) = (parameter.value.len(), x.shape().len(), dy.shape().len());
+        let at_once = self.group.is_none() && (1..=GRAIN * GRAINS_AT_ONCE).contains(&x.batch());
+        sums.clear();
+        sums.resize(if at_once { 0 } else { width }, 0.0);
+        for images in (0..x.batch()).step_by(GRAIN * GRAINS_AT_ONCE) {
+            let end = x.batch().min(images + GRAIN * GRAINS_AT_ONCE);
+            let len = (end - images).div_ceil(GRAIN) * width;
+            if second.len() < len {
+                second.resize(len, 0.0);
+            }
+            let grains = x.data()[images * input..end * input].chunks(GRAIN * input);
+            let grains = grains.zip(dy.data()[images * output..end * output].chunks(GRAIN * output));
+            for (sum, (x, dy)) in second.chunks_exact_mut(width).zip(grains) {
+                part(x, dy, first, sum);
+            }
+            if at_once {
+                reduce::add_up(&second[..len], &mut parameter.gradient);
+            } else {
+                reduce::add_to(&second[..len], sums);
+            }
+        }
+        if !at_once {
+            self.settle(parameter);
+        }
+    }
+
+    /// Rounds the sums in scratch to a parameter's gradient, once those of other
+    /// ranks, if there are any, are in them.
+    pub(crate) fn settle(&self, parameter: &mut Parameter) {
+        let sums = &self.scratch.sums[..parameter.gradient.len()];
+        match &self.group {
+            Some(group) => group.begin_sum(Gradient { name: parameter.name.clone(), values: sums.to_vec() }),
+            None => reduce::round(sums, &mut parameter.gradient),
         }
     }
 

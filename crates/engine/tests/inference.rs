@@ -92,7 +92,9 @@ fn the_gradient_at_a_layer_is_that_of_what_follows() {
 /// A rank may have no share of a small batch.
 #[test]
 fn a_batch_of_no_images_runs_and_teaches_nothing() {
-    let (mut network, x) = (nets::network(), nets::images(0, 1));
+    let (mut network, some, x) = (nets::network(), nets::images(3, 1), nets::images(0, 1));
+    let gradient = network.forward(&some, Pass::Inference).clone();
+    network.backward(&some, &gradient);
     assert!(network.forward(&x, Pass::Train { keys: &[] }).data().is_empty());
     network.backward(&x, &Tensor::zeros(0, network.output_shape()));
     let (mut before, mut after) = (Vec::new(), Vec::new());

@@ -3,8 +3,8 @@
 
 use moue::config::Config;
 use moue::data::{Dataset, ImageForm, Split, drawn};
-use moue::train::{DataSource, Ending, Event, Job, Outcome, RunFolder, TrainError, train};
-use moue_engine::{Gradient, Group};
+use moue::train::{DataSource, Ending, Event, Gradient, Group, Job, Outcome, RunFolder, TrainError, train};
+use moue_engine::GRAIN;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
@@ -38,7 +38,7 @@ rotation = 10.0
 mixup = 0.4
 [train]
 epochs = 2
-batch_size = 33
+batch_size = 80
 optimizer = "sgd"
 learning_rate = 0.02
 momentum = 0.9
@@ -86,11 +86,13 @@ impl Group for Thread {
     fn finish_sums(&self) -> Vec<Gradient> {
         let mut begun = std::mem::take(&mut *self.begun.lock().unwrap());
         for gradient in &mut begun {
-            let mut values: Vec<f64> = gradient.values.iter().map(|&value| f64::from(value)).collect();
-            self.sum(&mut values);
-            gradient.values.iter_mut().zip(values).for_each(|(value, sum)| *value = sum as f32);
+            self.sum(&mut gradient.values);
         }
         begun
+    }
+
+    fn abort(&self, code: i32) -> ! {
+        std::process::exit(code)
     }
 }
 
@@ -154,26 +156,27 @@ fn ranks_together_are_one_process_with_the_same_batches() {
     let place = tempfile::tempdir().unwrap();
     // A last batch of one image, so that of three ranks two have nothing.
     let one_left = |count: &usize| faces(*count).indices(Split::Train).len() % config().train.batch_size == 1;
-    for (count, ranks) in [(300, 2), (300, 4), ((200..300).find(one_left).unwrap(), 5)] {
+    for (count, ranks) in [(300, 2), (300, 3), ((300..400).find(one_left).unwrap(), 5)] {
         let dataset = faces(count);
         let alone = shared(1, |_| config(), &dataset, &place.path().join(format!("{count}-{ranks}-alone")), 0, false);
         let alone = alone.into_iter().next().unwrap().unwrap();
         let folder = place.path().join(format!("{count}-{ranks}"));
         let outcomes: Vec<Outcome> =
             shared(ranks, |_| config(), &dataset, &folder, 0, false).into_iter().map(Result::unwrap).collect();
-        let first = weights(&outcomes[0]);
+        // With more ranks than grains these are cut, and sums rounded otherwise.
+        let exact = ranks <= config().train.batch_size.div_ceil(GRAIN);
         for outcome in &outcomes {
-            assert_eq!(weights(outcome), first, "all ranks have the same bits");
-            assert_eq!(outcome.best_epoch, alone.best_epoch);
+            assert_eq!(weights(outcome), weights(&outcomes[0]), "all ranks have the same bits");
         }
-        let furthest =
-            weights(&alone).iter().zip(&first).map(|(alone, shared)| (alone - shared).abs()).fold(0.0, f32::max);
-        assert!(furthest < 1e-5, "{count} images on {ranks} ranks: {furthest}");
+        let pairs = weights(&alone).into_iter().zip(weights(&outcomes[0]));
+        let furthest = pairs.map(|(alone, shared)| (alone - shared).abs()).fold(0.0, f32::max);
+        assert!(if exact { furthest == 0.0 } else { furthest < 1e-5 }, "{count} images on {ranks} ranks: {furthest}");
         for (alone, shared) in alone.history.iter().zip(&outcomes[0].history) {
             assert!((alone.train_loss - shared.train_loss).abs() < 1e-5);
             assert_eq!(alone.train_accuracy, shared.train_accuracy);
             assert!((alone.validation_loss - shared.validation_loss).abs() < 1e-5);
         }
+        assert_eq!(outcomes[0].best_epoch, alone.best_epoch);
         assert!(folder.join("model.safetensors").is_file());
     }
 }

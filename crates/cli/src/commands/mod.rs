@@ -61,7 +61,8 @@ pub fn open_source(
 /// As a shell has it for a program that SIGINT ended.
 pub const INTERRUPTED: u8 = 130;
 
-/// The first Ctrl-C asks for an end after the current step; a second one kills.
+/// The first Ctrl-C, or SIGTERM, asks for an end after the current step; a second
+/// one kills.
 pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
@@ -71,6 +72,13 @@ pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
         }
     })
     .context("cannot listen for Ctrl-C")?;
+    #[cfg(unix)]
+    {
+        use signal_hook::{consts::SIGTERM, flag};
+        flag::register_conditional_shutdown(SIGTERM, i32::from(INTERRUPTED), Arc::clone(&stop))
+            .and_then(|_| flag::register(SIGTERM, Arc::clone(&stop)))
+            .context("cannot listen for SIGTERM")?;
+    }
     Ok(stop)
 }
 

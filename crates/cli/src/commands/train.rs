@@ -5,22 +5,60 @@ use crate::UsageError;
 use crate::args::{Common, TrainArgs};
 use crate::progress::Progress;
 use anyhow::Context;
-
 use moue::config::Config;
 use moue::data::{Dataset, ImageForm, Split};
 use moue::model::Model;
 use moue::report;
-use moue::train::{DataSource, Ending, Job, Outcome, RunFolder, peek, train};
-use std::path::PathBuf;
+use moue::train::{DataSource, Ending, Group, Job, Outcome, RunFolder, peek, train};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+/// One process, or one of several that train together: the first of those speaks
+/// and writes.
 pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let (config, source, name) = settle(args, common)?;
+    let settled = settle(args, common)?;
+    let Some(group) = group()? else { return train_as(args, common, settled, None) };
+    let quiet = Common { quiet: common.quiet || group.rank() > 0, ..common.clone() };
+    train_as(args, &quiet, settled, Some(Arc::clone(&group))).map_err(|error| {
+        eprintln!("moue: rank {}: {}", group.rank(), crate::chain(&error));
+        // The others would wait for this one.
+        group.abort(1)
+    })
+}
+
+/// The processes that `mpirun` started with this one, if there are any.
+fn group() -> anyhow::Result<Option<Arc<dyn Group>>> {
+    #[cfg(feature = "mpi")]
+    return Ok(moue::train::Mpi::start()?);
+    #[cfg(not(feature = "mpi"))]
+    for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
+        let size = std::env::var(name).unwrap_or_default();
+        if size.parse::<usize>().is_ok_and(|size| size > 1) {
+            anyhow::bail!(
+                "this moue was built without MPI, and {size} of it would each train alone; \
+                 build it with `cargo install --path crates/cli --features mpi`"
+            );
+        }
+    }
+    #[cfg(not(feature = "mpi"))]
+    Ok(None)
+}
+
+fn train_as(
+    args: &TrainArgs,
+    common: &Common,
+    (config, source, name): Settled,
+    group: Option<Arc<dyn Group>>,
+) -> anyhow::Result<ExitCode> {
+    let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
     let form = ImageForm::of_input(config.model.input);
     let dataset = open_source(&source, form, &config.data, config.train.seed, common)?;
     let init = args.init.as_deref().map(Model::open).transpose()?;
     let folder = match &args.resume {
         Some(path) => RunFolder::existing(path),
+        // Nobody but the first writes.
+        None if !leads => RunFolder::existing(Path::new("")),
         None => RunFolder::create(args.out.as_deref(), &name).with_context(|| {
             args.out
                 .as_ref()
@@ -37,14 +75,18 @@ pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
         folder: &folder,
         init: init.as_ref(),
         resume: args.resume.is_some(),
+        group,
     };
     let outcome = train(&job, &stop, &mut |event| tell(&event, &progress));
     progress.done();
-    conclude(outcome?, &job, common)
+    if leads { conclude(outcome?, &job, common) } else { Ok(exit_code(outcome?.ending)) }
 }
 
-/// The configuration, the data and the run's name, out of arguments and files.
-fn settle(args: &TrainArgs, common: &Common) -> anyhow::Result<(Config, DataSource, String)> {
+/// The configuration, the data and the run's name.
+type Settled = (Config, DataSource, String);
+
+/// Out of arguments and files.
+fn settle(args: &TrainArgs, common: &Common) -> anyhow::Result<Settled> {
     let given = args.data.clone().map(DataSource::Given);
     if let Some(path) = &args.resume {
         let (toml, source) = peek(&RunFolder::existing(path).checkpoint())?;
@@ -86,12 +128,16 @@ fn introduce(config: &Config, dataset: &Dataset, source: &DataSource, folder: &R
     ));
 }
 
+fn exit_code(ending: Ending) -> ExitCode {
+    if ending == Ending::Interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS }
+}
+
 /// Judges the best epoch's model on the validation split, writes the report and
 /// says what to do next.
 fn conclude(mut outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<ExitCode> {
     let resume = format!("moue train --resume {}", job.folder.path().display());
     let interrupted = outcome.ending == Ending::Interrupted;
-    let code = if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS };
+    let code = exit_code(outcome.ending);
     let summary = report::conclude(&mut outcome, job)?;
     if common.json {
         print(&format!("{}\n", serde_json::to_string(&summary)?))?;

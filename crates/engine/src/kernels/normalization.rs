@@ -3,16 +3,13 @@
 
 use super::gemm::LANES;
 use super::isa::{self, load, store};
-use super::reduce;
+use super::reduce::{self, GROUP};
 use crate::Activation;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Values that one task works on.
 const TASK: usize = 8 * 1024;
-
-/// Rows that are added in f32 before they join the sums in f64.
-const GROUP: usize = 8;
 
 /// Of each channel, the sum and the sum of squares: `sums` holds `2 · channels`.
 pub fn statistics(x: &[f32], channels: usize, partial: &mut Vec<f64>, sums: &mut [f64]) {

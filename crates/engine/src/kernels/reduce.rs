@@ -8,6 +8,12 @@ use super::isa;
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// Values that one task adds up.
+const TASK: usize = 4096;
+
+/// Rows that may be added in f32 before they join a sum in f64.
+pub const GROUP: usize = 8;
+
 /// Most chunks that a sum over rows is cut into.
 pub const CHUNKS: usize = 16;
 
@@ -17,12 +23,12 @@ pub fn chunk_rows(rows: usize) -> usize {
 }
 
 /// Sums `width` quantities over all rows into `sums`. `term(rows, sums)` adds a
-/// chunk's rows; `partial` is scratch that keeps its memory between calls.
+/// chunk's rows, which begin at a multiple of [`GROUP`]; `partial` is scratch that keeps its memory between calls.
 pub fn over_rows<F>(rows: usize, width: usize, partial: &mut Vec<f64>, sums: &mut [f64], term: F)
 where
     F: Fn(Range<usize>, &mut [f64]) + Sync,
 {
-    let chunk = chunk_rows(rows);
+    let chunk = chunk_rows(rows).next_multiple_of(GROUP);
     let chunks = rows.div_ceil(chunk);
     partial.clear();
     partial.resize(chunks * width, 0.0);
@@ -35,28 +41,56 @@ where
     }
 }
 
-/// The sum of equally long parts, in their order.
+/// The sum of equally long parts, in their order, rounded once.
 pub fn add_up(parts: &[f32], sum: &mut [f32]) {
-    const TASK: usize = 4096;
+    /// Sums that stay in registers.
+    const LANES: usize = 32;
     let width = sum.len();
     sum.par_chunks_mut(TASK).enumerate().for_each(|(i, sum)| {
-        sum.fill(0.0);
-        for part in parts.chunks_exact(width) {
-            let part = &part[i * TASK..][..sum.len()];
-            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        }
+        isa::dispatch(
+            #[inline(always)]
+            || {
+                for (j, sum) in sum.chunks_mut(LANES).enumerate() {
+                    let mut lanes = [0.0f64; LANES];
+                    for part in parts.chunks_exact(width) {
+                        let part = &part[i * TASK + j * LANES..][..sum.len()];
+                        lanes.iter_mut().zip(part).for_each(|(lane, &part)| *lane += f64::from(part));
+                    }
+                    sum.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum = lane as f32);
+                }
+            },
+        );
+    });
+}
+
+/// Adds equally long parts to sums, in their order.
+pub fn add_to(parts: &[f32], sums: &mut [f64]) {
+    let width = sums.len();
+    sums.par_chunks_mut(TASK).enumerate().for_each(|(i, sums)| {
+        isa::dispatch(
+            #[inline(always)]
+            || {
+                for part in parts.chunks_exact(width) {
+                    let part = &part[i * TASK..][..sums.len()];
+                    sums.iter_mut().zip(part).for_each(|(sum, &part)| *sum += f64::from(part));
+                }
+            },
+        );
+    });
+}
+
+/// The nearest f32 of each sum.
+pub fn round(sums: &[f64], rounded: &mut [f32]) {
+    rounded.par_chunks_mut(TASK).zip(sums.par_chunks(TASK)).for_each(|(rounded, sums)| {
+        rounded.iter_mut().zip(sums).for_each(|(rounded, &sum)| *rounded = sum as f32);
     });
 }
 
 /// Each column's sum of `dy` `[rows, channels]`: the gradient of a bias.
-pub fn sum_rows(dy: &[f32], partial: &mut Vec<f64>, gradient: &mut [f32]) {
-    let channels = gradient.len();
-    let sums = partial;
-    let rows = dy.len() / channels;
-    let chunk = chunk_rows(rows);
-    sums.clear();
-    sums.resize(rows.div_ceil(chunk) * channels, 0.0);
-    sums.par_chunks_mut(channels).zip(dy.par_chunks(chunk * channels)).for_each(|(sums, dy)| {
+pub fn sum_rows(dy: &[f32], channels: usize, partial: &mut Vec<f64>, sums: &mut Vec<f64>) {
+    sums.resize(channels, 0.0);
+    over_rows(dy.len() / channels, channels, partial, sums, |rows, sums| {
+        let dy = &dy[rows.start * channels..rows.end * channels];
         isa::dispatch(
             #[inline(always)]
             || {
@@ -66,7 +100,4 @@ pub fn sum_rows(dy: &[f32], partial: &mut Vec<f64>, gradient: &mut [f32]) {
             },
         );
     });
-    for (c, gradient) in gradient.iter_mut().enumerate() {
-        *gradient = sums.iter().skip(c).step_by(channels).sum::<f64>() as f32;
-    }
 }

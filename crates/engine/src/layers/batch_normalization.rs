@@ -74,7 +74,7 @@ impl BatchNormalization {
     /// Takes the batch's statistics and moves the running ones towards them.
     fn measure(&mut self, x: &Tensor, workspace: &mut Workspace) {
         let channels = self.shape.channels;
-        let partial = &mut workspace.scratch.sums;
+        let partial = &mut workspace.scratch.partial;
         normalization::statistics(x.data(), channels, partial, &mut self.sums[..2 * channels]);
         self.sums[2 * channels] = x.rows() as f64;
         workspace.sum_over_ranks(&mut self.sums);
@@ -145,13 +145,18 @@ impl Layer for BatchNormalization {
             self.options.activation.differentiate(dy.data_mut(), y.data(), None, self.shape.channels);
         }
         let applied = Applied { mean: &self.used_mean, scale: &self.scale, shift: &self.shift, relu };
-        let partial = &mut workspace.scratch.sums;
+        let partial = &mut workspace.scratch.partial;
         let channels = self.shape.channels;
         normalization::gradient_sums(applied, x.data(), dy.data(), partial, &mut self.sums[..2 * channels]);
-        for c in 0..channels {
-            self.beta.gradient[c] = self.sums[c] as f32;
-            self.gamma.gradient[c] = self.sums[channels + c] as f32 * self.used_inverse[c];
-        }
+        let sums = &mut workspace.scratch.sums;
+        sums.clear();
+        sums.extend_from_slice(&self.sums[..channels]);
+        workspace.settle(&mut self.beta);
+        let sums = &mut workspace.scratch.sums;
+        sums.clear();
+        let weighted = self.sums[channels..].iter().zip(&self.used_inverse);
+        sums.extend(weighted.map(|(sum, &inverse)| sum * f64::from(inverse)));
+        workspace.settle(&mut self.gamma);
         self.sums[2 * channels] = x.rows() as f64;
         if self.used_batch {
             workspace.sum_over_ranks(&mut self.sums);

@@ -108,11 +108,15 @@ impl Layer for Conv2d {
     ) -> Option<Tensor> {
         let filters = self.convolution.filters;
         self.activation.differentiate(dy.data_mut(), y.data(), None, filters);
-        let scratch = &mut workspace.scratch;
         if let Some(bias) = &mut self.bias {
-            reduce::sum_rows(dy.data(), &mut scratch.sums, &mut bias.gradient);
+            let scratch = &mut workspace.scratch;
+            reduce::sum_rows(dy.data(), filters, &mut scratch.partial, &mut scratch.sums);
+            workspace.settle(bias);
         }
-        self.convolution.backward_kernel(x.data(), dy.data(), &mut scratch.first, &mut self.kernel.gradient);
+        let convolution = &self.convolution;
+        workspace.kernel_gradient(&mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
+            convolution.backward_kernel(x, dy, scratch, gradient);
+        });
         let dx = wants_dx.then(|| {
             let mut dx = workspace.take(x.batch(), x.shape());
             let scratch = &mut workspace.scratch;

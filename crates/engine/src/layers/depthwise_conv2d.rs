@@ -100,12 +100,15 @@ impl Layer for DepthwiseConv2d {
         workspace: &mut Workspace,
     ) -> Option<Tensor> {
         self.activation.differentiate(dy.data_mut(), y.data(), None, self.window.input.channels);
-        let scratch = &mut workspace.scratch;
         if let Some(bias) = &mut self.bias {
-            reduce::sum_rows(dy.data(), &mut scratch.sums, &mut bias.gradient);
+            let scratch = &mut workspace.scratch;
+            reduce::sum_rows(dy.data(), self.window.input.channels, &mut scratch.partial, &mut scratch.sums);
+            workspace.settle(bias);
         }
-        let gradient = &mut self.kernel.gradient;
-        depthwise::backward_kernel(&self.window, x.data(), dy.data(), &mut scratch.first, gradient);
+        let window = &self.window;
+        workspace.kernel_gradient(&mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
+            depthwise::backward_kernel(window, x, dy, scratch, gradient);
+        });
         let dx = wants_dx.then(|| {
             let mut dx = workspace.take(x.batch(), x.shape());
             depthwise::backward_input(&self.window, dy.data(), &self.kernel.value, dx.data_mut());

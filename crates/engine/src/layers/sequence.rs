@@ -1,7 +1,6 @@
 //! Layers one after the other.
 
 use super::{Layer, Parameter, Pass};
-use crate::group;
 use crate::inference::Step;
 use crate::{Shape, Tensor, Workspace};
 
@@ -57,9 +56,6 @@ impl Sequence {
             let x = input.as_ref().unwrap_or(x);
             gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > 0, workspace);
             workspace.record(layer.name(), start, false);
-            if let Some(group) = &workspace.group {
-                group::hand_in(&**group, &mut **layer);
-            }
             if let Some(read) = std::mem::replace(&mut output, input) {
                 workspace.give(read);
             }

@@ -101,7 +101,7 @@ impl Loader<'_> {
         batch.keys.clear();
         batch.shares.clear();
         batch.of = images.len();
-        let own = self.ranks.share(images.len());
+        let own = self.ranks.share_of_batch(images.len(), self.batch_size);
         let images: Vec<usize> = images.iter().copied().cycle().skip(own.start).take(own.len() + 1).collect();
         for pair in images.windows(2) {
             let image = self.key(epoch, pair[0]);

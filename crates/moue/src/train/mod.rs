@@ -3,12 +3,15 @@
 //! [`train`] fills a run folder (`run_folder`) and ends with a model; the steps
 //! are taken in `training`. The learning rate comes from `schedule`, the images
 //! from `batches`, what they are to be taken for from `targets`, and everything
-//! needed to go on after an interruption from `checkpoint`. [`compare`] trains
+//! needed to go on after an interruption from `checkpoint`. Several processes may
+//! train together: what they share out is in `ranks`, how they talk in `mpi`. [`compare`] trains
 //! several, `vary` makes several out of one.
 
 mod batches;
 mod checkpoint;
 mod compare;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod options;
 mod ranks;
 mod run_folder;
@@ -23,6 +26,9 @@ pub use checkpoint::{CheckpointError, peek};
 pub use compare::{
     CompareError, Comparison, EpochFigures, Experiment, OpenData, Row, Run, collect, compare, plan, run_folders,
 };
+pub use moue_engine::{Gradient, Group};
+#[cfg(feature = "mpi")]
+pub use mpi::{Mpi, MpiError};
 pub use options::{ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};
 pub use run_folder::RunFolder;
 pub use vary::{Variation, VaryError, with_option};
@@ -31,7 +37,6 @@ use crate::config::Config;
 use crate::data::{self, Cache, DataError, DataOptions, Dataset, ImageForm, drawn};
 use crate::evaluate::EvaluateError;
 use crate::model::{ArchitectureError, Model, ModelFileError};
-use moue_engine::Group;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;

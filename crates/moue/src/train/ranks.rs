@@ -2,7 +2,7 @@
 //! process alone has all of it and agrees with itself.
 
 use super::TrainError;
-use moue_engine::Group;
+use moue_engine::{GRAIN, Group};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,6 +34,17 @@ impl Ranks {
     pub fn share(&self, len: usize) -> Range<usize> {
         let (rank, size) = self.place();
         part(len, rank, size)
+    }
+
+    /// This process's part of a batch of `images`, `batch_size` as a rule: whole grains, so
+    /// that the bits are those of one process, unless there are too few for everybody.
+    pub fn share_of_batch(&self, images: usize, batch_size: usize) -> Range<usize> {
+        let (rank, size) = self.place();
+        if batch_size.div_ceil(GRAIN) < size {
+            return part(images, rank, size);
+        }
+        let own = part(images.div_ceil(GRAIN), rank, size);
+        own.start * GRAIN..(own.end * GRAIN).min(images)
     }
 
     /// Whether it is so for any of them.
