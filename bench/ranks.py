@@ -1,7 +1,7 @@
 """Training images per second in one process and in two ranks of one core each, on this machine.
 
     cargo build --release --features mpi
-    bench/ranks.py [--nets default small] [--rounds 3] [--out bench/results/...]
+    bench/ranks.py [--nets bench/resnet small] [--rounds 3] [--out bench/results/...]
 
 Each turn trains one epoch of the drawn faces in a folder that is thrown away, at batch 128, and takes the rate from
 metrics.csv: steps alone, loading and validation left out. Needs Open MPI."""
@@ -35,8 +35,8 @@ def turn(moue, way, net):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--moue", default=str(ROOT / "target/release/moue"))
-    parser.add_argument("--nets", nargs="+", default=["default", "small"])
+    parser.add_argument("--moue", type=pathlib.Path, default=ROOT / "target/release/moue")
+    parser.add_argument("--nets", nargs="+", default=["bench/resnet", "small"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -45,7 +45,7 @@ def main():
         rates, models = {way: [] for way in WAYS}, set()
         for _ in range(arguments.rounds):
             for way in WAYS:
-                rate, model = turn(arguments.moue, way, net)
+                rate, model = turn(str(arguments.moue.resolve()), way, net)
                 rates[way].append(rate)
                 models.add(model)
         row = {way: round(statistics.median(all_of), 1) for way, all_of in rates.items()}

@@ -37,7 +37,7 @@ pub enum Command {
     /// Train a network and write a run folder
     #[command(
         after_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
-        moue train default --data my-photos/ --init default --epochs 20\n  moue train --resume runs/small-1"
+        moue train default --data my-photos/ --init default --no-teachers --epochs 20\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
     /// Train several networks on the same data and put them side by side
@@ -124,8 +124,11 @@ pub struct TrainArgs {
     /// Start from a model's weights; a head for other classes is new
     #[arg(long, value_name = "MODEL")]
     pub init: Option<PathBuf>,
+    /// Learn from the labels alone, whatever teachers the architecture file names
+    #[arg(long)]
+    pub no_teachers: bool,
     /// Go on with an interrupted run, to the same bits as without the interruption
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "no_teachers", "seed"])]
     pub resume: Option<PathBuf>,
     /// Restore FER2013's official split for Kaggle's numbered files
     #[arg(long)]

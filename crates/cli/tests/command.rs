@@ -391,6 +391,19 @@ fn speed_is_measured() {
     assert!(text(&wrong.stderr).contains("MOUE_ISA=avx1024 is not available here"), "{}", text(&wrong.stderr));
 }
 
+#[test]
+fn a_preset_with_teachers_says_what_to_do_without_them() {
+    let place = Place::new();
+    let (code, error) = place.fails(&["train", "default"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("runs/first/model.safetensors") && error.contains("--no-teachers"), "{error}");
+    assert!(!place.path("runs").exists());
+    place.put("taught.toml", format!("{}teachers = [\"nowhere.safetensors\"]\n", place::TINY));
+    place.ok(&["train", "taught.toml", "--epochs", "1", "--no-teachers", "--out", "alone"]);
+    let config = fs::read_to_string(place.path("alone/config.toml")).unwrap();
+    assert!(config.contains("teachers = []"), "{config}");
+}
+
 #[cfg(not(feature = "mpi"))]
 #[test]
 fn without_mpi_it_does_not_train_the_same_several_times() {

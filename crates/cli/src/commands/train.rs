@@ -100,6 +100,18 @@ fn settle(args: &TrainArgs, common: &Common) -> anyhow::Result<Settled> {
     train.batch_size = args.batch_size.unwrap_or(train.batch_size);
     train.learning_rate = args.learning_rate.unwrap_or(train.learning_rate);
     train.seed = common.seed.unwrap_or(train.seed);
+    if args.no_teachers {
+        train.teachers.clear();
+    }
+    // Before anything is read or written.
+    for teacher in &train.teachers {
+        Model::open(teacher).map_err(|error| {
+            UsageError(format!(
+                "a teacher of {name} is missing: {error}; train it first (the preset's file begins with how), or learn \
+                 from the labels alone: --no-teachers"
+            ))
+        })?;
+    }
     config.data.official_split |= args.official_split;
     if let Some([height, width]) = args.image_size {
         config.model.input = [height, width, config.model.input[2]];
