@@ -37,7 +37,7 @@ pub enum Command {
     /// Train a network and write a run folder
     #[command(
         after_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
-        moue train default --data my-photos/ --init default --no-teachers --epochs 20\n  moue train --resume runs/small-1"
+        moue train default --data my-photos/ --init default --set 'train.teachers=[]' --epochs 20\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
     /// Train several networks on the same data and put them side by side
@@ -124,11 +124,11 @@ pub struct TrainArgs {
     /// Start from a model's weights; a head for other classes is new
     #[arg(long, value_name = "MODEL")]
     pub init: Option<PathBuf>,
-    /// Learn from the labels alone, whatever teachers the architecture file names
-    #[arg(long)]
-    pub no_teachers: bool,
+    /// Set any option of the architecture file, e.g. dropout.rate=0.5; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
     /// Go on with an interrupted run, to the same bits as without the interruption
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "no_teachers", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "set", "seed"])]
     pub resume: Option<PathBuf>,
     /// Restore FER2013's official split for Kaggle's numbered files
     #[arg(long)]
@@ -413,6 +413,12 @@ pub enum ArchCommand {
         #[arg(long)]
         toml: bool,
     },
+}
+
+/// `key=value`.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("give it as KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn image_size(text: &str) -> Result<[usize; 2], String> {

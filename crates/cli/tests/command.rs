@@ -396,12 +396,19 @@ fn a_preset_with_teachers_says_what_to_do_without_them() {
     let place = Place::new();
     let (code, error) = place.fails(&["train", "default"]);
     assert_eq!(code, 2);
-    assert!(error.contains("runs/first/model.safetensors") && error.contains("--no-teachers"), "{error}");
+    assert!(error.contains("runs/first/model.safetensors") && error.contains("--set 'train.teachers=[]'"), "{error}");
     assert!(!place.path("runs").exists());
     place.put("taught.toml", format!("{}teachers = [\"nowhere.safetensors\"]\n", place::TINY));
-    place.ok(&["train", "taught.toml", "--epochs", "1", "--no-teachers", "--out", "alone"]);
+    let settings = ["--set", "train.teachers=[]", "--set", "dropout.rate=0.25", "--set", "augment.rotation = 5"];
+    place.ok(&[&["train", "taught.toml", "--epochs", "1", "--out", "alone"][..], &settings[..]].concat());
     let config = fs::read_to_string(place.path("alone/config.toml")).unwrap();
-    assert!(config.contains("teachers = []"), "{config}");
+    for set in ["teachers = []", "rate = 0.25", "rotation = 5.0"] {
+        assert!(config.contains(set), "{set}: {config}");
+    }
+    for (setting, says) in [("nothing", "KEY=VALUE"), ("train.nothing=1", "nothing"), ("train.epochs=many", "epochs")] {
+        let (code, error) = place.fails(&["train", "tiny.toml", "--set", setting]);
+        assert!(code == 2 && error.contains(says), "{setting}: {error}");
+    }
 }
 
 #[cfg(not(feature = "mpi"))]

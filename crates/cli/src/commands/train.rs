@@ -9,7 +9,7 @@ use moue::config::Config;
 use moue::data::{Dataset, ImageForm, Split};
 use moue::model::Model;
 use moue::report;
-use moue::train::{DataSource, Ending, Group, Job, Outcome, RunFolder, peek, train};
+use moue::train::{DataSource, Ending, Group, Job, Outcome, RunFolder, peek, train, with_option};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -95,20 +95,20 @@ fn settle(args: &TrainArgs, common: &Common) -> anyhow::Result<Settled> {
     }
     let name = args.arch.as_deref().unwrap_or("small");
     let mut config = Config::open(name)?;
+    for (key, value) in &args.set {
+        config = with_option(&config, key, value).map_err(|error| UsageError(moue::with_causes(&error)))?;
+    }
     let train = &mut config.train;
     train.epochs = args.epochs.unwrap_or(train.epochs);
     train.batch_size = args.batch_size.unwrap_or(train.batch_size);
     train.learning_rate = args.learning_rate.unwrap_or(train.learning_rate);
     train.seed = common.seed.unwrap_or(train.seed);
-    if args.no_teachers {
-        train.teachers.clear();
-    }
     // Before anything is read or written.
     for teacher in &train.teachers {
         Model::open(teacher).map_err(|error| {
             UsageError(format!(
                 "a teacher of {name} is missing: {error}; train it first (the preset's file begins with how), or learn \
-                 from the labels alone: --no-teachers"
+                 from the labels alone: --set 'train.teachers=[]'"
             ))
         })?;
     }
