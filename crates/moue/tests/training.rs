@@ -329,6 +329,8 @@ fn fine_tuning_takes_the_body_and_makes_a_new_head() {
     let tuned = tuned.unwrap().model.unwrap();
     assert_eq!(notes, ["weights taken from the given model; new: dense_1.kernel, dense_1.bias"]);
     assert_eq!(tuned.classes, ["open", "shut", "wide"]);
+    let file = fs::read(place.path().join("base/model.safetensors")).unwrap();
+    assert_eq!(tuned.provenance.init, Some(moue_sha256(&file)));
     let kernel = |model: &Model| {
         let mut found = Vec::new();
         model.network.visit(|p| {

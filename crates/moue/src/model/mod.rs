@@ -102,6 +102,9 @@ pub struct Provenance {
     /// SHA-256 of each model whose answers were part of the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teachers: Vec<String>,
+    /// SHA-256 of the model whose weights it started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
     /// Share of the training images that was set aside where the source had no
     /// validation split.
     pub validation_fraction: f32,

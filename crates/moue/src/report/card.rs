@@ -92,6 +92,9 @@ fn summary(card: &Card<'_>) -> String {
     for (name, value) in rows {
         let _ = writeln!(text, "| {name} | {value} |");
     }
+    if let Some(hash) = &model.provenance.init {
+        let _ = writeln!(text, "| started from | `{}` (start of the model's SHA-256) |", &hash[..12]);
+    }
     if !model.provenance.teachers.is_empty() {
         let teachers: Vec<String> = model.provenance.teachers.iter().map(|hash| format!("`{}`", &hash[..12])).collect();
         let _ = writeln!(text, "| taught by | {} (start of each model's SHA-256) |", teachers.join(", "));

@@ -91,6 +91,9 @@ pub struct Checkpoint {
     /// Hashes of the teachers.
     #[serde(default)]
     pub teachers: Vec<String>,
+    /// Hash of the model that the training started from.
+    #[serde(default)]
+    pub init: Option<String>,
     /// Where the data is.
     pub source: DataSource,
     /// All epochs done.
@@ -196,12 +199,14 @@ impl Checkpoint {
         config: &Config,
         data_hash: &str,
         teachers: &[String],
+        init: Option<String>,
         source: &DataSource,
     ) -> Result<Self, toml::ser::Error> {
         Ok(Self {
             config: config.to_toml()?,
             data_hash: data_hash.to_owned(),
             teachers: teachers.to_vec(),
+            init,
             source: source.clone(),
             history: Vec::new(),
             running: Running::default(),

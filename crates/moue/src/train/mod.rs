@@ -167,6 +167,9 @@ pub enum TrainError {
     /// A teacher cannot teach this.
     #[error("a teacher does not fit: {0}")]
     Teacher(String),
+    /// A model has no file's form.
+    #[error("a model cannot be written as a file: {0}")]
+    Unwritable(String),
     /// The network's weights depend on the size of the images.
     #[error(
         "`progressive` needs a network that takes images of any size, and at {size:?} this one has other weights or \

@@ -45,8 +45,7 @@ impl Targets {
 
     /// SHA-256 of each teacher's file.
     pub fn teacher_hashes(&self) -> Result<Vec<String>, TrainError> {
-        let hash = |teacher: &Model| teacher.to_bytes().map(|bytes| hex(&Sha256::digest(bytes)));
-        self.teachers.iter().map(hash).collect::<Result<_, String>>().map_err(TrainError::Teacher)
+        self.teachers.iter().map(model_hash).collect()
     }
 
     /// A target for each class, `[N, classes]`, and a factor for each image.
@@ -81,6 +80,12 @@ impl Targets {
             }
         }
     }
+}
+
+/// SHA-256 of a model's file.
+pub fn model_hash(model: &Model) -> Result<String, TrainError> {
+    let bytes = model.to_bytes().map_err(TrainError::Unwritable)?;
+    Ok(hex(&Sha256::digest(bytes)))
 }
 
 fn teachers(options: &TrainOptions, dataset: &Dataset) -> Result<Vec<Model>, TrainError> {

@@ -3,7 +3,7 @@
 use super::batches::{Batch, Loader};
 use super::checkpoint::{self, Checkpoint};
 use super::ranks::Ranks;
-use super::targets::Targets;
+use super::targets::{Targets, model_hash};
 use super::{Ending, EpochRecord, Event, Job, Outcome, TrainError, schedule};
 use crate::data::Split;
 use crate::evaluate::{self, Answers, EvaluateError};
@@ -59,7 +59,8 @@ impl<'a> Training<'a> {
         let mut average = if options.ema_decay > 0.0 { snapshot(&network) } else { Vec::new() };
         let targets = Targets::new(options, dataset, &indices)?;
         let (data_hash, teachers) = (dataset.hash(), targets.teacher_hashes()?);
-        let mut checkpoint = Checkpoint::fresh(config, &data_hash, &teachers, &job.source)?;
+        let init = job.init.map(model_hash).transpose()?;
+        let mut checkpoint = Checkpoint::fresh(config, &data_hash, &teachers, init, &job.source)?;
         if job.resume {
             let saved = checkpoint::load(&job.folder.checkpoint(), &checkpoint)?;
             saved.restore(&mut network, &mut average, &mut optimizer)?;
@@ -84,8 +85,8 @@ impl<'a> Training<'a> {
             targets,
             indices,
             average,
+            judged: unfitted(job, &checkpoint)?,
             checkpoint,
-            judged: unfitted(job, data_hash, teachers)?,
         })
     }
 
@@ -271,15 +272,16 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
 }
 
 /// A model of the job's architecture, for weights to come.
-fn unfitted(job: &Job<'_>, data_hash: String, teachers: Vec<String>) -> Result<Model, ArchitectureError> {
+fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, ArchitectureError> {
     let (config, dataset) = (job.config, job.dataset);
     let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;
     model.normalisation = dataset.normalisation(config.data.normalisation);
     model.provenance = Provenance {
         data: job.source.word().to_owned(),
-        data_hash,
+        data_hash: checkpoint.data_hash.clone(),
         training_images: dataset.per_class(&dataset.indices(Split::Train)),
-        teachers,
+        teachers: checkpoint.teachers.clone(),
+        init: checkpoint.init.clone(),
         validation_fraction: config.data.validation_fraction,
         official_split: config.data.official_split,
         ..model.provenance
