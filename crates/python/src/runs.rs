@@ -38,8 +38,15 @@ pub fn train(
             Some(path) if resume => RunFolder::existing(path),
             _ => RunFolder::create(out.as_deref(), stem.as_deref().unwrap_or("run"))?,
         };
-        let job =
-            Job { config: &config, dataset: &dataset, source, folder: &folder, init: init.as_ref(), resume: begun, group: None };
+        let job = Job {
+            config: &config,
+            dataset: &dataset,
+            source,
+            folder: &folder,
+            init: init.as_ref(),
+            resume: begun,
+            group: None,
+        };
         let listener = Listener { progress, stop: AtomicBool::new(false) };
         let mut raised = None;
         let ended = training::train(&job, &listener.stop, &mut |event| {
