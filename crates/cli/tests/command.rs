@@ -8,7 +8,6 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 #[test]
 fn from_nothing_to_a_prediction() {
@@ -235,17 +234,6 @@ fn every_command_has_help_with_an_example() {
     }
 }
 
-/// Waits until a file is there.
-fn wait_for(path: &Path) {
-    for _ in 0..600 {
-        if path.exists() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{} did not appear", path.display());
-}
-
 fn bytes(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
@@ -260,7 +248,7 @@ fn a_killed_or_interrupted_run_goes_on_to_the_same_bits() {
 
     // kill -9 after the first epoch, at whatever moment that is.
     let mut child = train("killed").stderr(Stdio::null()).spawn().unwrap();
-    wait_for(&place.path("killed/checkpoints/last.safetensors"));
+    place.wait_for("killed/checkpoints/last.safetensors");
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!place.path("killed/model.safetensors").exists(), "it was killed before its end");
@@ -269,7 +257,7 @@ fn a_killed_or_interrupted_run_goes_on_to_the_same_bits() {
 
     // Ctrl-C: what was done is saved, the model of the best epoch too.
     let mut child = train("stopped").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for(&place.path("stopped/metrics.csv"));
+    place.wait_for("stopped/metrics.csv");
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -295,7 +283,7 @@ fn a_full_disk_loses_nothing_written_before() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for(&place.path("full/checkpoints/last.safetensors"));
+    place.wait_for("full/checkpoints/last.safetensors");
     child.kill().unwrap();
     child.wait().unwrap();
     let saved = bytes(&place.path("full/checkpoints/last.safetensors"));

@@ -4,7 +4,6 @@ mod place;
 
 use place::{Place, text};
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -47,22 +46,13 @@ fn mpirun(place: &Place, processes: &[&[&str]]) -> Option<Command> {
         println!("SKIPPED: there is no mpirun");
         return None;
     }
-    let mut command = Command::new("mpirun");
+    let mut command = place.program("mpirun");
     command.args(["--allow-run-as-root", "--oversubscribe"]);
     for (number, args) in processes.iter().enumerate() {
         command.args((number > 0).then_some(":")).args(["-n", if processes.len() == 1 { "2" } else { "1" }]);
         command.arg(env!("CARGO_BIN_EXE_moue")).args(*args).args(["--threads", "1"]);
     }
-    command.current_dir(place.0.path()).env("MOUE_CACHE", place.path("cache")).stdin(Stdio::null());
     Some(command)
-}
-
-fn wait_for(path: &Path) {
-    let start = Instant::now();
-    while !path.exists() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{} never came", path.display());
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn failed(output: &Output) -> String {
@@ -96,7 +86,7 @@ fn a_rank_that_dies_ends_the_job_and_leaves_a_checkpoint() {
     let arguments = ["train", "net.toml", "--out", "killed", "--epochs", "200"];
     let Some(mut command) = mpirun(&place, &[&arguments]) else { return };
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for(&place.path("killed/checkpoints/last.safetensors"));
+    place.wait_for("killed/checkpoints/last.safetensors");
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let rank_1 = children.split_whitespace().find(|pid| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
@@ -129,7 +119,7 @@ fn an_interrupted_job_saves_what_was_done() {
     let arguments = ["train", "net.toml", "--out", "stopped", "--epochs", "200"];
     let Some(mut command) = mpirun(&place, &[&arguments]) else { return };
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for(&place.path("stopped/metrics.csv"));
+    place.wait_for("stopped/metrics.csv");
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert!(!output.status.success());

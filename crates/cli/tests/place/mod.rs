@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// A net that trains in a moment.
 pub const TINY: &str = r#"
@@ -47,9 +48,27 @@ impl Place {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_moue"));
-        command.args(args).current_dir(self.0.path()).env("MOUE_CACHE", self.path("cache")).stdin(Stdio::null());
+        let mut command = self.program(env!("CARGO_BIN_EXE_moue"));
+        command.args(args);
         command
+    }
+
+    /// Any program, in this folder.
+    pub fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.0.path()).env("MOUE_CACHE", self.path("cache")).stdin(Stdio::null());
+        command
+    }
+
+    /// Waits until a file is there.
+    pub fn wait_for(&self, name: &str) {
+        for _ in 0..6000 {
+            if self.path(name).exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("{name} did not appear");
     }
 
     pub fn run(&self, args: &[&str]) -> Output {
