@@ -10,6 +10,9 @@ import moue_model
 import numpy
 from keras import layers as L
 
+# What a calibration has where it does not say otherwise, for each class.
+PLAIN = (("scale", 1.0), ("bias", 0.0))
+
 
 def load(path):
     """The `keras.Model` of a model file."""
@@ -20,8 +23,11 @@ def load(path):
     x = L.Rescaling(scale=(1 / (255 * std)).tolist(), offset=(-mean / std).tolist())(inputs)
     logits = L.Flatten()(chain(layers, x))
     calibration = document["calibration"]
-    bias = calibration.get("bias", [0.0] * len(document["classes"]))
-    calibrated = L.Rescaling(scale=1 / calibration["temperature"], offset=bias)(logits)
+    scale, bias = (calibration.get(name, [missing] * len(document["classes"])) for name, missing in PLAIN)
+    if "scale" in calibration:
+        logits = logits - keras.ops.mean(logits, axis=1, keepdims=True)
+    factors = (numpy.array(scale) / calibration["temperature"]).tolist()
+    calibrated = L.Rescaling(scale=factors, offset=bias)(logits)
     model = keras.Model(inputs, L.Softmax(name="probabilities")(calibrated))
     model.classes = document["classes"]
     return model

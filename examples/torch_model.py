@@ -155,14 +155,19 @@ class MoueModel(nn.Module):
         self.register_buffer("std", by_channel["std"])
         calibration = document["calibration"]
         self.temperature = calibration["temperature"]
-        self.register_buffer("bias", torch.tensor(calibration.get("bias", [0.0] * len(self.classes))))
+        self.centred = "scale" in calibration
+        for name, missing in (("scale", 1.0), ("bias", 0.0)):
+            self.register_buffer(name, torch.tensor(calibration.get(name, [missing] * len(self.classes))))
         self.eval()
 
     def logits(self, pixels):
         return self.network((pixels / 255 - self.mean) / self.std).flatten(1)
 
     def forward(self, pixels):
-        return F.softmax(self.logits(pixels) / self.temperature + self.bias, dim=1)
+        logits = self.logits(pixels)
+        if self.centred:
+            logits = logits - logits.mean(1, keepdim=True)
+        return F.softmax(logits / self.temperature * self.scale + self.bias, dim=1)
 
 
 if __name__ == "__main__":

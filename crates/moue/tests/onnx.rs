@@ -30,7 +30,8 @@ fn model(architecture: moue::model::Architecture) -> Model {
         }
     });
     model.normalisation = Normalisation { mean: vec![0.5], std: vec![0.25] };
-    model.calibration = Calibration { temperature: 0.8, bias: Some(vec![0.1, -0.2, 0.3]) };
+    model.calibration =
+        Calibration { temperature: 0.8, scale: Some(vec![0.9, 1.2, 0.9]), bias: Some(vec![0.1, -0.2, 0.3]) };
     model.uncertain_below = 0.4;
     model
 }

@@ -401,7 +401,7 @@ fn a_page_names_what_was_measured_and_escapes_what_was_given() {
             title: "tiny",
             model: &model,
             figures: &figures,
-            fitted: &cross_fit(&model.classes, &answers.labels, &answers.probabilities),
+            fitted: &cross_fit(&model, &answers),
             answers: &answers,
             dataset: &dataset,
             split: "validation",

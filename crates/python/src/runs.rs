@@ -141,7 +141,7 @@ pub fn evaluate(
             title: &model.architecture.name,
             model: &model,
             figures: &judge::figures(&model.classes, labels, probabilities),
-            fitted: &judge::cross_fit(&model.classes, labels, probabilities),
+            fitted: &judge::cross_fit(&model, &answers),
             answers: &answers,
             dataset: &dataset,
             split: &dataset.describe(split),

@@ -87,7 +87,7 @@ impl Judge<'_> {
         let (classes, labels, probabilities) = (&self.model.classes, &answers.labels, &answers.probabilities);
         Ok(Judged {
             figures: evaluate::figures(classes, labels, probabilities),
-            fitted: evaluate::cross_fit(classes, labels, probabilities),
+            fitted: evaluate::cross_fit(&self.model, &answers),
             answers,
         })
     }

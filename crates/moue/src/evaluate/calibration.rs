@@ -1,5 +1,6 @@
 //! Scores that mean what they say: logits are scaled by a temperature (Guo et
-//! al. 2017) and, where it pays, shifted by a bias for each class.
+//! al. 2017) and, where it pays, shifted by a bias for each class and scaled by a
+//! factor for each class (vector scaling, in the same paper).
 //!
 //! What pays is found by cross-fitting: each fifth of the images is answered
 //! with what was fitted on the other four. What is kept is fitted on all.
@@ -19,16 +20,28 @@ const KEPT_ACCURACY: f64 = 0.8;
 /// At least this share of the answers is not called uncertain.
 const LEAST_COVERAGE: f64 = 0.5;
 
-/// A bias for each class must lower the NLL by this share to be worth having.
+/// More numbers to fit must lower the NLL by this share to be worth having.
 const WORTH: f64 = 0.005;
 
 /// Strength of the pull towards changing nothing, in images.
 const PULL: f64 = 1.0;
 
+/// What is fitted, from the fewest numbers to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// One factor for all logits.
+    Temperature,
+    /// That, and a bias for each class.
+    Bias,
+    /// A factor and a bias for each class.
+    Vector,
+}
+
 /// `scale · logit + bias`, for each class.
 #[derive(Clone, Debug, PartialEq)]
 struct Fit {
-    scale: f64,
+    scale: Vec<f64>,
     bias: Vec<f64>,
 }
 
@@ -39,8 +52,8 @@ pub struct CrossFitted {
     pub nll: f64,
     /// Expected calibration error over 15 bins.
     pub ece: f64,
-    /// Whether there is a bias for each class.
-    pub bias: bool,
+    /// What was fitted.
+    pub form: Form,
     /// The answers, `[N, classes]`.
     #[serde(skip)]
     pub probabilities: Vec<f32>,
@@ -64,31 +77,37 @@ pub fn calibrate(model: &mut Model, answers: &Answers) {
     if answers.labels.is_empty() {
         return;
     }
-    let found = cross_fit(&model.classes, &answers.labels, &answers.probabilities);
-    let logits = logits(&answers.probabilities);
-    let fit = fit(&logits, &answers.labels, classes, &|_| true, found.bias);
-    // The answers are calibrated already, if only by a temperature of 1.
-    let before = model.calibration.bias.take().unwrap_or_else(|| vec![0.0; classes]);
-    let bias: Vec<f32> =
-        fit.bias.iter().zip(&before).map(|(b, before)| (fit.scale * f64::from(*before) + b) as f32).collect();
+    let found = cross_fit(model, answers);
+    let logits = model.calibration.undo(&answers.probabilities, classes);
+    let Fit { scale, bias } = fit(&logits, &answers.labels, classes, &|_| true, found.form);
+    let mean = scale.iter().sum::<f64>() / classes as f64;
+    let vector = found.form == Form::Vector;
     model.calibration = Calibration {
-        temperature: (f64::from(model.calibration.temperature) / fit.scale) as f32,
-        bias: bias.iter().any(|&b| b != 0.0).then_some(bias),
+        temperature: (1.0 / mean) as f32,
+        scale: vector.then(|| scale.iter().map(|s| (s / mean) as f32).collect()),
+        bias: (found.form != Form::Temperature).then(|| bias.iter().map(|&b| b as f32).collect()),
     };
     model.uncertain_below = threshold(&risk_coverage(&answers.labels, &found.probabilities, classes));
 }
 
-/// Calibrates answers by cross-fitting, with a bias where that lowers the NLL.
+/// Calibrates a model's answers anew by cross-fitting: with a bias for each class,
+/// and then a factor for each, where that lowers the NLL. An average of two answers
+/// is treated as one.
 #[must_use]
-pub fn cross_fit(classes: &[String], labels: &[u32], probabilities: &[f32]) -> CrossFitted {
-    let logits = logits(probabilities);
-    let found = |bias: bool| {
-        let probabilities = cross_fitted(&logits, labels, classes.len(), bias);
-        let Figures { nll, ece, .. } = figures(classes, labels, &probabilities);
-        CrossFitted { nll, ece, bias, probabilities }
+pub fn cross_fit(model: &Model, answers: &Answers) -> CrossFitted {
+    let logits = model.calibration.undo(&answers.probabilities, model.classes.len());
+    let found = |form: Form| {
+        let probabilities = cross_fitted(&logits, &answers.labels, model.classes.len(), form);
+        let Figures { nll, ece, .. } = figures(&model.classes, &answers.labels, &probabilities);
+        CrossFitted { nll, ece, form, probabilities }
     };
-    let (plain, biased) = (found(false), found(true));
-    if biased.nll < plain.nll * (1.0 - WORTH) { biased } else { plain }
+    let richer = [Form::Bias, Form::Vector].map(found);
+    richer.into_iter().fold(
+        found(Form::Temperature),
+        |best, next| {
+            if next.nll < best.nll * (1.0 - WORTH) { next } else { best }
+        },
+    )
 }
 
 /// Coverage and accuracy at each confidence, from the highest on: what is right
@@ -126,34 +145,55 @@ fn threshold(curve: &[Kept]) -> f32 {
     }
 }
 
-/// Logits up to a summand for each row.
-fn logits(probabilities: &[f32]) -> Vec<f64> {
-    probabilities.iter().map(|&p| libm::log(f64::from(p.max(f32::MIN_POSITIVE)))).collect()
-}
-
-fn cross_fitted(logits: &[f64], labels: &[u32], classes: usize, bias: bool) -> Vec<f32> {
+fn cross_fitted(logits: &[f64], labels: &[u32], classes: usize, form: Form) -> Vec<f32> {
     let fold = |image: usize| key(&[u64::from_le_bytes(*b"fold\0\0\0\0"), image as u64]) % FOLDS;
     let fits: Vec<Fit> =
-        (0..FOLDS).map(|held_out| fit(logits, labels, classes, &|image| fold(image) != held_out, bias)).collect();
+        (0..FOLDS).map(|held_out| fit(logits, labels, classes, &|image| fold(image) != held_out, form)).collect();
     let rows = logits.chunks_exact(classes).enumerate();
     rows.flat_map(|(image, row)| fits[fold(image) as usize].apply(row)).map(|p| p as f32).collect()
 }
 
 impl Fit {
+    fn same(classes: usize) -> Self {
+        Self { scale: vec![1.0; classes], bias: vec![0.0; classes] }
+    }
+
     /// The probabilities of a row of logits.
     fn apply(&self, row: &[f64]) -> Vec<f64> {
-        let mut row: Vec<f64> = row.iter().zip(&self.bias).map(|(logit, bias)| self.scale * logit + bias).collect();
+        let own = self.scale.iter().zip(&self.bias);
+        let mut row: Vec<f64> = row.iter().zip(own).map(|(logit, (scale, bias))| scale * logit + bias).collect();
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         row.iter_mut().for_each(|value| *value = libm::exp(*value - max));
         let sum: f64 = row.iter().sum();
         row.iter_mut().for_each(|value| *value /= sum);
         row
     }
+
+    /// The fit after a step of these lengths: for the scales, one of which stands for
+    /// all where they are tied, and then for the biases, if any.
+    fn stepped(&self, step: &[f64], form: Form) -> Self {
+        let (scales, biases) = step.split_at(form.scales(self.scale.len()));
+        let scale = self.scale.iter().zip(scales.iter().cycle()).map(|(s, step)| (s - step).max(0.01));
+        let bias = self.bias.iter().enumerate().map(|(class, b)| b - biases.get(class).copied().unwrap_or(0.0));
+        Self { scale: scale.collect(), bias: bias.collect() }
+    }
+}
+
+impl Form {
+    /// How many factors are fitted.
+    fn scales(self, classes: usize) -> usize {
+        if self == Self::Vector { classes } else { 1 }
+    }
+
+    /// How many numbers are fitted.
+    fn free(self, classes: usize) -> usize {
+        self.scales(classes) + if self == Self::Temperature { 0 } else { classes }
+    }
 }
 
 /// The fit of the lowest NLL over the chosen images, slightly pulled towards
 /// changing nothing: Newton's method, the problem being convex.
-fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) -> bool, bias: bool) -> Fit {
+fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) -> bool, form: Form) -> Fit {
     let images: Vec<(&[f64], usize)> = logits
         .chunks_exact(classes)
         .zip(labels)
@@ -161,18 +201,15 @@ fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) ->
         .filter(|(image, _)| chosen(*image))
         .map(|(_, (row, &label))| (row, label as usize))
         .collect();
-    let free = 1 + if bias { classes } else { 0 };
-    let mut best = Fit { scale: 1.0, bias: vec![0.0; classes] };
+    let mut best = Fit::same(classes);
     let mut lowest = cost(&best, &images);
     for _ in 0..50 {
-        let (gradient, hessian) = derivatives(&best, &images, free);
+        let (gradient, hessian) = derivatives(&best, &images, form);
         let Some(step) = solve(hessian, gradient) else { break };
         // Half a step as often as the whole one leads uphill.
         let tried = (0..30).map(|halvings| {
             let length = libm::ldexp(1.0, -halvings);
-            let mut next = best.clone();
-            next.scale = (best.scale - length * step[0]).max(0.01);
-            next.bias.iter_mut().zip(&step[1..]).for_each(|(b, s)| *b -= length * s);
+            let next = best.stepped(&step.iter().map(|s| s * length).collect::<Vec<_>>(), form);
             (cost(&next, &images), next)
         });
         let Some((value, next)) = tried.into_iter().find(|(value, _)| *value < lowest) else { break };
@@ -187,30 +224,40 @@ fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) ->
 
 fn cost(fit: &Fit, images: &[(&[f64], usize)]) -> f64 {
     let nll: f64 = images.iter().map(|(row, label)| -libm::log(fit.apply(row)[*label].max(1e-300))).sum();
-    let pull = (fit.scale - 1.0) * (fit.scale - 1.0) + fit.bias.iter().map(|b| b * b).sum::<f64>();
+    let pull =
+        fit.scale.iter().map(|s| (s - 1.0) * (s - 1.0)).sum::<f64>() + fit.bias.iter().map(|b| b * b).sum::<f64>();
     nll + PULL / 2.0 * pull
 }
 
-/// Gradient and Hessian of the cost by the scale and, where `free` says so, the
-/// bias of each class.
-fn derivatives(fit: &Fit, images: &[(&[f64], usize)], free: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
+/// Gradient and Hessian of the cost by what the form leaves free: the scales, then
+/// the biases.
+fn derivatives(fit: &Fit, images: &[(&[f64], usize)], form: Form) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let classes = fit.scale.len();
+    // Which free number moves the value of a class, and how far for this row.
+    let (scales, free) = (form.scales(classes), form.free(classes));
+    let moves = |row: &[f64], class: usize| {
+        let bias = (free > scales).then_some((scales + class, 1.0));
+        [Some((class % scales, row[class])), bias].into_iter().flatten()
+    };
     let mut gradient = vec![0.0; free];
     let mut hessian = vec![vec![0.0; free]; free];
-    gradient[0] = PULL * (fit.scale - 1.0);
-    (1..free).for_each(|c| gradient[c] = PULL * fit.bias[c - 1]);
-    (0..free).for_each(|i| hessian[i][i] = PULL);
+    for class in 0..classes {
+        let of_class = [(class % scales, fit.scale[class] - 1.0), (scales + class, fit.bias[class])];
+        for (i, distance) in of_class.into_iter().filter(|&(i, _)| i < free) {
+            gradient[i] += PULL * distance;
+            hessian[i][i] += PULL;
+        }
+    }
     for (row, label) in images {
         let p = fit.apply(row);
-        let mean: f64 = p.iter().zip(*row).map(|(p, logit)| p * logit).sum();
-        gradient[0] += mean - row[*label];
-        hessian[0][0] += p.iter().zip(*row).map(|(p, logit)| p * (logit - mean) * (logit - mean)).sum::<f64>();
-        for i in 1..free {
-            gradient[i] += p[i - 1] - f64::from(u8::from(i - 1 == *label));
-            let mixed = p[i - 1] * (row[i - 1] - mean);
-            hessian[0][i] += mixed;
-            hessian[i][0] += mixed;
-            for j in 1..free {
-                hessian[i][j] += if i == j { p[i - 1] } else { 0.0 } - p[i - 1] * p[j - 1];
+        for a in 0..classes {
+            let error = p[a] - f64::from(u8::from(a == *label));
+            for (i, by_i) in moves(row, a) {
+                gradient[i] += error * by_i;
+                for b in 0..classes {
+                    let curvature = if a == b { p[a] } else { 0.0 } - p[a] * p[b];
+                    moves(row, b).for_each(|(j, by_j)| hessian[i][j] += curvature * by_i * by_j);
+                }
             }
         }
     }
@@ -245,15 +292,21 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use moue_engine::random::Stream;
 
-    /// Logits of three classes, labels drawn from the softmax of `scale · logit + bias`.
-    fn drawn(count: usize, scale: f64, bias: [f64; 3]) -> (Vec<f64>, Vec<u32>) {
+    const FORMS: [Form; 3] = [Form::Temperature, Form::Bias, Form::Vector];
+
+    /// Centred logits of three classes, labels drawn from the softmax of
+    /// `scale · logit + bias`.
+    fn drawn(count: usize, scale: [f64; 3], bias: [f64; 3]) -> (Vec<f64>, Vec<u32>) {
         let mut stream = Stream::new(7);
-        let truth = Fit { scale, bias: bias.to_vec() };
+        let truth = Fit { scale: scale.to_vec(), bias: bias.to_vec() };
         let (mut logits, mut labels) = (Vec::new(), Vec::new());
         for _ in 0..count {
-            let row: Vec<f64> = (0..3).map(|_| f64::from(stream.between(-4.0, 4.0))).collect();
+            let mut row: Vec<f64> = (0..3).map(|_| f64::from(stream.between(-4.0, 4.0))).collect();
+            let mean = row.iter().sum::<f64>() / 3.0;
+            row.iter_mut().for_each(|value| *value -= mean);
             let p = truth.apply(&row);
             let at = f64::from(stream.between(0.0, 1.0));
             labels.push(u32::from(at > p[0]) + u32::from(at > p[0] + p[1]));
@@ -262,66 +315,94 @@ mod tests {
         (logits, labels)
     }
 
-    fn probabilities(logits: &[f64]) -> Vec<f32> {
-        let same = Fit { scale: 1.0, bias: vec![0.0; 3] };
-        logits.chunks_exact(3).flat_map(|row| same.apply(row)).map(|p| p as f32).collect()
-    }
-
-    fn names() -> Vec<String> {
-        ["a", "b", "c"].map(str::to_owned).to_vec()
+    /// A model that is not calibrated, and its answers.
+    fn answered((logits, labels): (Vec<f64>, Vec<u32>)) -> (Model, Answers) {
+        let layers = "[model]\nname = \"it\"\ninput = [2, 2, 1]\nlayers = [{ kind = \"flatten\" }, { kind = \"dense\", units = \"classes\" }]";
+        let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let model = Model::untrained(Config::parse("it", layers).unwrap().model, classes, 1).unwrap();
+        let probabilities = logits.chunks_exact(3).flat_map(|row| Fit::same(3).apply(row)).map(|p| p as f32).collect();
+        (model, Answers { images: (0..labels.len()).collect(), labels, probabilities })
     }
 
     #[test]
-    fn a_fit_finds_the_scale_and_bias_that_drew_the_labels() {
-        let (logits, labels) = drawn(20_000, 0.5, [0.6, 0.0, -0.6]);
-        let found = fit(&logits, &labels, 3, &|_| true, true);
-        assert!((found.scale - 0.5).abs() < 0.02, "{found:?}");
+    fn a_fit_finds_the_scales_and_biases_that_drew_the_labels() {
+        let (logits, labels) = drawn(20_000, [0.5; 3], [0.6, 0.0, -0.6]);
+        let found = fit(&logits, &labels, 3, &|_| true, Form::Bias);
+        assert!(found.scale.iter().all(|s| (s - 0.5).abs() < 0.02 && *s == found.scale[0]), "{found:?}");
         assert!((found.bias[0] - found.bias[2] - 1.2).abs() < 0.06, "{found:?}");
-        let plain = fit(&logits, &labels, 3, &|_| true, false);
+        let plain = fit(&logits, &labels, 3, &|_| true, Form::Temperature);
         assert_eq!(plain.bias, [0.0; 3]);
+        let wanted = [0.4, 0.8, 1.2];
+        let (logits, labels) = drawn(20_000, wanted, [0.6, 0.0, -0.6]);
+        let found = fit(&logits, &labels, 3, &|_| true, Form::Vector);
+        assert!(found.scale.iter().zip(wanted).all(|(s, wanted)| (s - wanted).abs() < 0.05), "{found:?}");
     }
 
     #[test]
     fn the_derivatives_are_those_of_the_cost() {
-        let (logits, labels) = drawn(40, 0.7, [0.2, 0.0, -0.3]);
+        let (logits, labels) = drawn(40, [0.7; 3], [0.2, 0.0, -0.3]);
         let images: Vec<(&[f64], usize)> =
             logits.chunks_exact(3).zip(&labels).map(|(row, &label)| (row, label as usize)).collect();
-        let at = Fit { scale: 0.8, bias: vec![0.1, -0.2, 0.3] };
-        let moved = |i: usize, by: f64| {
-            let mut fit = at.clone();
-            let place = if i == 0 { &mut fit.scale } else { &mut fit.bias[i - 1] };
-            *place += by;
-            fit
-        };
-        let (gradient, hessian) = derivatives(&at, &images, 4);
-        for i in 0..4 {
-            let slope = (cost(&moved(i, 1e-5), &images) - cost(&moved(i, -1e-5), &images)) / 2e-5;
-            assert!((gradient[i] - slope).abs() < 1e-5 * (1.0 + slope.abs()), "{i}: {} {slope}", gradient[i]);
-            let (up, down) = (derivatives(&moved(i, 1e-5), &images, 4).0, derivatives(&moved(i, -1e-5), &images, 4).0);
-            for j in 0..4 {
-                let slope = (up[j] - down[j]) / 2e-5;
-                assert!((hessian[i][j] - slope).abs() < 1e-4 * (1.0 + slope.abs()), "{i} {j}");
+        for form in FORMS {
+            let at = match form {
+                Form::Vector => Fit { scale: vec![0.8, 0.6, 1.1], bias: vec![0.1, -0.2, 0.3] },
+                _ => Fit { scale: vec![0.8; 3], bias: vec![0.1, -0.2, 0.3] },
+            };
+            let free = form.free(3);
+            let moved = |i: usize, by: f64| {
+                let mut step = vec![0.0; free];
+                step[i] = -by;
+                at.stepped(&step, form)
+            };
+            let (gradient, hessian) = derivatives(&at, &images, form);
+            for i in 0..free {
+                let slope = (cost(&moved(i, 1e-5), &images) - cost(&moved(i, -1e-5), &images)) / 2e-5;
+                assert!((gradient[i] - slope).abs() < 1e-5 * (1.0 + slope.abs()), "{form:?} {i}");
+                let (up, down) =
+                    (derivatives(&moved(i, 1e-5), &images, form).0, derivatives(&moved(i, -1e-5), &images, form).0);
+                for j in 0..free {
+                    let slope = (up[j] - down[j]) / 2e-5;
+                    assert!((hessian[i][j] - slope).abs() < 1e-4 * (1.0 + slope.abs()), "{form:?} {i} {j}");
+                }
             }
         }
     }
 
     #[test]
-    fn overconfidence_is_mended_and_a_bias_is_added_only_where_it_pays() {
-        let (logits, labels) = drawn(4000, 0.4, [0.0; 3]);
-        let answers = probabilities(&logits);
-        let found = cross_fit(&names(), &labels, &answers);
-        assert!(figures(&names(), &labels, &answers).ece > 0.1);
-        assert!(found.ece < 0.03, "{}", found.ece);
-        let (logits, labels) = drawn(4000, 0.4, [1.0, 0.0, -1.0]);
-        assert!(cross_fit(&names(), &labels, &probabilities(&logits)).bias);
+    fn overconfidence_is_mended_and_more_is_fitted_only_where_it_pays() {
+        let (model, answers) = answered(drawn(4000, [0.4; 3], [0.0; 3]));
+        let found = cross_fit(&model, &answers);
+        assert!(figures(&model.classes, &answers.labels, &answers.probabilities).ece > 0.1);
+        assert!(found.ece < 0.03 && found.form == Form::Temperature, "{} {:?}", found.ece, found.form);
+        let (model, answers) = answered(drawn(4000, [0.4; 3], [1.0, 0.0, -1.0]));
+        assert_eq!(cross_fit(&model, &answers).form, Form::Bias);
+        let (model, answers) = answered(drawn(4000, [0.2, 0.6, 1.0], [0.0; 3]));
+        assert_eq!(cross_fit(&model, &answers).form, Form::Vector);
+    }
+
+    #[test]
+    fn a_calibration_is_undone_before_the_next() {
+        for (scale, bias) in [([0.4; 3], [0.0; 3]), ([0.4; 3], [1.0, 0.0, -1.0]), ([0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
+            let (mut model, mut answers) = answered(drawn(2000, scale, bias));
+            let (logits, raw) = (model.calibration.undo(&answers.probabilities, 3), cross_fit(&model, &answers));
+            calibrate(&mut model, &answers);
+            answers.probabilities = logits.iter().map(|&logit| logit as f32).collect();
+            model.calibration.apply(&mut answers.probabilities, 3);
+            let again = model.calibration.undo(&answers.probabilities, 3);
+            assert!(logits.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-3), "{:?}", model.calibration);
+            let calibrated = cross_fit(&model, &answers);
+            assert!((calibrated.nll - raw.nll).abs() < 1e-5 && calibrated.form == raw.form, "{calibrated:?}");
+        }
     }
 
     #[test]
     fn a_faultless_model_stays_finite() {
         let logits: Vec<f64> = (0..300).map(|i| if i / 3 % 3 == i % 3 { 5.0 } else { 0.0 }).collect();
         let labels: Vec<u32> = (0..100).map(|i| i % 3).collect();
-        let found = fit(&logits, &labels, 3, &|_| true, true);
-        assert!(found.scale.is_finite() && found.scale < 10.0, "{found:?}");
+        for form in FORMS {
+            let found = fit(&logits, &labels, 3, &|_| true, form);
+            assert!(found.scale.iter().all(|&scale| scale.is_finite() && scale < 10.0), "{found:?}");
+        }
     }
 
     #[test]

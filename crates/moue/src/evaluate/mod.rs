@@ -6,7 +6,7 @@ pub mod corruptions;
 mod mcnemar;
 mod metrics;
 
-pub use calibration::{CrossFitted, Kept, calibrate, cross_fit, risk_coverage};
+pub use calibration::{CrossFitted, Form, Kept, calibrate, cross_fit, risk_coverage};
 pub use mcnemar::{Paired, compare};
 pub use metrics::{ClassFigures, Figures, Reliability, figures, reliability, wilson};
 

@@ -89,7 +89,7 @@ impl Document {
         if document.format != FORMAT {
             return Err(format!("it has format {}, this version reads format {FORMAT}", document.format));
         }
-        document.calibration.check()?;
+        document.calibration.check(document.classes.len())?;
         Ok(document)
     }
 

@@ -7,6 +7,7 @@
 pub mod architecture;
 mod blocks;
 mod build;
+mod calibration;
 mod embedded;
 mod file;
 #[cfg(feature = "onnx")]
@@ -17,11 +18,12 @@ mod tensors;
 
 pub use architecture::Architecture;
 pub use build::{ArchitectureError, LayerSummary, build, build_blank, summary};
+pub use calibration::Calibration;
 pub use embedded::{EMBEDDED, Embedded, stored};
 pub use file::{ModelFileError, write_atomically};
 pub use tensors::{Precision, read_tensors, write_tensors};
 
-use moue_engine::{InferenceNetwork, Isa, Network, Tensor, loss};
+use moue_engine::{InferenceNetwork, Isa, Network, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// How pixels become network inputs: `(pixel / 255 − mean) / std`, one number
@@ -47,43 +49,6 @@ impl Normalisation {
         let of = |values: &[f32], missing: f32| values.get(c).or(values.first()).copied().unwrap_or(missing);
         let (mean, std) = (of(&self.mean, 0.0), of(&self.std, 1.0));
         (1.0 / (255.0 * std), -mean / std)
-    }
-}
-
-/// What is done to logits before the softmax.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Calibration {
-    /// Logits are divided by it (Guo et al. 2017); 1 changes nothing.
-    pub temperature: f32,
-    /// Added to the divided logits, one for each class.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bias: Option<Vec<f32>>,
-}
-
-impl Calibration {
-    /// Refuses a temperature that nothing can be divided by.
-    fn check(&self) -> Result<(), String> {
-        if self.temperature.is_finite() && self.temperature > 0.0 {
-            return Ok(());
-        }
-        Err("its calibration temperature is not a positive number".into())
-    }
-
-    /// Turns rows of logits into probabilities in place.
-    pub fn apply(&self, logits: &mut [f32], classes: usize) {
-        for row in logits.chunks_exact_mut(classes) {
-            for (class, logit) in row.iter_mut().enumerate() {
-                let bias = self.bias.as_ref().and_then(|bias| bias.get(class)).copied().unwrap_or(0.0);
-                *logit = *logit / self.temperature + bias;
-            }
-        }
-        loss::softmax_rows(logits, classes);
-    }
-}
-
-impl Default for Calibration {
-    fn default() -> Self {
-        Self { temperature: 1.0, bias: None }
     }
 }
 

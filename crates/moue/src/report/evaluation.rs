@@ -179,8 +179,12 @@ fn calibration(report: &Evaluation<'_>) -> Markup {
 
 /// What the model's calibration does, in a sentence.
 pub fn applied(calibration: &Calibration) -> String {
-    let bias = if calibration.bias.is_some() { ", with a bias for each class" } else { "" };
-    format!("The model's logits are divided by {:.3}{bias}.", calibration.temperature)
+    let each = match (&calibration.scale, &calibration.bias) {
+        (Some(_), _) => ", with a factor and a bias for each class (vector scaling)",
+        (None, Some(_)) => ", with a bias for each class",
+        (None, None) => "",
+    };
+    format!("The model's logits are divided by {:.3}{each}.", calibration.temperature)
 }
 
 fn others(report: &Evaluation<'_>) -> Markup {

@@ -214,7 +214,7 @@ fn of_run(outcome: &mut Outcome, job: &Job<'_>) -> Result<Option<(String, Figure
             title: &title,
             model,
             figures: &figures,
-            fitted: &evaluate::cross_fit(&model.classes, &answers.labels, &answers.probabilities),
+            fitted: &evaluate::cross_fit(model, &answers),
             answers: &answers,
             dataset: job.dataset,
             split: &job.dataset.describe(Split::Validation),

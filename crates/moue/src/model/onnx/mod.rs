@@ -30,6 +30,7 @@ const RANGE: &str = "pixel_range";
 const MEAN: &str = "normalisation.mean";
 const STD: &str = "normalisation.std";
 const TEMPERATURE: &str = "calibration.temperature";
+const SCALE: &str = "calibration.scale";
 const BIAS: &str = "calibration.bias";
 const SPATIAL_AXES: &str = "spatial_axes";
 

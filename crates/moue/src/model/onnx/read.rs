@@ -6,7 +6,7 @@
 
 use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::write::graph;
-use super::{BIAS, MEAN, OPSET, STD, TEMPERATURE, channels_first};
+use super::{BIAS, MEAN, OPSET, SCALE, STD, TEMPERATURE, channels_first};
 use crate::model::file::Document;
 use crate::model::{Model, ModelFileError, build_blank, fold};
 use moue_engine::Role;
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// The operators that [`super::to_onnx`] writes.
-const OPERATORS: [&str; 19] = [
+const OPERATORS: [&str; 20] = [
     "Add",
     "AveragePool",
     "Concat",
@@ -28,6 +28,7 @@ const OPERATORS: [&str; 19] = [
     "LeakyRelu",
     "MaxPool",
     "Mul",
+    "ReduceMean",
     "Relu",
     "Sigmoid",
     "Softmax",
@@ -57,7 +58,7 @@ pub fn from_onnx(bytes: &[u8], path: &Path) -> Result<Model, ModelFileError> {
         .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
     let mut model = document.into_model(network);
     fill(&mut model, &arrays(found).map_err(not_a_model)?).map_err(not_a_model)?;
-    model.calibration.check().map_err(not_a_model)?;
+    model.calibration.check(model.classes.len()).map_err(not_a_model)?;
     same(&graph(&model), found).map_err(not_a_model)?;
     Ok(model)
 }
@@ -123,8 +124,10 @@ fn fill(model: &mut Model, arrays: &Arrays) -> Result<(), String> {
     model.normalisation.mean.clone_from(get(MEAN, model.normalisation.mean.len())?);
     model.normalisation.std.clone_from(get(STD, model.normalisation.std.len())?);
     model.calibration.temperature = get(TEMPERATURE, 1)?[0];
-    if let Some(bias) = &mut model.calibration.bias {
-        bias.clone_from(get(BIAS, bias.len())?);
+    for (name, values) in [(SCALE, &mut model.calibration.scale), (BIAS, &mut model.calibration.bias)] {
+        if let Some(values) = values {
+            values.clone_from(get(name, values.len())?);
+        }
     }
     let mut problem = None;
     model.network.visit_mut(|parameter| {

@@ -5,7 +5,7 @@ use super::proto::{
     ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
     TypeProto, ValueInfoProto,
 };
-use super::{BIAS, IR_VERSION, MEAN, OPSET, RANGE, SPATIAL_AXES, STD, TEMPERATURE, channels_first};
+use super::{BIAS, IR_VERSION, MEAN, OPSET, RANGE, SCALE, SPATIAL_AXES, STD, TEMPERATURE, channels_first};
 use crate::model::Model;
 use crate::model::file::Document;
 use moue_engine::inference::{Filters, Operation, Step, steps};
@@ -101,9 +101,17 @@ impl Writer {
     }
 
     fn calibrated(&mut self, model: &Model, logits: Map) {
-        let logits = self.flat(logits);
+        let mut name = self.flat(logits).name;
+        if model.calibration.scale.is_some() {
+            let mean = self.node("ReduceMean", "calibration.mean", &[&name], vec![ints("axes", &[1])]);
+            name = self.node("Sub", "calibration.centred", &[&name, &mean], vec![]);
+        }
         self.constant(TEMPERATURE, &[], &[model.calibration.temperature]);
-        let mut name = self.node("Div", "calibration", &[&logits.name, TEMPERATURE], vec![]);
+        name = self.node("Div", "calibration", &[&name, TEMPERATURE], vec![]);
+        if let Some(scale) = &model.calibration.scale {
+            self.constant(SCALE, &[scale.len()], scale);
+            name = self.node("Mul", "calibration.scaled", &[&name, SCALE], vec![]);
+        }
         if let Some(bias) = &model.calibration.bias {
             self.constant(BIAS, &[bias.len()], bias);
             name = self.node("Add", "calibration.biased", &[&name, BIAS], vec![]);

@@ -1,0 +1,127 @@
+//! What stands between a network's logits and its probabilities. How it is found
+//! is `evaluate`'s matter.
+
+use moue_engine::loss;
+use serde::{Deserialize, Serialize};
+
+/// What is done to logits before the softmax:
+/// `scale · (logit − mean of the row) / temperature + bias`, without the mean
+/// where there is no scale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Logits are divided by it (Guo et al. 2017); 1 changes nothing.
+    pub temperature: f32,
+    /// Factors of the divided logits, one for each class (vector scaling, Guo et
+    /// al. 2017), centred on each row so that they mean the same for every network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<Vec<f32>>,
+    /// Added to the divided logits, one for each class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias: Option<Vec<f32>>,
+}
+
+impl Calibration {
+    /// Refuses numbers that cannot be applied, or undone, for this many classes.
+    pub(super) fn check(&self, classes: usize) -> Result<(), String> {
+        let positive = |value: f32| value.is_finite() && value > 0.0;
+        if !positive(self.temperature) {
+            return Err("its calibration temperature is not a positive number".into());
+        }
+        if self.scale.as_ref().is_some_and(|scale| scale.len() != classes || !scale.iter().all(|&s| positive(s))) {
+            return Err(format!("its calibration scale is not {classes} positive numbers, one for each class"));
+        }
+        if self.bias.as_ref().is_some_and(|bias| bias.len() != classes || !bias.iter().all(|b| b.is_finite())) {
+            return Err(format!("its calibration bias is not {classes} numbers, one for each class"));
+        }
+        Ok(())
+    }
+
+    fn scale_and_bias(&self, class: usize) -> (f32, f32) {
+        let of = |values: &Option<Vec<f32>>| values.as_ref().and_then(|values| values.get(class)).copied();
+        (of(&self.scale).unwrap_or(1.0), of(&self.bias).unwrap_or(0.0))
+    }
+
+    /// Turns rows of logits into probabilities in place.
+    pub fn apply(&self, logits: &mut [f32], classes: usize) {
+        for row in logits.chunks_exact_mut(classes) {
+            let mean = if self.scale.is_some() { row.iter().sum::<f32>() / classes as f32 } else { 0.0 };
+            for (class, logit) in row.iter_mut().enumerate() {
+                let (scale, bias) = self.scale_and_bias(class);
+                *logit = (*logit - mean) / self.temperature * scale + bias;
+            }
+        }
+        loss::softmax_rows(logits, classes);
+    }
+
+    /// The logits, less the mean of their row, that [`apply`](Self::apply) turned
+    /// into these probabilities.
+    #[must_use]
+    pub fn undo(&self, probabilities: &[f32], classes: usize) -> Vec<f64> {
+        let each: Vec<(f64, f64)> =
+            (0..classes).map(|class| self.scale_and_bias(class)).map(|(s, b)| (f64::from(s), f64::from(b))).collect();
+        let all: f64 = each.iter().map(|(scale, _)| 1.0 / scale).sum();
+        let mut logits = Vec::with_capacity(probabilities.len());
+        for row in probabilities.chunks_exact(classes) {
+            let scaled = row.iter().zip(&each).map(|(&p, (_, bias))| ln(p) - bias);
+            // The softmax took the same from all, which is what keeps their sum from being 0.
+            let taken = scaled.clone().zip(&each).map(|(value, (scale, _))| value / scale).sum::<f64>() / all;
+            let temperature = f64::from(self.temperature);
+            logits.extend(scaled.zip(&each).map(|(value, (scale, _))| (value - taken) / scale * temperature));
+        }
+        logits
+    }
+}
+
+/// The logarithm of a probability, finite for 0.
+fn ln(probability: f32) -> f64 {
+    libm::log(f64::from(probability.max(f32::MIN_POSITIVE)))
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { temperature: 1.0, scale: None, bias: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector() -> Calibration {
+        Calibration { temperature: 0.5, scale: Some(vec![0.5, 1.0, 1.5]), bias: Some(vec![0.0, 0.25, -1.0]) }
+    }
+
+    #[test]
+    fn applied_by_hand() {
+        // Less their mean: -2, 0, 2; divided: -4, 0, 4; scaled: -2, 0, 6; with the bias: -2, 0.25, 5.
+        let mut row = [1.0f32, 3.0, 5.0];
+        vector().apply(&mut row, 3);
+        let e = [-2.0f32, 0.25, 5.0].map(libm::expf);
+        let sum: f32 = e.iter().sum();
+        assert!(row.iter().zip(e).all(|(p, e)| (p - e / sum).abs() < 1e-6), "{row:?}");
+        let undone = vector().undo(&row, 3);
+        assert!(undone.iter().zip([-2.0, 0.0, 2.0]).all(|(a, b)| (a - b).abs() < 1e-4), "{undone:?}");
+    }
+
+    #[test]
+    fn an_impossible_answer_is_undone_to_a_number() {
+        assert!(vector().undo(&[0.0, 1.0, 0.0], 3).iter().all(|logit| logit.is_finite()));
+    }
+
+    #[test]
+    fn what_cannot_be_applied_or_undone_is_refused() {
+        let refused = |change: fn(&mut Calibration), part: &str| {
+            let mut calibration = vector();
+            change(&mut calibration);
+            let message = calibration.check(3).unwrap_err();
+            assert!(message.contains(part), "{message}");
+        };
+        assert_eq!(vector().check(3), Ok(()));
+        refused(|c| c.temperature = 0.0, "temperature");
+        refused(|c| c.temperature = f32::NAN, "temperature");
+        refused(|c| c.scale = Some(vec![1.0; 2]), "scale is not 3");
+        refused(|c| c.scale = Some(vec![1.0, 0.0, 1.0]), "scale is not 3");
+        refused(|c| c.bias = Some(vec![0.0; 4]), "bias is not 3");
+        refused(|c| c.bias = Some(vec![f32::INFINITY; 3]), "bias is not 3");
+    }
+}
