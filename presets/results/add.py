@@ -55,7 +55,7 @@ def row(run, data):
         "batch_size": train["batch_size"], "weight_decay": f"{train['weight_decay']:.4g}",
         "schedule": train["schedule"], "label_smoothing": f"{train['label_smoothing']:.4g}",
         "ema_decay": f"{train['ema_decay']:.4g}", "progressive": "; ".join(stages),
-        "teachers": f"{len(train['teachers'])} at {train['teacher_weight']:.2g}" if train["teachers"] else "",
+        "teachers": f"{len(train['teachers'])} at {train['teacher_weight']:.2g}" + ", TTA" * train.get("teacher_tta", False) if train["teachers"] else "",
         "augmentation": words({key: round(value, 4) if isinstance(value, float) else value for key, value in augment.items()}, augment),
         "excluded": "; ".join(excluded + ([f"{len(source['exclude'])} named"] if source["exclude"] else [])),
         "seconds": round(sum(record["seconds"] for record in history)), "isa": told["provenance"]["isa"],

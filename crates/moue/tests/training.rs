@@ -171,6 +171,10 @@ fn teachers_move_the_target_and_are_written_down() {
     assert_eq!(model.provenance.teachers.len(), 2);
     assert_eq!(model.provenance.teachers[0], moue_sha256(&alone));
     assert_ne!(model_bytes(&folder("taught")), model_bytes(&folder("weightless")));
+    let mut both_ways = config.clone();
+    (both_ways.train.teacher_weight, both_ways.train.teacher_tta) = (0.7, true);
+    let symmetric = run(&both_ways, &dataset, &folder("symmetric"), false, 0).unwrap().model.unwrap();
+    assert_ne!(weights(&symmetric), weights(&model));
     // A resumed run needs the same teachers.
     let mut other = config.clone();
     other.train.teacher_weight = 0.7;

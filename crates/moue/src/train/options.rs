@@ -117,6 +117,8 @@ pub struct TrainOptions {
     pub teachers: Vec<PathBuf>,
     /// Share of the target that is the teachers' answer.
     pub teacher_weight: f32,
+    /// Whether a teacher's answer is the mean over the image and its mirror image.
+    pub teacher_tta: bool,
     /// Stretches on smaller (or larger) images, one after the other; what follows
     /// the last of them is trained at the network's own size. For networks whose
     /// weights do not depend on it.
@@ -151,6 +153,7 @@ impl Default for TrainOptions {
             progressive: Vec::new(),
             teachers: Vec::new(),
             teacher_weight: 0.5,
+            teacher_tta: false,
         }
     }
 }

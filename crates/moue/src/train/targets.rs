@@ -16,6 +16,7 @@ pub struct Targets {
     classes: usize,
     teachers: Vec<Model>,
     teacher_weight: f32,
+    teacher_tta: bool,
     rows: Vec<f32>,
     weights: Vec<f32>,
     images: Tensor,
@@ -32,6 +33,7 @@ impl Targets {
             classes: dataset.classes.len(),
             teachers: teachers(options, dataset)?,
             teacher_weight: options.teacher_weight,
+            teacher_tta: options.teacher_tta,
             rows: Vec::new(),
             weights: Vec::new(),
             images: Tensor::default(),
@@ -68,16 +70,33 @@ impl Targets {
 
     /// Replaces a share of each target by the mean of the teachers' answers.
     fn ask_teachers(&mut self, batch: &Batch) {
-        let count = self.teachers.len() as f32;
-        let keep = 1.0 - self.teacher_weight;
-        for (number, teacher) in self.teachers.iter_mut().enumerate() {
+        if self.teachers.is_empty() {
+            return;
+        }
+        self.rows.iter_mut().for_each(|target| *target *= 1.0 - self.teacher_weight);
+        let looks = if self.teacher_tta { 2 } else { 1 };
+        let share = self.teacher_weight / (self.teachers.len() * looks) as f32;
+        for teacher in &mut self.teachers {
             self.images.copy_from(&batch.full_size);
             normalise(self.images.data_mut(), batch.full_size.shape().channels, &teacher.normalisation);
-            let answers = teacher.probabilities(&self.images);
-            for (target, answer) in self.rows.iter_mut().zip(answers) {
-                let kept = if number == 0 { keep * *target } else { *target };
-                *target = kept + self.teacher_weight / count * answer;
+            for look in 0..looks {
+                if look == 1 {
+                    mirror(&mut self.images);
+                }
+                let answers = teacher.probabilities(&self.images);
+                self.rows.iter_mut().zip(answers).for_each(|(target, answer)| *target += share * answer);
             }
+        }
+    }
+}
+
+/// Turns images left to right in place.
+fn mirror(images: &mut Tensor) {
+    let shape = images.shape();
+    for row in images.data_mut().chunks_exact_mut(shape.width * shape.channels) {
+        for column in 0..shape.width / 2 {
+            let (left, right) = row.split_at_mut((shape.width - 1 - column) * shape.channels);
+            left[column * shape.channels..][..shape.channels].swap_with_slice(&mut right[..shape.channels]);
         }
     }
 }
@@ -118,4 +137,18 @@ fn class_weights(kind: ClassWeights, dataset: &Dataset, training: &[usize]) -> O
         if kind == ClassWeights::BalancedSqrt { balanced.sqrt() } else { balanced }
     };
     Some(counts.into_iter().map(factor).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moue_engine::Shape;
+
+    #[test]
+    fn mirrored_by_hand() {
+        let mut images =
+            Tensor::from_slice(2, Shape::new(1, 3, 2), &[1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12.]);
+        mirror(&mut images);
+        assert_eq!(images.data(), [5., 6., 3., 4., 1., 2., 11., 12., 9., 10., 7., 8.]);
+    }
 }
