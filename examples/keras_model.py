@@ -10,9 +10,6 @@ import moue_model
 import numpy
 from keras import layers as L
 
-# What a calibration has where it does not say otherwise, for each class.
-PLAIN = (("scale", 1.0), ("bias", 0.0))
-
 
 def load(path):
     """The `keras.Model` of a model file."""
@@ -22,12 +19,9 @@ def load(path):
     inputs = keras.Input(document["architecture"]["input"], name="input")
     x = L.Rescaling(scale=(1 / (255 * std)).tolist(), offset=(-mean / std).tolist())(inputs)
     logits = L.Flatten()(chain(layers, x))
-    calibration = document["calibration"]
-    scale, bias = (calibration.get(name, [missing] * len(document["classes"])) for name, missing in PLAIN)
-    if "scale" in calibration:
-        logits = logits - keras.ops.mean(logits, axis=1, keepdims=True)
-    factors = (numpy.array(scale) / calibration["temperature"]).tolist()
-    calibrated = L.Rescaling(scale=factors, offset=bias)(logits)
+    factor, summand = moue_model.calibration(document)
+    centred = logits - keras.ops.mean(logits, axis=1, keepdims=True)
+    calibrated = L.Rescaling(scale=factor.tolist(), offset=summand.tolist())(centred)
     model = keras.Model(inputs, L.Softmax(name="probabilities")(calibrated))
     model.classes = document["classes"]
     return model

@@ -39,6 +39,14 @@ def read(path):
     return document, layers
 
 
+def calibration(document):
+    """A factor and a summand for each class: probabilities are the softmax of `factor * (logit - mean) + summand`, with
+    the mean of an image's logits."""
+    own, classes = document["calibration"], len(document["classes"])
+    scale = numpy.array(own.get("scale", [1.0] * classes), "f4")
+    return scale / numpy.float32(own["temperature"]), numpy.array(own.get("bias", [0.0] * classes), "f4")
+
+
 def pair(size):
     """`3` is `[3, 3]`."""
     return [size, size] if isinstance(size, int) else list(size)

@@ -153,11 +153,8 @@ class MoueModel(nn.Module):
         by_channel = {name: torch.tensor(document["normalisation"][name])[:, None, None] for name in ("mean", "std")}
         self.register_buffer("mean", by_channel["mean"])
         self.register_buffer("std", by_channel["std"])
-        calibration = document["calibration"]
-        self.temperature = calibration["temperature"]
-        self.centred = "scale" in calibration
-        for name, missing in (("scale", 1.0), ("bias", 0.0)):
-            self.register_buffer(name, torch.tensor(calibration.get(name, [missing] * len(self.classes))))
+        for name, values in zip(("factor", "summand"), moue_model.calibration(document)):
+            self.register_buffer(name, torch.from_numpy(values))
         self.eval()
 
     def logits(self, pixels):
@@ -165,9 +162,7 @@ class MoueModel(nn.Module):
 
     def forward(self, pixels):
         logits = self.logits(pixels)
-        if self.centred:
-            logits = logits - logits.mean(1, keepdim=True)
-        return F.softmax(logits / self.temperature * self.scale + self.bias, dim=1)
+        return F.softmax(self.factor * (logits - logits.mean(1, keepdim=True)) + self.summand, dim=1)
 
 
 if __name__ == "__main__":

@@ -77,8 +77,8 @@ pub fn calibrate(model: &mut Model, answers: &Answers) {
     if answers.labels.is_empty() {
         return;
     }
-    let found = cross_fit(model, answers);
     let logits = model.calibration.undo(&answers.probabilities, classes);
+    let found = best_form(&model.classes, &answers.labels, &logits);
     let Fit { scale, bias } = fit(&logits, &answers.labels, classes, &|_| true, found.form);
     let mean = scale.iter().sum::<f64>() / classes as f64;
     let vector = found.form == Form::Vector;
@@ -96,18 +96,22 @@ pub fn calibrate(model: &mut Model, answers: &Answers) {
 #[must_use]
 pub fn cross_fit(model: &Model, answers: &Answers) -> CrossFitted {
     let logits = model.calibration.undo(&answers.probabilities, model.classes.len());
+    best_form(&model.classes, &answers.labels, &logits)
+}
+
+fn best_form(classes: &[String], labels: &[u32], logits: &[f64]) -> CrossFitted {
     let found = |form: Form| {
-        let probabilities = cross_fitted(&logits, &answers.labels, model.classes.len(), form);
-        let Figures { nll, ece, .. } = figures(&model.classes, &answers.labels, &probabilities);
+        let probabilities = cross_fitted(logits, labels, classes.len(), form);
+        let Figures { nll, ece, .. } = figures(classes, labels, &probabilities);
         CrossFitted { nll, ece, form, probabilities }
     };
-    let richer = [Form::Bias, Form::Vector].map(found);
-    richer.into_iter().fold(
-        found(Form::Temperature),
-        |best, next| {
-            if next.nll < best.nll * (1.0 - WORTH) { next } else { best }
-        },
-    )
+    let mut best = found(Form::Temperature);
+    for richer in [Form::Bias, Form::Vector].map(found) {
+        if richer.nll < best.nll * (1.0 - WORTH) {
+            best = richer;
+        }
+    }
+    best
 }
 
 /// Coverage and accuracy at each confidence, from the highest on: what is right

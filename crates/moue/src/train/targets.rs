@@ -70,7 +70,7 @@ impl Targets {
 
     /// Replaces a share of each target by the mean of the teachers' answers.
     fn ask_teachers(&mut self, batch: &Batch) {
-        if self.teachers.is_empty() {
+        if !self.has_teachers() {
             return;
         }
         self.rows.iter_mut().for_each(|target| *target *= 1.0 - self.teacher_weight);
