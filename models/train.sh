@@ -39,7 +39,7 @@ train stage-4 default "${mildly[@]}" --init runs/stage-3/model.safetensors --epo
 "$moue" export runs/stage-4/model.safetensors runs/stage-4/f16.safetensors --precision f16
 # Once more: far away from there at a high rate, taught by it, and back; then less strongly, taught by both.
 train stage-5 default "${strongly[@]}" --init runs/stage-4/f16.safetensors --epochs 46 --learning-rate 0.08 \
-  --set augment.mixup=0.2 --set "train.teachers=[\"runs/stage-4/f16.safetensors\"]" \
+  --set augment.mixup=0.2 --set 'train.teachers=["runs/stage-4/f16.safetensors"]' \
   --set 'train.progressive=[{ until = 0.5, image_size = [32, 32] }]'
 train default default --init runs/stage-5/model.safetensors
 
