@@ -4,10 +4,12 @@
 //! only the map that is being read and the one that is being written exist. An
 //! image's outputs do not depend on the batch it comes in.
 
-use crate::kernels::convolution::{Convolution, Epilogue};
+use crate::kernels::convolution::Convolution;
+use crate::kernels::epilogue::Epilogue;
+use crate::kernels::pooling::PoolingKind;
 use crate::kernels::window::Window;
-use crate::kernels::{activation, depthwise, gate, normalization, pooling, side_by_side};
-use crate::layers::{Layer, Parameter, PoolingKind};
+use crate::kernels::{activation, channel_scale, concatenate, depthwise, normalization, pooling};
+use crate::layers::{Layer, Parameter};
 use crate::network::{Network, in_pool};
 use crate::tensor::{Buffer, zeros};
 use crate::workspace::{Profile, Workspace};
@@ -258,7 +260,7 @@ impl Operation {
                 for branch in branches {
                     let part = run(branch, Map::Lent(&x), workspace);
                     let channels = part.shape().channels;
-                    side_by_side::put(part.data(), channels, y.data_mut(), output.channels, first);
+                    concatenate::put(part.data(), channels, y.data_mut(), output.channels, first);
                     first += channels;
                     workspace.give(part);
                 }
@@ -269,7 +271,7 @@ impl Operation {
                 let mut y = x.into_owned(workspace);
                 let weights = run(gate, Map::Lent(&y), workspace);
                 let shape = y.shape();
-                gate::apply(y.data_mut(), weights.data(), shape);
+                channel_scale::apply(y.data_mut(), weights.data(), shape);
                 workspace.give(weights);
                 y
             }

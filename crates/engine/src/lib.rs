@@ -7,16 +7,17 @@
 //!
 //! **The bit promise.** The same binary at the same instruction-set level gives
 //! the same bits for any number of threads, and of processes that share a batch
-//! between grains ([`group`]): work is cut into chunks whose size
+//! between grains ([`communicator`]): work is cut into chunks whose size
 //! depends only on shapes, partial sums are added in the order of the chunks,
 //! and every random draw comes from a key ([`random`]), never from the order of
 //! execution.
 
+mod error;
 mod kernels;
 mod tensor;
 mod workspace;
 
-pub mod group;
+pub mod communicator;
 pub mod inference;
 pub mod layers;
 pub mod loss;
@@ -24,7 +25,8 @@ pub mod network;
 pub mod optimizer;
 pub mod random;
 
-pub use group::{GRAIN, Gradient, Group};
+pub use communicator::{GRAIN, Gradient, Group};
+pub use error::BuildError;
 pub use inference::InferenceNetwork;
 pub use kernels::activation::Activation;
 pub use kernels::isa::{Isa, UnknownIsa};
@@ -34,67 +36,3 @@ pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use tensor::{Shape, Tensor};
 pub use workspace::{LayerTime, Profile, Workspace};
-
-/// Why a layer cannot be built on the shape it is given.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum BuildError {
-    /// The window (kernel or pool) does not fit into the input.
-    #[error("a {window_height}x{window_width} window does not fit into an input of {input} with padding \"valid\"")]
-    WindowTooLarge {
-        /// Height of the window.
-        window_height: usize,
-        /// Width of the window.
-        window_width: usize,
-        /// Shape of the input.
-        input: Shape,
-    },
-    /// A size that must be positive is zero.
-    #[error("{what} must be at least 1")]
-    Zero {
-        /// Name of the option.
-        what: &'static str,
-    },
-    /// A number lies outside its range.
-    #[error("{what} must lie in {range}, not {value}")]
-    OutOfRange {
-        /// Name of the option.
-        what: &'static str,
-        /// The allowed range, in words.
-        range: &'static str,
-        /// What was given.
-        value: f32,
-    },
-    /// The two branches of a residual block end in different shapes.
-    #[error(
-        "the branch ends in {branch} but the shortcut in {shortcut}; \
-         give the block a `shortcut` (for instance a 1x1 conv2d) that ends in {branch}"
-    )]
-    BranchMismatch {
-        /// Shape at the end of the branch.
-        branch: Shape,
-        /// Shape at the end of the shortcut.
-        shortcut: Shape,
-    },
-    /// The chain of a squeeze-and-excitation block ends in another shape.
-    #[error("the gate ends in {gate}, not in one number for each channel, {wanted}")]
-    GateMismatch {
-        /// Shape at the end of the gate.
-        gate: Shape,
-        /// What it must end in.
-        wanted: Shape,
-    },
-    /// Two branches of a concatenation end in maps of different sizes.
-    #[error("one branch ends in {first}, another in {other}; height and width must be equal")]
-    ConcatenateMismatch {
-        /// Shape at the end of the first branch.
-        first: Shape,
-        /// Shape at the end of another one.
-        other: Shape,
-    },
-    /// A dense layer stands on a map.
-    #[error("dense needs a flat input, not {0}; put `flatten` or `global_average_pooling2d` before it")]
-    NotFlat(Shape),
-    /// The layer would be larger than can be addressed.
-    #[error("the layer is too large: {0}")]
-    TooLarge(&'static str),
-}

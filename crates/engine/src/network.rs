@@ -1,6 +1,6 @@
 //! A network: a tree of layers with its output.
 
-use crate::group;
+use crate::communicator;
 use crate::layers::{Layer, Parameter, Pass, Sequence};
 use crate::workspace::{Profile, Workspace};
 use crate::{Group, Shape, Tensor};
@@ -69,7 +69,7 @@ impl Network {
         dy.data_mut().copy_from_slice(gradient.data());
         in_pool(|| layers.backward(x, output, dy, false, workspace));
         if let Some(group) = &workspace.group {
-            group::take_back(&**group, layers);
+            communicator::take_back(&**group, layers);
         }
     }
 

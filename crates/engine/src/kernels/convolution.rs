@@ -1,13 +1,15 @@
 //! Convolution in its three directions, by the method that fits its shape.
 //!
-//! 3 × 3 kernels of stride 1 go to [`winograd`], everything else to [`patches`].
+//! 3 × 3 kernels of stride 1 go to [`winograd`], everything else to [`im2col`].
 //! The choice is a rule over the shape alone ([`Convolution::new`]), so that the
-//! same network always computes in the same way.
+//! same network always computes in the same way. How each method computes is for its own
+//! module.
 
+use super::activation::Activation;
+use super::epilogue::Epilogue;
+use super::im2col;
 use super::window::Window;
 use super::winograd::{self, Geometry, TileSize};
-use super::{isa, patches};
-use crate::Activation;
 use crate::tensor::Buffer;
 
 /// Fewest channels, and filters, for which transforming patches pays.
@@ -17,45 +19,6 @@ const FEWEST_FOR_WINOGRAD: usize = 8;
 /// transformed filters are 4 times (4 × 4) or 16/9 times (2 × 2) as large as the
 /// kernel, and with a single image all of them are read for those few tiles.
 const FEWEST_TILES: [(TileSize, usize); 2] = [(TileSize::Two, 4), (TileSize::Four, 9)];
-
-/// What is done to the sums of a convolution before they are stored:
-/// `activation(sum + bias + add)`.
-#[derive(Clone, Copy)]
-pub struct Epilogue<'a> {
-    /// A value for each filter.
-    pub bias: Option<&'a [f32]>,
-    /// Another map of the output's shape, for a residual block.
-    pub add: Option<&'a [f32]>,
-    /// One that [works in place](Activation::works_in_place).
-    pub activation: Activation,
-}
-
-impl Epilogue<'_> {
-    /// Finishes whole rows of `filters` values, the first of which is output row `first`.
-    pub fn finish(&self, y: &mut [f32], first: usize, filters: usize) {
-        let relu = self.activation == Activation::Relu;
-        isa::dispatch(
-            #[inline(always)]
-            || {
-                if let (Some(bias), true, None) = (self.bias, relu, self.add) {
-                    for row in y.chunks_exact_mut(filters) {
-                        row.iter_mut().zip(bias).for_each(|(y, b)| *y = if *y + b < 0.0 { 0.0 } else { *y + b });
-                    }
-                    return;
-                }
-                if let Some(bias) = self.bias {
-                    for row in y.chunks_exact_mut(filters) {
-                        row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-                    }
-                }
-                if let Some(add) = self.add {
-                    y.iter_mut().zip(&add[first * filters..]).for_each(|(y, a)| *y += a);
-                }
-                self.activation.apply_inlined(y, filters);
-            },
-        );
-    }
-}
 
 /// A convolution: its geometry, its number of filters and its method. Kernels
 /// are `[kernel height, kernel width, channels, filters]`.
@@ -126,7 +89,7 @@ impl Convolution {
                 prepared.resize(geometry.transformed_len(), 0.0);
                 winograd::transform_filters(geometry, kernel, prepared);
             }
-            None => patches::prepare(self, kernel, prepared),
+            None => im2col::prepare(&self.window, self.filters, kernel, prepared),
         }
     }
 
@@ -136,7 +99,7 @@ impl Convolution {
         match &self.forward {
             _ if y.is_empty() => {}
             Some(geometry) => winograd::convolve(geometry, x, prepared, epilogue, y),
-            None => patches::forward(self, x, prepared, epilogue, y),
+            None => im2col::forward(&self.window, self.filters, x, prepared, epilogue, y),
         }
     }
 
@@ -147,7 +110,7 @@ impl Convolution {
         }
         let [turned, prepared] = scratch;
         let Some(geometry) = &self.backward else {
-            return patches::backward_input(self, dy, kernel, turned, prepared, dx);
+            return im2col::backward_input(&self.window, self.filters, dy, kernel, turned, prepared, dx);
         };
         turned.resize(kernel.len(), 0.0);
         prepared.resize(geometry.transformed_len(), 0.0);
@@ -162,7 +125,7 @@ impl Convolution {
         match &self.forward {
             _ if dy.is_empty() => dkernel.fill(0.0),
             Some(geometry) => winograd::backward_kernel(geometry, x, dy, scratch, dkernel),
-            None => patches::backward_kernel(self, x, dy, scratch, dkernel),
+            None => im2col::backward_kernel(&self.window, self.filters, x, dy, scratch, dkernel),
         }
     }
 }

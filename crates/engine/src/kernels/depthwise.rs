@@ -1,7 +1,7 @@
 //! Depthwise convolution: each channel with a filter of its own, computed
 //! directly, one task per image. Kernels are `[height, width, channels]`.
 
-use super::convolution::Epilogue;
+use super::epilogue::Epilogue;
 use super::window::Window;
 use super::{isa, reduce};
 use crate::tensor::Buffer;

@@ -2,17 +2,18 @@
 //! chunks. Layers decide what to compute; nothing here knows about layers.
 
 pub mod activation;
+pub mod channel_scale;
+pub mod concatenate;
 pub mod convolution;
 pub mod depthwise;
-pub mod gate;
+pub mod disjoint;
+pub mod epilogue;
 pub mod gemm;
+pub mod im2col;
 pub mod isa;
 pub mod math;
 pub mod normalization;
-pub mod patches;
 pub mod pooling;
 pub mod reduce;
-pub mod shared;
-pub mod side_by_side;
 pub mod window;
 pub mod winograd;

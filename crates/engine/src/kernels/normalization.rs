@@ -1,10 +1,10 @@
 //! Batch normalization over `[rows, channels]`: two passes over memory forward,
 //! two backward, the activation in the second of each.
 
+use super::activation::Activation;
 use super::gemm::LANES;
 use super::isa::{self, load, store};
 use super::reduce::{self, GROUP};
-use crate::Activation;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 

@@ -3,9 +3,18 @@
 use super::gemm::LANES;
 use super::isa::{self, load, store};
 use super::window::Window;
-use crate::Shape;
+use crate::tensor::Shape;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+
+/// What is taken from a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolingKind {
+    /// The maximum.
+    Max,
+    /// The mean; zeros of the border do not count.
+    Average,
+}
 
 /// Maximum over each window. `argmax` gets the place of the maximum within its
 /// image, for [`max_backward`]; the first one wins a tie.

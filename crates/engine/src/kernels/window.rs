@@ -1,6 +1,7 @@
 //! The geometry of a window (kernel or pool) sliding over a map.
 
-use crate::{BuildError, Shape};
+use crate::error::BuildError;
+use crate::tensor::Shape;
 
 /// What happens at the border, as Keras defines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::{Layer, Parameter, Pass, Sequence, wanted};
 use crate::inference::{self, Operation, Step};
-use crate::kernels::{activation, side_by_side};
+use crate::kernels::{activation, concatenate};
 use crate::{Activation, BuildError, Shape, Tensor, Workspace};
 
 /// `y = [branch_1(x), branch_2(x), …]` along the channels; an empty branch is
@@ -63,7 +63,7 @@ impl Layer for Concatenate {
         for branch in &mut self.branches {
             let mut output = workspace.take(x.batch(), branch.output_shape());
             branch.forward(x, &mut output, pass, workspace);
-            side_by_side::put(output.data(), output.shape().channels, y.data_mut(), all, first);
+            concatenate::put(output.data(), output.shape().channels, y.data_mut(), all, first);
             first += output.shape().channels;
             self.outputs.push(output);
         }
@@ -83,7 +83,7 @@ impl Layer for Concatenate {
         for (branch, output) in self.branches.iter_mut().zip(self.outputs.drain(..)) {
             let mut part = workspace.take(output.batch(), output.shape());
             let channels = output.shape().channels;
-            side_by_side::take(dy.data(), all, first, part.data_mut(), channels);
+            concatenate::take(dy.data(), all, first, part.data_mut(), channels);
             first += channels;
             let dx = branch.backward(x, &output, part, wants_dx, workspace);
             workspace.give(output);

@@ -2,7 +2,8 @@
 
 use super::{Initializer, Layer, Parameter, Pass, Role};
 use crate::inference::{Convolved, Operation, Step};
-use crate::kernels::convolution::{Convolution, Epilogue};
+use crate::kernels::convolution::Convolution;
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::reduce;
 use crate::kernels::window::{Padding, Window};
 use crate::random::Stream;

@@ -2,7 +2,7 @@
 
 use super::{Initializer, Layer, Parameter, Pass, Role};
 use crate::inference::{Convolved, Operation, Step};
-use crate::kernels::convolution::Epilogue;
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::window::{Padding, Window};
 use crate::kernels::{depthwise, reduce};
 use crate::random::Stream;

@@ -18,6 +18,7 @@ mod residual;
 mod sequence;
 mod squeeze_excite;
 
+pub use crate::kernels::pooling::PoolingKind;
 pub use activation::ActivationLayer;
 pub use batch_normalization::{BatchNormalization, BatchNormalizationOptions};
 pub use concatenate::Concatenate;
@@ -27,7 +28,7 @@ pub use depthwise_conv2d::{DepthwiseConv2d, DepthwiseConv2dOptions};
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use initializer::Initializer;
-pub use pooling::{Pooling2d, PoolingKind};
+pub use pooling::Pooling2d;
 pub use residual::Residual;
 pub use sequence::Sequence;
 pub use squeeze_excite::SqueezeExcite;

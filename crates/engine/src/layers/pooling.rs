@@ -2,18 +2,9 @@
 
 use super::{Layer, Pass};
 use crate::inference::{Operation, Step};
-use crate::kernels::pooling;
+use crate::kernels::pooling::{self, PoolingKind};
 use crate::kernels::window::{Padding, Window};
 use crate::{BuildError, Shape, Tensor, Workspace};
-
-/// What is taken from a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolingKind {
-    /// The maximum.
-    Max,
-    /// The mean; zeros of the border do not count.
-    Average,
-}
 
 /// `max_pooling2d` and `average_pooling2d`, over windows or over whole maps.
 pub struct Pooling2d {

@@ -2,7 +2,7 @@
 
 use super::{Layer, Parameter, Pass, Sequence};
 use crate::inference::{self, Operation, Step};
-use crate::kernels::{activation, gate};
+use crate::kernels::{activation, channel_scale};
 use crate::{Activation, BuildError, Shape, Tensor, Workspace};
 
 /// `y = x · gate(x)`: a chain that ends in one number for each channel weighs
@@ -55,7 +55,7 @@ impl Layer for SqueezeExcite {
         let mut weights = workspace.take(x.batch(), self.gate.output_shape());
         self.gate.forward(x, &mut weights, pass, workspace);
         y.data_mut().copy_from_slice(x.data());
-        gate::apply(y.data_mut(), weights.data(), x.shape());
+        channel_scale::apply(y.data_mut(), weights.data(), x.shape());
         self.weights = Some(weights);
     }
 
@@ -69,10 +69,10 @@ impl Layer for SqueezeExcite {
     ) -> Option<Tensor> {
         let weights = self.weights.take()?;
         let mut dweights = workspace.take(weights.batch(), weights.shape());
-        gate::gradient(x.data(), dy.data(), dweights.data_mut(), x.shape());
+        channel_scale::gradient(x.data(), dy.data(), dweights.data_mut(), x.shape());
         let through_gate = self.gate.backward(x, &weights, dweights, wants_dx, workspace);
         let dx = through_gate.map(|mut dx| {
-            gate::apply(dy.data_mut(), weights.data(), x.shape());
+            channel_scale::apply(dy.data_mut(), weights.data(), x.shape());
             activation::add_and_apply(dy.data(), Activation::Linear, dx.data_mut(), x.shape().channels);
             dx
         });

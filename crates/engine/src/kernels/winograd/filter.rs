@@ -1,9 +1,9 @@
 //! Filters on their way to the transformed domain and back.
 
+use super::geometry::{Geometry, TileSize};
 use super::transform::{F2, F4, Transform};
-use super::{Geometry, TileSize};
+use crate::kernels::disjoint::SharedMut;
 use crate::kernels::isa::{self, load};
-use crate::kernels::shared::SharedMut;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;

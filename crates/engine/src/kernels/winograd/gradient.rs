@@ -5,12 +5,12 @@
 //! sum is fixed.
 
 use super::filter::gather_kernel;
+use super::geometry::{Geometry, SKEW, TileSize};
 use super::tiles::{PatchTiles, load_patches};
 use super::transform::{F2, F4, Transform, both_ways};
-use super::{Geometry, SKEW, TileSize};
+use crate::kernels::disjoint::SharedMut;
 use crate::kernels::gemm::{self, Destination, Matrix};
 use crate::kernels::isa::{self, load};
-use crate::kernels::shared::SharedMut;
 use crate::tensor::Buffer;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;

@@ -1,11 +1,11 @@
 //! From maps to transformed tiles and back, for a run of tiles.
 
-use super::Geometry;
+use super::geometry::Geometry;
 use super::transform::{Transform, both_ways};
-use crate::Activation;
-use crate::kernels::convolution::Epilogue;
+use crate::kernels::activation::Activation;
+use crate::kernels::disjoint::SharedMut;
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::isa::{self, load, store};
-use crate::kernels::shared::SharedMut;
 use pulp::{Simd, WithSimd};
 
 /// `count` tiles from tile `first` on, counted over the whole batch, row by row.

@@ -4,11 +4,13 @@
 //! a number of consecutive rows, gathers their patches (`im2col`) into scratch of
 //! its thread that fits in the cache, and multiplies. The input's gradient is
 //! gathered in the same way, from the output's gradient, so that no two tasks
-//! write to the same place.
+//! write to the same place. Whether a convolution is computed this way is decided in
+//! `convolution`; the product itself is [`gemm`]'s.
 
-use super::convolution::{Convolution, Epilogue};
+use super::disjoint::SharedMut;
+use super::epilogue::Epilogue;
 use super::gemm::{self, Destination, Matrix, gemm, gemm_raw};
-use super::shared::SharedMut;
+use super::window::Window;
 use super::{isa, reduce};
 use crate::tensor::{Buffer, zeros};
 use rayon::prelude::*;
@@ -44,15 +46,14 @@ fn rows_per_task(patch: usize) -> usize {
 }
 
 /// Packs a kernel.
-pub fn prepare(convolution: &Convolution, kernel: &[f32], prepared: &mut Buffer) {
-    let (patch, filters) = (convolution.window.patch_len(), convolution.filters);
+pub fn prepare(window: &Window, filters: usize, kernel: &[f32], prepared: &mut Buffer) {
+    let patch = window.patch_len();
     prepared.resize(gemm::packed_len(patch, filters), 0.0);
     gemm::pack(Matrix::rows(kernel, filters), patch, filters, prepared);
 }
 
 /// `y = epilogue(x ∗ kernel)`.
-pub fn forward(convolution: &Convolution, x: &[f32], prepared: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
-    let (window, filters) = (&convolution.window, convolution.filters);
+pub fn forward(window: &Window, filters: usize, x: &[f32], prepared: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
     let patch = window.patch_len();
     let total = y.len() / filters;
     let rows = rows_per_task(patch).min(total.div_ceil(EVEN_TASKS).next_multiple_of(12).max(FEWEST_ROWS));
@@ -65,7 +66,7 @@ pub fn forward(convolution: &Convolution, x: &[f32], prepared: &[f32], epilogue:
     if parts == 1 {
         y.par_chunks_mut(rows * filters).enumerate().for_each(|(task, y)| {
             let count = y.len() / filters;
-            with_patches(convolution, x, task * rows, count, |patches| {
+            with_patches(window, x, task * rows, count, |patches| {
                 gemm(y, patches, prepared, count, patch, filters, false);
             });
             epilogue.finish(y, task * rows, filters);
@@ -77,7 +78,7 @@ pub fn forward(convolution: &Convolution, x: &[f32], prepared: &[f32], epilogue:
     (0..groups * filters.div_ceil(columns)).into_par_iter().for_each(|task| {
         let (row, column) = (task % groups * rows, task / groups * columns);
         let (count, columns) = (rows.min(total - row), columns.min(filters - column));
-        with_patches(convolution, x, row, count, |patches| {
+        with_patches(window, x, row, count, |patches| {
             let data = shared.pointer(row * filters + column, (count - 1) * filters + columns);
             let c = Destination { data, row_stride: filters };
             // SAFETY: each task writes its own columns of its own rows.
@@ -93,20 +94,20 @@ pub fn forward(convolution: &Convolution, x: &[f32], prepared: &[f32], epilogue:
 /// `dx` from `dy`, one class of input positions after the other: with stride
 /// `s`, positions that leave the same remainder by `s` meet the same taps.
 pub fn backward_input(
-    convolution: &Convolution,
+    window: &Window,
+    filters: usize,
     dy: &[f32],
     kernel: &[f32],
     turned: &mut Buffer,
     prepared: &mut Buffer,
     dx: &mut [f32],
 ) {
-    let (window, filters) = (&convolution.window, convolution.filters);
     let channels = window.input.channels;
     let [down, across] = window.strides;
     let dx = SharedMut::new(dx);
     for class in 0..down * across {
         let rest = [class / across, class % across];
-        let places = [0, 1].map(|axis| Places::new(convolution, axis, rest[axis]));
+        let places = [0, 1].map(|axis| Places::new(window, axis, rest[axis]));
         let [taps_down, taps_across] = places.map(|places| places.taps);
         let patch = taps_down * taps_across * filters;
         turned.resize(patch * channels, 0.0);
@@ -132,7 +133,7 @@ pub fn backward_input(
                 let patches = grown(patches, count * patch);
                 let products = grown(products, count * channels);
                 for (i, row) in patches.chunks_exact_mut(patch.max(1)).enumerate() {
-                    gather_gradients(convolution, &places, dy, first + i, row);
+                    gather_gradients(window, filters, &places, dy, first + i, row);
                 }
                 gemm(products, Matrix::rows(patches, patch), prepared, count, patch, channels, false);
                 for (i, row) in products.chunks_exact(channels).enumerate() {
@@ -158,8 +159,7 @@ struct Places {
 }
 
 impl Places {
-    fn new(convolution: &Convolution, axis: usize, rest: usize) -> Self {
-        let window = &convolution.window;
+    fn new(window: &Window, axis: usize, rest: usize) -> Self {
         let extent = [window.input.height, window.input.width][axis];
         let stride = window.strides[axis];
         let first = (rest + stride - window.before[axis] % stride) % stride;
@@ -173,8 +173,7 @@ impl Places {
 
 /// For one input position of a class, the output gradients that each of its taps
 /// carries to it, zeros where there are none.
-fn gather_gradients(convolution: &Convolution, places: &[Places; 2], dy: &[f32], row: usize, patch: &mut [f32]) {
-    let (window, filters) = (&convolution.window, convolution.filters);
+fn gather_gradients(window: &Window, filters: usize, places: &[Places; 2], dy: &[f32], row: usize, patch: &mut [f32]) {
     let per_image = places[0].count * places[1].count;
     let (image, place) = (row / per_image, row % per_image);
     let image = &dy[image * window.positions() * filters..];
@@ -193,10 +192,17 @@ fn gather_gradients(convolution: &Convolution, places: &[Places; 2], dy: &[f32],
 }
 
 /// The kernel's gradient from `x` and `dy`; overwrites `dkernel`.
-pub fn backward_kernel(convolution: &Convolution, x: &[f32], dy: &[f32], scratch: &mut Buffer, dkernel: &mut [f32]) {
-    let (patch, filters) = (convolution.window.patch_len(), convolution.filters);
+pub fn backward_kernel(
+    window: &Window,
+    filters: usize,
+    x: &[f32],
+    dy: &[f32],
+    scratch: &mut Buffer,
+    dkernel: &mut [f32],
+) {
+    let patch = window.patch_len();
     let total = dy.len() / filters;
-    if convolution.window.is_pointwise() && total <= FEW_ROWS {
+    if window.is_pointwise() && total <= FEW_ROWS {
         let packed = grown(scratch, gemm::packed_len(total, filters));
         gemm::pack(Matrix::rows(dy, filters), total, filters, packed);
         let inputs = TASK_MACS.div_ceil((total * filters).max(1)).next_multiple_of(12);
@@ -213,7 +219,7 @@ pub fn backward_kernel(convolution: &Convolution, x: &[f32], dy: &[f32], scratch
         let end = ((i + 1) * chunk).min(total);
         for first in (i * chunk..end).step_by(rows) {
             let count = rows.min(end - first);
-            with_patches_and_scratch(convolution, x, first, count, |patches, packed| {
+            with_patches_and_scratch(window, x, first, count, |patches, packed| {
                 let packed = grown(packed, gemm::packed_len(count, filters));
                 gemm::pack(Matrix::rows(&dy[first * filters..], filters), count, filters, packed);
                 gemm(sum, patches.transpose(), packed, patch, count, filters, first > i * chunk);
@@ -223,20 +229,19 @@ pub fn backward_kernel(convolution: &Convolution, x: &[f32], dy: &[f32], scratch
     reduce::add_up(partial, dkernel);
 }
 
-fn with_patches(convolution: &Convolution, x: &[f32], first: usize, count: usize, run: impl FnOnce(Matrix<'_>)) {
-    with_patches_and_scratch(convolution, x, first, count, |patches, _| run(patches));
+fn with_patches(window: &Window, x: &[f32], first: usize, count: usize, run: impl FnOnce(Matrix<'_>)) {
+    with_patches_and_scratch(window, x, first, count, |patches, _| run(patches));
 }
 
 /// Hands the patches `[count, patch]` of `count` output positions from `first`
 /// on to `run`, with another buffer of the thread to use as it likes.
 fn with_patches_and_scratch(
-    convolution: &Convolution,
+    window: &Window,
     x: &[f32],
     first: usize,
     count: usize,
     run: impl FnOnce(Matrix<'_>, &mut Buffer),
 ) {
-    let window = &convolution.window;
     let patch = window.patch_len();
     PATCHES.with_borrow_mut(|[patches, other]| {
         if window.is_pointwise() {
@@ -246,12 +251,12 @@ fn with_patches_and_scratch(
         if window.input.channels == 1 {
             isa::dispatch(
                 #[inline(always)]
-                || gather_lines(convolution, x, first, count, patches),
+                || gather_lines(window, x, first, count, patches),
             );
             run(Matrix::transposed(patches, count), other);
         } else {
             for (i, row) in patches.chunks_exact_mut(patch).enumerate() {
-                gather(convolution, x, first + i, row);
+                gather(window, x, first + i, row);
             }
             run(Matrix::rows(patches, patch), other);
         }
@@ -259,8 +264,7 @@ fn with_patches_and_scratch(
 }
 
 /// The patch under one output position, zeros where it leaves the map.
-fn gather(convolution: &Convolution, x: &[f32], row: usize, patch: &mut [f32]) {
-    let window = &convolution.window;
+fn gather(window: &Window, x: &[f32], row: usize, patch: &mut [f32]) {
     let (image, position) = (row / window.positions(), row % window.positions());
     let (top, skipped_rows, height) = window.covered(0, position / window.output[1]);
     let (left, skipped, width) = window.covered(1, position % window.output[1]);
@@ -280,8 +284,7 @@ fn gather(convolution: &Convolution, x: &[f32], row: usize, patch: &mut [f32]) {
 /// The patches of images with one channel, transposed to `[patch, count]`: for
 /// each tap a shifted copy of the image's lines.
 #[inline(always)]
-fn gather_lines(convolution: &Convolution, x: &[f32], first: usize, count: usize, patches: &mut [f32]) {
-    let window = &convolution.window;
+fn gather_lines(window: &Window, x: &[f32], first: usize, count: usize, patches: &mut [f32]) {
     let (height, width) = (window.input.height, window.input.width);
     let [down, across] = window.strides;
     for (tap, to) in patches.chunks_exact_mut(count).enumerate() {

@@ -1,7 +1,7 @@
 //! Maps weighed by one number for each image and channel.
 
 use super::isa;
-use crate::Shape;
+use crate::tensor::Shape;
 use rayon::prelude::*;
 
 /// `y = y · weights`; `y` `[N, H, W, C]`, `weights` `[N, C]`.
