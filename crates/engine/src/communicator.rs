@@ -11,9 +11,6 @@
 //! (short of a last digit of 2⁻⁵³ that tips the rounding to 2⁻²⁴), and ranks that each
 //! have whole grains compute what one process does.
 
-use crate::layers::Layer;
-use std::collections::HashMap;
-
 /// Images whose share of a gradient is added up in f32.
 pub const GRAIN: usize = 32;
 
@@ -59,15 +56,4 @@ pub struct Gradient {
     pub name: String,
     /// The numbers, not yet rounded.
     pub values: Vec<f64>,
-}
-
-/// Puts the sums where the gradients were.
-pub(crate) fn take_back(group: &dyn Group, layers: &mut dyn Layer) {
-    let sums = group.finish_sums().into_iter().map(|gradient| (gradient.name, gradient.values));
-    let mut sums: HashMap<String, Vec<f64>> = sums.collect();
-    layers.visit_mut(&mut |parameter| {
-        if let Some(sum) = sums.remove(&parameter.name) {
-            parameter.gradient.iter_mut().zip(sum).for_each(|(gradient, sum)| *gradient = sum as f32);
-        }
-    });
 }

@@ -14,6 +14,8 @@
 
 mod error;
 mod kernels;
+mod parameter;
+mod profile;
 mod tensor;
 mod workspace;
 
@@ -31,8 +33,10 @@ pub use inference::InferenceNetwork;
 pub use kernels::activation::Activation;
 pub use kernels::isa::{Isa, UnknownIsa};
 pub use kernels::window::{Padding, Window};
-pub use layers::{Layer, Parameter, Pass, Role};
+pub use layers::{Context, Layer, Pass};
 pub use network::Network;
 pub use optimizer::{Optimizer, OptimizerKind};
+pub use parameter::{Parameter, Role};
+pub use profile::{LayerTime, Profile};
 pub use tensor::{Shape, Tensor};
-pub use workspace::{LayerTime, Profile, Workspace};
+pub use workspace::Workspace;

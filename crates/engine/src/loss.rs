@@ -1,7 +1,7 @@
 //! Softmax cross-entropy, with integer labels or with a target for each class.
 
-use crate::Tensor;
 use crate::kernels::activation::softmax;
+use crate::tensor::Tensor;
 
 /// Options of [`sparse_categorical_crossentropy`].
 #[derive(Clone, Debug, Default)]

@@ -1,23 +1,29 @@
 //! A network: a tree of layers with its output.
+//!
+//! It runs its layers forward and backward in memory of its own and sums gradients with
+//! other processes; steps of an optimizer and files are for others.
 
-use crate::communicator;
-use crate::layers::{Layer, Parameter, Pass, Sequence};
-use crate::workspace::{Profile, Workspace};
-use crate::{Group, Shape, Tensor};
+use crate::communicator::Group;
+use crate::layers::gradient::take_back;
+use crate::layers::layer::{Layer, Pass};
+use crate::layers::{Context, Sequence};
+use crate::parameter::Parameter;
+use crate::profile::Profile;
+use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
 
 /// A chain of layers from images to logits.
 pub struct Network {
     layers: Sequence,
     output: Tensor,
-    workspace: Workspace,
+    context: Context,
 }
 
 impl Network {
     /// A network of these layers.
     #[must_use]
     pub fn new(layers: Sequence) -> Self {
-        Self { layers, output: Tensor::default(), workspace: Workspace::default() }
+        Self { layers, output: Tensor::default(), context: Context::default() }
     }
 
     /// Shape of one image.
@@ -42,7 +48,7 @@ impl Network {
     /// by the statistics of all ranks' images, and [`Self::backward`] leaves the sums
     /// of all ranks' gradients.
     pub fn join(&mut self, group: Arc<dyn Group>) {
-        self.workspace.group = Some(group);
+        self.context.communicator = Some(group);
     }
 
     /// Runs a batch `[N, H, W, C]` and returns its outputs `[N, 1, 1, classes]`.
@@ -56,20 +62,20 @@ impl Network {
             assert_eq!(keys.len(), x.batch(), "a key for each image");
         }
         self.output.reset(x.batch(), self.layers.output_shape());
-        let Self { layers, output, workspace } = self;
-        in_pool(|| layers.forward(x, output, pass, workspace));
+        let Self { layers, output, context } = self;
+        in_pool(|| layers.forward(x, output, pass, context));
         &self.output
     }
 
     /// Computes every parameter's gradient after [`Self::forward`] of the same
     /// `x`; `gradient` is that of the outputs.
     pub fn backward(&mut self, x: &Tensor, gradient: &Tensor) {
-        let Self { layers, output, workspace } = self;
-        let mut dy = workspace.take(gradient.batch(), gradient.shape());
+        let Self { layers, output, context } = self;
+        let mut dy = context.workspace.take(gradient.batch(), gradient.shape());
         dy.data_mut().copy_from_slice(gradient.data());
-        in_pool(|| layers.backward(x, output, dy, false, workspace));
-        if let Some(group) = &workspace.group {
-            communicator::take_back(&**group, layers);
+        in_pool(|| layers.backward(x, output, dy, false, context));
+        if let Some(group) = &context.communicator {
+            take_back(&**group, layers);
         }
     }
 
@@ -77,24 +83,24 @@ impl Network {
     /// 0) of the outermost chain, and the derivative of `Σ gradient · outputs` by
     /// it. `None` for the last layer and beyond.
     pub fn gradient_at(&mut self, index: usize, x: &Tensor, gradient: &Tensor) -> Option<(Tensor, Tensor)> {
-        let Self { layers, output, workspace } = self;
+        let Self { layers, output, context } = self;
         if index + 1 >= layers.children().len() {
             return None;
         }
-        let mut dy = workspace.take(gradient.batch(), gradient.shape());
+        let mut dy = context.workspace.take(gradient.batch(), gradient.shape());
         dy.data_mut().copy_from_slice(gradient.data());
-        let (map, gradient) = in_pool(|| layers.backward_to(index + 1, x, output, dy, true, workspace));
+        let (map, gradient) = in_pool(|| layers.backward_to(index + 1, x, output, dy, true, context));
         Some((map?, gradient?))
     }
 
     /// Starts to measure the time of each layer, from zero.
     pub fn start_profile(&mut self) {
-        self.workspace.profile = Some(Profile::default());
+        self.context.profiler.start();
     }
 
     /// The times since [`Self::start_profile`], and the end of measuring.
     pub fn take_profile(&mut self) -> Profile {
-        self.workspace.profile.take().unwrap_or_default()
+        self.context.profiler.take()
     }
 
     /// Calls `visit` with each parameter, always in the same order.

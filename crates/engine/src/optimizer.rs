@@ -1,6 +1,7 @@
 //! Gradient descent: SGD with momentum, Adam, decoupled weight decay, clipping.
 
-use crate::{Network, Role};
+use crate::network::Network;
+use crate::parameter::Role;
 use rayon::prelude::*;
 
 /// The rule of a step.
@@ -161,9 +162,10 @@ fn add_penalties(network: &mut Network) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::activation::Activation;
     use crate::layers::{Dense, DenseOptions, Initializer, Sequence};
     use crate::random::Stream;
-    use crate::{Activation, Shape};
+    use crate::tensor::Shape;
 
     fn network() -> Network {
         let options = DenseOptions {

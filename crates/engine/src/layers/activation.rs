@@ -1,9 +1,11 @@
 //! An activation as a layer of its own.
 
-use super::{Layer, Pass, wanted};
-use crate::inference::{Operation, Step};
+use super::context::Context;
+use super::layer::{Layer, Pass, wanted};
+use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation;
-use crate::{Activation, Shape, Tensor, Workspace};
+use crate::kernels::activation::Activation;
+use crate::tensor::{Shape, Tensor};
 
 /// `y = activation(x)`.
 pub struct ActivationLayer {
@@ -45,7 +47,7 @@ impl Layer for ActivationLayer {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _context: &mut Context) {
         y.data_mut().copy_from_slice(x.data());
         activation::apply_all(self.activation, y.data_mut(), self.shape.channels);
     }
@@ -56,12 +58,12 @@ impl Layer for ActivationLayer {
         y: &Tensor,
         mut dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         if wants_dx {
             self.activation.differentiate(dy.data_mut(), y.data(), Some(x.data()), self.shape.channels);
         }
-        wanted(dy, wants_dx, workspace)
+        wanted(dy, wants_dx, context)
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

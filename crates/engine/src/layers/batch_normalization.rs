@@ -1,9 +1,14 @@
 //! Batch normalization (Ioffe, Szegedy 2015).
 
-use super::{Layer, Parameter, Pass, Role, wanted};
-use crate::inference::Step;
+use super::context::Context;
+use super::gradient::{settle, sum_over_ranks};
+use super::layer::{Layer, Pass, wanted};
+use crate::error::BuildError;
+use crate::inference::plan::Step;
+use crate::kernels::activation::Activation;
 use crate::kernels::normalization::{self, Applied};
-use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+use crate::parameter::{Parameter, Role};
+use crate::tensor::{Shape, Tensor};
 
 /// Options of [`BatchNormalization`].
 #[derive(Clone, Copy, Debug)]
@@ -72,12 +77,12 @@ impl BatchNormalization {
     }
 
     /// Takes the batch's statistics and moves the running ones towards them.
-    fn measure(&mut self, x: &Tensor, workspace: &mut Workspace) {
+    fn measure(&mut self, x: &Tensor, context: &mut Context) {
         let channels = self.shape.channels;
-        let partial = &mut workspace.scratch.partial;
+        let partial = &mut context.scratch.partial;
         normalization::statistics(x.data(), channels, partial, &mut self.sums[..2 * channels]);
         self.sums[2 * channels] = x.rows() as f64;
-        workspace.sum_over_ranks(&mut self.sums);
+        sum_over_ranks(context, &mut self.sums);
         let rows = self.sums[2 * channels];
         if rows == 0.0 {
             return self.use_stored();
@@ -118,10 +123,10 @@ impl Layer for BatchNormalization {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
         self.used_batch = matches!(pass, Pass::Train { .. });
         if self.used_batch {
-            self.measure(x, workspace);
+            self.measure(x, context);
         } else {
             self.use_stored();
         }
@@ -138,28 +143,28 @@ impl Layer for BatchNormalization {
         y: &Tensor,
         mut dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         let relu = self.options.activation == Activation::Relu;
         if !relu {
             self.options.activation.differentiate(dy.data_mut(), y.data(), None, self.shape.channels);
         }
         let applied = Applied { mean: &self.used_mean, scale: &self.scale, shift: &self.shift, relu };
-        let partial = &mut workspace.scratch.partial;
+        let partial = &mut context.scratch.partial;
         let channels = self.shape.channels;
         normalization::gradient_sums(applied, x.data(), dy.data(), partial, &mut self.sums[..2 * channels]);
-        let sums = &mut workspace.scratch.sums;
+        let sums = &mut context.scratch.sums;
         sums.clear();
         sums.extend_from_slice(&self.sums[..channels]);
-        workspace.settle(&mut self.beta);
-        let sums = &mut workspace.scratch.sums;
+        settle(context, &mut self.beta);
+        let sums = &mut context.scratch.sums;
         sums.clear();
         let weighted = self.sums[channels..].iter().zip(&self.used_inverse);
         sums.extend(weighted.map(|(sum, &inverse)| sum * f64::from(inverse)));
-        workspace.settle(&mut self.gamma);
+        settle(context, &mut self.gamma);
         self.sums[2 * channels] = x.rows() as f64;
         if self.used_batch {
-            workspace.sum_over_ranks(&mut self.sums);
+            sum_over_ranks(context, &mut self.sums);
         }
         // With stored statistics mean and variance do not depend on x.
         let share = if self.used_batch { 1.0 / self.sums[2 * channels] as f32 } else { 0.0 };
@@ -178,7 +183,7 @@ impl Layer for BatchNormalization {
             let factors = [&by_gradient[..], by_value, offset];
             normalization::input_gradient(applied, factors, x.data(), dy.data_mut());
         }
-        wanted(dy, wants_dx, workspace)
+        wanted(dy, wants_dx, context)
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

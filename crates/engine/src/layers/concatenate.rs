@@ -1,9 +1,14 @@
 //! Several chains on the same input, their channels side by side.
 
-use super::{Layer, Parameter, Pass, Sequence, wanted};
-use crate::inference::{self, Operation, Step};
+use super::context::Context;
+use super::layer::{Layer, Pass, lower, wanted};
+use super::sequence::Sequence;
+use crate::error::BuildError;
+use crate::inference::plan::{Operation, Step};
+use crate::kernels::activation::Activation;
 use crate::kernels::{activation, concatenate};
-use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+use crate::parameter::Parameter;
+use crate::tensor::{Shape, Tensor};
 
 /// `y = [branch_1(x), branch_2(x), …]` along the channels; an empty branch is
 /// the identity.
@@ -56,13 +61,13 @@ impl Layer for Concatenate {
         self.branches.iter().map(Layer::macs).sum()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
-        self.outputs.drain(..).for_each(|output| workspace.give(output));
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
+        self.outputs.drain(..).for_each(|output| context.workspace.give(output));
         let all = y.shape().channels;
         let mut first = 0;
         for branch in &mut self.branches {
-            let mut output = workspace.take(x.batch(), branch.output_shape());
-            branch.forward(x, &mut output, pass, workspace);
+            let mut output = context.workspace.take(x.batch(), branch.output_shape());
+            branch.forward(x, &mut output, pass, context);
             concatenate::put(output.data(), output.shape().channels, y.data_mut(), all, first);
             first += output.shape().channels;
             self.outputs.push(output);
@@ -75,33 +80,33 @@ impl Layer for Concatenate {
         _y: &Tensor,
         dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         let all = dy.shape().channels;
         let mut first = 0;
         let mut sum: Option<Tensor> = None;
         for (branch, output) in self.branches.iter_mut().zip(self.outputs.drain(..)) {
-            let mut part = workspace.take(output.batch(), output.shape());
+            let mut part = context.workspace.take(output.batch(), output.shape());
             let channels = output.shape().channels;
             concatenate::take(dy.data(), all, first, part.data_mut(), channels);
             first += channels;
-            let dx = branch.backward(x, &output, part, wants_dx, workspace);
-            workspace.give(output);
+            let dx = branch.backward(x, &output, part, wants_dx, context);
+            context.workspace.give(output);
             sum = match (sum, dx) {
                 (Some(mut sum), Some(dx)) => {
                     activation::add_and_apply(dx.data(), Activation::Linear, sum.data_mut(), x.shape().channels);
-                    workspace.give(dx);
+                    context.workspace.give(dx);
                     Some(sum)
                 }
                 (sum, dx) => sum.or(dx),
             };
         }
-        workspace.give(dy);
-        sum.and_then(|dx| wanted(dx, wants_dx, workspace))
+        context.workspace.give(dy);
+        sum.and_then(|dx| wanted(dx, wants_dx, context))
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        let branches = self.branches.iter().map(|branch| inference::lower(branch)).collect();
+        let branches = self.branches.iter().map(|branch| lower(branch)).collect();
         let output = self.output_shape();
         steps.push(Step::new(&self.name, Operation::Concatenate { branches, output }));
     }

@@ -1,13 +1,19 @@
 //! 2-D convolution.
 
-use super::{Initializer, Layer, Parameter, Pass, Role};
-use crate::inference::{Convolved, Operation, Step};
+use super::context::Context;
+use super::gradient::{kernel_gradient, settle};
+use super::initializer::Initializer;
+use super::layer::{Layer, Pass};
+use crate::error::BuildError;
+use crate::inference::plan::{Convolved, Operation, Step};
+use crate::kernels::activation::Activation;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::reduce;
 use crate::kernels::window::{Padding, Window};
+use crate::parameter::{Parameter, Role};
 use crate::random::Stream;
-use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+use crate::tensor::{Shape, Tensor};
 
 /// Options of [`Conv2d`].
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +97,10 @@ impl Layer for Conv2d {
         self.convolution.method()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, context: &mut Context) {
         let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
         let epilogue = Epilogue { bias, add: None, activation: self.activation };
-        let prepared = &mut workspace.scratch.first;
+        let prepared = &mut context.scratch.first;
         self.convolution.prepare(&self.kernel.value, prepared);
         self.convolution.forward(x.data(), prepared, &epilogue, y.data_mut());
     }
@@ -105,27 +111,27 @@ impl Layer for Conv2d {
         y: &Tensor,
         mut dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         let filters = self.convolution.filters;
         self.activation.differentiate(dy.data_mut(), y.data(), None, filters);
         if let Some(bias) = &mut self.bias {
-            let scratch = &mut workspace.scratch;
+            let scratch = &mut context.scratch;
             reduce::sum_rows(dy.data(), filters, &mut scratch.partial, &mut scratch.sums);
-            workspace.settle(bias);
+            settle(context, bias);
         }
         let convolution = &self.convolution;
-        workspace.kernel_gradient(&mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
+        kernel_gradient(context, &mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
             convolution.backward_kernel(x, dy, scratch, gradient);
         });
         let dx = wants_dx.then(|| {
-            let mut dx = workspace.take(x.batch(), x.shape());
-            let scratch = &mut workspace.scratch;
+            let mut dx = context.workspace.take(x.batch(), x.shape());
+            let scratch = &mut context.scratch;
             let scratch = [&mut scratch.first, &mut scratch.second];
             self.convolution.backward_input(dy.data(), &self.kernel.value, scratch, dx.data_mut());
             dx
         });
-        workspace.give(dy);
+        context.workspace.give(dy);
         dx
     }
 

@@ -1,10 +1,16 @@
 //! Fully connected layer: a 1×1 convolution on a 1×1 map.
 
-use super::{Conv2d, Conv2dOptions, Initializer, Layer, Parameter, Pass};
-use crate::inference::Step;
+use super::context::Context;
+use super::conv2d::{Conv2d, Conv2dOptions};
+use super::initializer::Initializer;
+use super::layer::{Layer, Pass};
+use crate::error::BuildError;
+use crate::inference::plan::Step;
+use crate::kernels::activation::Activation;
 use crate::kernels::window::Padding;
+use crate::parameter::Parameter;
 use crate::random::Stream;
-use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+use crate::tensor::{Shape, Tensor};
 
 /// Options of [`Dense`].
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +80,8 @@ impl Layer for Dense {
         self.0.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
-        self.0.forward(x, y, pass, workspace);
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
+        self.0.forward(x, y, pass, context);
     }
 
     fn backward(
@@ -84,9 +90,9 @@ impl Layer for Dense {
         y: &Tensor,
         dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
-        self.0.backward(x, y, dy, wants_dx, workspace)
+        self.0.backward(x, y, dy, wants_dx, context)
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

@@ -1,12 +1,18 @@
 //! Depthwise 2-D convolution (Chollet 2017).
 
-use super::{Initializer, Layer, Parameter, Pass, Role};
-use crate::inference::{Convolved, Operation, Step};
+use super::context::Context;
+use super::gradient::{kernel_gradient, settle};
+use super::initializer::Initializer;
+use super::layer::{Layer, Pass};
+use crate::error::BuildError;
+use crate::inference::plan::{Convolved, Operation, Step};
+use crate::kernels::activation::Activation;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::window::{Padding, Window};
 use crate::kernels::{depthwise, reduce};
+use crate::parameter::{Parameter, Role};
 use crate::random::Stream;
-use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+use crate::tensor::{Shape, Tensor};
 
 /// Options of [`DepthwiseConv2d`].
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +91,7 @@ impl Layer for DepthwiseConv2d {
         "direct"
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _context: &mut Context) {
         let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
         let epilogue = Epilogue { bias, add: None, activation: self.activation };
         depthwise::forward(&self.window, x.data(), &self.kernel.value, &epilogue, y.data_mut());
@@ -97,24 +103,24 @@ impl Layer for DepthwiseConv2d {
         y: &Tensor,
         mut dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         self.activation.differentiate(dy.data_mut(), y.data(), None, self.window.input.channels);
         if let Some(bias) = &mut self.bias {
-            let scratch = &mut workspace.scratch;
+            let scratch = &mut context.scratch;
             reduce::sum_rows(dy.data(), self.window.input.channels, &mut scratch.partial, &mut scratch.sums);
-            workspace.settle(bias);
+            settle(context, bias);
         }
         let window = &self.window;
-        workspace.kernel_gradient(&mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
+        kernel_gradient(context, &mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
             depthwise::backward_kernel(window, x, dy, scratch, gradient);
         });
         let dx = wants_dx.then(|| {
-            let mut dx = workspace.take(x.batch(), x.shape());
+            let mut dx = context.workspace.take(x.batch(), x.shape());
             depthwise::backward_input(&self.window, dy.data(), &self.kernel.value, dx.data_mut());
             dx
         });
-        workspace.give(dy);
+        context.workspace.give(dy);
         dx
     }
 

@@ -1,10 +1,12 @@
 //! Dropout.
 
-use super::{Layer, Pass, wanted};
-use crate::inference::Step;
+use super::context::Context;
+use super::layer::{Layer, Pass, wanted};
+use crate::error::BuildError;
+use crate::inference::plan::Step;
 use crate::kernels::isa;
 use crate::random::{Stream, key};
-use crate::{BuildError, Shape, Tensor, Workspace};
+use crate::tensor::{Shape, Tensor};
 use rayon::prelude::*;
 
 /// Sets a share of the values to zero while training and scales the others up,
@@ -91,7 +93,7 @@ impl Layer for Dropout {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, _workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, _context: &mut Context) {
         self.keys.clear();
         y.data_mut().copy_from_slice(x.data());
         if let Pass::Train { keys } = pass {
@@ -106,12 +108,12 @@ impl Layer for Dropout {
         _y: &Tensor,
         mut dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         if wants_dx && !self.keys.is_empty() {
             self.mask(dy.data_mut());
         }
-        wanted(dy, wants_dx, workspace)
+        wanted(dy, wants_dx, context)
     }
 
     fn lower(&self, _steps: &mut Vec<Step>) {}
@@ -127,7 +129,7 @@ mod tests {
         let mut layer = Dropout::new("dropout", shape, 0.3, 0).unwrap();
         let x = Tensor::from_slice(2, shape, &vec![1.0; 2 * shape.len()]);
         let mut y = Tensor::zeros(2, shape);
-        layer.forward(&x, &mut y, Pass::Train { keys: &[1, 2] }, &mut Workspace::default());
+        layer.forward(&x, &mut y, Pass::Train { keys: &[1, 2] }, &mut Context::default());
         let dropped = y.data().iter().filter(|&&v| v == 0.0).count() as f64 / y.data().len() as f64;
         assert!((dropped - 0.3).abs() < 0.01, "{dropped}");
         let mean = y.data().iter().sum::<f32>() / y.data().len() as f32;
@@ -141,7 +143,7 @@ mod tests {
         let keys: Vec<u64> = (0..4000).collect();
         let x = Tensor::from_slice(4000, shape, &vec![3.0; 4000 * shape.len()]);
         let mut y = Tensor::zeros(4000, shape);
-        layer.forward(&x, &mut y, Pass::Train { keys: &keys }, &mut Workspace::default());
+        layer.forward(&x, &mut y, Pass::Train { keys: &keys }, &mut Context::default());
         let mut dropped = 0;
         for image in y.data().chunks_exact(shape.len()) {
             assert!(image.iter().all(|&v| v == image[0]) && (image[0] == 0.0 || image[0] == 4.0));
@@ -156,8 +158,8 @@ mod tests {
         let mut layer = Dropout::new("dropout", shape, 0.5, 3).unwrap();
         let x = Tensor::from_slice(2, shape, &[1.0; 128]);
         let (mut one, mut two) = (Tensor::zeros(2, shape), Tensor::zeros(2, shape));
-        layer.forward(&x, &mut one, Pass::Train { keys: &[7, 8] }, &mut Workspace::default());
-        layer.forward(&x, &mut two, Pass::Train { keys: &[8, 7] }, &mut Workspace::default());
+        layer.forward(&x, &mut one, Pass::Train { keys: &[7, 8] }, &mut Context::default());
+        layer.forward(&x, &mut two, Pass::Train { keys: &[8, 7] }, &mut Context::default());
         assert_eq!(one.data()[..64], two.data()[64..]);
         assert_ne!(one.data()[..64], one.data()[64..]);
     }

@@ -1,8 +1,9 @@
 //! From a map to a vector.
 
-use super::{Layer, Pass, wanted};
-use crate::inference::{Operation, Step};
-use crate::{Shape, Tensor, Workspace};
+use super::context::Context;
+use super::layer::{Layer, Pass, wanted};
+use crate::inference::plan::{Operation, Step};
+use crate::tensor::{Shape, Tensor};
 
 /// Reads a map as a flat vector, row by row, channels innermost.
 pub struct Flatten {
@@ -35,7 +36,7 @@ impl Layer for Flatten {
         Shape::flat(self.input.len())
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _context: &mut Context) {
         y.data_mut().copy_from_slice(x.data());
     }
 
@@ -45,9 +46,9 @@ impl Layer for Flatten {
         _y: &Tensor,
         dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
-        wanted(dy.reshaped(self.input), wants_dx, workspace)
+        wanted(dy.reshaped(self.input), wants_dx, context)
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

@@ -1,10 +1,12 @@
 //! Pooling over windows and over whole maps.
 
-use super::{Layer, Pass};
-use crate::inference::{Operation, Step};
+use super::context::Context;
+use super::layer::{Layer, Pass};
+use crate::error::BuildError;
+use crate::inference::plan::{Operation, Step};
 use crate::kernels::pooling::{self, PoolingKind};
 use crate::kernels::window::{Padding, Window};
-use crate::{BuildError, Shape, Tensor, Workspace};
+use crate::tensor::{Shape, Tensor};
 
 /// `max_pooling2d` and `average_pooling2d`, over windows or over whole maps.
 pub struct Pooling2d {
@@ -69,7 +71,7 @@ impl Layer for Pooling2d {
         Shape::new(self.window.output[0], self.window.output[1], self.window.input.channels)
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _context: &mut Context) {
         match self.kind {
             PoolingKind::Max => {
                 self.argmax.resize(y.data().len(), 0);
@@ -85,17 +87,17 @@ impl Layer for Pooling2d {
         _y: &Tensor,
         dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         let dx = wants_dx.then(|| {
-            let mut dx = workspace.take(x.batch(), x.shape());
+            let mut dx = context.workspace.take(x.batch(), x.shape());
             match self.kind {
                 PoolingKind::Max => pooling::max_backward(&self.window, dy.data(), &self.argmax, dx.data_mut()),
                 PoolingKind::Average => pooling::average_backward(&self.window, dy.data(), dx.data_mut()),
             }
             dx
         });
-        workspace.give(dy);
+        context.workspace.give(dy);
         dx
     }
 

@@ -1,9 +1,14 @@
 //! Residual block (He et al. 2016).
 
-use super::{Layer, Parameter, Pass, Sequence, wanted};
-use crate::inference::{self, Operation, Step};
+use super::context::Context;
+use super::layer::{Layer, Pass, lower, wanted};
+use super::sequence::Sequence;
+use crate::error::BuildError;
+use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation;
-use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+use crate::kernels::activation::Activation;
+use crate::parameter::Parameter;
+use crate::tensor::{Shape, Tensor};
 
 /// `y = activation(branch(x) + shortcut(x))`; an empty shortcut is the identity.
 pub struct Residual {
@@ -53,20 +58,20 @@ impl Layer for Residual {
         self.branch.macs() + self.shortcut.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
         let shape = self.output_shape();
         for output in [self.branch_output.take(), self.shortcut_output.take()] {
-            output.into_iter().for_each(|output| workspace.give(output));
+            output.into_iter().for_each(|output| context.workspace.give(output));
         }
-        let mut branch = workspace.take(x.batch(), shape);
-        self.branch.forward(x, &mut branch, pass, workspace);
+        let mut branch = context.workspace.take(x.batch(), shape);
+        self.branch.forward(x, &mut branch, pass, context);
         y.data_mut().copy_from_slice(branch.data());
         self.branch_output = Some(branch);
         if self.shortcut.is_empty() {
             activation::add_and_apply(x.data(), self.activation, y.data_mut(), shape.channels);
         } else {
-            let mut shortcut = workspace.take(x.batch(), shape);
-            self.shortcut.forward(x, &mut shortcut, pass, workspace);
+            let mut shortcut = context.workspace.take(x.batch(), shape);
+            self.shortcut.forward(x, &mut shortcut, pass, context);
             activation::add_and_apply(shortcut.data(), self.activation, y.data_mut(), shape.channels);
             self.shortcut_output = Some(shortcut);
         }
@@ -78,31 +83,31 @@ impl Layer for Residual {
         y: &Tensor,
         mut dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         self.activation.differentiate(dy.data_mut(), y.data(), None, y.shape().channels);
-        let mut copy = workspace.take(dy.batch(), dy.shape());
+        let mut copy = context.workspace.take(dy.batch(), dy.shape());
         copy.data_mut().copy_from_slice(dy.data());
         let branch_output = self.branch_output.take()?;
-        let branch = self.branch.backward(x, &branch_output, copy, wants_dx, workspace);
-        workspace.give(branch_output);
+        let branch = self.branch.backward(x, &branch_output, copy, wants_dx, context);
+        context.workspace.give(branch_output);
         let shortcut = match self.shortcut_output.take() {
             Some(output) => {
-                let dx = self.shortcut.backward(x, &output, dy, wants_dx, workspace);
-                workspace.give(output);
+                let dx = self.shortcut.backward(x, &output, dy, wants_dx, context);
+                context.workspace.give(output);
                 dx
             }
-            None => wanted(dy, wants_dx, workspace),
+            None => wanted(dy, wants_dx, context),
         };
         let mut dx = branch?;
         let shortcut = shortcut?;
         activation::add_and_apply(shortcut.data(), Activation::Linear, dx.data_mut(), x.shape().channels);
-        workspace.give(shortcut);
+        context.workspace.give(shortcut);
         Some(dx)
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        let (branch, shortcut) = (inference::lower(&self.branch), inference::lower(&self.shortcut));
+        let (branch, shortcut) = (lower(&self.branch), lower(&self.shortcut));
         steps.push(Step::new(&self.name, Operation::Residual { branch, shortcut, activation: self.activation }));
     }
 

@@ -1,8 +1,10 @@
 //! Layers one after the other.
 
-use super::{Layer, Parameter, Pass};
-use crate::inference::Step;
-use crate::{Shape, Tensor, Workspace};
+use super::context::Context;
+use super::layer::{Layer, Pass};
+use crate::inference::plan::Step;
+use crate::parameter::Parameter;
+use crate::tensor::{Shape, Tensor};
 
 /// Layers one after the other; none at all is the identity.
 pub struct Sequence {
@@ -45,19 +47,19 @@ impl Sequence {
         y: &Tensor,
         dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> (Option<Tensor>, Option<Tensor>) {
         let mut gradient = Some(dy);
         let mut output = None;
         for (i, layer) in self.layers.iter_mut().enumerate().skip(first).rev() {
             let input = self.outputs.pop();
             let Some(dy) = gradient.take() else { break };
-            let start = workspace.clock();
+            let start = context.profiler.clock();
             let x = input.as_ref().unwrap_or(x);
-            gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > 0, workspace);
-            workspace.record(layer.name(), start, false);
+            gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > 0, context);
+            context.profiler.record_backward(layer.name(), start);
             if let Some(read) = std::mem::replace(&mut output, input) {
-                workspace.give(read);
+                context.workspace.give(read);
             }
         }
         (output, gradient)
@@ -85,23 +87,23 @@ impl Layer for Sequence {
         self.layers.iter().map(|layer| layer.macs()).sum()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
         let Self { layers, outputs, .. } = self;
-        outputs.drain(..).for_each(|output| workspace.give(output));
+        outputs.drain(..).for_each(|output| context.workspace.give(output));
         let Some((last, firsts)) = layers.split_last_mut() else {
             y.data_mut().copy_from_slice(x.data());
             return;
         };
         for layer in firsts {
-            let mut output = workspace.take(x.batch(), layer.output_shape());
-            let start = workspace.clock();
-            layer.forward(outputs.last().unwrap_or(x), &mut output, pass, workspace);
-            workspace.record(layer.name(), start, true);
+            let mut output = context.workspace.take(x.batch(), layer.output_shape());
+            let start = context.profiler.clock();
+            layer.forward(outputs.last().unwrap_or(x), &mut output, pass, context);
+            context.profiler.record_forward(layer.name(), start);
             outputs.push(output);
         }
-        let start = workspace.clock();
-        last.forward(outputs.last().unwrap_or(x), y, pass, workspace);
-        workspace.record(last.name(), start, true);
+        let start = context.profiler.clock();
+        last.forward(outputs.last().unwrap_or(x), y, pass, context);
+        context.profiler.record_forward(last.name(), start);
     }
 
     fn backward(
@@ -110,9 +112,9 @@ impl Layer for Sequence {
         y: &Tensor,
         dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
-        self.backward_to(0, x, y, dy, wants_dx, workspace).1
+        self.backward_to(0, x, y, dy, wants_dx, context).1
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

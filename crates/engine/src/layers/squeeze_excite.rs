@@ -1,9 +1,14 @@
 //! Squeeze-and-excitation (Hu et al. 2018).
 
-use super::{Layer, Parameter, Pass, Sequence};
-use crate::inference::{self, Operation, Step};
+use super::context::Context;
+use super::layer::{Layer, Pass, lower};
+use super::sequence::Sequence;
+use crate::error::BuildError;
+use crate::inference::plan::{Operation, Step};
+use crate::kernels::activation::Activation;
 use crate::kernels::{activation, channel_scale};
-use crate::{Activation, BuildError, Shape, Tensor, Workspace};
+use crate::parameter::Parameter;
+use crate::tensor::{Shape, Tensor};
 
 /// `y = x · gate(x)`: a chain that ends in one number for each channel weighs
 /// the channels of each map.
@@ -48,12 +53,12 @@ impl Layer for SqueezeExcite {
         self.gate.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, workspace: &mut Workspace) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
         if let Some(weights) = self.weights.take() {
-            workspace.give(weights);
+            context.workspace.give(weights);
         }
-        let mut weights = workspace.take(x.batch(), self.gate.output_shape());
-        self.gate.forward(x, &mut weights, pass, workspace);
+        let mut weights = context.workspace.take(x.batch(), self.gate.output_shape());
+        self.gate.forward(x, &mut weights, pass, context);
         y.data_mut().copy_from_slice(x.data());
         channel_scale::apply(y.data_mut(), weights.data(), x.shape());
         self.weights = Some(weights);
@@ -65,24 +70,24 @@ impl Layer for SqueezeExcite {
         _y: &Tensor,
         mut dy: Tensor,
         wants_dx: bool,
-        workspace: &mut Workspace,
+        context: &mut Context,
     ) -> Option<Tensor> {
         let weights = self.weights.take()?;
-        let mut dweights = workspace.take(weights.batch(), weights.shape());
+        let mut dweights = context.workspace.take(weights.batch(), weights.shape());
         channel_scale::gradient(x.data(), dy.data(), dweights.data_mut(), x.shape());
-        let through_gate = self.gate.backward(x, &weights, dweights, wants_dx, workspace);
+        let through_gate = self.gate.backward(x, &weights, dweights, wants_dx, context);
         let dx = through_gate.map(|mut dx| {
             channel_scale::apply(dy.data_mut(), weights.data(), x.shape());
             activation::add_and_apply(dy.data(), Activation::Linear, dx.data_mut(), x.shape().channels);
             dx
         });
-        workspace.give(weights);
-        workspace.give(dy);
+        context.workspace.give(weights);
+        context.workspace.give(dy);
         dx
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {
-        steps.push(Step::new(&self.name, Operation::Gate { gate: inference::lower(&self.gate) }));
+        steps.push(Step::new(&self.name, Operation::Gate { gate: lower(&self.gate) }));
     }
 
     fn visit(&self, visit: &mut dyn FnMut(&Parameter)) {

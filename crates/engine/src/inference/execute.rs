@@ -1,0 +1,125 @@
+//! Runs steps: from the map that a step reads to the one that it writes.
+//!
+//! Only those two maps exist at a time. What the steps are is data of `plan`; the
+//! arithmetic is in the kernels.
+
+use super::plan::{Operation, Step};
+use crate::kernels::pooling::PoolingKind;
+use crate::kernels::{activation, channel_scale, concatenate, depthwise, normalization, pooling};
+use crate::profile::Profiler;
+use crate::tensor::{Shape, Tensor};
+use crate::workspace::Workspace;
+
+/// A map on its way through the steps.
+pub enum Map<'a> {
+    /// Somebody else still needs it.
+    Lent(&'a Tensor),
+    /// Nobody else does.
+    Owned(Tensor),
+}
+
+impl Map<'_> {
+    fn tensor(&self) -> &Tensor {
+        match self {
+            Self::Lent(tensor) => tensor,
+            Self::Owned(tensor) => tensor,
+        }
+    }
+
+    fn into_owned(self, workspace: &mut Workspace) -> Tensor {
+        match self {
+            Self::Lent(tensor) => {
+                let mut copy = workspace.take(tensor.batch(), tensor.shape());
+                copy.data_mut().copy_from_slice(tensor.data());
+                copy
+            }
+            Self::Owned(tensor) => tensor,
+        }
+    }
+
+    fn into_other(self, shape: Shape, workspace: &mut Workspace, fill: impl FnOnce(&[f32], &mut [f32])) -> Tensor {
+        let mut y = workspace.take(self.tensor().batch(), shape);
+        fill(self.tensor().data(), y.data_mut());
+        if let Self::Owned(x) = self {
+            workspace.give(x);
+        }
+        y
+    }
+}
+
+/// The map after all of these steps.
+pub fn run(steps: &[Step], x: Map<'_>, workspace: &mut Workspace, profiler: &mut Profiler) -> Tensor {
+    let mut map = x;
+    for step in steps {
+        let start = profiler.clock();
+        map = Map::Owned(operate(step.operation(), map, workspace, profiler));
+        profiler.record_forward(step.layer(), start);
+    }
+    map.into_owned(workspace)
+}
+
+/// The map after an operation; `x` is the map before it.
+fn operate(operation: &Operation, x: Map<'_>, workspace: &mut Workspace, profiler: &mut Profiler) -> Tensor {
+    match operation {
+        Operation::Conv2d { convolution, convolved } => {
+            let output = convolution.window.output_shape(convolution.filters);
+            x.into_other(output, workspace, |x, y| {
+                convolution.forward(x, &convolved.prepared, &convolved.epilogue(), y);
+            })
+        }
+        Operation::DepthwiseConv2d { window, convolved } => {
+            x.into_other(window.output_shape(window.input.channels), workspace, |x, y| {
+                depthwise::forward(window, x, &convolved.kernel, &convolved.epilogue(), y);
+            })
+        }
+        Operation::Affine { scale, shift, activation } => {
+            let mut y = x.into_owned(workspace);
+            normalization::apply_in_place(y.data_mut(), scale, shift, *activation);
+            y
+        }
+        Operation::Activation { activation } => {
+            let mut y = x.into_owned(workspace);
+            let channels = y.shape().channels;
+            activation::apply_all(*activation, y.data_mut(), channels);
+            y
+        }
+        Operation::Pooling { kind, window } => {
+            x.into_other(window.output_shape(window.input.channels), workspace, |x, y| match kind {
+                PoolingKind::Max => pooling::max_only(window, x, y),
+                PoolingKind::Average => pooling::average_forward(window, x, y),
+            })
+        }
+        Operation::Reshape { shape } => x.into_owned(workspace).reshaped(*shape),
+        Operation::Residual { branch, shortcut, activation } => {
+            let x = x.into_owned(workspace);
+            let mut y = run(branch, Map::Lent(&x), workspace, profiler);
+            let other = if shortcut.is_empty() { x } else { run(shortcut, Map::Owned(x), workspace, profiler) };
+            let channels = y.shape().channels;
+            activation::add_and_apply(other.data(), *activation, y.data_mut(), channels);
+            workspace.give(other);
+            y
+        }
+        Operation::Concatenate { branches, output } => {
+            let x = x.into_owned(workspace);
+            let mut y = workspace.take(x.batch(), *output);
+            let mut first = 0;
+            for branch in branches {
+                let part = run(branch, Map::Lent(&x), workspace, profiler);
+                let channels = part.shape().channels;
+                concatenate::put(part.data(), channels, y.data_mut(), output.channels, first);
+                first += channels;
+                workspace.give(part);
+            }
+            workspace.give(x);
+            y
+        }
+        Operation::Gate { gate } => {
+            let mut y = x.into_owned(workspace);
+            let weights = run(gate, Map::Lent(&y), workspace, profiler);
+            let shape = y.shape();
+            channel_scale::apply(y.data_mut(), weights.data(), shape);
+            workspace.give(weights);
+            y
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a layer is: the trait that every layer implements and its network calls.
+//!
+//! The layers themselves are in files of their own, what a network lends them is a
+//! [`Context`], and what they are at inference are [`Step`]s.
+
+use super::context::Context;
+use crate::inference::plan::Step;
+use crate::parameter::Parameter;
+use crate::tensor::{Shape, Tensor};
+
+/// Why a network is run.
+#[derive(Clone, Copy, Debug)]
+pub enum Pass<'a> {
+    /// To learn: batch statistics, dropout. One random key for each image of the
+    /// batch ([`crate::random::key`] of seed, epoch and image).
+    Train {
+        /// A key for each image.
+        keys: &'a [u64],
+    },
+    /// To predict: stored statistics, no dropout. `backward` after it gives the
+    /// gradients of just that function.
+    Inference,
+}
+
+/// One step of a network, with explicit forward and backward.
+///
+/// The caller gives `y` its size; `backward` follows the `forward` it belongs
+/// to, with the same `x` and `y`.
+pub trait Layer: Send + Sync {
+    /// The layer's name in the network, for instance `conv2d_1`.
+    fn name(&self) -> &str;
+
+    /// The kind in architecture files, for instance `conv2d`.
+    fn kind(&self) -> &'static str;
+
+    /// Shape of one input map.
+    fn input_shape(&self) -> Shape;
+
+    /// Shape of one output map.
+    fn output_shape(&self) -> Shape;
+
+    /// Multiply-adds for one image, by the direct sum.
+    fn macs(&self) -> usize {
+        0
+    }
+
+    /// How the output is computed, where there is a choice.
+    fn method(&self) -> &'static str {
+        ""
+    }
+
+    /// Computes `y` from `x`.
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context);
+
+    /// Computes the gradients of the parameters, and that of the input where it
+    /// is wanted, from that of the output. The memory of `dy` is the layer's: it
+    /// comes back as the result or goes back to the workspace.
+    fn backward(&mut self, x: &Tensor, y: &Tensor, dy: Tensor, wants_dx: bool, context: &mut Context)
+    -> Option<Tensor>;
+
+    /// Adds what the layer does at inference to `steps`.
+    fn lower(&self, steps: &mut Vec<Step>);
+
+    /// Calls `visit` with each parameter, always in the same order.
+    fn visit(&self, _visit: &mut dyn FnMut(&Parameter)) {}
+
+    /// Calls `visit` with each parameter, always in the same order.
+    fn visit_mut(&mut self, _visit: &mut dyn FnMut(&mut Parameter)) {}
+
+    /// The layers inside this one.
+    fn children(&self) -> Vec<&dyn Layer> {
+        Vec::new()
+    }
+}
+
+/// Hands `dx` on, or gives its memory back where nobody wants it.
+pub(super) fn wanted(dx: Tensor, wants_dx: bool, context: &mut Context) -> Option<Tensor> {
+    if wants_dx {
+        return Some(dx);
+    }
+    context.workspace.give(dx);
+    None
+}
+
+/// The steps of a layer at inference.
+pub(crate) fn lower(layer: &dyn Layer) -> Vec<Step> {
+    let mut steps = Vec::new();
+    layer.lower(&mut steps);
+    steps
+}

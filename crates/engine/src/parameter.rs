@@ -1,0 +1,47 @@
+//! Parameters: the named arrays of a network's layers, with their gradients.
+//!
+//! Layers own them and compute with them, optimizers change them, files store them; all
+//! of that is elsewhere.
+
+use crate::tensor::{Buffer, zeros};
+
+/// What a parameter is to the optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Trained, with weight decay.
+    Weight,
+    /// Trained, without weight decay (biases, scales).
+    Offset,
+    /// Not trained but kept with the weights (running mean and variance).
+    Statistic,
+}
+
+/// A named array that belongs to a layer.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// `layer.array`, for instance `conv2d_1.kernel`; unique in a network.
+    pub name: String,
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// What it is to the optimizer.
+    pub role: Role,
+    /// Factor of an L2 penalty `l2 · Σ value²` in the loss.
+    pub l2: f32,
+    /// The values, row-major.
+    pub value: Buffer,
+    /// The loss's gradient, overwritten by each `backward`; empty for statistics.
+    pub gradient: Buffer,
+}
+
+impl Parameter {
+    pub(crate) fn new(layer: &str, array: &str, shape: Vec<usize>, role: Role, fill: impl FnMut() -> f32) -> Self {
+        let len: usize = shape.iter().product();
+        let value = Buffer::from_iter(64, std::iter::repeat_with(fill).take(len));
+        let gradient = zeros(if role == Role::Statistic { 0 } else { len });
+        Self { name: format!("{layer}.{array}"), shape, role, l2: 0.0, value, gradient }
+    }
+
+    pub(crate) fn constant(layer: &str, array: &str, len: usize, role: Role, value: f32) -> Self {
+        Self::new(layer, array, vec![len], role, || value)
+    }
+}
