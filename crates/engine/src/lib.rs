@@ -5,6 +5,9 @@
 //! a [`Network`] is a tree of layers. The engine knows nothing of faces or
 //! files and prints nothing.
 //!
+//! Features: `optimizers` (on by default) for what trains a network, `serde` to read and write
+//! the enums that name a layer's options.
+//!
 //! **The bit promise.** The same binary at the same instruction-set level gives
 //! the same bits for any number of threads, and of processes that share a batch
 //! between grains ([`communicator`]): work is cut into chunks whose size
@@ -24,6 +27,7 @@ pub mod inference;
 pub mod layers;
 pub mod loss;
 pub mod network;
+#[cfg(feature = "optimizers")]
 pub mod optimizer;
 pub mod random;
 
@@ -35,6 +39,7 @@ pub use kernels::isa::{Isa, UnknownIsa};
 pub use kernels::window::{Padding, Window};
 pub use layers::{Context, Layer, Pass};
 pub use network::Network;
+#[cfg(feature = "optimizers")]
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameter::{Parameter, Role};
 pub use profile::{LayerTime, Profile};

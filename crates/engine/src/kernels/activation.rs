@@ -8,13 +8,19 @@ use rayon::prelude::*;
 const CHUNK: usize = 16 * 1024;
 
 /// An activation function.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "names::Activation", into = "names::Activation")
+)]
 pub enum Activation {
-    /// `x`.
+    /// `x`: none at all.
+    #[default]
     Linear,
     /// `max(x, 0)`.
     Relu,
-    /// `x` where positive, `slope · x` elsewhere.
+    /// `x` where positive, `slope · x` elsewhere. By its name alone it has slope 0.01.
     LeakyRelu {
         /// Slope of the negative part.
         slope: f32,
@@ -27,6 +33,51 @@ pub enum Activation {
     Tanh,
     /// `eˣ / Σ eˣ` over the channels of a position.
     Softmax,
+}
+
+/// Activations by their names in files, which leave the slope of the leaky ReLU out.
+#[cfg(feature = "serde")]
+mod names {
+    /// Has the name of the enum it stands for, for serde's error messages.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Activation {
+        Linear,
+        Relu,
+        LeakyRelu,
+        Silu,
+        Sigmoid,
+        Tanh,
+        Softmax,
+    }
+
+    impl From<Activation> for super::Activation {
+        fn from(name: Activation) -> Self {
+            match name {
+                Activation::Linear => Self::Linear,
+                Activation::Relu => Self::Relu,
+                Activation::LeakyRelu => Self::LeakyRelu { slope: 0.01 },
+                Activation::Silu => Self::Silu,
+                Activation::Sigmoid => Self::Sigmoid,
+                Activation::Tanh => Self::Tanh,
+                Activation::Softmax => Self::Softmax,
+            }
+        }
+    }
+
+    impl From<super::Activation> for Activation {
+        fn from(activation: super::Activation) -> Self {
+            match activation {
+                super::Activation::Linear => Self::Linear,
+                super::Activation::Relu => Self::Relu,
+                super::Activation::LeakyRelu { .. } => Self::LeakyRelu,
+                super::Activation::Silu => Self::Silu,
+                super::Activation::Sigmoid => Self::Sigmoid,
+                super::Activation::Tanh => Self::Tanh,
+                super::Activation::Softmax => Self::Softmax,
+            }
+        }
+    }
 }
 
 impl Activation {
@@ -139,4 +190,29 @@ pub fn add_and_apply(x: &[f32], activation: Activation, y: &mut [f32], channels:
         );
         activation.apply(y, channels);
     });
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_files() {
+        for (activation, name) in [
+            (Activation::Linear, "\"linear\""),
+            (Activation::Relu, "\"relu\""),
+            (Activation::LeakyRelu { slope: 0.01 }, "\"leaky_relu\""),
+            (Activation::Silu, "\"silu\""),
+            (Activation::Sigmoid, "\"sigmoid\""),
+            (Activation::Tanh, "\"tanh\""),
+            (Activation::Softmax, "\"softmax\""),
+        ] {
+            assert_eq!(serde_json::to_string(&activation).unwrap(), name);
+            assert_eq!(serde_json::from_str::<Activation>(name).unwrap(), activation);
+        }
+        assert_eq!(serde_json::to_string(&Activation::LeakyRelu { slope: 0.3 }).unwrap(), "\"leaky_relu\"");
+        let error = serde_json::from_str::<Activation>("\"gelu\"").unwrap_err().to_string();
+        let accepted = "`linear`, `relu`, `leaky_relu`, `silu`, `sigmoid`, `tanh`, `softmax`";
+        assert!(error.starts_with(&format!("unknown variant `gelu`, expected one of {accepted} at")), "{error}");
+    }
 }

@@ -4,9 +4,11 @@ use crate::error::BuildError;
 use crate::tensor::Shape;
 
 /// What happens at the border, as Keras defines it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Padding {
     /// Only whole windows: the map loses `size − 1`.
+    #[default]
     Valid,
     /// Zeros around the map, so that stride 1 keeps its size; an odd zero goes
     /// to the bottom and right.
@@ -130,6 +132,17 @@ mod tests {
         assert_eq!((even.output, even.before, even.after()), ([24, 24], [0, 0], [1, 1]));
         let odd = Window::new(Shape::new(45, 45, 1), [3, 3], [2, 2], Padding::Same).unwrap();
         assert_eq!((odd.output, odd.before, odd.after()), ([23, 23], [1, 1], [1, 1]));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn names_in_files() {
+        for (padding, name) in [(Padding::Valid, "\"valid\""), (Padding::Same, "\"same\"")] {
+            assert_eq!(serde_json::to_string(&padding).unwrap(), name);
+            assert_eq!(serde_json::from_str::<Padding>(name).unwrap(), padding);
+        }
+        let error = serde_json::from_str::<Padding>("\"full\"").unwrap_err().to_string();
+        assert!(error.starts_with("unknown variant `full`, expected `valid` or `same` at"), "{error}");
     }
 
     #[test]

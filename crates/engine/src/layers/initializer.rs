@@ -4,7 +4,8 @@ use crate::random::Stream;
 
 /// How a kernel is drawn; `fan_in` and `fan_out` count the inputs and outputs
 /// of one output or input value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Initializer {
     /// Normal with variance `2 / fan_in` (He et al. 2015), for ReLU-like layers.
     #[default]
@@ -15,7 +16,8 @@ pub enum Initializer {
     GlorotNormal,
     /// Uniform with variance `2 / (fan_in + fan_out)`: the default of Keras.
     GlorotUniform,
-    /// Nothing but zeros, where weights come from elsewhere.
+    /// Nothing but zeros, where weights come from elsewhere; not a choice that a file has.
+    #[cfg_attr(feature = "serde", serde(skip))]
     Zeros,
 }
 
@@ -40,6 +42,24 @@ impl Initializer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn names_in_files() {
+        for (initializer, name) in [
+            (Initializer::HeNormal, "\"he_normal\""),
+            (Initializer::HeUniform, "\"he_uniform\""),
+            (Initializer::GlorotNormal, "\"glorot_normal\""),
+            (Initializer::GlorotUniform, "\"glorot_uniform\""),
+        ] {
+            assert_eq!(serde_json::to_string(&initializer).unwrap(), name);
+            assert_eq!(serde_json::from_str::<Initializer>(name).unwrap(), initializer);
+        }
+        let error = serde_json::from_str::<Initializer>("\"zeros\"").unwrap_err().to_string();
+        let accepted = "`he_normal`, `he_uniform`, `glorot_normal`, `glorot_uniform`";
+        assert!(error.starts_with(&format!("unknown variant `zeros`, expected one of {accepted} at")), "{error}");
+        assert!(serde_json::to_string(&Initializer::Zeros).is_err());
+    }
 
     #[test]
     fn the_variance_is_that_of_the_papers() {
