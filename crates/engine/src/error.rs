@@ -1,4 +1,4 @@
-//! The error of building a layer: every reason why its options do not fit the shape of its input.
+//! The error of building a layer: why its options do not fit the shape of its input.
 //!
 //! Errors of files and data belong to the crates that read them.
 

@@ -1,4 +1,7 @@
-//! Softmax cross-entropy, with integer labels or with a target for each class.
+//! Softmax cross-entropy, with integer labels or with a target for each class, and its
+//! gradient.
+//!
+//! Penalties on weights belong to the optimizer.
 
 use crate::kernels::activation::softmax;
 use crate::tensor::Tensor;

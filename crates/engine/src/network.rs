@@ -1,7 +1,8 @@
 //! A network: a tree of layers with its output.
 //!
-//! It runs its layers forward and backward in memory of its own and sums gradients with
-//! other processes; steps of an optimizer and files are for others.
+//! It runs its layers forward and backward in memory of its own, and sums gradients over
+//! processes that train together. Changing the weights is left to an optimizer, reading and
+//! writing them to other crates.
 
 use crate::communicator::Group;
 use crate::layers::gradient::take_back;

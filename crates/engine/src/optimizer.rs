@@ -1,4 +1,7 @@
 //! Gradient descent: SGD with momentum, Adam, decoupled weight decay, clipping.
+//!
+//! Gradients come from a network's backward pass; schedules of the learning rate are left to
+//! the caller.
 
 use crate::network::Network;
 use crate::parameter::Role;

@@ -1,7 +1,6 @@
 //! Parameters: the named arrays of a network's layers, with their gradients.
 //!
-//! Layers own them and compute with them, optimizers change them, files store them; all
-//! of that is elsewhere.
+//! Layers compute with them, optimizers change them, and other crates store them.
 
 use crate::tensor::{Buffer, zeros};
 

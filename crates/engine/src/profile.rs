@@ -1,7 +1,7 @@
 //! The time that each layer of a network takes.
 //!
-//! Whoever runs layers or steps measures them with a [`Profiler`]; what the times are
-//! compared with is for others.
+//! Sequences of layers and steps at inference are measured with a [`Profiler`]; reports are
+//! left to other crates.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ impl Profile {
     }
 }
 
-/// The clock of a network's runs. It measures nothing until it is started.
+/// Measures the time of layers once it is started, and nothing before.
 #[derive(Default)]
 pub(crate) struct Profiler(Option<Profile>);
 

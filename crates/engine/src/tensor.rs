@@ -1,4 +1,6 @@
-//! NHWC tensors of `f32` in 64-byte aligned memory.
+//! NHWC tensors of `f32` in memory aligned to 64 bytes.
+//!
+//! A tensor has no arithmetic of its own: that is left to kernels over its values.
 
 use aligned_vec::{AVec, ConstAlign};
 use std::fmt;

@@ -1,10 +1,9 @@
-//! A pool of memory for a network's tensors.
+//! A pool of memory for the tensors of a network.
 //!
-//! Activations and gradients are taken from the pool and given back as soon as
-//! they are no longer needed, so a training step holds little more than the
-//! activations that its backward pass reads. Once a step of the largest batch
-//! has run, further steps allocate nothing. What is computed in the memory, and
-//! when it is given back, is for layers and steps.
+//! Activations and gradients are taken from the pool and given back as soon as they are not
+//! needed any more, so a training step holds little more than the activations that its backward
+//! pass reads. After one step of the largest batch, further steps allocate nothing. When a
+//! tensor is taken and given back is left to layers and steps.
 
 use crate::tensor::{Buffer, Shape, Tensor};
 

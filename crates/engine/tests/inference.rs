@@ -1,4 +1,4 @@
-//! A network made ready to predict beside the network itself.
+//! The form of a network that only predicts, compared with the network itself.
 
 mod nets;
 

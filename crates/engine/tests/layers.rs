@@ -249,7 +249,7 @@ proptest! {
     }
 }
 
-/// A chain of convolution and ReLU beside a 1×1 shortcut, summed, through ReLU.
+/// A chain of convolution and ReLU and a 1×1 shortcut, summed, through ReLU.
 struct ResidualReference {
     branch: [reference::Conv2d; 2],
     shortcut: reference::Conv2d,

@@ -1,5 +1,5 @@
-//! The bit promise, and instruction sets beside each other: this program runs
-//! itself with other levels and other numbers of threads.
+//! Results are bit-identical for any number of threads, and instruction sets agree: this
+//! program runs itself at other levels and with other numbers of threads.
 
 mod nets;
 

@@ -1,7 +1,7 @@
-//! Runs steps: from the map that a step reads to the one that it writes.
+//! Runs the steps of a network at inference.
 //!
-//! Only those two maps exist at a time. What the steps are is data of `plan`; the
-//! arithmetic is in the kernels.
+//! Only the map that a step reads and the one that it writes exist at a time. What the steps
+//! are is defined in `plan`; the arithmetic is in the kernels.
 
 use super::plan::{Operation, Step};
 use crate::kernels::pooling::PoolingKind;
@@ -10,11 +10,11 @@ use crate::profile::Profiler;
 use crate::tensor::{Shape, Tensor};
 use crate::workspace::Workspace;
 
-/// A map on its way through the steps.
+/// The input of a step.
 pub enum Map<'a> {
-    /// Somebody else still needs it.
+    /// Borrowed: it is still needed after the step.
     Lent(&'a Tensor),
-    /// Nobody else does.
+    /// Owned: the step may overwrite it or give its memory back.
     Owned(Tensor),
 }
 

@@ -1,7 +1,7 @@
-//! A network that is ready to predict.
+//! The network that only predicts.
 //!
-//! It owns the prepared steps and the memory that they run in; what the steps are is data
-//! of `plan`, and `execute` runs them.
+//! It owns the prepared steps and the memory that they run in. What the steps are is defined
+//! in `plan`; running them is left to `execute`.
 
 use super::execute::{Map, run};
 use super::plan::Step;

@@ -1,7 +1,7 @@
-//! What a network does at inference, as data: steps, their operations and weights.
+//! What a network computes at inference, as data: steps with their operations and weights.
 //!
-//! Layers add their steps here and batch normalization is multiplied into the convolution
-//! before it. Steps are run elsewhere; other crates read them to write a network down in
+//! Layers add their steps, and batch normalization is folded into the convolution before it.
+//! Running the steps is left to `execute`; other crates read them to export a network in
 //! another format.
 
 use crate::kernels::activation::Activation;
@@ -14,7 +14,7 @@ use crate::tensor::{Buffer, Shape, zeros};
 
 /// The weights of a convolution at inference.
 pub struct Convolved {
-    /// As in the layer, with a batch normalization that followed multiplied in.
+    /// As in the layer, with a batch normalization that follows folded in.
     pub(super) kernel: Vec<f32>,
     bias: Option<Vec<f32>>,
     activation: Activation,
@@ -30,7 +30,7 @@ impl Convolved {
         Self { kernel: kernel.to_vec(), bias, activation, channels, prepared: zeros(0) }
     }
 
-    /// Multiplies `scale · y + shift` in, where nothing lies between.
+    /// Folds `scale · y + shift` in; false where an activation lies between.
     fn fold(&mut self, scale: &[f32], shift: &[f32], activation: Activation) -> bool {
         if self.activation != Activation::Linear {
             return false;

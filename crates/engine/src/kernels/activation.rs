@@ -1,4 +1,6 @@
-//! Activations, element by element, and their derivatives.
+//! Activation functions, element by element, and their derivatives.
+//!
+//! Layers choose where an activation is applied: in place after another layer, or as a layer.
 
 use super::isa;
 use super::math::{exp, sigmoid, tanh};

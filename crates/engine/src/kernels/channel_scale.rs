@@ -1,4 +1,7 @@
-//! Maps weighed by one number for each image and channel.
+//! Multiplication of maps by one factor for each image and channel, and the gradient of the
+//! factors.
+//!
+//! Where the factors come from is left to the caller (squeeze-and-excitation).
 
 use super::isa;
 use crate::tensor::Shape;

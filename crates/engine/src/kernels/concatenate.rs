@@ -1,4 +1,6 @@
-//! Maps whose channels lie side by side in a wider one.
+//! Copies between a map and a range of channels of a wider map.
+//!
+//! Which maps are concatenated, and in which order, is left to the layer.
 
 /// Writes the map `part` (`channels` wide) into the columns of `y` (`all` wide)
 /// from `first` on.

@@ -1,9 +1,9 @@
-//! Convolution in its three directions, by the method that fits its shape.
+//! Convolution by the method that fits its shape: the output, the input's gradient and the
+//! kernel's gradient.
 //!
-//! 3 × 3 kernels of stride 1 go to [`winograd`], everything else to [`im2col`].
-//! The choice is a rule over the shape alone ([`Convolution::new`]), so that the
-//! same network always computes in the same way. How each method computes is for its own
-//! module.
+//! 3 × 3 kernels of stride 1 go to [`winograd`], everything else to [`im2col`]. The choice is a
+//! rule over the shape alone ([`Convolution::new`]), so that the same network is always
+//! computed in the same way. The methods themselves are left to those modules.
 
 use super::activation::Activation;
 use super::epilogue::Epilogue;

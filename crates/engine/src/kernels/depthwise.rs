@@ -1,5 +1,8 @@
-//! Depthwise convolution: each channel with a filter of its own, computed
-//! directly, one task per image. Kernels are `[height, width, channels]`.
+//! Depthwise convolution: each channel with a filter of its own. Kernels are
+//! `[height, width, channels]`.
+//!
+//! It is computed directly, since there are no products to share; convolutions that sum over
+//! channels are in `convolution`.
 
 use super::epilogue::Epilogue;
 use super::window::Window;

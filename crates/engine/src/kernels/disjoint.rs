@@ -1,4 +1,6 @@
-//! A slice that several tasks write to, each in places of its own.
+//! A mutable slice that several tasks write to, each at places of its own.
+//!
+//! It checks bounds; that the places are disjoint is for each caller to show.
 
 use std::marker::PhantomData;
 

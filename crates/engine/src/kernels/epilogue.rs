@@ -1,7 +1,7 @@
-//! What follows the sums of a convolution: bias, another map and activation.
+//! What follows the sums of a convolution: bias, another map and the activation.
 //!
-//! Every method of convolution finishes its output with it while the output is still in the
-//! cache; how the sums are formed is for those methods.
+//! Every method of convolution applies it while its output is still in the cache; how the sums
+//! are computed is left to those methods.
 
 use super::activation::Activation;
 use super::isa;

@@ -1,12 +1,12 @@
-//! `c = a · b`, single-threaded, with `b` packed; the caller cuts the work up.
+//! Matrix multiplication, `c = a · b`, single-threaded, with `b` packed; callers divide the
+//! work among threads.
 //!
-//! `b` is packed once into panels of [`panel_width`] columns, so that the inner
-//! loop reads it front to back; `a` is read where it lies, through two strides.
-//! The inner loop keeps a tile of `c` in registers and multiplies one broadcast
-//! element of `a` by a row of a panel (the register blocking of Goto and van de
-//! Geijn 2008). The sum over `k` is cut into blocks of [`BLOCK`], each summed
-//! front to back and added to `c` in order: the bits do not depend on how rows
-//! and columns are cut.
+//! `b` is packed once into panels of [`panel_width`] columns, so that the inner loop reads it
+//! front to back; `a` is read in place, through two strides. The inner loop keeps a tile of `c`
+//! in registers and multiplies one broadcast element of `a` by a row of a panel (the register
+//! blocking of Goto and van de Geijn 2008). The sum over `k` is cut into blocks of [`BLOCK`],
+//! each summed front to back and added to `c` in order: the result is bit-identical however
+//! rows and columns are divided.
 
 use super::isa;
 use pulp::{Simd, WithSimd};

@@ -1,11 +1,10 @@
 //! Convolution as matrix products over patches, for any kernel and stride.
 //!
-//! All output positions of a batch are the rows of one tall matrix. A task takes
-//! a number of consecutive rows, gathers their patches (`im2col`) into scratch of
-//! its thread that fits in the cache, and multiplies. The input's gradient is
-//! gathered in the same way, from the output's gradient, so that no two tasks
-//! write to the same place. Whether a convolution is computed this way is decided in
-//! `convolution`; the product itself is [`gemm`]'s.
+//! All output positions of a batch are the rows of one tall matrix. A task takes a number of
+//! consecutive rows, gathers their patches into scratch of its thread that fits in the cache,
+//! and multiplies. The input's gradient is gathered in the same way, from the output's
+//! gradient, so that no two tasks write to the same place. Whether a convolution is computed
+//! this way is decided in `convolution`; the product itself is left to `gemm`.
 
 use super::disjoint::SharedMut;
 use super::epilogue::Epilogue;

@@ -1,10 +1,10 @@
 //! The instruction set, chosen once when the program runs.
 //!
-//! Kernels are written once over [`pulp::Simd`] (or as plain loops that the
-//! compiler vectorises) and compiled for each level; [`dispatch`] runs one at
-//! the level in use. Vectors always run over channels and every sum is formed
-//! in an order that does not depend on a vector's length, so levels with fused
-//! multiply-add (AVX-512, AVX2, NEON) differ in speed only.
+//! Kernels are written once over [`pulp::Simd`] (or as plain loops that the compiler
+//! vectorizes) and compiled for each level; [`dispatch`] runs one at the level in use. Vectors
+//! always run over channels, and every sum is formed in an order that does not depend on the
+//! length of a vector, so levels with fused multiply-add (AVX-512, AVX2, NEON) differ in speed
+//! only. What the kernels compute is left to their modules.
 
 use pulp::{Simd, WithSimd};
 use std::sync::OnceLock;

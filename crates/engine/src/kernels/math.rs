@@ -1,4 +1,6 @@
-//! Elementary functions that vectorise and give the same bits everywhere.
+//! Elementary functions that vectorize and are bit-identical on every platform.
+//!
+//! Only those that kernels call for each value are here; single values go through `libm`.
 
 /// `eˣ`, within 2 units in the last place; 0 below −87.3 and infinity above
 /// 88.7. Range reduction by powers of two and the Taylor polynomial of degree 7.

@@ -1,5 +1,6 @@
-//! The numerical routines: plain functions over slices, threaded over fixed
-//! chunks. Layers decide what to compute; nothing here knows about layers.
+//! The numerical routines: plain functions over slices, parallel over chunks of fixed size.
+//!
+//! Layers decide what to compute; nothing here depends on layers.
 
 pub mod activation;
 pub mod channel_scale;

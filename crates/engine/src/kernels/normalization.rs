@@ -1,5 +1,8 @@
-//! Batch normalization over `[rows, channels]`: two passes over memory forward,
-//! two backward, the activation in the second of each.
+//! Batch normalization over `[rows, channels]`: two passes over memory forward, two backward,
+//! the activation in the second of each.
+//!
+//! Running statistics, and sums over the ranks of a distributed training, are left to the
+//! layer.
 
 use super::activation::Activation;
 use super::gemm::LANES;

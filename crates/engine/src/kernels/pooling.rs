@@ -1,4 +1,6 @@
-//! Maximum and average over windows.
+//! Maximum and average over windows, and their gradients.
+//!
+//! Where windows lie is computed in `window`.
 
 use super::gemm::LANES;
 use super::isa::{self, load, store};

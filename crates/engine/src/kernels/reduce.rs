@@ -1,8 +1,8 @@
-//! Sums over the rows of a `[rows, channels]` matrix.
+//! Sums over the rows of a `[rows, channels]` matrix, and over equally long parts.
 //!
-//! Rows are cut into at most [`CHUNKS`] chunks by their number alone, each chunk
-//! is summed in f64, and the chunks' sums are added in order: the same bits for
-//! any number of threads.
+//! Rows are divided into at most [`CHUNKS`] chunks by their number alone, each chunk is summed
+//! in f64, and the sums of the chunks are added in order: the result is bit-identical for any
+//! number of threads. Sums over processes are left to the layers.
 
 use super::isa;
 use rayon::prelude::*;

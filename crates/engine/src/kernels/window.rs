@@ -1,4 +1,6 @@
-//! The geometry of a window (kernel or pool) sliding over a map.
+//! The geometry of a window (kernel or pool) that slides over a map.
+//!
+//! What is computed over a window is left to the kernels of convolution and pooling.
 
 use crate::error::BuildError;
 use crate::tensor::Shape;

@@ -1,4 +1,7 @@
 //! An activation as a layer of its own.
+//!
+//! Activations that work in place are options of the layer before them instead.
+//! The arithmetic is in `kernels::activation`.
 
 use super::context::Context;
 use super::layer::{Layer, Pass, wanted};

@@ -1,4 +1,7 @@
 //! Batch normalization (Ioffe, Szegedy 2015).
+//!
+//! The layer keeps the statistics and derives the factors of each channel; the passes over
+//! memory are in `kernels::normalization`.
 
 use super::context::Context;
 use super::gradient::{settle, sum_over_ranks};

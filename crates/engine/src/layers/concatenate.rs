@@ -1,4 +1,6 @@
-//! Several chains on the same input, their channels side by side.
+//! Several branches on the same input, their outputs concatenated along the channels.
+//!
+//! The branches are sequences of layers; copying channels is left to `kernels::concatenate`.
 
 use super::context::Context;
 use super::layer::{Layer, Pass, lower, wanted};

@@ -1,7 +1,7 @@
 //! What a network lends to its layers while they run.
 //!
-//! It only holds things together: the pool of tensors is a [`Workspace`], the clock a
-//! [`Profiler`], and the way to other processes a [`Group`].
+//! It only holds things together: memory is managed by [`Workspace`], times are measured by
+//! [`Profiler`], and [`Group`] communicates with other processes.
 
 use crate::communicator::Group;
 use crate::profile::Profiler;
@@ -9,7 +9,7 @@ use crate::tensor::{Buffer, zeros};
 use crate::workspace::Workspace;
 use std::sync::Arc;
 
-/// Memory, a clock and the way to other processes, for the layers of one network.
+/// Memory, profiling and communication for the layers of one network.
 #[derive(Default)]
 pub struct Context {
     /// The pool that activations and gradients are taken from.

@@ -1,4 +1,7 @@
 //! 2-D convolution.
+//!
+//! The layer owns kernel and bias; the choice of a method and the arithmetic are left to
+//! `kernels::convolution`.
 
 use super::context::Context;
 use super::gradient::{kernel_gradient, settle};

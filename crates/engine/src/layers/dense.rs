@@ -1,4 +1,6 @@
-//! Fully connected layer: a 1×1 convolution on a 1×1 map.
+//! Fully connected layer: a 1 × 1 convolution on a 1 × 1 map.
+//!
+//! Only its options and its shape differ; everything else is left to [`Conv2d`].
 
 use super::context::Context;
 use super::conv2d::{Conv2d, Conv2dOptions};

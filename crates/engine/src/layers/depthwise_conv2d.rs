@@ -1,4 +1,6 @@
 //! Depthwise 2-D convolution (Chollet 2017).
+//!
+//! The layer owns kernel and bias; the arithmetic is in `kernels::depthwise`.
 
 use super::context::Context;
 use super::gradient::{kernel_gradient, settle};

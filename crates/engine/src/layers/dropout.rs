@@ -1,4 +1,7 @@
-//! Dropout.
+//! Dropout of single values or, as stochastic depth, of whole maps.
+//!
+//! What is dropped follows from the key of an image and from nothing else; the generator of
+//! random numbers is in [`crate::random`].
 
 use super::context::Context;
 use super::layer::{Layer, Pass, wanted};

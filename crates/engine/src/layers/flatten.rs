@@ -1,4 +1,6 @@
-//! From a map to a vector.
+//! Flattens a map to a vector.
+//!
+//! Memory is NHWC and stays as it is; only the shape changes.
 
 use super::context::Context;
 use super::layer::{Layer, Pass, wanted};

@@ -1,8 +1,8 @@
-//! Gradients of parameters: sums over a batch whose order is fixed.
+//! Gradients of parameters: sums over a batch in a fixed order.
 //!
-//! A kernel adds up the images of a grain; here grains are added up, and the sums of all
-//! processes that train together. How a sum gets to other processes is for the
-//! [`Group`] to know.
+//! A kernel sums over the images of a grain; here the grains are summed, and the sums of all
+//! processes that train together. How a sum reaches the other processes is left to the
+//! [`Group`].
 
 use super::context::{Context, Scratch};
 use super::layer::Layer;
@@ -12,18 +12,18 @@ use crate::parameter::Parameter;
 use crate::tensor::{Buffer, Tensor};
 use std::collections::HashMap;
 
-/// Grains whose gradients are held at a time.
+/// Grains whose gradients are in memory at a time.
 const GRAINS_AT_ONCE: usize = 8;
 
-/// Adds sums over a batch up to those over all ranks' shares of it.
+/// Replaces sums over a share of a batch by those over the shares of all ranks.
 pub(super) fn sum_over_ranks(context: &Context, sums: &mut [f64]) {
     if let Some(group) = &context.communicator {
         group.sum(sums);
     }
 }
 
-/// The gradient of a kernel from `x` `[N, …]` and `dy` `[N, …]`: `part` computes that
-/// of some images, with a scratch buffer, into the last slice.
+/// Computes the gradient of a kernel from `x` `[N, …]` and `dy` `[N, …]`: `part` writes the
+/// gradient over some of the images to its last argument, with a buffer as scratch.
 pub(super) fn kernel_gradient(
     context: &mut Context,
     parameter: &mut Parameter,
@@ -57,8 +57,8 @@ pub(super) fn kernel_gradient(
     }
 }
 
-/// Rounds the sums in scratch to a parameter's gradient, once those of other
-/// ranks, if there are any, are in them.
+/// Rounds the sums in scratch to the gradient of a parameter. With other ranks it only
+/// begins to sum over them, and [`take_back`] rounds.
 pub(super) fn settle(context: &Context, parameter: &mut Parameter) {
     let sums = &context.scratch.sums[..parameter.gradient.len()];
     match &context.communicator {
@@ -67,7 +67,7 @@ pub(super) fn settle(context: &Context, parameter: &mut Parameter) {
     }
 }
 
-/// Puts the sums where the gradients were.
+/// Waits for the sums over all ranks and rounds them to the gradients of the parameters.
 pub(crate) fn take_back(group: &dyn Group, layers: &mut dyn Layer) {
     let sums = group.finish_sums().into_iter().map(|gradient| (gradient.name, gradient.values));
     let mut sums: HashMap<String, Vec<f64>> = sums.collect();

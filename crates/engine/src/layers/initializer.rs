@@ -1,4 +1,7 @@
-//! Where weights start.
+//! Initial values of kernels.
+//!
+//! Random numbers come from a stream of the caller's; biases and scales start from constants,
+//! which their layers know.
 
 use crate::random::Stream;
 

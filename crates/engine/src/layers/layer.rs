@@ -1,7 +1,7 @@
-//! What a layer is: the trait that every layer implements and its network calls.
+//! The trait that every layer implements, and the kinds of pass that a network makes.
 //!
-//! The layers themselves are in files of their own, what a network lends them is a
-//! [`Context`], and what they are at inference are [`Step`]s.
+//! Each layer has a file of its own; what a network lends to its layers is in [`Context`], and
+//! what they compute at inference is described by [`Step`]s.
 
 use super::context::Context;
 use crate::inference::plan::Step;
@@ -73,7 +73,7 @@ pub trait Layer: Send + Sync {
     }
 }
 
-/// Hands `dx` on, or gives its memory back where nobody wants it.
+/// Returns `dx`, or gives its memory back where it is not wanted.
 pub(super) fn wanted(dx: Tensor, wants_dx: bool, context: &mut Context) -> Option<Tensor> {
     if wants_dx {
         return Some(dx);

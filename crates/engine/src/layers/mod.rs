@@ -1,9 +1,9 @@
 //! Layers: what a network is made of.
 //!
-//! A layer is made on the shape of its input, so a made layer fits. It holds its
-//! parameters, their gradients and whatever `backward` needs from `forward`.
-//! Activations and gradients live in memory that the network lends in a [`Context`].
-//! The arithmetic is in the kernels; a layer decides which of them runs on what.
+//! A layer is built for the shape of its input, so a layer that could be built fits. It holds
+//! its parameters, their gradients and whatever `backward` needs from `forward`. Activations
+//! and gradients live in memory that the network lends in a [`Context`]. A layer decides what
+//! is computed; the arithmetic is left to the kernels.
 
 mod activation;
 mod batch_normalization;

@@ -1,4 +1,6 @@
-//! Pooling over windows and over whole maps.
+//! Maximum and average pooling, over windows and over whole maps.
+//!
+//! The arithmetic is in `kernels::pooling`.
 
 use super::context::Context;
 use super::layer::{Layer, Pass};

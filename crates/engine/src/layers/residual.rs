@@ -1,4 +1,6 @@
 //! Residual block (He et al. 2016).
+//!
+//! Branch and shortcut are sequences of layers; the block adds their outputs.
 
 use super::context::Context;
 use super::layer::{Layer, Pass, lower, wanted};

@@ -1,4 +1,7 @@
-//! Layers one after the other.
+//! Layers that run one after the other.
+//!
+//! A sequence keeps the maps between its layers for the backward pass and measures the time of
+//! each layer; what a layer computes is left to the layer.
 
 use super::context::Context;
 use super::layer::{Layer, Pass};

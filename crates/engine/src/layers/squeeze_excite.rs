@@ -1,4 +1,7 @@
 //! Squeeze-and-excitation (Hu et al. 2018).
+//!
+//! The weights of the channels are the output of a sequence of layers; the multiplication is
+//! in `kernels::channel_scale`.
 
 use super::context::Context;
 use super::layer::{Layer, Pass, lower};

@@ -1,4 +1,6 @@
-//! Filters on their way to the transformed domain and back.
+//! Transforms of filters into Winograd's domain, and of their gradient back.
+//!
+//! The products in between are left to `forward` and `gradient`.
 
 use super::geometry::{Geometry, TileSize};
 use super::transform::{F2, F4, Transform};

@@ -1,7 +1,8 @@
-//! The output: patches of tiles in, products of all places, tiles of the output out.
+//! The output of the convolution: transforms patches, multiplies them by the filters at every
+//! place, and transforms the products back.
 //!
-//! With flipped, transposed filters this is also the input's gradient. The way into the
-//! transformed domain and back is in `tiles` and `filter`.
+//! With flipped, transposed filters this also computes the input's gradient. The transforms
+//! themselves are left to `tiles` and `filter`.
 
 use super::geometry::{Geometry, SKEW, TileSize};
 use super::tiles::{PatchTiles, load_patches, store_outputs};

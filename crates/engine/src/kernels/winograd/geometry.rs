@@ -1,5 +1,8 @@
-//! The geometry of a convolution in tiles: how many there are and how much memory their
-//! transforms take. It computes nothing of the convolution itself.
+//! The shape of a convolution that is computed in tiles: how many tiles there are, and how
+//! large their transforms are.
+//!
+//! It also counts multiplications, by which `convolution` chooses a size of tile; it computes
+//! nothing else.
 
 use crate::kernels::gemm::{self, LANES};
 

@@ -1,8 +1,8 @@
-//! The filters' gradient.
+//! The gradient of the filters.
 //!
-//! A block of tiles is transformed by all threads, then each place's product is
-//! added to its sums by one task; block after block, so that the order of every
-//! sum is fixed.
+//! A block of tiles is transformed by all threads, then the product at each place is added to
+//! its sums by one task, block after block, so that the order of every sum is fixed. The
+//! transforms themselves are left to `tiles` and `filter`.
 
 use super::filter::gather_kernel;
 use super::geometry::{Geometry, SKEW, TileSize};

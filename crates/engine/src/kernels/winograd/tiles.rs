@@ -1,4 +1,7 @@
-//! From maps to transformed tiles and back, for a run of tiles.
+//! Transforms of patches into Winograd's domain, and of products back to tiles of the output,
+//! for a run of consecutive tiles.
+//!
+//! The products in between are left to `forward` and `gradient`.
 
 use super::geometry::Geometry;
 use super::transform::{Transform, both_ways};

@@ -1,9 +1,9 @@
-//! The small linear maps of Winograd's convolution (Lavin, Gray 2016), applied
-//! to vectors of channels.
+//! The small linear maps of Winograd's convolution (Lavin, Gray 2016), applied to vectors of
+//! channels.
 //!
 //! With `d` a patch of the input, `g` a filter and `Y` a tile of the output,
-//! `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`. Each 2-D map is a 1-D map over the columns
-//! followed by one over the rows.
+//! `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`. Each 2-D map is a 1-D map over the columns followed by one
+//! over the rows. Reading and writing memory is left to `tiles`, `filter` and `gradient`.
 
 use pulp::Simd;
 
