@@ -1,6 +1,6 @@
 //! What the built page is made from, as one hash that lies beside it.
 
-use crate::{dist, hex, root};
+use crate::shared::{dist, hex, root};
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;

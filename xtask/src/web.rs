@@ -1,6 +1,7 @@
 //! Builds the page and its package: `rustc` for wasm32, `wasm-bindgen`, `tsc`.
 
-use crate::{dist, hex, inputs, output, root, run};
+use crate::inputs;
+use crate::shared::{dist, hex, output, root, run};
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
