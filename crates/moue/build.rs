@@ -20,7 +20,7 @@ fn main() {
 fn hand_over() -> Result<(), String> {
     let model = package("rustface")?.join(MODEL);
     let bytes = fs::read(&model).map_err(|error| format!("{}: {error}", model.display()))?;
-    let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = base16ct::lower::encode_string(&Sha256::digest(&bytes));
     if found != SHA256 {
         return Err(format!("{} has SHA-256 {found}, not {SHA256}", model.display()));
     }

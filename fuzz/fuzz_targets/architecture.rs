@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use moue::config::Config;
+use moue_train::config::Config;
 
 fuzz_target!(|text: &str| {
     let _ = Config::parse("fuzz", text);

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use moue::predict::{DetectOptions, Detector, face_pixels};
+use moue::detect::{DetectOptions, Detector};
+use moue::image::face_pixels;
 
 fuzz_target!(|input: (u8, u8, u32, f32, Vec<u8>)| {
     let (width, height, min_face, min_score, mut pixels) = input;

@@ -2,11 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use moue::config::Config;
-use moue::data::{ImageForm, drawn};
+use moue_train::config::Config;
+use moue_train::data::{ImageForm, drawn};
+use moue::Classifier;
 use moue::model::Model;
-use moue::predict::{PredictOptions, Predictor};
-use std::sync::OnceLock;
+use moue::predict::{Photo, PredictOptions, Predictor};
+use std::sync::{Arc, OnceLock};
 
 fn predictor() -> &'static Predictor {
     static PREDICTOR: OnceLock<Predictor> = OnceLock::new();
@@ -14,11 +15,11 @@ fn predictor() -> &'static Predictor {
         let config = Config::open("small").expect("the preset is there");
         let classes = drawn::dataset(21, ImageForm::of_input(config.model.input), 0).classes;
         let model = Model::untrained(config.model, classes, 0).expect("the preset builds");
-        Predictor::new(&model, PredictOptions::default())
+        Predictor::new(Arc::new(Classifier::new(model)), PredictOptions::default())
     })
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let answer = predictor().predict_bytes("fuzz".into(), bytes.to_vec());
+    let answer = predictor().predict(Photo::Bytes("fuzz", bytes));
     assert!(answer.error.is_some() || answer.width > 0);
 });

@@ -1,6 +1,6 @@
 //! What the built page is made from, as one hash that lies beside it.
 
-use crate::shared::{dist, hex, root};
+use crate::shared::{dist, root};
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 
 /// Files and folders that the page and its module are made from. Of the library only
 /// what a prediction runs through: other changes leave the module's answers alone.
-const INPUTS: [&str; 15] = [
+const INPUTS: [&str; 18] = [
     "crates/web/page",
     "crates/web/src",
     "crates/web/Cargo.toml",
@@ -18,11 +18,14 @@ const INPUTS: [&str; 15] = [
     "crates/engine/Cargo.toml",
     "crates/engine/src",
     "crates/moue/Cargo.toml",
-    "crates/moue/src/augment",
-    "crates/moue/src/data/decode.rs",
+    "crates/moue/src/classifier.rs",
+    "crates/moue/src/detect",
+    "crates/moue/src/explain.rs",
+    "crates/moue/src/image",
     "crates/moue/src/model",
     "crates/moue/src/predict",
-    "crates/moue/src/report/annotation.rs",
+    "crates/moue/src/prediction.rs",
+    "crates/moue/src/render",
     "models/tiny.safetensors",
     "xtask/src",
 ];
@@ -49,7 +52,7 @@ pub fn hash() -> anyhow::Result<String> {
         hash.update(format!("{name} {}\n", content.len()));
         hash.update(content);
     }
-    Ok(hex(&hash.finalize()))
+    Ok(base16ct::lower::encode_string(&hash.finalize()))
 }
 
 /// That the page was built from what is here now.

@@ -15,10 +15,6 @@ pub fn dist() -> PathBuf {
     root().join("crates/server/dist")
 }
 
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Runs a program and shows what it says.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = command.get_program().display().to_string();

@@ -1,7 +1,7 @@
 //! Builds the page and its package: `rustc` for wasm32, `wasm-bindgen`, `tsc`.
 
 use crate::inputs;
-use crate::shared::{dist, hex, output, root, run};
+use crate::shared::{dist, output, root, run};
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -116,7 +116,7 @@ fn offline(dist: &Path) -> anyhow::Result<()> {
             files.push(name);
         }
     }
-    let version = hex(&hash.finalize()[..8]);
+    let version = base16ct::lower::encode_string(&hash.finalize()[..8]);
     let path = dist.join("offline.js");
     let list = serde_json::to_string(&files)?;
     let script =

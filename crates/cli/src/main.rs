@@ -3,10 +3,12 @@
 
 mod args;
 mod commands;
+mod error;
 mod progress;
 
 use args::{Arguments, Command};
 use clap::Parser;
+use error::{UsageError, chain};
 use moue::Isa;
 use std::process::ExitCode;
 
@@ -36,30 +38,6 @@ fn main() -> ExitCode {
         ExitCode::FAILURE
     })
 }
-
-/// An error and its causes on one line, each once.
-fn chain(error: &anyhow::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-    }
-    parts.join(": ")
-}
-
-/// A mistake on the command line that clap cannot see.
-#[derive(Debug)]
-struct UsageError(String);
-
-impl std::fmt::Display for UsageError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;

@@ -2,7 +2,7 @@
 
 mod place;
 
-use moue::data::{ImageForm, drawn};
+use moue_train::data::{ImageForm, drawn};
 use place::Place;
 use std::path::Path;
 use std::process::Command;

@@ -1,24 +1,26 @@
-//! Train, compare and explain classifiers for facial expressions.
+//! Predict facial expressions: models, faces in photos and video, saliency maps.
 //!
-//! Data flows one way: [`data`] reads and splits images, [`augment`] alters
-//! them, [`model`] turns an architecture file into a network, [`train`] fits it,
-//! [`evaluate`] judges it, [`predict`] uses it on photos and [`video`] on films,
-//! [`report`] draws what came out, [`mod@bench`] tells how fast all that is. [`config`] is the architecture file that ties them together.
+//! A [`model`] is read from a file; a [`classifier`] runs it on pictures of faces;
+//! [`detect`] finds the faces of a photo and [`predict`] does all of it, for photos, while
+//! [`video`] follows faces from frame to frame. [`explain`] shows which parts of a face a
+//! prediction depends on, and [`render`] draws. How models are made is the matter of the
+//! crate `moue-train`.
 //!
 //! An expression is an appearance. It does not determine what a person feels.
 #![deny(missing_docs)]
 
-pub mod augment;
-pub mod bench;
-pub mod config;
-pub mod data;
-pub mod evaluate;
+pub mod classifier;
+pub mod detect;
+pub mod explain;
+pub mod fs;
+pub mod image;
 pub mod model;
 pub mod predict;
-pub mod report;
-pub mod train;
+pub mod prediction;
+pub mod render;
 pub mod video;
 
+pub use classifier::Classifier;
 pub use moue_engine::Isa;
 
 /// An error and its causes on one line.

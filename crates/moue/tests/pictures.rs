@@ -1,7 +1,7 @@
 //! Pictures of every form that people have: what their pixels become.
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
-use moue::data::{decode_image, to_pixels};
+use moue::image::{decode_image, to_pixels};
 use std::io::Cursor;
 
 fn coded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {

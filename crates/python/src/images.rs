@@ -1,8 +1,8 @@
 //! Data sets as arrays.
 
-use crate::refused;
-use moue::data::{DataOptions, ImageForm};
-use moue::train::DataSource;
+use crate::error::refused;
+use moue_train::config::DataOptions;
+use moue_train::data::{DataSource, ImageForm};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use std::path::PathBuf;

@@ -2,17 +2,12 @@
 //! answers are made into dataclasses in Python (`python/moue/__init__.py`);
 //! structured answers cross over as JSON.
 
+mod error;
 mod images;
 mod predictor;
 mod runs;
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-
-/// An error with its causes, as a `ValueError`.
-fn refused(error: &dyn std::error::Error) -> PyErr {
-    PyValueError::new_err(moue::with_causes(error))
-}
 
 #[pymodule]
 mod _moue {

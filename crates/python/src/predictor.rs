@@ -1,10 +1,10 @@
 //! Answers for pictures and for arrays of faces.
 
-use crate::refused;
+use crate::error::refused;
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
-use moue::data::decode_image;
-use moue::model::Model;
-use moue::predict::{self, DetectOptions, PredictOptions, Prediction};
+use moue::detect::DetectOptions;
+use moue::predict::{self, Photo, PredictOptions};
+use moue::prediction::Prediction;
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -24,31 +24,16 @@ pub enum Source {
     File(PathBuf),
 }
 
-impl Source {
-    fn name(&self) -> String {
-        match self {
-            Self::Pixels(..) => "<pixels>".into(),
-            Self::Bytes(_) => "<bytes>".into(),
-            Self::File(path) => path.display().to_string(),
-        }
-    }
-
-    fn photo(&self) -> Result<DynamicImage, String> {
-        match self {
-            Self::Bytes(bytes) => decode_image(bytes),
-            Self::File(path) => std::fs::read(path).map_err(|error| error.to_string()).and_then(|b| decode_image(&b)),
-            Self::Pixels(bytes, height, width, channels) => {
-                let (pixels, width, height) = (bytes.to_vec(), *width, *height);
-                let photo = match channels {
-                    1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
-                    3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
-                    4 => RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from),
-                    _ => None,
-                };
-                photo.filter(|_| width > 0 && height > 0).ok_or_else(|| "no picture of this shape".into())
-            }
-        }
-    }
+/// Pixels `[H, W, C]` as a picture; `None` where they are not so many.
+fn picture(pixels: &[u8], height: u32, width: u32, channels: u32) -> Option<DynamicImage> {
+    let pixels = pixels.to_vec();
+    let photo = match channels {
+        1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        3 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        4 => RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => None,
+    };
+    photo.filter(|_| width > 0 && height > 0)
 }
 
 /// A model that is ready to answer.
@@ -64,30 +49,30 @@ impl Predictor {
     #[new]
     fn new(py: Python<'_>, model: PathBuf, min_face: u32, min_score: f32, threads: usize) -> PyResult<Self> {
         py.detach(|| {
-            let model = Model::open(&model).map_err(|error| refused(&error))?;
             let options =
                 PredictOptions { detect_options: DetectOptions { min_face, min_score }, ..Default::default() };
             let pool = (threads > 0).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
             let pool = pool.transpose().map_err(|error| refused(&error))?;
-            Ok(Self { inner: predict::Predictor::new(&model, options), pool })
+            let inner = predict::Predictor::open(&model, options).map_err(|error| refused(&error))?;
+            Ok(Self { inner, pool })
         })
     }
 
     /// The classes, in the order of `predict_faces`'s columns.
     #[getter]
     fn classes(&self) -> Vec<String> {
-        self.inner.classes().to_vec()
+        self.inner.classifier().classes().to_vec()
     }
 
     /// Height, width and channels of the faces that the network takes.
     #[getter]
     fn input_shape(&self) -> (usize, usize, usize) {
-        self.inner.input().into()
+        self.inner.classifier().input().into()
     }
 
     #[getter]
     fn uncertain_below(&self) -> f32 {
-        self.inner.uncertain_below()
+        self.inner.classifier().uncertain_below()
     }
 
     /// A JSON document for each picture, in their order.
@@ -129,18 +114,20 @@ impl Predictor {
         P: Element + Copy + Into<f32> + Sync,
     {
         let pixels = faces.as_slice().map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let rows = py.detach(|| self.installed(|| self.inner.face_probabilities(pixels)));
+        let rows = py.detach(|| self.installed(|| self.inner.classifier().face_probabilities(pixels)));
         rows.map_err(|error| refused(&error))
     }
 
     fn answer(&self, source: &Source, detect: bool) -> Prediction {
-        match source.photo() {
-            Ok(photo) => {
-                let cut = self.inner.cut(&photo, detect);
-                let faces = self.inner.answers(&cut, &self.inner.probabilities(&cut.crops));
-                Prediction { input: source.name(), width: photo.width(), height: photo.height(), faces, error: None }
-            }
-            Err(error) => Prediction::failed(source.name(), error),
+        let options = PredictOptions { detect, ..*self.inner.options() };
+        let predicted = |photo| self.inner.predict_with(photo, &options);
+        match source {
+            Source::File(path) => predicted(Photo::File(path)),
+            Source::Bytes(bytes) => predicted(Photo::Bytes("<bytes>", bytes)),
+            Source::Pixels(bytes, height, width, channels) => match picture(bytes, *height, *width, *channels) {
+                Some(photo) => predicted(Photo::Image("<pixels>", &photo)),
+                None => Prediction::failed("<pixels>".into(), "no picture of this shape".into()),
+            },
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Training and evaluation, as the commands of the same names do them.
 
-use crate::refused;
-use moue::config::Config;
-use moue::data::{DataError, DataOptions, Dataset, ImageForm, Split};
-use moue::evaluate as judge;
+use crate::error::refused;
 use moue::model::Model;
-use moue::report::{self, Evaluation};
-use moue::train as training;
-use moue::train::{DataSource, Event, Experiment, Job, RunFolder, Variation, collect, peek, run_folders, with_option};
+use moue_train::config::Config;
+use moue_train::data::{DataError, DataSource, Dataset, ImageForm};
+use moue_train::evaluate::{self as evaluation, EvaluateOptions, EvaluationError};
+use moue_train::experiment::{self, Experiment, RunConfig, RunOptions, Variation, collect, conclude, run_folders};
+use moue_train::train as training;
+use moue_train::train::{Event, Job, RunFolder};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Trains and returns a JSON document; `progress` is called with one after each
@@ -30,18 +30,25 @@ pub fn train(
     py.detach(|| {
         // Nothing to go on with yet is no error: a job that is started again asks for it.
         let begun = resume && out.as_deref().is_some_and(|out| RunFolder::existing(out).checkpoint().exists());
-        let (config, source) = settle(arch, data, out.as_deref().filter(|_| begun), &options)?;
-        let dataset = opened(&source, &config).map_err(|error| refused(&error))?;
+        let resume_from = out.clone().filter(|_| begun);
+        let options = RunOptions {
+            arch: Some(arch.to_owned()),
+            data,
+            resume: resume_from,
+            set: options,
+            ..RunOptions::default()
+        };
+        let run = RunConfig::resolve(&options).map_err(|error| refused(&error))?;
+        let dataset = opened(&run.source, &run.config).map_err(|error| refused(&error))?;
         let init = init.as_deref().map(Model::open).transpose().map_err(|error| refused(&error))?;
-        let stem = Path::new(&config.model.name).file_name().map(|stem| stem.to_string_lossy().into_owned());
         let folder = match &out {
             Some(path) if resume => RunFolder::existing(path),
-            _ => RunFolder::create(out.as_deref(), stem.as_deref().unwrap_or("run"))?,
+            _ => RunFolder::create(out.as_deref(), &run.name())?,
         };
         let job = Job {
-            config: &config,
+            config: &run.config,
             dataset: &dataset,
-            source,
+            source: run.source.clone(),
             folder: &folder,
             init: init.as_ref(),
             resume: begun,
@@ -55,8 +62,8 @@ pub fn train(
                 raised.get_or_insert(error);
             }
         });
-        let mut outcome = ended.map_err(|error| refused(&error))?;
-        let summary = report::conclude(&mut outcome, &job).map_err(|error| refused(&error))?;
+        let outcome = ended.map_err(|error| refused(&error))?;
+        let summary = conclude(&outcome, &job).map_err(|error| refused(&error))?;
         if let Some(error) = raised {
             return Err(error);
         }
@@ -64,26 +71,6 @@ pub fn train(
         document["history"] = json!(outcome.history);
         Ok(document.to_string())
     })
-}
-
-/// The configuration and the data, out of arguments or of a run's checkpoint.
-fn settle(
-    arch: &str,
-    data: Option<PathBuf>,
-    resume: Option<&Path>,
-    options: &[(String, String)],
-) -> PyResult<(Config, DataSource)> {
-    let given = data.map(DataSource::Given);
-    if let Some(path) = resume {
-        let (toml, source) = peek(&RunFolder::existing(path).checkpoint()).map_err(|error| refused(&error))?;
-        let config = Config::parse("the checkpoint's configuration", &toml).map_err(|error| refused(&error))?;
-        return Ok((config, given.unwrap_or(source)));
-    }
-    let mut config = Config::open(arch).map_err(|error| refused(&error))?;
-    for (key, value) in options {
-        config = with_option(&config, key, value).map_err(|error| refused(&error))?;
-    }
-    Ok((config, given.unwrap_or(DataSource::Drawn)))
 }
 
 struct Listener {
@@ -121,36 +108,18 @@ pub fn evaluate(
     tta: bool,
 ) -> PyResult<String> {
     py.detach(|| {
-        let name = model;
-        let mut model = Model::open(&name).map_err(|error| refused(&error))?;
-        let source = match data {
-            Some(path) => DataSource::Given(path),
-            None if model.provenance.data == "drawn" => DataSource::Drawn,
-            None => {
+        let options =
+            EvaluateOptions { model, data, split: split.map(str::to_owned), tta, ..EvaluateOptions::default() };
+        let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
+            EvaluationError::NoData(_) => {
                 let text = "this model was not trained on drawn faces: say with data= what to judge it on";
-                return Err(PyValueError::new_err(text));
+                PyValueError::new_err(text)
             }
-        };
-        let options = DataOptions::as_trained(&model.provenance, source != DataSource::Drawn);
-        let form = ImageForm::of_input(model.architecture.input);
-        let dataset = source.open(form, &options, model.provenance.seed, &|_| {}).map_err(|error| refused(&error))?;
-        let split = dataset.split_named(split).map_err(|error| refused(&error))?;
-        let answers = judge::answer(&mut model, &dataset, split, tta, &mut |_| {}).map_err(|error| refused(&error))?;
-        let (labels, probabilities) = (&answers.labels, &answers.probabilities);
-        let evaluation = Evaluation {
-            title: &model.architecture.name,
-            model: &model,
-            figures: &judge::figures(&model.classes, labels, probabilities),
-            fitted: &judge::cross_fit(&model, &answers),
-            answers: &answers,
-            dataset: &dataset,
-            split: &dataset.describe(split),
-            selection: split == Split::Validation,
-            tta,
-            others: &[],
-            corruptions: &[],
-        };
-        Ok(evaluation.document(&name, &source, split).to_string())
+            other => refused(&other),
+        })?;
+        let (title, split) = (&options.model.to_string_lossy(), evaluated.dataset.describe(evaluated.split));
+        let document = evaluated.view(title, &split).document(&options.model, &evaluated.source, evaluated.split);
+        Ok(document.to_string())
     })
 }
 
@@ -160,14 +129,12 @@ type Plan = (Vec<String>, Vec<String>, u64, Option<usize>);
 fn experiments((archs, variations, seeds, epochs): &Plan) -> PyResult<Vec<Experiment>> {
     let mut configs = Vec::new();
     for arch in archs {
-        let mut config = Config::open(arch).map_err(|error| refused(&error))?;
-        config.train.epochs = epochs.unwrap_or(config.train.epochs);
-        config.check("epochs").map_err(|error| refused(&error))?;
-        configs.push(config);
+        let options = RunOptions { arch: Some(arch.clone()), epochs: *epochs, ..RunOptions::default() };
+        configs.push(RunConfig::resolve_untaught(&options).map_err(|error| refused(&error))?.config);
     }
     let variations: Result<Vec<Variation>, _> = variations.iter().map(|text| text.parse()).collect();
     let variations = variations.map_err(|error| refused(&error))?;
-    training::plan(&configs, &variations, *seeds).map_err(|error| refused(&error))
+    experiment::plan(&configs, &variations, *seeds).map_err(|error| refused(&error))
 }
 
 /// For each experiment a JSON document: its name, seed, folder and configuration.
@@ -204,7 +171,7 @@ pub fn compare(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf, 
         let open = &mut |config: &Config| opened(&source, config);
         let listener = Listener { progress: None, stop: AtomicBool::new(false) };
         let found = if trains {
-            training::compare(&experiments, &source, open, &out, &listener.stop, &mut |_, event| {
+            experiment::compare(&experiments, &source, open, &out, &listener.stop, &mut |_, event| {
                 if listener.hear(&event).is_err() {
                     listener.stop.store(true, Ordering::Relaxed);
                 }

@@ -1,7 +1,7 @@
 //! Who may ask, and what a browser may do with what it gets.
 
+use crate::options::{Options, SetupError};
 use crate::problem::Problem;
-use crate::{Options, SetupError};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{self, AUTHORIZATION, CONTENT_TYPE, HeaderName};

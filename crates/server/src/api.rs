@@ -3,22 +3,20 @@
 #![allow(unused_qualifications, reason = "utoipa's macro writes them")]
 
 use crate::metrics::{MEDIA_TYPE, Metrics};
-use crate::openapi;
-use crate::page;
+use crate::options::{Limits, Options};
 use crate::problem::Problem;
 use crate::work::{Upload, Wanted, Work};
-use crate::{Limits, Options};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, Multipart, Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use moue::model::Model;
-use moue::predict::Prediction;
+use moue::Classifier;
+use moue::prediction::Prediction;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -38,10 +36,10 @@ pub struct App {
 }
 
 impl App {
-    /// For a model.
-    pub fn new(model: Model, options: &Options, metrics: Arc<Metrics>) -> Self {
+    /// For a classifier.
+    pub fn new(classifier: Classifier, options: &Options, metrics: Arc<Metrics>) -> Self {
         Self {
-            work: Arc::new(Work::new(model, &options.limits, Arc::clone(&metrics))),
+            work: Arc::new(Work::new(classifier, &options.limits, Arc::clone(&metrics))),
             metrics,
             limits: Arc::new(options.limits.clone()),
             model: options.model_name.as_str().into(),
@@ -49,15 +47,14 @@ impl App {
     }
 }
 
-/// All routes.
-pub fn routes(app: App) -> Router {
-    page::routes()
-        .route(PREDICT, post(predict))
-        .route("/healthz", get(health))
-        .route("/metrics", get(metrics))
-        .route("/openapi.json", get(|| async { Json(openapi::document()) }))
-        .route("/docs", get(|| async { Html(openapi::page()) }))
-        .route("/docs.css", get(|| async { ([(CONTENT_TYPE, "text/css")], openapi::STYLE) }))
+/// The routes of the API.
+pub fn routes() -> Router<App> {
+    Router::new().route(PREDICT, post(predict)).route("/healthz", get(health)).route("/metrics", get(metrics))
+}
+
+/// What all routes have in common: the limit of a body, and an answer where there is none.
+pub fn with_state(routes: Router<App>, app: App) -> Router {
+    routes
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here: see /docs") })
         .method_not_allowed_fallback(|method: Method| async move {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for this path: see /docs"))

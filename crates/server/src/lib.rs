@@ -10,16 +10,19 @@ mod access;
 mod api;
 mod metrics;
 mod openapi;
+mod options;
 mod page;
 mod problem;
 mod work;
+
+pub use options::{Limits, Options, SetupError};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use moue::model::Model;
+use moue::Classifier;
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
@@ -27,67 +30,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// How much is taken on. What is beyond is refused at once.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// Bytes of a request's body (413).
-    pub body_bytes: usize,
-    /// Columns times rows of a picture (413).
-    pub pixels: u64,
-    /// Pictures in a request (413).
-    pub images: usize,
-    /// Requests whose pictures are decoded and searched at the same time.
-    pub workers: usize,
-    /// Requests that wait for that (429).
-    pub queue: usize,
-    /// For a request, reading its body included (503), and before that for its head
-    /// (the connection is closed).
-    pub time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        Self {
-            body_bytes: 20 << 20,
-            pixels: 50_000_000,
-            images: 64,
-            workers,
-            queue: 256,
-            time: Duration::from_secs(30),
-        }
-    }
-}
-
-/// How a service is set up.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// How much is taken on.
-    pub limits: Limits,
-    /// What `Authorization: Bearer` must say for predictions and metrics, if anything.
-    pub token: Option<String>,
-    /// Origins whose pages may read answers; `*` for any.
-    pub cors: Vec<String>,
-    /// How the model is called in `/healthz`.
-    pub model_name: String,
-}
-
-/// Why a service cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// An origin that is none.
-    #[error("{0:?} is not an origin like https://example.org")]
-    Origin(String),
-}
-
-/// All routes for a model.
+/// All routes for a classifier.
 ///
 /// # Errors
 /// When an origin in the options is none.
-pub fn router(model: Model, options: &Options) -> Result<Router, SetupError> {
+pub fn router(classifier: Classifier, options: &Options) -> Result<Router, SetupError> {
     let metrics = Arc::new(metrics::Metrics::new());
-    let app = api::App::new(model, options, metrics);
-    let guarded = access::guard(api::routes(app.clone()), options)?;
+    let app = api::App::new(classifier, options, metrics);
+    let routes = page::routes().merge(openapi::routes()).merge(api::routes());
+    let guarded = access::guard(api::with_state(routes, app.clone()), options)?;
     // Outermost, so that what is refused is counted too.
     Ok(guarded.layer(from_fn_with_state(app, api::observe)))
 }

@@ -2,9 +2,12 @@
 
 use crate::api;
 use crate::problem::Problem;
-use maud::{Markup, html};
-use moue::predict::{Face, FaceBox, Prediction};
-use moue::report;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Html;
+use axum::routing::get;
+use axum::{Json, Router};
+use maud::{DOCTYPE, Markup, html};
+use moue::prediction::{Face, FaceBox, Prediction};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -19,16 +22,24 @@ use utoipa::OpenApi;
 )]
 struct Api;
 
+/// The description's routes.
+pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/openapi.json", get(|| async { Json(document()) }))
+        .route("/docs", get(|| async { Html(page()) }))
+        .route("/docs.css", get(|| async { ([(CONTENT_TYPE, "text/css")], STYLE) }))
+}
+
 /// The OpenAPI document.
-pub fn document() -> utoipa::openapi::OpenApi {
+fn document() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
 
 /// The page's style sheet.
-pub const STYLE: &str = include_str!("docs.css");
+const STYLE: &str = include_str!("docs.css");
 
 /// The same for people to read.
-pub fn page() -> String {
+fn page() -> String {
     let document = serde_json::to_value(document()).unwrap_or_default();
     let info = &document["info"];
     let body = html! {
@@ -48,7 +59,19 @@ pub fn page() -> String {
             (properties(schema))
         }
     };
-    report::document("moue: the API", &html! { link rel="stylesheet" href="/docs.css"; }, &body)
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "moue: the API" }
+                link rel="stylesheet" href="/docs.css";
+            }
+            body { (body) }
+        }
+    };
+    page.into_string()
 }
 
 fn section(path: &str, method: &str, operation: &serde_json::Value) -> Markup {

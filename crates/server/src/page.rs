@@ -75,7 +75,7 @@ impl Served {
 }
 
 fn tag(plain: &[u8]) -> String {
-    let digest: String = Sha256::digest(plain).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = base16ct::lower::encode_string(&Sha256::digest(plain)[..8]);
     format!("\"{digest}\"")
 }
 

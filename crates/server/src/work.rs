@@ -5,17 +5,15 @@
 //! to the one thread that runs the network, together with those of all requests
 //! that wait there by then.
 
-use crate::Limits;
 use crate::metrics::Metrics;
+use crate::options::Limits;
 use crate::problem::Problem;
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use moue::data::{decode_image, image_extent};
-use moue::model::Model;
-use moue::predict::explain::Explainer;
-use moue::predict::{Cut, Face, PredictOptions, Prediction, Predictor};
-use moue::report::explain_faces;
-use std::sync::{Arc, Mutex};
+use moue::Classifier;
+use moue::predict::{Cut, Photo, PhotoError, PredictOptions, Predictor};
+use moue::prediction::Prediction;
+use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -59,8 +57,6 @@ struct Ask {
 /// Takes pictures and says what is in them.
 pub struct Work {
     predictor: Arc<Predictor>,
-    explainer: Arc<Mutex<Explainer>>,
-    pixels: u64,
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
     network: mpsc::UnboundedSender<Ask>,
@@ -69,15 +65,14 @@ pub struct Work {
 
 impl Work {
     /// Starts the network's thread; it ends when this is dropped.
-    pub fn new(model: Model, limits: &Limits, metrics: Arc<Metrics>) -> Self {
-        let predictor = Arc::new(Predictor::new(&model, PredictOptions::default()));
+    pub fn new(classifier: Classifier, limits: &Limits, metrics: Arc<Metrics>) -> Self {
+        let options = PredictOptions { max_pixels: Some(limits.pixels), ..PredictOptions::default() };
+        let predictor = Arc::new(Predictor::new(Arc::new(classifier), options));
         let (network, asked) = mpsc::unbounded_channel();
         let (runs, counts) = (Arc::clone(&predictor), Arc::clone(&metrics));
         std::thread::spawn(move || run_network(&runs, asked, &counts));
         Self {
             predictor,
-            explainer: Arc::new(Mutex::new(Explainer::new(model))),
-            pixels: limits.pixels,
             places: Arc::new(Semaphore::new(limits.workers + limits.queue)),
             workers: Arc::new(Semaphore::new(limits.workers)),
             network,
@@ -94,23 +89,32 @@ impl Work {
         Ok(Place { _permit: permit, metrics: Arc::clone(&self.metrics) })
     }
 
-    /// What is in a picture.
+    /// The prediction for a picture, by the three steps of [`Predictor::predict`]: a worker
+    /// finds the faces, the network's thread classifies them, a worker puts it together.
     pub async fn look(&self, Upload { name, bytes }: Upload, wanted: Wanted) -> Result<Prediction, Problem> {
+        let options = PredictOptions { detect: wanted.detect, explain: wanted.explain, ..*self.predictor.options() };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
-        let (predictor, limit) = (Arc::clone(&self.predictor), self.pixels);
+        let predictor = Arc::clone(&self.predictor);
         let cut = spawn_blocking(move || {
-            let cut = cut(&predictor, &bytes, limit, wanted.detect);
+            let photo = Photo::Bytes("", &bytes).decode(options.max_pixels);
+            let cut = photo.map(|photo| predictor.cut(&photo, &options));
             drop(worker);
             cut
         });
-        let ([width, height], cut) = cut.await.map_err(|_| gone())??;
+        let cut = cut.await.map_err(|_| gone())?.map_err(|error| unusable(&error))?;
         let probabilities = self.ask(&cut).await?;
-        let mut faces = self.predictor.answers(&cut, &probabilities);
-        self.metrics.looked(faces.len());
-        if wanted.explain {
-            faces = self.explain(cut, faces).await?;
+        self.metrics.looked(cut.places.len());
+        if !wanted.explain {
+            return Ok(self.predictor.prediction(name, &cut, &probabilities, &options));
         }
-        Ok(Prediction { input: name, width, height, faces, error: None })
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
+        let predictor = Arc::clone(&self.predictor);
+        let explained = spawn_blocking(move || {
+            let prediction = predictor.prediction(name, &cut, &probabilities, &options);
+            drop(worker);
+            prediction
+        });
+        explained.await.map_err(|_| gone())
     }
 
     async fn ask(&self, cut: &Cut) -> Result<Vec<f32>, Problem> {
@@ -121,30 +125,14 @@ impl Work {
         self.network.send(Ask { crops: cut.crops.clone(), answer }).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
     }
-
-    async fn explain(&self, cut: Cut, mut faces: Vec<Face>) -> Result<Vec<Face>, Problem> {
-        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
-        let explainer = Arc::clone(&self.explainer);
-        let drawn = spawn_blocking(move || {
-            let mut explainer = explainer.lock().map_err(|_| gone())?;
-            explain_faces(&mut explainer, &mut faces, &cut.crops);
-            drop(worker);
-            Ok(faces)
-        });
-        drawn.await.map_err(|_| gone())?
-    }
 }
 
-/// Decodes a picture and cuts its faces out.
-fn cut(predictor: &Predictor, bytes: &[u8], limit: u64, detect: bool) -> Result<([u32; 2], Cut), Problem> {
-    let unreadable = |error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error);
-    let [width, height] = image_extent(bytes).map_err(unreadable)?;
-    if u64::from(width) * u64::from(height) > limit {
-        let detail = format!("a picture of {width} x {height} has more than {limit} pixels: send a smaller one");
-        return Err(Problem::too_large(detail));
+/// Why a picture has no prediction.
+fn unusable(error: &PhotoError) -> Problem {
+    match error {
+        PhotoError::TooLarge { .. } => Problem::too_large(error.to_string()),
+        PhotoError::Unreadable(reason) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, reason.clone()),
     }
-    let photo = decode_image(bytes).map_err(unreadable)?;
-    Ok(([photo.width(), photo.height()], predictor.cut(&photo, detect)))
 }
 
 /// Runs the network over whatever waits, until nobody can ask any more.
@@ -158,10 +146,10 @@ fn run_network(predictor: &Predictor, mut asked: mpsc::UnboundedReceiver<Ask>, m
             crops.extend(next.crops);
         }
         metrics.ran(crops.len());
-        let probabilities = predictor.probabilities(&crops);
+        let probabilities = predictor.classifier().crop_probabilities(&crops);
         let mut rest = probabilities.as_slice();
         for (count, answer) in waiting {
-            let (own, others) = rest.split_at(count * predictor.classes().len());
+            let (own, others) = rest.split_at(count * predictor.classifier().classes().len());
             rest = others;
             // Who does not wait any more has gone away.
             let _ = answer.send(own.to_vec());

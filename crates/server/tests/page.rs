@@ -4,12 +4,12 @@ mod client;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use client::{model, send};
+use client::{classifier, send};
 use moue_server::{Options, export_page, router};
 use std::io::Read;
 
 async fn get(path: &str, header: Option<(&str, &str)>) -> (StatusCode, HeaderMap, Vec<u8>) {
-    let service = router(model(), &Options::default()).unwrap();
+    let service = router(classifier(), &Options::default()).unwrap();
     let request = Request::get(path);
     let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
     let reply = send(&service, request.body(Body::empty()).unwrap()).await;

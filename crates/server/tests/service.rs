@@ -5,16 +5,16 @@ mod client;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use client::{Reply, get, model, send};
-use moue::data::{Dataset, ImageForm, drawn};
-use moue::predict::{PredictOptions, Predictor};
+use client::{Reply, classifier, get, send};
+use moue::predict::{Photo, PredictOptions, Predictor};
 use moue_server::{Limits, Options, router};
+use moue_train::data::{Dataset, ImageForm, drawn};
 use serde_json::Value;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 fn service(options: &Options) -> Router {
-    router(model(), options).unwrap()
+    router(classifier(), options).unwrap()
 }
 
 /// A drawn face as the bytes of a BMP file (48×48, grey).
@@ -53,7 +53,7 @@ async fn a_picture_is_answered_as_the_library_answers_it() {
     let reply = post(&service, "/v1/predict?detect=false", face(4)).await;
     assert_eq!(reply.status, StatusCode::OK);
     let options = PredictOptions { detect: false, ..PredictOptions::default() };
-    let predicted = Predictor::new(&model(), options).predict_bytes("image".into(), face(4));
+    let predicted = Predictor::new(Arc::new(classifier()), options).predict(Photo::Bytes("image", &face(4)));
     assert_eq!(reply.text(), serde_json::to_string(&predicted).unwrap());
 }
 
@@ -163,7 +163,7 @@ async fn other_origins_read_answers_only_if_they_are_named() {
     assert_eq!(allowed.headers["access-control-allow-origin"], "https://a.example");
     assert!(!send(&named, from("https://b.example")).await.headers.contains_key("access-control-allow-origin"));
     for wrong in ["a.example", "https://a.example/path", "ftp://a.example", "https://"] {
-        assert!(router(model(), &Options { cors: vec![wrong.into()], ..Options::default() }).is_err(), "{wrong}");
+        assert!(router(classifier(), &Options { cors: vec![wrong.into()], ..Options::default() }).is_err(), "{wrong}");
     }
 }
 
@@ -208,9 +208,9 @@ async fn waiting_requests_share_the_network() {
         })
         .collect();
     let options = PredictOptions { detect: false, ..PredictOptions::default() };
-    let predictor = Predictor::new(&model(), options);
+    let predictor = Predictor::new(Arc::new(classifier()), options);
     for (number, reply) in asked.into_iter().enumerate() {
-        let expected = predictor.predict_bytes("image".into(), face(number));
+        let expected = predictor.predict(Photo::Bytes("image", &face(number)));
         let reply = reply.await.unwrap().json();
         // A batch is summed in another order than one picture.
         for (class, p) in &expected.faces[0].probabilities {

@@ -4,12 +4,11 @@
 //! `moue predict`. Threads, files and the network are left to the page.
 #![deny(missing_docs)]
 
-use image::DynamicImage;
-use moue::data::{decode_image, image_extent};
+use moue::Classifier;
 use moue::model::Model;
-use moue::predict::explain::Explainer;
-use moue::predict::{PredictOptions, Prediction, Predictor};
-use moue::report::explain_faces;
+use moue::predict::{Photo, PredictOptions, Predictor};
+use moue::prediction::Prediction;
+use std::sync::Arc;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
 /// Columns times rows of a picture: four bytes each must fit into a page's memory
@@ -20,7 +19,6 @@ const PIXELS: u64 = 64_000_000;
 #[wasm_bindgen]
 pub struct WebPredictor {
     predictor: Predictor,
-    explainer: Explainer,
 }
 
 #[wasm_bindgen]
@@ -39,7 +37,7 @@ impl WebPredictor {
     #[wasm_bindgen(getter)]
     #[must_use]
     pub fn classes(&self) -> Vec<String> {
-        self.predictor.classes().to_vec()
+        self.predictor.classifier().classes().to_vec()
     }
 
     /// The answer for an image file, as JSON.
@@ -47,8 +45,9 @@ impl WebPredictor {
     /// # Errors
     /// When the answer cannot be written.
     #[wasm_bindgen(js_name = predictFile)]
-    pub fn predict_file(&mut self, name: String, bytes: &[u8], detect: bool, explain: bool) -> Result<String, JsError> {
-        json(&self.file(name, bytes, detect, explain))
+    #[allow(clippy::needless_pass_by_value, reason = "texts come from JavaScript as values")]
+    pub fn predict_file(&self, name: String, bytes: &[u8], detect: bool, explain: bool) -> Result<String, JsError> {
+        json(&self.predict(Photo::Bytes(&name, bytes), detect, explain))
     }
 
     /// The answer for pixels as a canvas gives them (RGBA, row by row), as JSON.
@@ -56,8 +55,9 @@ impl WebPredictor {
     /// # Errors
     /// When there are not four bytes for each pixel.
     #[wasm_bindgen(js_name = predictPixels)]
+    #[allow(clippy::needless_pass_by_value, reason = "texts come from JavaScript as values")]
     pub fn predict_pixels(
-        &mut self,
+        &self,
         name: String,
         rgba: Vec<u8>,
         width: u32,
@@ -68,7 +68,7 @@ impl WebPredictor {
         let photo = image::RgbaImage::from_raw(width, height, rgba)
             .filter(|photo| !photo.is_empty())
             .ok_or_else(|| JsError::new("there must be four bytes for each pixel"))?;
-        json(&self.look(name, &photo.into(), detect, explain))
+        json(&self.predict(Photo::Image(&name, &photo.into()), detect, explain))
     }
 }
 
@@ -78,29 +78,13 @@ impl WebPredictor {
             Some(bytes) => Model::from_bytes(bytes, "model".as_ref()),
             None => Model::open("tiny".as_ref()),
         };
-        let model = model.map_err(|error| error.to_string())?;
-        let predictor = Predictor::new(&model, PredictOptions::default());
-        Ok(Self { predictor, explainer: Explainer::new(model) })
+        let classifier = Classifier::new(model.map_err(|error| error.to_string())?);
+        let options = PredictOptions { max_pixels: Some(PIXELS), ..PredictOptions::default() };
+        Ok(Self { predictor: Predictor::new(Arc::new(classifier), options) })
     }
 
-    fn file(&mut self, name: String, bytes: &[u8], detect: bool, explain: bool) -> Prediction {
-        let photo = image_extent(bytes).and_then(|[width, height]| match u64::from(width) * u64::from(height) {
-            ..=PIXELS => decode_image(bytes),
-            _ => Err(format!("a picture of {width} x {height} is too large")),
-        });
-        match photo {
-            Ok(photo) => self.look(name, &photo, detect, explain),
-            Err(error) => Prediction::failed(name, error),
-        }
-    }
-
-    fn look(&mut self, input: String, photo: &DynamicImage, detect: bool, explain: bool) -> Prediction {
-        let cut = self.predictor.cut(photo, detect);
-        let mut faces = self.predictor.answers(&cut, &self.predictor.probabilities(&cut.crops));
-        if explain {
-            explain_faces(&mut self.explainer, &mut faces, &cut.crops);
-        }
-        Prediction { input, width: photo.width(), height: photo.height(), faces, error: None }
+    fn predict(&self, photo: Photo<'_>, detect: bool, explain: bool) -> Prediction {
+        self.predictor.predict_with(photo, &PredictOptions { detect, explain, ..*self.predictor.options() })
     }
 }
 
@@ -111,7 +95,8 @@ fn json(prediction: &Prediction) -> Result<String, JsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moue::data::{ImageForm, drawn};
+    use image::DynamicImage;
+    use moue_train::data::{ImageForm, drawn};
 
     fn face() -> image::GrayImage {
         let faces = drawn::dataset(7, ImageForm::of_input([48, 48, 1]), 0);
@@ -126,23 +111,22 @@ mod tests {
 
     #[test]
     fn a_file_and_its_pixels_get_the_answer_of_the_command() {
-        let (mut engine, face) = (WebPredictor::open(None).unwrap(), face());
-        let file = engine.file("face".into(), &png(&face), false, true);
-        let model = Model::open("tiny".as_ref()).unwrap();
+        let (engine, face) = (WebPredictor::open(None).unwrap(), face());
+        let file = engine.predict(Photo::Bytes("face", &png(&face)), false, true);
         let options = PredictOptions { detect: false, ..PredictOptions::default() };
-        let command = Predictor::new(&model, options).predict_bytes("face".into(), png(&face));
+        let command = Predictor::open("tiny".as_ref(), options).unwrap().predict(Photo::Bytes("face", &png(&face)));
         assert_eq!(file.faces[0].probabilities, command.faces[0].probabilities);
         assert!(file.faces[0].explanation.as_ref().unwrap().starts_with("data:image/png;base64,"));
         let rgba = DynamicImage::ImageLuma8(face).to_rgba8().into_raw();
         let pixels = engine.predict_pixels("face".into(), rgba, 48, 48, false, false).unwrap_or_default();
-        let plain = json(&engine.file("face".into(), &png(&self::face()), false, false)).unwrap_or_default();
+        let plain = json(&engine.predict(Photo::Bytes("face", &png(&self::face())), false, false)).unwrap_or_default();
         assert_eq!(pixels, plain);
     }
 
     #[test]
     fn what_is_no_picture_is_an_answer_with_an_error() {
-        let mut engine = WebPredictor::open(None).unwrap();
-        let answer = engine.file("notes.txt".into(), b"nothing to see", true, false);
+        let engine = WebPredictor::open(None).unwrap();
+        let answer = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), true, false);
         assert!(answer.faces.is_empty() && answer.error.is_some(), "{answer:?}");
         assert!(WebPredictor::open(Some(b"no model")).is_err());
     }

@@ -2,8 +2,8 @@
 
 use super::{print, table};
 use crate::args::{ArchCommand, Common};
-use moue::config::{Config, PRESETS};
 use moue::model::{LayerSummary, build, summary};
+use moue_train::config::{Config, PRESETS};
 use serde_json::json;
 use std::process::ExitCode;
 

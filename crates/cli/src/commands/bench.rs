@@ -2,8 +2,8 @@
 
 use super::{print, table};
 use crate::args::{BenchArgs, Common};
-use moue::bench::{self, BenchOptions, LayerCost};
-use moue::config::Config;
+use moue_train::bench::{self, BenchOptions, LayerCost};
+use moue_train::config::Config;
 use std::process::ExitCode;
 use std::time::Duration;
 

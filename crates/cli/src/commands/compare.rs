@@ -1,19 +1,22 @@
 //! `moue compare`.
 
-use super::{INTERRUPTED, open_source, print, stop_on_interrupt, table, tell};
-use crate::UsageError;
+use super::{INTERRUPTED, open_source, print, run_error, stop_on_interrupt, table, tell};
 use crate::args::{Common, CompareArgs};
+use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::config::Config;
-use moue::data::ImageForm;
-use moue::train::{Comparison, DataSource, Event, Experiment, Row, Variation, VaryError, compare, plan};
+use moue_train::comparison::{Comparison, Row};
+use moue_train::config::VaryError;
+use moue_train::data::DataSource;
+use moue_train::data::ImageForm;
+use moue_train::experiment::{Experiment, RunConfig, RunOptions, Variation, compare, plan};
+use moue_train::train::Event;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let experiments = settle(args, common)?;
+    let experiments = resolve(args, common)?;
     let source = args.data.clone().map_or(DataSource::Drawn, DataSource::Given);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs/compare"));
     std::fs::create_dir_all(out.join("runs")).with_context(|| format!("cannot use {}", out.display()))?;
@@ -47,18 +50,18 @@ pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn settle(args: &CompareArgs, common: &Common) -> anyhow::Result<Vec<Experiment>> {
+fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<Vec<Experiment>> {
     let mut configs = Vec::new();
-    for name in &args.archs {
-        let mut config = Config::open(name)?;
-        config.train.epochs = args.epochs.unwrap_or(config.train.epochs);
-        config.train.seed = common.seed.unwrap_or(config.train.seed);
-        config.data.official_split |= args.official_split;
-        config.check("the command line").map_err(|error| UsageError(error.to_string()))?;
-        configs.push(config);
-    }
-    if args.official_split && args.data.is_none() {
-        return Err(UsageError("--official-split needs --data with Kaggle's numbered files".into()).into());
+    for arch in &args.archs {
+        let options = RunOptions {
+            arch: Some(arch.clone()),
+            data: args.data.clone(),
+            epochs: args.epochs,
+            seed: common.seed,
+            official_split: args.official_split,
+            ..RunOptions::default()
+        };
+        configs.push(RunConfig::resolve_untaught(&options).map_err(run_error)?.config);
     }
     let usage = |error: VaryError| UsageError(error.to_string());
     let variations: Result<Vec<Variation>, _> = args.vary.iter().map(|text| text.parse()).collect();

@@ -1,15 +1,16 @@
 //! `moue data`.
 
-use super::{open_data, print, table};
-use crate::UsageError;
+use super::{open_source, print, table};
 use crate::args::{Common, DataCommand};
+use crate::error::UsageError;
 use anyhow::Context;
-use moue::config::Config;
-use moue::data::statistics::{Duplicates, Statistics, describe};
-use moue::data::table::{TableRow, rows, to_csv};
-use moue::data::{DataOptions, Dataset, ImageForm, drawn};
-use moue::model::write_atomically;
-use moue::report::preview::{self, Preview};
+use moue::fs::write_atomically;
+use moue_train::config::Config;
+use moue_train::config::DataOptions;
+use moue_train::data::statistics::{Duplicates, Statistics, describe};
+use moue_train::data::table::{TableRow, rows, to_csv};
+use moue_train::data::{DataSource, Dataset, ImageForm, drawn};
+use moue_train::report::preview::{self, Preview};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,7 +19,8 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
     let seed = common.seed.unwrap_or(0);
     let open = |path: &Path, official_split: bool| -> anyhow::Result<Dataset> {
         let options = DataOptions { official_split, ..DataOptions::default() };
-        Ok(open_data(path, ImageForm { size: None, channels: 1 }, &options, seed, common)?)
+        let source = DataSource::Given(path.to_owned());
+        Ok(open_source(&source, ImageForm { size: None, channels: 1 }, &options, seed, common)?)
     };
     match command {
         DataCommand::Info { path, official_split } => {
@@ -69,7 +71,7 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
 
 #[cfg(feature = "parquet")]
 fn to_parquet(rows: &[TableRow]) -> anyhow::Result<Vec<u8>> {
-    moue::data::parquet::to_parquet(rows).map_err(anyhow::Error::msg)
+    moue_train::data::to_parquet(rows).map_err(anyhow::Error::msg)
 }
 
 #[cfg(not(feature = "parquet"))]

@@ -1,43 +1,42 @@
 //! `moue evaluate`.
 
-use super::{accuracy_text, open_source, print, table};
-use crate::UsageError;
+use super::{accuracy_text, print, print_notes, table};
 use crate::args::{Common, EvaluateArgs};
+use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::Isa;
-use moue::bench::latency_ms;
-use moue::data::{DataOptions, Dataset, ImageForm, Split};
-use moue::evaluate::{self, Answers, CrossFitted, Figures, corruptions};
-use moue::model::{Model, stored, write_atomically};
-use moue::report::{self, Card, Evaluation, Other, percent, points};
-use moue::train::DataSource;
+use moue::fs::write_atomically;
+use moue::model::stored;
+use moue_train::bench::latency_ms;
+use moue_train::evaluate::{
+    EvaluateEvent, EvaluateOptions, Evaluated, Evaluation, EvaluationError, Figures, corruptions, evaluate, judge,
+};
+use moue_train::report::{self, Card, percent, points};
 use std::path::Path;
 use std::process::ExitCode;
 
 pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let model = Model::open(&args.model)?;
-    let source = source(args, &model)?;
-    let mut judge = Judge { args, common, source, model };
-    let dataset = judge.data_for(judge.model.architecture.input)?;
-    let split = dataset.split_named(args.split.as_deref())?;
-    let judged = judge.judged(&dataset, split, args.tta)?;
-    let others = judge.others(&dataset, split, &judged.answers)?;
-    let corruptions = judge.corruptions(&dataset, split, &judged.answers)?;
-    let evaluation = Evaluation {
-        title: &format!("{} on {}", judge.model.architecture.name, judge.source),
-        model: &judge.model,
-        figures: &judged.figures,
-        fitted: &judged.fitted,
-        answers: &judged.answers,
-        dataset: &dataset,
-        split: &dataset.describe(split),
-        selection: split == Split::Validation,
+    let options = EvaluateOptions {
+        model: args.model.clone(),
+        data: args.data.clone(),
+        split: args.split.clone(),
         tta: args.tta,
-        others: &others,
-        corruptions: &corruptions,
+        official_split: args.official_split,
+        seed: common.seed,
+        compare: args.compare.clone(),
+        corruptions: args.corruptions,
     };
-    let document = evaluation.document(&args.model, &judge.source, split);
+    let mut watcher = Watcher { common, progress: None };
+    let evaluated = evaluate(&options, &mut |event| watcher.observe(&event)).map_err(|error| match error {
+        EvaluationError::NoData(_) => UsageError(error.to_string()).into(),
+        other => anyhow::Error::new(other),
+    })?;
+    watcher.done();
+    let name = &evaluated.classifier.model().architecture.name;
+    let (title, split) = (format!("{name} on {}", evaluated.source), evaluated.dataset.describe(evaluated.split));
+    let evaluation = evaluated.view(&title, &split);
+    let document = evaluation.document(&args.model, &evaluated.source, evaluated.split);
     if let Some(folder) = &args.report {
         write(&folder.join("report.html"), &report::evaluation(&evaluation))?;
         write(&folder.join("evaluation.json"), &format!("{document}\n"))?;
@@ -51,134 +50,89 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         print(&text(&evaluation))?;
     }
     if let Some(path) = &args.card {
-        judge.write_card(path, &dataset, split, &judged, &others, &corruptions)?;
+        write_card(path, &evaluated, args, &mut watcher)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a model answers, and what comes of it.
-struct Judged {
-    answers: Answers,
-    figures: Figures,
-    fitted: CrossFitted,
-}
-
-/// The model that is judged, and what on.
-struct Judge<'a> {
-    args: &'a EvaluateArgs,
+/// Shows how far an evaluation is.
+struct Watcher<'a> {
     common: &'a Common,
-    source: DataSource,
-    model: Model,
+    progress: Option<(Progress, String)>,
 }
 
-impl Judge<'_> {
-    /// The data in the form that a network takes.
-    fn data_for(&self, input: [usize; 3]) -> anyhow::Result<Dataset> {
-        let provenance = &self.model.provenance;
-        let given = self.source != DataSource::Drawn;
-        let mut options = DataOptions::as_trained(provenance, given);
-        options.official_split |= self.args.official_split;
-        let seed = self.common.seed.unwrap_or(provenance.seed);
-        Ok(open_source(&self.source, ImageForm::of_input(input), &options, seed, self.common)?)
+impl Watcher<'_> {
+    fn begin(&mut self, total: usize, message: String) {
+        self.done();
+        let progress = Progress::new(self.common.quiet, total, "images/s");
+        progress.set(0, &message);
+        self.progress = Some((progress, message));
     }
 
-    fn judged(&mut self, dataset: &Dataset, split: Split, tta: bool) -> anyhow::Result<Judged> {
-        let answers = answer(&mut self.model, dataset, split, tta, self.common)?;
-        let (classes, labels, probabilities) = (&self.model.classes, &answers.labels, &answers.probabilities);
-        Ok(Judged {
-            figures: evaluate::figures(classes, labels, probabilities),
-            fitted: evaluate::cross_fit(&self.model, &answers),
-            answers,
-        })
-    }
-
-    /// The models of `--compare` on the same images.
-    fn others(&self, dataset: &Dataset, split: Split, answers: &Answers) -> anyhow::Result<Vec<Other>> {
-        let mut others = Vec::new();
-        for path in &self.args.compare {
-            let mut model = Model::open(path)?;
-            let own_form = [dataset.height, dataset.width, dataset.channels] != model.architecture.input;
-            let own_data = own_form.then(|| self.data_for(model.architecture.input)).transpose()?;
-            let other = answer(&mut model, own_data.as_ref().unwrap_or(dataset), split, self.args.tta, self.common)
-                .with_context(|| format!("cannot compare with {}", path.display()))?;
-            let paired = evaluate::compare(answers, &other)
-                .with_context(|| format!("{} did not answer for the same images", path.display()))?;
-            others.push(Other {
-                model: path.display().to_string(),
-                parameters: model.parameters(),
-                figures: evaluate::figures(&model.classes, &other.labels, &other.probabilities),
-                paired,
-            });
+    fn set(&self, done: usize) {
+        if let Some((progress, message)) = &self.progress {
+            progress.set(done, message);
         }
-        Ok(others)
     }
 
-    fn corruptions(
-        &mut self,
-        dataset: &Dataset,
-        split: Split,
-        clean: &Answers,
-    ) -> anyhow::Result<Vec<corruptions::Row>> {
-        if !self.args.corruptions {
-            return Ok(Vec::new());
+    fn done(&mut self) {
+        if let Some((progress, _)) = self.progress.take() {
+            progress.done();
         }
-        let count = corruptions::ALL.as_flattened().len() * clean.images.len();
-        let progress = Progress::new(self.common.quiet, count, "images/s");
-        let rows = corruptions::table(&mut self.model, dataset, split, self.args.tta, clean, &mut |done| {
-            progress.set(done, "on worse pictures");
-        });
-        progress.done();
-        Ok(rows?)
     }
 
-    fn write_card(
-        &mut self,
-        path: &Path,
-        dataset: &Dataset,
-        split: Split,
-        judged: &Judged,
-        others: &[Other],
-        corruptions: &[corruptions::Row],
-    ) -> anyhow::Result<()> {
-        // With and without mirror images: one of the two is there already.
-        let counterpart = self.judged(dataset, split, !self.args.tta)?;
-        let (plain, mirrored) = if self.args.tta { (&counterpart, judged) } else { (judged, &counterpart) };
-        let latency_ms = latency_ms(&mut self.model);
-        let model = &self.model;
-        let card = report::card(&Card {
-            evaluation: Evaluation {
-                title: &model.architecture.name,
-                model,
-                figures: &plain.figures,
-                fitted: &plain.fitted,
-                answers: &plain.answers,
-                dataset,
-                split: &dataset.describe(split),
-                selection: split == Split::Validation,
-                tta: false,
-                others,
-                corruptions,
-            },
-            mirrored: &mirrored.figures,
-            recipes: self.args.recipes,
-            bytes: stored(&self.args.model)?.len(),
-            macs: model.macs(),
-            latency_ms,
-            machine: &format!("{} threads, {}", rayon::current_num_threads(), Isa::in_use().name()),
-        });
-        write(path, &card)?;
-        if !self.common.quiet {
-            eprintln!("card: {}", path.display());
+    fn observe(&mut self, event: &EvaluateEvent<'_>) {
+        match event {
+            EvaluateEvent::Reading(path, images) => {
+                if self.progress.is_none() {
+                    self.begin(0, format!("reading {}", path.display()));
+                }
+                self.set(*images);
+            }
+            EvaluateEvent::Opened(dataset) => {
+                self.done();
+                print_notes(dataset, self.common);
+            }
+            EvaluateEvent::Begin(images) => self.begin(*images, "evaluating".to_owned()),
+            EvaluateEvent::BeginAltered(images) => self.begin(*images, "on worse pictures".to_owned()),
+            EvaluateEvent::Predicted(images) => self.set(*images),
+            EvaluateEvent::End => self.done(),
         }
-        Ok(())
     }
 }
 
-fn answer(model: &mut Model, dataset: &Dataset, split: Split, tta: bool, common: &Common) -> anyhow::Result<Answers> {
-    let progress = Progress::new(common.quiet, dataset.indices(split).len(), "images/s");
-    let answers = evaluate::answer(model, dataset, split, tta, &mut |done| progress.set(done, "evaluating"));
-    progress.done();
-    Ok(answers?)
+fn write_card(
+    path: &Path,
+    evaluated: &Evaluated,
+    args: &EvaluateArgs,
+    watcher: &mut Watcher<'_>,
+) -> anyhow::Result<()> {
+    let Evaluated { classifier, dataset, split, judged, tta, .. } = evaluated;
+    // With and without mirror images: one of the two is there already.
+    let counterpart = judge(classifier, dataset, *split, !tta, &mut |event| watcher.observe(&event))?;
+    let (plain, mirrored) = if *tta { (&counterpart, judged) } else { (judged, &counterpart) };
+    let model = classifier.model();
+    let split = dataset.describe(*split);
+    let card = report::card(&Card {
+        evaluation: Evaluation {
+            figures: &plain.figures,
+            fitted: &plain.fitted,
+            answers: &plain.answers,
+            tta: false,
+            ..evaluated.view(&model.architecture.name, &split)
+        },
+        mirrored: &mirrored.figures,
+        recipes: args.recipes,
+        bytes: stored(&args.model)?.len(),
+        macs: model.macs(),
+        latency_ms: latency_ms(classifier),
+        machine: &format!("{} threads, {}", rayon::current_num_threads(), Isa::in_use().name()),
+    });
+    write(path, &card)?;
+    if !watcher.common.quiet {
+        eprintln!("card: {}", path.display());
+    }
+    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -186,17 +140,6 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| write_atomically(path, text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn source(args: &EvaluateArgs, model: &Model) -> anyhow::Result<DataSource> {
-    match &args.data {
-        Some(path) => Ok(DataSource::Given(path.clone())),
-        None if model.provenance.data == "drawn" => Ok(DataSource::Drawn),
-        None => {
-            Err(UsageError("this model was not trained on drawn faces: say with --data what to judge it on".into())
-                .into())
-        }
-    }
 }
 
 fn text(evaluation: &Evaluation<'_>) -> String {

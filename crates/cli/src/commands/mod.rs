@@ -6,45 +6,26 @@ pub mod compare;
 pub mod data;
 pub mod evaluate;
 pub mod export;
-mod film;
 pub mod licenses;
 pub mod predict;
 pub mod serve;
 pub mod train;
 
 use crate::args::Common;
+use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::data::{Cache, DataError, DataOptions, Dataset, ImageForm};
-use moue::evaluate::Figures;
-use moue::train::{DataSource, Event};
+use moue_train::config::DataOptions;
+use moue_train::data::{DataError, DataSource, Dataset, ImageForm};
+use moue_train::evaluate::Figures;
+use moue_train::experiment::RunConfigError;
+use moue_train::train::Event;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Opens a data set, telling how it goes, and prints its notes.
-pub fn open_data(
-    path: &Path,
-    form: ImageForm,
-    options: &DataOptions,
-    seed: u64,
-    common: &Common,
-) -> Result<Dataset, DataError> {
-    let progress = Progress::new(common.quiet, 0, "images/s");
-    progress.set(0, &format!("reading {}", path.display()));
-    let message = format!("reading {}", path.display());
-    let dataset = moue::data::open(path, form, options, seed, &Cache::standard(), &|done| progress.set(done, &message));
-    progress.done();
-    let dataset = dataset?;
-    if !common.quiet {
-        dataset.notes.iter().for_each(|note| eprintln!("note: {note}"));
-    }
-    Ok(dataset)
-}
-
-/// The data of a run: a path, or the faces that the program draws.
+/// Opens the data of a run, shows how far it is, and prints its notes.
 pub fn open_source(
     source: &DataSource,
     form: ImageForm,
@@ -52,10 +33,27 @@ pub fn open_source(
     seed: u64,
     common: &Common,
 ) -> Result<Dataset, DataError> {
-    match source {
-        DataSource::Given(path) => open_data(path, form, options, seed, common),
-        DataSource::Drawn => source.open(form, options, seed, &|_| {}),
+    let DataSource::Given(path) = source else { return source.open(form, options, seed, &|_| {}) };
+    let progress = Progress::new(common.quiet, 0, "images/s");
+    let message = format!("reading {}", path.display());
+    progress.set(0, &message);
+    let dataset = source.open(form, options, seed, &|done| progress.set(done, &message));
+    progress.done();
+    let dataset = dataset?;
+    print_notes(&dataset, common);
+    Ok(dataset)
+}
+
+/// Prints what a person should know about a data set.
+pub fn print_notes(dataset: &Dataset, common: &Common) {
+    if !common.quiet {
+        dataset.notes.iter().for_each(|note| eprintln!("note: {note}"));
     }
+}
+
+/// A run that cannot be resolved: wrong usage, or a file that cannot be used.
+pub fn run_error(error: RunConfigError) -> anyhow::Error {
+    if error.is_usage() { UsageError(moue::with_causes(&error)).into() } else { error.into() }
 }
 
 /// As a shell has it for a program that SIGINT ended.

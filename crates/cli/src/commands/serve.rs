@@ -1,10 +1,10 @@
 //! `moue serve`.
 
 use super::print;
-use crate::UsageError;
 use crate::args::{Common, LogFormat, ServeArgs};
+use crate::error::UsageError;
 use anyhow::Context;
-use moue::model::Model;
+use moue::Classifier;
 use moue_server::{Limits, Options};
 use serde_json::json;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if args.timeout == 0.0 {
         return Err(UsageError("--timeout 0 would refuse every request".into()).into());
     }
-    let model = Model::open(&args.model)?;
+    let classifier = Classifier::open(&args.model)?;
     // The network runs on a thread of its own, which takes its helpers from here.
     rayon::ThreadPoolBuilder::new()
         .num_threads(common.threads.unwrap_or(0).into())
@@ -38,7 +38,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         cors: args.cors.clone(),
         model_name: args.model.display().to_string(),
     };
-    let router = moue_server::router(model, &options).map_err(|error| UsageError(error.to_string()))?;
+    let router = moue_server::router(classifier, &options).map_err(|error| UsageError(error.to_string()))?;
     if !common.quiet {
         log(args.log);
     }

@@ -1,27 +1,27 @@
 //! `moue train`.
 
-use super::{INTERRUPTED, accuracy_text, open_source, print, stop_on_interrupt, tell};
-use crate::UsageError;
+use super::{INTERRUPTED, accuracy_text, open_source, print, run_error, stop_on_interrupt, tell};
 use crate::args::{Common, TrainArgs};
+use crate::error::chain;
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::config::Config;
-use moue::data::{Dataset, ImageForm, Split};
 use moue::model::Model;
-use moue::report;
-use moue::train::{DataSource, Ending, Group, Job, Outcome, RunFolder, peek, train, with_option};
-use std::path::{Path, PathBuf};
+use moue_train::config::Config;
+use moue_train::data::{DataSource, Dataset, ImageForm, Split};
+use moue_train::experiment::{RunConfig, RunOptions, conclude};
+use moue_train::train::{Ending, Group, Job, Outcome, RunFolder, train};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// One process, or one of several that train together: the first of those speaks
 /// and writes.
 pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let settled = settle(args, common)?;
-    let Some(group) = group()? else { return train_as(args, common, settled, None) };
+    let run = resolve(args, common)?;
+    let Some(group) = group()? else { return train_as(args, common, &run, None) };
     let quiet = Common { quiet: common.quiet || group.rank() > 0, ..common.clone() };
-    train_as(args, &quiet, settled, Some(Arc::clone(&group))).map_err(|error| {
-        eprintln!("moue: rank {}: {}", group.rank(), crate::chain(&error));
+    train_as(args, &quiet, &run, Some(Arc::clone(&group))).map_err(|error| {
+        eprintln!("moue: rank {}: {}", group.rank(), chain(&error));
         // The others would wait for this one.
         group.abort(1)
     })
@@ -30,7 +30,7 @@ pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
 /// The processes that `mpirun` started with this one, if there are any.
 fn group() -> anyhow::Result<Option<Arc<dyn Group>>> {
     #[cfg(feature = "mpi")]
-    return Ok(moue::train::Mpi::start()?);
+    return Ok(moue_train::train::Mpi::start()?);
     #[cfg(not(feature = "mpi"))]
     for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
         let size = std::env::var(name).unwrap_or_default();
@@ -48,30 +48,31 @@ fn group() -> anyhow::Result<Option<Arc<dyn Group>>> {
 fn train_as(
     args: &TrainArgs,
     common: &Common,
-    (config, source, name): Settled,
+    run: &RunConfig,
     group: Option<Arc<dyn Group>>,
 ) -> anyhow::Result<ExitCode> {
     let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
+    let RunConfig { config, source } = run;
     let form = ImageForm::of_input(config.model.input);
-    let dataset = open_source(&source, form, &config.data, config.train.seed, common)?;
+    let dataset = open_source(source, form, &config.data, config.train.seed, common)?;
     let init = args.init.as_deref().map(Model::open).transpose()?;
     let folder = match &args.resume {
         Some(path) => RunFolder::existing(path),
         // Nobody but the first writes.
         None if !leads => RunFolder::existing(Path::new("")),
-        None => RunFolder::create(args.out.as_deref(), &name).with_context(|| {
+        None => RunFolder::create(args.out.as_deref(), &run.name()).with_context(|| {
             args.out
                 .as_ref()
                 .map_or("cannot make a folder in runs/".to_owned(), |path| format!("cannot use {}", path.display()))
         })?,
     };
     let progress = Progress::new(common.quiet, config.train.epochs * dataset.indices(Split::Train).len(), "images/s");
-    introduce(&config, &dataset, &source, &folder, &progress);
+    introduce(config, &dataset, source, &folder, &progress);
     let stop = stop_on_interrupt()?;
     let job = Job {
-        config: &config,
+        config,
         dataset: &dataset,
-        source,
+        source: source.clone(),
         folder: &folder,
         init: init.as_ref(),
         resume: args.resume.is_some(),
@@ -79,49 +80,24 @@ fn train_as(
     };
     let outcome = train(&job, &stop, &mut |event| tell(&event, &progress));
     progress.done();
-    if leads { conclude(outcome?, &job, common) } else { Ok(exit_code(outcome?.ending)) }
+    if leads { finish(&outcome?, &job, common) } else { Ok(exit_code(outcome?.ending)) }
 }
 
-/// The configuration, the data and the run's name.
-type Settled = (Config, DataSource, String);
-
-/// Out of arguments and files.
-fn settle(args: &TrainArgs, common: &Common) -> anyhow::Result<Settled> {
-    let given = args.data.clone().map(DataSource::Given);
-    if let Some(path) = &args.resume {
-        let (toml, source) = peek(&RunFolder::existing(path).checkpoint())?;
-        let config = Config::parse("the checkpoint's configuration", &toml)?;
-        return Ok((config, given.unwrap_or(source), String::new()));
-    }
-    let name = args.arch.as_deref().unwrap_or("small");
-    let mut config = Config::open(name)?;
-    for (key, value) in &args.set {
-        config = with_option(&config, key, value).map_err(|error| UsageError(moue::with_causes(&error)))?;
-    }
-    let train = &mut config.train;
-    train.epochs = args.epochs.unwrap_or(train.epochs);
-    train.batch_size = args.batch_size.unwrap_or(train.batch_size);
-    train.learning_rate = args.learning_rate.unwrap_or(train.learning_rate);
-    train.seed = common.seed.unwrap_or(train.seed);
-    // Before anything is read or written.
-    for teacher in &train.teachers {
-        Model::open(teacher).map_err(|error| {
-            UsageError(format!(
-                "a teacher of {name} is missing: {error}; train it first (the preset's file begins with how), or learn \
-                 from the labels alone: --set 'train.teachers=[]'"
-            ))
-        })?;
-    }
-    config.data.official_split |= args.official_split;
-    if let Some([height, width]) = args.image_size {
-        config.model.input = [height, width, config.model.input[2]];
-    }
-    config.check("the command line").map_err(|error| UsageError(error.to_string()))?;
-    if config.data.official_split && given.is_none() {
-        return Err(UsageError("--official-split needs --data with Kaggle's numbered files".into()).into());
-    }
-    let stem = PathBuf::from(&config.model.name).file_name().map(|stem| stem.to_string_lossy().into_owned());
-    Ok((config, given.unwrap_or(DataSource::Drawn), stem.unwrap_or_else(|| "run".into())))
+/// The run that arguments and files describe.
+fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
+    let options = RunOptions {
+        arch: args.arch.clone(),
+        data: args.data.clone(),
+        resume: args.resume.clone(),
+        set: args.set.clone(),
+        epochs: args.epochs,
+        batch_size: args.batch_size,
+        learning_rate: args.learning_rate,
+        image_size: args.image_size,
+        seed: common.seed,
+        official_split: args.official_split,
+    };
+    RunConfig::resolve(&options).map_err(run_error)
 }
 
 fn introduce(config: &Config, dataset: &Dataset, source: &DataSource, folder: &RunFolder, progress: &Progress) {
@@ -146,11 +122,11 @@ fn exit_code(ending: Ending) -> ExitCode {
 
 /// Judges the best epoch's model on the validation split, writes the report and
 /// says what to do next.
-fn conclude(mut outcome: Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<ExitCode> {
+fn finish(outcome: &Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<ExitCode> {
     let resume = format!("moue train --resume {}", job.folder.path().display());
     let interrupted = outcome.ending == Ending::Interrupted;
     let code = exit_code(outcome.ending);
-    let summary = report::conclude(&mut outcome, job)?;
+    let summary = conclude(outcome, job)?;
     if common.json {
         print(&format!("{}\n", serde_json::to_string(&summary)?))?;
         return Ok(code);

@@ -166,9 +166,11 @@ pub fn check_by_differences(
             passed_over += 1;
             continue;
         }
+        // Within the step of a small kink the derivative is that of one side.
+        let tolerance = 1e-4 * (1.0 + central.abs());
         assert!(
-            (central - analytic[i]).abs() < 1e-4 * (1.0 + central.abs()),
-            "place {i}: the tape says {}, the difference {central}",
+            (up.min(down) - tolerance..up.max(down) + tolerance).contains(&analytic[i]),
+            "place {i}: the tape says {}, the differences {down} and {up}",
             analytic[i]
         );
     }

@@ -1,5 +1,7 @@
 //! The `[model]` section of an architecture file: layers in the field's terms.
 
+use moue_engine::layers::Initializer;
+use moue_engine::{Activation, Padding};
 use serde::{Deserialize, Serialize};
 
 /// A network as it is written down.
@@ -18,21 +20,6 @@ pub struct Architecture {
     pub claim: Option<String>,
     /// The layers, first to last.
     pub layers: Vec<LayerSpec>,
-}
-
-/// How kernels are drawn at the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Initializer {
-    /// Normal, variance `2 / fan_in`.
-    #[default]
-    HeNormal,
-    /// Uniform, variance `2 / fan_in`.
-    HeUniform,
-    /// Normal, variance `2 / (fan_in + fan_out)`.
-    GlorotNormal,
-    /// Uniform, variance `2 / (fan_in + fan_out)`; the default of Keras.
-    GlorotUniform,
 }
 
 /// One or two extents: `3` is `[3, 3]`.
@@ -66,38 +53,6 @@ impl Size {
     fn three() -> Self {
         Self::Square(3)
     }
-}
-
-/// Treatment of the border.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Padding {
-    /// Whole windows only: a map loses `kernel_size − 1`.
-    #[default]
-    Valid,
-    /// Zeros around, so that stride 1 keeps the size.
-    Same,
-}
-
-/// An activation by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// None.
-    #[default]
-    Linear,
-    /// `max(x, 0)`.
-    Relu,
-    /// `x` or `0.01 · x`.
-    LeakyRelu,
-    /// `x · sigmoid(x)`.
-    Silu,
-    /// Logistic.
-    Sigmoid,
-    /// Hyperbolic tangent.
-    Tanh,
-    /// Over the channels of each position.
-    Softmax,
 }
 
 /// The number of outputs of a dense layer.

@@ -1,7 +1,7 @@
 //! Layers that are written in one line and made of others.
 
-use super::architecture::{Activation, LayerSpec, Padding, Size, Units};
-use moue_engine::Shape;
+use super::architecture::{LayerSpec, Size, Units};
+use moue_engine::{Activation, Padding, Shape};
 
 /// The layers that a description stands for on an input, where it is not a
 /// layer by itself.

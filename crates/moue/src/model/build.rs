@@ -78,13 +78,7 @@ pub struct LayerSummary {
 /// # Errors
 /// When a layer does not fit the one before it.
 pub fn build(architecture: &Architecture, classes: usize, seed: u64) -> Result<Network, ArchitectureError> {
-    let initializer = match architecture.kernel_initializer {
-        spec::Initializer::HeNormal => Initializer::HeNormal,
-        spec::Initializer::HeUniform => Initializer::HeUniform,
-        spec::Initializer::GlorotNormal => Initializer::GlorotNormal,
-        spec::Initializer::GlorotUniform => Initializer::GlorotUniform,
-    };
-    build_from(architecture, classes, initializer, seed)
+    build_from(architecture, classes, architecture.kernel_initializer, seed)
 }
 
 /// The same with kernels of zeros, where weights come from elsewhere: drawing those
@@ -156,9 +150,9 @@ fn without_final_softmax(layers: &[LayerSpec]) -> Vec<LayerSpec> {
             layers.pop();
         }
         Some(LayerSpec::Dense { activation, .. } | LayerSpec::Conv2d { activation, .. })
-            if *activation == spec::Activation::Softmax =>
+            if *activation == Activation::Softmax =>
         {
-            *activation = spec::Activation::Linear;
+            *activation = Activation::Linear;
         }
         _ => {}
     }
@@ -227,7 +221,7 @@ impl Builder {
         &mut self,
         layers: &[LayerSpec],
         shortcut: &[LayerSpec],
-        activation: spec::Activation,
+        activation: Activation,
         input: Shape,
         path: &mut Vec<usize>,
     ) -> Result<Vec<Box<dyn Layer>>, ArchitectureError> {
@@ -269,7 +263,7 @@ impl Builder {
     fn squeeze_excite(
         &mut self,
         units: usize,
-        activation: spec::Activation,
+        activation: Activation,
         input: Shape,
         path: &mut Vec<usize>,
     ) -> Result<Vec<Box<dyn Layer>>, ArchitectureError> {
@@ -298,7 +292,7 @@ impl Builder {
             | LayerSpec::DepthwiseConv2d { activation, .. }
             | LayerSpec::Dense { activation, .. }
             | LayerSpec::BatchNormalization { activation, .. } => *activation,
-            _ => spec::Activation::Linear,
+            _ => Activation::Linear,
         });
         let alone =
             |activation: Activation| -> Box<dyn Layer> { Box::new(ActivationLayer::new(&name, input, activation)) };
@@ -308,7 +302,7 @@ impl Builder {
                     filters: *filters,
                     kernel_size: kernel_size.extents(),
                     strides: strides.extents(),
-                    padding: border(*padding),
+                    padding: *padding,
                     use_bias: *use_bias,
                     activation: inside,
                     initializer: self.initializer,
@@ -319,7 +313,7 @@ impl Builder {
                 let options = DepthwiseConv2dOptions {
                     kernel_size: kernel_size.extents(),
                     strides: strides.extents(),
-                    padding: border(*padding),
+                    padding: *padding,
                     use_bias: *use_bias,
                     activation: inside,
                     initializer: self.initializer,
@@ -404,24 +398,8 @@ fn located(path: &[usize], spec: &LayerSpec, input: Shape, source: BuildError) -
 }
 
 /// The activation that the layer applies in place, and the one that must follow it.
-fn split_activation(activation: spec::Activation) -> (Activation, Option<Activation>) {
-    let activation = match activation {
-        spec::Activation::Linear => Activation::Linear,
-        spec::Activation::Relu => Activation::Relu,
-        spec::Activation::LeakyRelu => Activation::LeakyRelu { slope: 0.01 },
-        spec::Activation::Silu => Activation::Silu,
-        spec::Activation::Sigmoid => Activation::Sigmoid,
-        spec::Activation::Tanh => Activation::Tanh,
-        spec::Activation::Softmax => Activation::Softmax,
-    };
+fn split_activation(activation: Activation) -> (Activation, Option<Activation>) {
     if activation.works_in_place() { (activation, None) } else { (Activation::Linear, Some(activation)) }
-}
-
-fn border(padding: spec::Padding) -> Padding {
-    match padding {
-        spec::Padding::Valid => Padding::Valid,
-        spec::Padding::Same => Padding::Same,
-    }
 }
 
 fn pooling(
@@ -430,8 +408,8 @@ fn pooling(
     kind: PoolingKind,
     pool_size: spec::Size,
     strides: Option<spec::Size>,
-    padding: spec::Padding,
+    padding: Padding,
 ) -> Result<Box<dyn Layer>, BuildError> {
     let strides = strides.unwrap_or(pool_size).extents();
-    Ok(Box::new(Pooling2d::new(name, input, kind, pool_size.extents(), strides, border(padding))?))
+    Ok(Box::new(Pooling2d::new(name, input, kind, pool_size.extents(), strides, padding)?))
 }

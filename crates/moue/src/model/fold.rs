@@ -2,12 +2,13 @@
 //! the convolution before it, dropout left out. It gives the same answers with
 //! fewer layers, and is what files for other programs hold.
 
-use super::architecture::{Activation as Named, LayerSpec, Padding, Size, Units};
-use super::file::Document;
-use super::{ArchitectureError, Model, build_blank};
+use super::architecture::{LayerSpec, Size, Units};
+use super::build::{ArchitectureError, build_blank};
+use super::model::{Document, Model};
+use super::weights::set_weights;
 use moue_engine::inference::{Filters, Operation, Step, steps};
 use moue_engine::layers::PoolingKind;
-use moue_engine::{Activation, Padding as Border, Parameter, Window};
+use moue_engine::{Activation, Padding, Parameter, Window};
 
 /// With these, gamma and beta of a batch normalization are just a factor and a
 /// summand: variance and epsilon are 1 together, exactly.
@@ -34,7 +35,7 @@ impl Model {
         document.architecture.layers = layers;
         let network = build_blank(&document.architecture, self.classes.len())?;
         let mut folded = document.into_model(network);
-        folded.set_weights(&weights);
+        set_weights(&mut folded.network, &weights);
         Ok(folded)
     }
 }
@@ -54,14 +55,14 @@ fn layer(operation: &Operation, weights: &mut Vec<Vec<f32>>) -> LayerSpec {
         Operation::Affine { scale, shift, activation } => {
             let statistics = [MEAN, VARIANCE].map(|value| vec![value; scale.len()]);
             weights.extend([scale.clone(), shift.clone()].into_iter().chain(statistics));
-            LayerSpec::BatchNormalization { momentum: 0.9, epsilon: EPSILON, activation: named(*activation) }
+            LayerSpec::BatchNormalization { momentum: 0.9, epsilon: EPSILON, activation: *activation }
         }
         Operation::Activation { activation } => alone(*activation),
         Operation::Pooling { kind, window } => pooling(*kind, window),
         Operation::Reshape { .. } => LayerSpec::Flatten {},
         Operation::Residual { branch, shortcut, activation } => {
             let layers = chain(branch, weights);
-            LayerSpec::Residual { layers, shortcut: chain(shortcut, weights), activation: named(*activation) }
+            LayerSpec::Residual { layers, shortcut: chain(shortcut, weights), activation: *activation }
         }
         Operation::Concatenate { branches, .. } => {
             LayerSpec::Concatenate { branches: branches.iter().map(|branch| chain(branch, weights)).collect() }
@@ -73,7 +74,7 @@ fn layer(operation: &Operation, weights: &mut Vec<Vec<f32>>) -> LayerSpec {
 
 fn convolution(operation: &Operation, filters: &Filters<'_>) -> LayerSpec {
     let Filters { window, kernel, bias, activation } = filters;
-    let (use_bias, activation, kernel_l2) = (bias.is_some(), named(*activation), 0.0);
+    let (use_bias, activation, kernel_l2) = (bias.is_some(), *activation, 0.0);
     let (kernel_size, strides) = (Size::Rectangle(window.size), Size::Rectangle(window.strides));
     let padding = padding(window);
     if matches!(operation, Operation::DepthwiseConv2d { .. }) {
@@ -100,7 +101,7 @@ fn pooling(kind: PoolingKind, window: &Window) -> LayerSpec {
 
 /// The border by name; where both come to the same, no zeros.
 fn padding(window: &Window) -> Padding {
-    match Window::new(window.input, window.size, window.strides, Border::Valid) {
+    match Window::new(window.input, window.size, window.strides, Padding::Valid) {
         Ok(valid) if valid == *window => Padding::Valid,
         _ => Padding::Same,
     }
@@ -113,24 +114,12 @@ fn squeeze_excite(gate: &[LayerSpec]) -> LayerSpec {
         _ => None,
     });
     let after = gate.iter().find_map(|layer| match layer {
-        LayerSpec::Silu {} => Some(Named::Silu),
-        LayerSpec::Softmax {} => Some(Named::Softmax),
+        LayerSpec::Silu {} => Some(Activation::Silu),
+        LayerSpec::Softmax {} => Some(Activation::Softmax),
         _ => None,
     });
-    let (units, inside) = inner.unwrap_or((1, Named::Linear));
+    let (units, inside) = inner.unwrap_or((1, Activation::Linear));
     LayerSpec::SqueezeExcite { units, activation: after.unwrap_or(inside) }
-}
-
-fn named(activation: Activation) -> Named {
-    match activation {
-        Activation::Linear => Named::Linear,
-        Activation::Relu => Named::Relu,
-        Activation::LeakyRelu { .. } => Named::LeakyRelu,
-        Activation::Silu => Named::Silu,
-        Activation::Sigmoid => Named::Sigmoid,
-        Activation::Tanh => Named::Tanh,
-        Activation::Softmax => Named::Softmax,
-    }
 }
 
 /// An activation as a layer of its own.

@@ -1,6 +1,6 @@
 //! Which pictures are meant: files, folders, patterns, standard input.
 
-use crate::data::{is_image, read_image_file};
+use crate::image::{is_image, read_image_file};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -25,16 +25,6 @@ impl Input {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Bytes { name, .. } => name.clone(),
-        }
-    }
-
-    pub(super) fn read(&self) -> Result<Vec<u8>, String> {
-        match self {
-            Self::File(path) => {
-                let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-                read_image_file(file)
-            }
-            Self::Bytes { bytes, .. } => Ok(bytes.clone()),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Frames come as portable pixmaps, which tell their own size, at a constant
 //! rate, so that a frame's number tells its time.
 
-use super::VideoError;
+use super::error::VideoError;
 use image::RgbImage;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};

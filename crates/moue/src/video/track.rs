@@ -1,6 +1,6 @@
 //! Faces followed from frame to frame, their answers smoothed over time.
 
-use crate::predict::{Face, FaceBox};
+use crate::prediction::{Face, FaceBox};
 use std::collections::BTreeMap;
 
 /// Share of area two boxes of one face have in common, at least.

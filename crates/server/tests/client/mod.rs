@@ -4,16 +4,17 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use moue::config::Config;
-use moue::data::FER2013_CLASSES;
+use moue::Classifier;
 use moue::model::Model;
+use moue_train::config::Config;
+use moue_train::data::FER2013_CLASSES;
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// A model that has learned nothing answers too.
-pub fn model() -> Model {
+/// An untrained model predicts too.
+pub fn classifier() -> Classifier {
     let classes = FER2013_CLASSES.map(str::to_owned).to_vec();
-    Model::untrained(Config::open("small").unwrap().model, classes, 3).unwrap()
+    Classifier::new(Model::untrained(Config::open("small").unwrap().model, classes, 3).unwrap())
 }
 
 pub struct Reply {

@@ -7,7 +7,7 @@
 use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::write::graph;
 use super::{BIAS, MEAN, OPSET, SCALE, STD, TEMPERATURE, channels_first};
-use crate::model::file::Document;
+use crate::model::model::Document;
 use crate::model::{Model, ModelFileError, build_blank, fold};
 use moue_engine::Role;
 use prost::Message;

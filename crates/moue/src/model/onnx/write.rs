@@ -7,7 +7,7 @@ use super::proto::{
 };
 use super::{BIAS, IR_VERSION, MEAN, OPSET, RANGE, SCALE, SPATIAL_AXES, STD, TEMPERATURE, channels_first};
 use crate::model::Model;
-use crate::model::file::Document;
+use crate::model::model::Document;
 use moue_engine::inference::{Filters, Operation, Step, steps};
 use moue_engine::layers::PoolingKind;
 use moue_engine::{Activation, Shape, Window};

@@ -1,0 +1,103 @@
+//! Photos: their predictions, and what is drawn for each.
+
+use super::output::Out;
+use crate::args::{Common, ExplainMethod, PredictArgs};
+use crate::progress::Progress;
+use anyhow::Context;
+use moue::explain::{Explainer, Method};
+use moue::predict::{Input, Looked, Predictor};
+use moue::render;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Predicts the pictures; returns how many of them could not be read.
+pub fn run(
+    predictor: &Predictor,
+    pictures: &[Input],
+    args: &PredictArgs,
+    common: &Common,
+    out: &Out,
+    stop: &AtomicBool,
+) -> anyhow::Result<usize> {
+    let progress = Progress::new(common.quiet, pictures.len(), "pictures/s");
+    let (mut done, mut failed, mut trouble) = (0, 0, Ok(()));
+    let names = names(pictures, args.annotate.is_some() || args.explain.is_some());
+    let annotate = args.annotate.as_deref();
+    let explain = args.explain.as_deref().map(|folder| Explain::new(predictor, folder, args.explain_method));
+    predictor.predict_all(
+        pictures,
+        |looked| {
+            let drawn = annotate.map_or(Ok(()), |folder| annotated(&looked, folder, &names));
+            // A photo can be large; only the faces are needed from here on.
+            (looked.without_photo(), drawn)
+        },
+        |(looked, annotation)| {
+            done += 1;
+            failed += usize::from(looked.prediction.error.is_some());
+            trouble = annotation
+                .and_then(|()| explain.as_ref().map_or(Ok(()), |explain| explain.write(&looked, &names)))
+                .and_then(|()| out.tell(&looked.prediction, &progress));
+            progress.set(done, "predicting");
+            trouble.is_ok() && !stop.load(Ordering::Relaxed)
+        },
+    );
+    progress.done();
+    trouble.map(|()| failed)
+}
+
+/// For each input, what its drawn files are called: the picture's own name, with
+/// a number where several have the same.
+fn names(pictures: &[Input], wanted: bool) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    for picture in pictures.iter().filter(|_| wanted) {
+        let input = picture.name();
+        let stem = match Path::new(&input).file_stem() {
+            Some(stem) if stem != "-" => stem.to_string_lossy().into_owned(),
+            _ => "picture".to_owned(),
+        };
+        let count = taken.entry(stem.to_lowercase()).or_default();
+        *count += 1;
+        names.insert(input, if *count == 1 { stem } else { format!("{stem}-{count}") });
+    }
+    names
+}
+
+/// Writes the picture with its faces framed.
+fn annotated(looked: &Looked<'_>, folder: &Path, names: &HashMap<String, String>) -> anyhow::Result<()> {
+    let Some(photo) = &looked.photo else { return Ok(()) };
+    let name = names.get(&looked.prediction.input).map_or("picture", String::as_str);
+    let picture = render::annotated(photo.to_rgb8(), &looked.prediction.faces);
+    render::save_picture(&folder.join(format!("{name}.jpg")), &picture)
+        .with_context(|| format!("cannot write {name}.jpg to {}", folder.display()))
+}
+
+/// Saliency maps of faces, as files.
+struct Explain<'a> {
+    explainer: &'a Explainer,
+    folder: &'a Path,
+    method: Method,
+}
+
+impl<'a> Explain<'a> {
+    fn new(predictor: &'a Predictor, folder: &'a Path, method: ExplainMethod) -> Self {
+        let method = match method {
+            ExplainMethod::GradCam => Method::GradCam,
+            ExplainMethod::Occlusion => Method::Occlusion,
+        };
+        Self { explainer: predictor.explainer(), folder, method }
+    }
+
+    /// Writes each face with its saliency map.
+    fn write(&self, looked: &Looked<'_>, names: &HashMap<String, String>) -> anyhow::Result<()> {
+        let name = names.get(&looked.prediction.input).map_or("picture", String::as_str);
+        for (number, (face, crop)) in looked.prediction.faces.iter().zip(&looked.crops).enumerate() {
+            let explanation = self.explainer.explain(crop, &face.label, self.method);
+            let picture = render::explained(crop, self.explainer.input(), &explanation);
+            let path = self.folder.join(format!("{name}-face{}-{}.png", number + 1, face.label));
+            render::save_picture(&path, &picture).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! What an answer rests on: a map of the face, bright where it matters.
+//!
+//! Grad-CAM (Selvaraju et al. 2017) weighs the channels of a deep feature map by
+//! the mean gradient of the class's logit; occlusion (Zeiler, Fergus 2014) covers
+//! the face piece by piece and watches the probability fall.
+
+use crate::classifier::Classifier;
+use crate::image::Bilinear;
+use crate::model::{build_blank, weights};
+use moue_engine::{Layer, Network, Pass, Shape, Tensor};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Least rows and columns of the feature map that Grad-CAM looks at.
+const LEAST_EXTENT: usize = 6;
+
+/// Share of the face's side that occlusion covers at a time, and moves on by.
+const COVER: usize = 6;
+const STRIDE: usize = 12;
+
+/// A way to explain an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Gradients at the deepest feature map of at least 6 × 6.
+    #[default]
+    GradCam,
+    /// The probability that is lost where a grey square covers the face.
+    Occlusion,
+}
+
+/// How much each place of a picture matters, 0–1, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `[height, width]`; the largest is 1, unless all are 0.
+    pub values: Vec<f32>,
+}
+
+/// Explains predictions of a classifier, whose weights it shares until gradients are
+/// first asked for.
+pub struct Explainer {
+    classifier: Arc<Classifier>,
+    /// Index in the outermost chain of the layer whose output Grad-CAM looks at.
+    layer: Option<usize>,
+    /// A copy of the network for gradients, from the first Grad-CAM on.
+    network: Mutex<Option<Network>>,
+}
+
+impl Explainer {
+    /// An explainer of this classifier.
+    #[must_use]
+    pub fn new(classifier: Arc<Classifier>) -> Self {
+        let layers = classifier.model().network.layers().children();
+        let large = |layer: &&dyn Layer| {
+            let Shape { height, width, .. } = layer.output_shape();
+            height.min(width) >= LEAST_EXTENT
+        };
+        // The last layer has nothing behind it whose gradient could be taken.
+        let layer = layers.iter().rposition(large).filter(|&index| index + 1 < layers.len());
+        Self { classifier, layer, network: Mutex::new(None) }
+    }
+
+    /// The form of the pictures that are explained: `[height, width, channels]`.
+    #[must_use]
+    pub fn input(&self) -> [usize; 3] {
+        self.classifier.input()
+    }
+
+    /// Why the face `pixels` (`[H, W, C]` of the network's input, 0–255) looks like
+    /// the class of this name; one that the model does not know stands for its
+    /// first. A network without a map of 6 × 6 is explained by occlusion.
+    #[must_use]
+    pub fn explain(&self, pixels: &[u8], label: &str, method: Method) -> Explanation {
+        let class = self.classifier.classes().iter().position(|class| class == label).unwrap_or(0);
+        let found = match (method, self.layer) {
+            (Method::GradCam, Some(layer)) => self.grad_cam(pixels, class, layer),
+            _ => None,
+        };
+        found.unwrap_or_else(|| self.occlusion(pixels, class))
+    }
+
+    fn images(&self, count: usize) -> Tensor {
+        Tensor::zeros(count, self.classifier.input_shape())
+    }
+
+    fn grad_cam(&self, pixels: &[u8], class: usize, layer: usize) -> Option<Explanation> {
+        let mut image = self.images(1);
+        image.data_mut().iter_mut().zip(pixels).for_each(|(out, &pixel)| *out = f32::from(pixel));
+        let channels = image.shape().channels;
+        let model = self.classifier.model();
+        model.normalisation.apply(image.data_mut(), channels);
+        // Nothing is half-done where a thread has died: each pass overwrites the last.
+        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        if network.is_none() {
+            let mut copy = build_blank(&model.architecture, model.classes.len()).ok()?;
+            weights::set_weights(&mut copy, &weights::snapshot(&model.network));
+            *network = Some(copy);
+        }
+        let network = network.as_mut()?;
+        let logits = network.forward(&image, Pass::Inference).shape();
+        let mut wanted = Tensor::zeros(1, logits);
+        wanted.data_mut()[class] = 1.0;
+        let (map, gradient) = network.gradient_at(layer, &image, &wanted)?;
+        let Shape { height, width, channels } = map.shape();
+        let mut weights = vec![0.0; channels];
+        for row in gradient.data().chunks_exact(channels) {
+            weights.iter_mut().zip(row).for_each(|(weight, g)| *weight += g / (height * width) as f32);
+        }
+        let values = map.data().chunks_exact(channels);
+        let values = values.map(|row| row.iter().zip(&weights).map(|(a, w)| a * w).sum::<f32>().max(0.0)).collect();
+        Some(scaled(height, width, values))
+    }
+
+    fn occlusion(&self, pixels: &[u8], class: usize) -> Explanation {
+        let [height, width, channels] = self.input();
+        let steps = |extent: usize| -> Vec<usize> {
+            let stride = (extent / STRIDE).max(1);
+            (0..extent.div_ceil(stride)).map(|step| step * stride).collect()
+        };
+        let (rows, columns) = (steps(height), steps(width));
+        let mut images = self.images(1 + rows.len() * columns.len());
+        let len = images.shape().len();
+        let grey = pixels.iter().map(|&pixel| f32::from(pixel)).sum::<f32>() / pixels.len().max(1) as f32;
+        let middles: Vec<[usize; 2]> =
+            rows.iter().flat_map(|&row| columns.iter().map(move |&column| [row, column])).collect();
+        for (number, out) in images.data_mut().chunks_exact_mut(len).enumerate() {
+            out.iter_mut().zip(pixels).for_each(|(out, &pixel)| *out = f32::from(pixel));
+            // The first picture stays whole.
+            let Some([row, column]) = number.checked_sub(1).map(|number| middles[number]) else { continue };
+            let reach = [height / COVER, width / COVER];
+            for y in row.saturating_sub(reach[0] / 2)..(row + reach[0].div_ceil(2) + 1).min(height) {
+                let from = column.saturating_sub(reach[1] / 2);
+                let to = (column + reach[1].div_ceil(2) + 1).min(width);
+                out[(y * width + from) * channels..(y * width + to) * channels].fill(grey);
+            }
+        }
+        let probabilities = self.classifier.probabilities(images);
+        let of_class = probabilities.chunks_exact(self.classifier.classes().len()).map(|row| row[class]);
+        let whole = probabilities[class];
+        scaled(rows.len(), columns.len(), of_class.skip(1).map(|p| (whole - p).max(0.0)).collect())
+    }
+}
+
+fn scaled(height: usize, width: usize, mut values: Vec<f32>) -> Explanation {
+    let largest = values.iter().copied().fold(0.0, f32::max);
+    if largest > 0.0 {
+        values.iter_mut().for_each(|value| *value /= largest);
+    }
+    Explanation { height, width, values }
+}
+
+impl Explanation {
+    /// The value at a place of a picture, given as shares of its height and
+    /// width; bilinear.
+    #[must_use]
+    pub fn at(&self, down: f32, right: f32) -> f32 {
+        let place = |share: f32, extent: usize| share * extent as f32 - 0.5;
+        let at = [place(down, self.height), place(right, self.width)];
+        let value = |row: usize, column: usize| [self.values[row * self.width + column]];
+        Bilinear::at([self.height, self.width], at).mix(value)[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_between_places_are_blended() {
+        let map = Explanation { height: 2, width: 2, values: vec![0.0, 1.0, 0.5, 0.5] };
+        assert_eq!(map.at(0.25, 0.25), 0.0);
+        assert_eq!(map.at(0.25, 0.5), 0.5);
+        assert_eq!(map.at(0.5, 0.75), 0.75);
+        assert_eq!((map.at(0.0, 0.0), map.at(1.0, 1.0)), (0.0, 0.5));
+    }
+}

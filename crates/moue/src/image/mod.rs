@@ -1,0 +1,11 @@
+//! Pictures: decoded, cropped, sampled and mirrored. What is in them is not known here.
+
+mod crop;
+mod decode;
+mod mirror;
+mod sample;
+
+pub use crop::{Square, face_pixels};
+pub use decode::{decode_image, image_extent, is_image, read_image_file, to_pixels};
+pub use mirror::mirror;
+pub use sample::Bilinear;

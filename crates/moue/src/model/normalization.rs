@@ -1,0 +1,38 @@
+//! How pixels become network inputs. How the numbers are measured is the training
+//! library's matter.
+
+use serde::{Deserialize, Serialize};
+
+/// How pixels become network inputs: `(pixel / 255 − mean) / std`, one number
+/// for each channel or one for all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// On the scale 0–1.
+    pub mean: Vec<f32>,
+    /// On the scale 0–1; positive.
+    pub std: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Pixels divided by 255 and nothing else.
+    #[must_use]
+    pub fn unit() -> Self {
+        Self { mean: vec![0.0], std: vec![1.0] }
+    }
+
+    /// For channel `c`, the factor and offset that take a pixel (0–255) to an input.
+    #[must_use]
+    pub fn factor_and_offset(&self, c: usize) -> (f32, f32) {
+        let of = |values: &[f32], missing: f32| values.get(c).or(values.first()).copied().unwrap_or(missing);
+        let (mean, std) = (of(&self.mean, 0.0), of(&self.std, 1.0));
+        (1.0 / (255.0 * std), -mean / std)
+    }
+
+    /// Scales values of 0–255, `[…, channels]`, to network inputs in place.
+    pub fn apply(&self, values: &mut [f32], channels: usize) {
+        for c in 0..channels {
+            let (factor, offset) = self.factor_and_offset(c);
+            values.iter_mut().skip(c).step_by(channels).for_each(|v| *v = *v * factor + offset);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Models by name or from any file: bundled, safetensors or ONNX.
+
+use super::bundled::stored;
+use super::error::ModelFileError;
+use super::model::Model;
+use std::path::Path;
+
+impl Model {
+    /// A bundled model by its name, or any other from its file. (A file that is
+    /// called like a bundled model is read as `./default`.)
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a model's.
+    pub fn open(model: &Path) -> Result<Self, ModelFileError> {
+        Self::from_bytes(&stored(model)?, model)
+    }
+
+    /// Reads a model's file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a model's.
+    pub fn load(path: &Path) -> Result<Self, ModelFileError> {
+        let bytes = std::fs::read(path).map_err(|source| ModelFileError::Read { path: path.to_owned(), source })?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Reads a model from the bytes of a file; `path` is for messages, and says by
+    /// its ending `.onnx` that the file is ONNX.
+    ///
+    /// # Errors
+    /// When the bytes are not a model's.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ModelFileError> {
+        #[cfg(feature = "onnx")]
+        if super::onnx::is_named_so(path) {
+            return super::onnx::from_onnx(bytes, path);
+        }
+        Self::from_safetensors(bytes, path)
+    }
+
+    /// Writes the model as an ONNX file; see [`super::onnx`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    #[cfg(feature = "onnx")]
+    pub fn save_onnx(&self, path: &Path) -> Result<(), ModelFileError> {
+        let bytes =
+            super::onnx::to_onnx(self).map_err(|reason| ModelFileError::NotAModel { path: path.to_owned(), reason })?;
+        crate::fs::write_atomically(path, &bytes)
+            .map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EMBEDDED, Embedded};
+
+    /// The limits that the models were made for.
+    #[test]
+    fn models_in_the_box_are_whole_and_small() {
+        for Embedded { name, bytes } in EMBEDDED {
+            let Some(bytes) = bytes else { continue };
+            let model = Model::open(Path::new(name)).unwrap();
+            let largest = if *name == "tiny" { 300_000 } else { 6_000_000 };
+            assert!(model.parameters() <= 3_000_000 && bytes.len() <= largest, "{name}");
+            assert_eq!(model.architecture.name, *name);
+            assert_eq!(model.classes, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]);
+            assert!(model.uncertain_below > 0.0 && model.calibration.temperature != 1.0, "{name} is calibrated");
+            assert!(model.provenance.training_images.iter().sum::<usize>() > 20_000, "{name}");
+        }
+    }
+}

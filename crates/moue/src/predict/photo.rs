@@ -1,0 +1,105 @@
+//! A photo as a caller has it.
+
+use super::inputs::Input;
+use crate::image::{decode_image, image_extent, read_image_file};
+use image::DynamicImage;
+use std::borrow::Cow;
+use std::path::Path;
+
+/// What a photo's pixels come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Photo<'a> {
+    /// A file.
+    File(&'a Path),
+    /// The content of an image file, and what it is called in predictions.
+    Bytes(&'a str, &'a [u8]),
+    /// A decoded picture, and what it is called in predictions.
+    Image(&'a str, &'a DynamicImage),
+}
+
+/// Why a photo has no pixels.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PhotoError {
+    /// It is not an image, or a damaged one.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It is larger than the caller allows.
+    #[error("a picture of {width} x {height} has more than {limit} pixels: send a smaller one")]
+    TooLarge {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Most columns times rows.
+        limit: u64,
+    },
+}
+
+impl<'a> Photo<'a> {
+    /// As it is called in predictions.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Bytes(name, _) | Self::Image(name, _) => (*name).to_owned(),
+        }
+    }
+
+    /// The picture, turned upright, if it has at most so many pixels.
+    ///
+    /// # Errors
+    /// When it cannot be read or is too large.
+    pub fn decode(self, max_pixels: Option<u64>) -> Result<Cow<'a, DynamicImage>, PhotoError> {
+        let decode = |bytes: &[u8]| {
+            if let Some(limit) = max_pixels {
+                within(image_extent(bytes).map_err(PhotoError::Unreadable)?, limit)?;
+            }
+            decode_image(bytes).map(Cow::Owned).map_err(PhotoError::Unreadable)
+        };
+        match self {
+            Self::File(path) => {
+                let file = std::fs::File::open(path).map_err(|error| PhotoError::Unreadable(error.to_string()))?;
+                decode(&read_image_file(file).map_err(PhotoError::Unreadable)?)
+            }
+            Self::Bytes(_, bytes) => decode(bytes),
+            Self::Image(_, photo) => {
+                within([photo.width(), photo.height()], max_pixels.unwrap_or(u64::MAX))?;
+                Ok(Cow::Borrowed(photo))
+            }
+        }
+    }
+}
+
+fn within([width, height]: [u32; 2], limit: u64) -> Result<(), PhotoError> {
+    if u64::from(width) * u64::from(height) > limit {
+        return Err(PhotoError::TooLarge { width, height, limit });
+    }
+    Ok(())
+}
+
+impl<'a> From<&'a Path> for Photo<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self::File(path)
+    }
+}
+
+impl<'a> From<&'a str> for Photo<'a> {
+    fn from(path: &'a str) -> Self {
+        Self::File(Path::new(path))
+    }
+}
+
+impl<'a> From<&'a DynamicImage> for Photo<'a> {
+    fn from(photo: &'a DynamicImage) -> Self {
+        Self::Image("<image>", photo)
+    }
+}
+
+impl<'a> From<&'a Input> for Photo<'a> {
+    fn from(input: &'a Input) -> Self {
+        match input {
+            Input::File(path) => Self::File(path),
+            Input::Bytes { name, bytes } => Self::Bytes(name, bytes),
+        }
+    }
+}

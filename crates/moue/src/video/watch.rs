@@ -1,0 +1,118 @@
+//! A film from its beginning to its end.
+
+use super::error::VideoError;
+use super::ffmpeg::{Film, Frames, Source};
+use super::track::Tracker;
+use crate::predict::Predictor;
+use crate::prediction::Face;
+use image::{DynamicImage, RgbImage};
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// Frames for each thread that are worked on at a time.
+const FRAMES_A_THREAD: usize = 4;
+
+/// A face in a film.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrackedFace {
+    /// Number of the face that is followed, from 1.
+    pub track: u32,
+    /// The face, smoothed over time.
+    #[serde(flatten)]
+    pub face: Face,
+}
+
+/// The answer for a frame, named as that for a photo.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FrameAnswer {
+    /// The film as it was given.
+    pub input: String,
+    /// Number of the frame, from 0.
+    pub frame: usize,
+    /// Its time.
+    pub time_s: f64,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// From left to right.
+    pub faces: Vec<TrackedFace>,
+    /// Always `None`: a film that breaks off ends with an error of its own.
+    pub error: Option<String>,
+}
+
+/// A frame on its way out.
+pub struct Seen<'a> {
+    /// The answer, or that of the last frame that was looked at.
+    pub answer: &'a FrameAnswer,
+    /// Whether this frame was looked at.
+    pub looked_at: bool,
+    /// The frame.
+    pub picture: &'a RgbImage,
+}
+
+/// Answers for every `every`-th frame of a film and hands over all of them, in
+/// order; `each` returns whether to go on. Returns the number of frames.
+///
+/// # Errors
+/// When the film cannot be read, or `each` fails.
+pub fn watch<E: From<VideoError>>(
+    predictor: &Predictor,
+    source: &Source,
+    film: &Film,
+    every: usize,
+    each: &mut dyn FnMut(Seen<'_>) -> Result<bool, E>,
+) -> Result<usize, E> {
+    let mut frames = Frames::open(source, film)?;
+    let mut tracker = Tracker::default();
+    let mut last: Option<FrameAnswer> = None;
+    let mut number = 0;
+    loop {
+        let mut pictures = Vec::new();
+        while pictures.len() < FRAMES_A_THREAD * rayon::current_num_threads() {
+            let Some(picture) = frames.next_frame()? else { break };
+            pictures.push(picture);
+        }
+        if pictures.is_empty() {
+            return Ok(number);
+        }
+        let found: Vec<Option<Vec<Face>>> = pictures
+            .par_iter()
+            .enumerate()
+            .with_max_len(1)
+            .map(|(i, picture)| ((number + i) % every.max(1) == 0).then(|| look(predictor, picture)))
+            .collect();
+        for (picture, faces) in pictures.iter().zip(found) {
+            let looked_at = faces.is_some();
+            if let Some(faces) = faces {
+                let time_s = number as f64 / film.rate;
+                last = Some(FrameAnswer {
+                    input: source.input.clone(),
+                    frame: number,
+                    time_s,
+                    width: picture.width(),
+                    height: picture.height(),
+                    faces: tracked(predictor, tracker.follow(time_s, faces)),
+                    error: None,
+                });
+            }
+            number += 1;
+            let Some(answer) = &last else { continue };
+            if !each(Seen { answer, looked_at, picture })? {
+                return Ok(number);
+            }
+        }
+    }
+}
+
+fn look(predictor: &Predictor, picture: &RgbImage) -> Vec<Face> {
+    predictor.predict(&DynamicImage::ImageRgb8(picture.clone())).faces
+}
+
+fn tracked(predictor: &Predictor, faces: Vec<(u32, Face)>) -> Vec<TrackedFace> {
+    let uncertain = |face: &Face| face.confidence < predictor.classifier().uncertain_below();
+    faces
+        .into_iter()
+        .map(|(track, face)| TrackedFace { track, face: Face { uncertain: uncertain(&face), ..face } })
+        .collect()
+}

@@ -1,0 +1,46 @@
+//! Real photos, where their folder is named by `MOUE_TEST_DATA`.
+
+use moue::detect::{DetectOptions, Detector};
+#[cfg(feature = "model-default")]
+use moue::predict::{PredictOptions, Predictor};
+use std::path::PathBuf;
+
+/// A file of the folder, or a line that says what is skipped.
+fn data(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("MOUE_TEST_DATA").map(|folder| PathBuf::from(folder).join(name));
+    let found = path.filter(|path| path.exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: MOUE_TEST_DATA names no folder with {name}");
+    }
+    found
+}
+
+fn finds_the_faces_in_real_photos(detector: &Detector) {
+    for (photo, count) in [("portrait-smile.jpg", 1), ("couple.jpg", 2), ("no-face.jpg", 0)] {
+        let Some(path) = data(&format!("photos/{photo}")) else { return };
+        let found = detector.find(&image::open(path).unwrap(), &DetectOptions::default());
+        assert_eq!(found.len(), count, "{photo}: {found:?}");
+    }
+}
+
+#[test]
+fn the_faces_in_real_photos_are_found() {
+    finds_the_faces_in_real_photos(&Detector::SeetaFace);
+}
+
+#[cfg(feature = "yunet")]
+#[test]
+fn yunet_finds_the_faces_in_real_photos() {
+    let Some(path) = data("yunet.onnx") else { return };
+    let yunet = moue::detect::YuNet::load(&path).unwrap();
+    finds_the_faces_in_real_photos(&Detector::YuNet(Box::new(yunet)));
+}
+
+#[cfg(feature = "model-default")]
+#[test]
+fn a_portrait_with_a_smile_is_happy() {
+    let Some(path) = data("photos/portrait-smile.jpg") else { return };
+    let predictor = Predictor::open("default".as_ref(), PredictOptions::default()).unwrap();
+    let faces = predictor.predict(path.as_path()).faces;
+    assert!(faces.len() == 1 && faces[0].label == "happy" && !faces[0].uncertain, "{faces:?}");
+}

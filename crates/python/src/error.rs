@@ -1,0 +1,9 @@
+//! Errors of the library as exceptions.
+
+use pyo3::PyErr;
+use pyo3::exceptions::PyValueError;
+
+/// An error with its causes, as a `ValueError`.
+pub fn refused(error: &dyn std::error::Error) -> PyErr {
+    PyValueError::new_err(moue::with_causes(error))
+}

@@ -1,0 +1,166 @@
+//! Where the time goes, layer by layer.
+
+use super::{Bench, BenchOptions, WARM_UP};
+use crate::config::Config;
+use moue::model::{ArchitectureError, summary};
+use moue_engine::layers::Layer;
+use moue_engine::loss::sparse_categorical_crossentropy;
+use moue_engine::{InferenceNetwork, Pass, Profile};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// What a layer costs for one batch: means over the steps that fitted into the
+/// time. A block's times are without those of the layers inside it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LayerCost {
+    /// Name in the network; `loss` and `optimizer` come last.
+    pub name: String,
+    /// How deep inside blocks it lies.
+    pub depth: usize,
+    /// How the output is computed, where there is a choice.
+    pub method: String,
+    /// `[height, width, channels]`, or `[units]` when flat.
+    pub output_shape: Vec<usize>,
+    /// Milliseconds of the forward pass in training.
+    pub forward_ms: f64,
+    /// Billions of floating-point operations a second in the forward pass, two
+    /// for each multiply-add of the direct sum.
+    pub forward_gflops: Option<f64>,
+    /// Milliseconds of the backward pass.
+    pub backward_ms: f64,
+    /// As `forward_gflops`, for both gradients, or the one that is computed.
+    pub backward_gflops: Option<f64>,
+    /// Share of the training step.
+    pub train_share: f64,
+    /// Milliseconds when predicting; 0 for what is folded into the layer before.
+    pub predict_ms: f64,
+    /// As `forward_gflops`.
+    pub predict_gflops: Option<f64>,
+    /// Share of the time of a prediction.
+    pub predict_share: f64,
+}
+
+/// Measures each layer of a network.
+///
+/// # Errors
+/// When the network cannot be built.
+pub fn layers(config: &Config, options: &BenchOptions) -> Result<Vec<LayerCost>, ArchitectureError> {
+    let batch_size = options.batch_size.max(1);
+    let mut bench = Bench::new(config, batch_size)?;
+    let (train, [loss, optimizer], train_steps) = profile_training(&mut bench, options.time);
+    let (predict, predict_steps) = profile_prediction(&bench, options.time);
+    let train = Times::new(&train, train_steps);
+    let predict = Times::new(&predict, predict_steps);
+
+    let rows = summary(&bench.network);
+    let mut methods = HashMap::new();
+    collect_methods(bench.network.layers(), &mut methods);
+    let mut first = true;
+    let mut costs: Vec<LayerCost> = rows
+        .iter()
+        .enumerate()
+        .map(|(i, row)| {
+            let inside = rows[i + 1..].iter().take_while(|inner| inner.depth > row.depth);
+            let inside: Vec<&str> =
+                inside.filter(|inner| inner.depth == row.depth + 1).map(|inner| inner.name.as_str()).collect();
+            let [forward_ms, backward_ms] = train.own(&row.name, &inside);
+            let [predict_ms, _] = predict.own(&row.name, &inside);
+            let operations = (2 * row.macs * batch_size) as f64;
+            let rate = |operations: f64, ms: f64| (operations > 0.0 && ms > 0.0).then(|| operations / ms / 1e6);
+            // Nobody wants the gradient of the images.
+            let gradients = if first { 1.0 } else { 2.0 };
+            first &= row.macs == 0;
+            LayerCost {
+                name: row.name.clone(),
+                depth: row.depth,
+                method: methods.get(row.name.as_str()).copied().unwrap_or_default().to_owned(),
+                output_shape: row.output_shape.clone(),
+                forward_ms,
+                forward_gflops: rate(operations, forward_ms),
+                backward_ms,
+                backward_gflops: rate(gradients * operations, backward_ms),
+                predict_ms,
+                predict_gflops: rate(operations, predict_ms),
+                ..LayerCost::default()
+            }
+        })
+        .collect();
+    for (name, time) in [("loss", loss), ("optimizer", optimizer)] {
+        let forward_ms = milliseconds(time, train_steps);
+        costs.push(LayerCost { name: name.to_owned(), forward_ms, ..LayerCost::default() });
+    }
+    let train: f64 = costs.iter().map(|cost| cost.forward_ms + cost.backward_ms).sum();
+    let predict: f64 = costs.iter().map(|cost| cost.predict_ms).sum();
+    for cost in &mut costs {
+        cost.train_share = (cost.forward_ms + cost.backward_ms) / train;
+        cost.predict_share = cost.predict_ms / predict;
+    }
+    Ok(costs)
+}
+
+fn milliseconds(time: Duration, steps: usize) -> f64 {
+    time.as_secs_f64() * 1e3 / steps as f64
+}
+
+/// The layers' times, those of loss and optimizer, and the number of steps.
+fn profile_training(bench: &mut Bench, time: Duration) -> (Profile, [Duration; 2], usize) {
+    (0..WARM_UP).for_each(|_| bench.step());
+    bench.network.start_profile();
+    let mut others = [Duration::ZERO; 2];
+    let mut steps = 0;
+    let begin = Instant::now();
+    while steps == 0 || begin.elapsed() < time {
+        let logits = bench.network.forward(&bench.images, Pass::Train { keys: &bench.keys });
+        let start = Instant::now();
+        sparse_categorical_crossentropy(&bench.loss, logits, &bench.labels, &mut bench.gradient);
+        others[0] += start.elapsed();
+        bench.network.backward(&bench.images, &bench.gradient);
+        let start = Instant::now();
+        bench.optimizer.step(&mut bench.network, bench.learning_rate);
+        others[1] += start.elapsed();
+        steps += 1;
+    }
+    (bench.network.take_profile(), others, steps)
+}
+
+fn profile_prediction(bench: &Bench, time: Duration) -> (Profile, usize) {
+    let mut ready = InferenceNetwork::new(&bench.network);
+    (0..WARM_UP).for_each(|_| {
+        ready.run(&bench.images);
+    });
+    ready.start_profile();
+    let mut steps = 0;
+    let begin = Instant::now();
+    while steps == 0 || begin.elapsed() < time {
+        ready.run(&bench.images);
+        steps += 1;
+    }
+    (ready.take_profile(), steps)
+}
+
+/// Milliseconds of a step, forward and backward, by layer.
+struct Times<'a>(HashMap<&'a str, [f64; 2]>);
+
+impl<'a> Times<'a> {
+    fn new(profile: &'a Profile, steps: usize) -> Self {
+        let row = |time: &'a moue_engine::LayerTime| {
+            (time.name.as_str(), [milliseconds(time.forward, steps), milliseconds(time.backward, steps)])
+        };
+        Self(profile.layers.iter().map(row).collect())
+    }
+
+    /// A layer's own times, without those of the layers directly inside.
+    fn own(&self, name: &str, inside: &[&str]) -> [f64; 2] {
+        let of = |name: &str| self.0.get(name).copied().unwrap_or_default();
+        inside.iter().fold(of(name), |[forward, backward], name| {
+            let [inner_forward, inner_backward] = of(name);
+            [(forward - inner_forward).max(0.0), (backward - inner_backward).max(0.0)]
+        })
+    }
+}
+
+fn collect_methods<'a>(layer: &'a dyn Layer, methods: &mut HashMap<&'a str, &'static str>) {
+    methods.insert(layer.name(), layer.method());
+    layer.children().into_iter().for_each(|child| collect_methods(child, methods));
+}

@@ -1,0 +1,75 @@
+//! The `[data]` section of an architecture file.
+
+use super::range::within;
+use moue::model::Provenance;
+use serde::{Deserialize, Serialize};
+
+/// How pixels are scaled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormalisationKind {
+    /// To mean 0 and deviation 1 over the training images.
+    #[default]
+    Standard,
+    /// To 0–1.
+    Unit,
+}
+
+/// The `[data]` section of an architecture file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataOptions {
+    /// Share of the training images set aside for validation, the same share of
+    /// each class, where the source has no validation split.
+    pub validation_fraction: f32,
+    /// Share of the training images that is used, the same share of each class;
+    /// the others are left out altogether.
+    pub train_fraction: f32,
+    /// How pixels are scaled.
+    pub normalisation: NormalisationKind,
+    /// Restores FER2013's official split for Kaggle's numbered files.
+    pub official_split: bool,
+    /// Leaves out training images whose pixels are all equal.
+    pub exclude_blank: bool,
+    /// Leaves out training images that show the same picture as a validation or
+    /// test image.
+    pub exclude_leaks: bool,
+    /// Leaves out training images whose label is not that of most training
+    /// images that show the same picture.
+    pub exclude_conflicts: bool,
+    /// Training images to leave out: rows (from 0) or paths in the source.
+    pub exclude: Vec<String>,
+}
+
+impl Default for DataOptions {
+    fn default() -> Self {
+        Self {
+            validation_fraction: 0.1,
+            train_fraction: 1.0,
+            normalisation: NormalisationKind::default(),
+            official_split: false,
+            exclude_blank: false,
+            exclude_leaks: false,
+            exclude_conflicts: false,
+            exclude: Vec::new(),
+        }
+    }
+}
+
+impl DataOptions {
+    /// Options that set aside again what was set aside in a model's training;
+    /// `given` says whether the data is the user's.
+    #[must_use]
+    pub fn as_trained(provenance: &Provenance, given: bool) -> Self {
+        let mut options = Self { official_split: given && provenance.official_split, ..Self::default() };
+        if provenance.validation_fraction > 0.0 {
+            options.validation_fraction = provenance.validation_fraction;
+        }
+        options
+    }
+
+    pub(crate) fn check(&self) -> Result<(), String> {
+        within("data.train_fraction", self.train_fraction, 1e-6, 1.0)?;
+        within("data.validation_fraction", self.validation_fraction, 0.01, 0.9)
+    }
+}

@@ -1,0 +1,173 @@
+//! An architecture file: `[model]`, `[data]`, `[augment]` and `[train]` in one TOML
+//! document.
+
+use super::augment::Augmentation;
+use super::data::DataOptions;
+use super::train::TrainOptions;
+use moue::model::architecture::LayerSpec;
+use moue::model::{Architecture, ArchitectureError, build_blank};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A whole architecture file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Options of reading and splitting the data.
+    #[serde(default)]
+    pub data: DataOptions,
+    /// What is done to training images.
+    #[serde(default)]
+    pub augment: Augmentation,
+    /// How the network is trained.
+    #[serde(default)]
+    pub train: TrainOptions,
+    /// The network.
+    pub model: Architecture,
+}
+
+/// Why an architecture file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither a preset nor a file.
+    #[error("there is no preset or file `{name}`; presets are {presets}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The presets there are.
+        presets: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or not of this form.
+    #[error("{name}: {message}")]
+    Syntax {
+        /// Preset or file.
+        name: String,
+        /// Line, excerpt and what is wrong.
+        message: String,
+    },
+    /// A layer does not fit the one before it.
+    #[error("{name}{}", .line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    Architecture {
+        /// Preset or file.
+        name: String,
+        /// Line of the layer, from 1.
+        line: Option<usize>,
+        /// What is wrong.
+        source: ArchitectureError,
+    },
+    /// A number lies outside its range.
+    #[error("{name}: {message}")]
+    Range {
+        /// Preset or file.
+        name: String,
+        /// Field, value and range.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads a document and checks all of it; `name` is for messages.
+    ///
+    /// # Errors
+    /// When it is not of this form, or a layer does not fit the one before it.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            name: name.to_owned(),
+            message: broken_layer(text).unwrap_or_else(|| error.to_string().trim().to_owned()),
+        })?;
+        config.check(name)?;
+        // Seven classes stand for any number: only the head depends on it.
+        match build_blank(&config.model, 7) {
+            Ok(_) | Err(ArchitectureError::Classes { .. }) => Ok(config),
+            Err(source) => Err(ConfigError::Architecture {
+                name: name.to_owned(),
+                line: match &source {
+                    ArchitectureError::Layer { path, .. } => line_of_layer(text, path),
+                    _ => None,
+                },
+                source,
+            }),
+        }
+    }
+
+    /// The document, every default written out.
+    ///
+    /// # Errors
+    /// When a number cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// Checks all ranges; `name` is for messages.
+    ///
+    /// # Errors
+    /// When a number lies outside its range.
+    pub fn check(&self, name: &str) -> Result<(), ConfigError> {
+        let checks = [self.data.check(), self.augment.check(), self.train.check()];
+        match checks.into_iter().find_map(Result::err) {
+            None => Ok(()),
+            Some(message) => Err(ConfigError::Range { name: name.to_owned(), message }),
+        }
+    }
+}
+
+type Value<'a> = toml::Spanned<toml::de::DeValue<'a>>;
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text[..offset].matches('\n').count() + 1
+}
+
+/// The layers of a chain.
+fn chain<'a>(layers: Option<&'a Value<'a>>) -> impl Iterator<Item = &'a Value<'a>> {
+    layers.and_then(|layers| layers.get_ref().as_array()).into_iter().flatten()
+}
+
+/// The layers inside a layer, in the order in which they are counted.
+fn inside<'a>(layer: &'a Value<'a>) -> Vec<&'a Value<'a>> {
+    let of = |key| chain(layer.get_ref().get(key));
+    of("layers").chain(of("shortcut")).chain(of("branches").flat_map(|branch| chain(Some(branch)))).collect()
+}
+
+/// The line on which a layer is written.
+fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut layers: Vec<_> = chain(document.get_ref().get("model")?.get_ref().get("layers")).collect();
+    let mut at = None;
+    for &index in path {
+        let layer = layers.get(index)?;
+        at = Some(layer.span().start);
+        layers = inside(layer);
+        // What lies inside a layer without layers of its own is not written down.
+        if layers.is_empty() {
+            break;
+        }
+    }
+    Some(line_at(text, at?))
+}
+
+/// Line, number, kind and complaint of the first layer that cannot be read: a
+/// layer is told by its `kind`, so the parser itself only knows the array.
+fn broken_layer(text: &str) -> Option<String> {
+    fn search<'a>(text: &str, layers: impl IntoIterator<Item = &'a Value<'a>>, within: &str) -> Option<String> {
+        layers.into_iter().enumerate().find_map(|(i, layer)| {
+            let number = format!("{within}{}", i + 1);
+            if let Some(found) = search(text, inside(layer), &format!("{number}.")) {
+                return Some(found);
+            }
+            let error = LayerSpec::deserialize(toml::de::ValueDeserializer::from(layer.clone())).err()?;
+            let kind = layer.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str()).unwrap_or("no kind");
+            let line = line_at(text, layer.span().start);
+            Some(format!("line {line}, layer {number} ({kind}): {}", error.message()))
+        })
+    }
+    let document = toml::de::DeTable::parse(text).ok()?;
+    search(text, chain(document.get_ref().get("model")?.get_ref().get("layers")), "")
+}

@@ -1,0 +1,17 @@
+//! What a run is asked to be: architecture files, presets, and single options. Data is
+//! opened and networks are trained elsewhere.
+
+mod augment;
+mod data;
+mod file;
+mod overrides;
+mod presets;
+mod range;
+mod train;
+
+pub use augment::{Augmentation, Interpolation};
+pub use data::{DataOptions, NormalisationKind};
+pub use file::{Config, ConfigError};
+pub use overrides::{VaryError, with_option};
+pub use presets::{PRESETS, Preset};
+pub use train::{ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};

@@ -1,0 +1,249 @@
+//! Single options set in a configuration.
+//!
+//! A key is a place in the architecture file (`train.epochs`,
+//! `model.layers.3.rate`, counted from 1), an option of every layer of a kind
+//! (`dropout.rate`), or one of three words that change the net's form:
+//! `image_size`, `pairs` and `dense_layers`.
+
+use super::file::{Config, ConfigError};
+use toml::{Table, Value};
+
+/// Why a variation cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum VaryError {
+    /// It is not written `key=a,b,c`.
+    #[error("`{0}` is no variation; write key=a,b,c, for instance dropout.rate=0.1,0.3,0.5")]
+    Form(String),
+    /// The key leads nowhere in this architecture.
+    #[error("cannot vary `{key}` of {architecture}: {reason}")]
+    Key {
+        /// Name of the architecture.
+        architecture: String,
+        /// The key.
+        key: String,
+        /// Where it ends.
+        reason: String,
+    },
+    /// The value does not do.
+    #[error("{architecture} with {setting}: {reason}")]
+    Value {
+        /// Name of the architecture.
+        architecture: String,
+        /// `key=value`.
+        setting: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The configuration cannot be written down.
+    #[error("the configuration cannot be written as TOML")]
+    Toml(#[from] toml::ser::Error),
+}
+
+/// The configuration with one option set.
+///
+/// # Errors
+/// When the key leads nowhere or the value does not do.
+pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, VaryError> {
+    let mut document: Table = toml::from_str(&config.to_toml()?).map_err(|error| VaryError::Key {
+        architecture: config.model.name.clone(),
+        key: key.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let value = value_of(text);
+    let changed = match key {
+        "image_size" => set_image_size(&mut document, text),
+        "pairs" => set_groups(&mut document, &value, ends_pair, None),
+        "dense_layers" => set_dense_layers(&mut document, &value),
+        _ => set(&mut document, key, value),
+    };
+    changed.map_err(|reason| VaryError::Key {
+        architecture: config.model.name.clone(),
+        key: key.to_owned(),
+        reason,
+    })?;
+    let setting = format!("{key}={text}");
+    let text = toml::to_string(&document)?;
+    Config::parse(&config.model.name, &text).map_err(|error| VaryError::Value {
+        architecture: config.model.name.clone(),
+        setting,
+        reason: reason(error),
+    })
+}
+
+/// What is wrong, without the lines of a document that nobody wrote.
+fn reason(error: ConfigError) -> String {
+    match error {
+        ConfigError::Syntax { message, .. } => message.lines().last().unwrap_or_default().to_owned(),
+        ConfigError::Architecture { source, .. } => match std::error::Error::source(&source) {
+            Some(cause) => format!("{source}: {cause}"),
+            None => source.to_string(),
+        },
+        ConfigError::Range { message, .. } => message,
+        other => other.to_string(),
+    }
+}
+
+/// A TOML value, or else a text.
+fn value_of(text: &str) -> Value {
+    let parsed = toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut table| table.remove("v"));
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn layers(document: &mut Table) -> Result<&mut Vec<Value>, String> {
+    let layers = document.get_mut("model").and_then(|model| model.get_mut("layers"));
+    layers.and_then(Value::as_array_mut).ok_or_else(|| "it has no layers".to_owned())
+}
+
+fn kind(layer: &Value) -> &str {
+    layer.get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn set(document: &mut Table, key: &str, value: Value) -> Result<(), String> {
+    let (first, option) = key.split_once('.').ok_or_else(|| {
+        format!(
+            "write SECTION.KEY ({}), KIND.OPTION (dropout.rate), image_size, pairs or dense_layers",
+            sections(document)
+        )
+    })?;
+    if document.contains_key(first) {
+        return set_at(document, key, value);
+    }
+    let count = set_in_kind(layers(document)?, first, option, &value);
+    if count == 0 {
+        return Err(format!("there is no section ({}) and no layer called `{first}`", sections(document)));
+    }
+    Ok(())
+}
+
+fn sections(document: &Table) -> String {
+    document.keys().cloned().collect::<Vec<_>>().join(", ")
+}
+
+fn set_at(document: &mut Table, key: &str, value: Value) -> Result<(), String> {
+    let mut parts: Vec<&str> = key.split('.').collect();
+    let last = parts.pop().unwrap_or_default();
+    let mut at: Option<&mut Value> = None;
+    for part in parts {
+        let next: Option<&mut Value> = match at {
+            None => document.get_mut(part),
+            Some(Value::Table(table)) => table.get_mut(part),
+            Some(Value::Array(array)) => {
+                let number = part.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+                number.and_then(|number| array.get_mut(number))
+            }
+            Some(_) => None,
+        };
+        at = Some(next.ok_or_else(|| format!("there is no `{part}`"))?);
+    }
+    match at {
+        Some(Value::Table(table)) => {
+            table.insert(last.to_owned(), value);
+            Ok(())
+        }
+        _ => Err(format!("there is no `{last}`")),
+    }
+}
+
+/// Sets an option in all layers of a kind, those in blocks too, but not in the
+/// last dense layer, whose units are the classes.
+fn set_in_kind(layers: &mut [Value], wanted: &str, option: &str, value: &Value) -> usize {
+    let mut count = 0;
+    for layer in layers {
+        let head = layer.get("units").and_then(Value::as_str).is_some();
+        let fits = kind(layer) == wanted && !head;
+        let Some(table) = layer.as_table_mut() else { continue };
+        if fits {
+            table.insert(option.to_owned(), value.clone());
+            count += 1;
+        }
+        for inner in ["layers", "shortcut"] {
+            if let Some(Value::Array(inner)) = table.get_mut(inner) {
+                count += set_in_kind(inner, wanted, option, value);
+            }
+        }
+        if let Some(Value::Array(branches)) = table.get_mut("branches") {
+            let chains = branches.iter_mut().filter_map(Value::as_array_mut);
+            count += chains.map(|chain| set_in_kind(chain, wanted, option, value)).sum::<usize>();
+        }
+    }
+    count
+}
+
+fn set_image_size(document: &mut Table, text: &str) -> Result<(), String> {
+    let sides: Option<Vec<i64>> = text.split(['x', 'X']).map(|side| side.trim().parse().ok()).collect();
+    let input = document.get_mut("model").and_then(|model| model.get_mut("input")).and_then(Value::as_array_mut);
+    match (sides.as_deref(), input.map(Vec::as_mut_slice)) {
+        (Some(&[height, width]), Some([to_height, to_width, _])) => {
+            *to_height = Value::Integer(height);
+            *to_width = Value::Integer(width);
+            Ok(())
+        }
+        _ => Err(format!("{text} is no size; write HEIGHTxWIDTH")),
+    }
+}
+
+/// Whether a layer ends a convolution–pooling pair.
+fn ends_pair(layer: &Value) -> bool {
+    ["max_pooling2d", "average_pooling2d"].contains(&kind(layer))
+}
+
+/// Whether a layer only goes along with the one before it.
+fn goes_along(layer: &Value) -> bool {
+    ["dropout", "batch_normalization", "relu", "leaky_relu", "silu", "tanh", "sigmoid"].contains(&kind(layer))
+}
+
+fn is_hidden_dense(layer: &Value) -> bool {
+    kind(layer) == "dense" && layer.get("units").and_then(Value::as_integer).is_some()
+}
+
+/// Keeps the first `number` groups of layers, or repeats the last one until
+/// there are so many. A group ends with a layer that `ends` accepts and what
+/// goes along with it.
+fn set_groups(
+    document: &mut Table,
+    number: &Value,
+    ends: fn(&Value) -> bool,
+    first: Option<usize>,
+) -> Result<(), String> {
+    let number = number.as_integer().and_then(|number| usize::try_from(number).ok());
+    let number = number.ok_or("it takes a whole number")?;
+    let layers = layers(document)?;
+    let mut bounds = vec![first.unwrap_or(0)];
+    let mut at = bounds[0];
+    while let Some(end) = (at..layers.len()).find(|&i| ends(&layers[i])) {
+        at = end + 1;
+        while layers.get(at).is_some_and(goes_along) {
+            at += 1;
+        }
+        bounds.push(at);
+    }
+    let groups = bounds.len() - 1;
+    if groups == 0 {
+        return Err("the net has none to begin with".to_owned());
+    }
+    let end = bounds[groups];
+    let tail = layers.split_off(end);
+    if number < groups {
+        layers.truncate(bounds[number]);
+    }
+    let last: Vec<Value> = layers.get(bounds[groups - 1]..).unwrap_or_default().to_vec();
+    for _ in groups..number {
+        layers.extend(last.iter().cloned());
+    }
+    layers.extend(tail);
+    Ok(())
+}
+
+/// The number of hidden dense layers; 128 units with ReLU where there is none.
+fn set_dense_layers(document: &mut Table, number: &Value) -> Result<(), String> {
+    let all = layers(document)?;
+    let first = match all.iter().position(is_hidden_dense) {
+        Some(first) => first,
+        None => {
+            let head = all.iter().rposition(|layer| kind(layer) == "dense").ok_or("the net has no dense layer")?;
+            all.insert(head, value_of(r#"{ kind = "dense", units = 128, activation = "relu" }"#));
+            head
+        }
+    };
+    set_groups(document, number, is_hidden_dense, Some(first))
+}

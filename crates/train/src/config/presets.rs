@@ -1,0 +1,70 @@
+//! The presets that travel inside the library, and architecture files by name.
+
+use super::file::{Config, ConfigError};
+use std::path::Path;
+
+/// A preset: an architecture file that travels inside the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Preset {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// The file.
+    pub text: &'static str,
+}
+
+macro_rules! presets {
+    ($($name:literal),* $(,)?) => {
+        &[$(Preset { name: $name, text: include_str!(concat!("../../../../presets/", $name, ".toml")) }),*]
+    };
+}
+
+/// All presets, in the order they are listed.
+pub const PRESETS: &[Preset] = presets![
+    "small",
+    "default",
+    "tiny",
+    "seed/basic-efficientnet",
+    "seed/model-3",
+    "seed/model-5",
+    "seed/model-6",
+    "seed/model-8",
+    "seed/model-9",
+    "seed/kaggle-notebook",
+    "search/first",
+    "bench/vgg",
+    "bench/resnet",
+];
+
+impl Preset {
+    /// The first sentence of the comment that opens the file.
+    #[must_use]
+    pub fn about(&self) -> String {
+        let lines = self.text.lines().take_while(|line| line.starts_with('#'));
+        let text = lines.map(|line| line.trim_start_matches('#').trim()).collect::<Vec<_>>().join(" ");
+        match text.split_once(". ") {
+            Some((first, _)) => format!("{first}."),
+            None => text,
+        }
+    }
+}
+
+impl Config {
+    /// A preset by its name, or a file by its path.
+    ///
+    /// # Errors
+    /// When there is neither, or it cannot be used.
+    pub fn open(name: &str) -> Result<Self, ConfigError> {
+        if let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) {
+            return Self::parse(preset.name, preset.text);
+        }
+        let path = Path::new(name);
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(name, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ConfigError::Unknown {
+                name: name.to_owned(),
+                presets: PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", "),
+            }),
+            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Images of a data set as network inputs.
+
+use super::dataset::Dataset;
+use moue::image::mirror;
+use moue::model::Normalisation;
+use moue_engine::{Shape, Tensor};
+use rayon::prelude::*;
+
+/// Writes unaltered images to `out`, `[N, H, W, C]`, normalized; `mirrored` turns them
+/// left to right.
+///
+/// # Panics
+/// When there is no image of one of these indices.
+pub fn inputs(dataset: &Dataset, images: &[usize], normalisation: &Normalisation, mirrored: bool, out: &mut Tensor) {
+    fill(dataset.shape(), images, |index| dataset.image(index), normalisation, mirrored, out);
+}
+
+/// The same for pixels from elsewhere: `pixels` gives those of an index, `[H, W, C]`,
+/// 0–255.
+pub fn fill<P: AsRef<[u8]>>(
+    [height, width, channels]: [usize; 3],
+    images: &[usize],
+    pixels: impl Fn(usize) -> P + Sync,
+    normalisation: &Normalisation,
+    mirrored: bool,
+    out: &mut Tensor,
+) {
+    let shape = Shape::new(height, width, channels);
+    out.reset(images.len(), shape);
+    out.data_mut().par_chunks_mut(shape.len()).zip(images).for_each(|(out, &index)| {
+        out.iter_mut().zip(pixels(index).as_ref()).for_each(|(out, &value)| *out = f32::from(value));
+        if mirrored {
+            mirror(out, width, channels);
+        }
+        normalisation.apply(out, channels);
+    });
+}

@@ -1,0 +1,56 @@
+//! A path becomes a data set.
+
+use super::cache::Cache;
+use super::dataset::{Dataset, ImageForm};
+use super::error::DataError;
+use super::raw::Raw;
+#[cfg(feature = "parquet")]
+use super::sources::parquet;
+use super::sources::{csv, folders};
+use super::{clean, splits};
+use crate::config::DataOptions;
+use std::path::Path;
+
+/// Opens a data set as it was downloaded: a CSV or image folders, compressed or
+/// not, and settles its splits. `progress` hears how many images are decoded.
+///
+/// # Errors
+/// When the path holds no data set, or too much of it is broken.
+pub fn open(
+    path: &Path,
+    form: ImageForm,
+    options: &DataOptions,
+    seed: u64,
+    cache: &Cache,
+    progress: &dyn Fn(usize),
+) -> Result<Dataset, DataError> {
+    let raw = cache.get_or_decode(path, form, || decode(path, form, progress))?;
+    let mut dataset = splits::settle(raw, options, seed)?;
+    clean::clean(&mut dataset, options);
+    Ok(dataset)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn refuse_parquet(path: &Path) -> Result<Option<Raw>, DataError> {
+    if path.extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet")) {
+        let found = "a Parquet file, which this build does not read: build it with `--features parquet`".to_owned();
+        return Err(DataError::Unrecognised { path: path.to_owned(), found });
+    }
+    Ok(None)
+}
+
+fn decode(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
+    #[cfg(feature = "parquet")]
+    let table = parquet::open(path, form, progress)?;
+    #[cfg(not(feature = "parquet"))]
+    let table = refuse_parquet(path)?;
+    let raw = match table.map_or_else(|| csv::open(path, form, progress), |raw| Ok(Some(raw)))? {
+        Some(raw) => raw,
+        None => folders::open(path, form, progress)?,
+    };
+    raw.tolerate(path)?;
+    if raw.classes.len() < 2 {
+        return Err(DataError::OneClass { path: path.to_owned(), class: raw.classes.concat() });
+    }
+    Ok(raw)
+}

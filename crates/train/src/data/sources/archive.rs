@@ -1,0 +1,95 @@
+//! Files out of whatever holds them: a plain file, a gzip file, a folder, a zip
+//! or a tar archive, told apart by their first bytes and never by their name.
+
+use crate::data::error::DataError;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek};
+use std::path::Path;
+
+/// Hears each file's name inside the source and reads as much of it as it likes.
+pub type Visit<'a> = &'a mut dyn FnMut(&str, &mut dyn Read) -> Result<(), DataError>;
+
+/// Calls `visit` with each file whose name is `wanted`: those of a folder and of
+/// a zip archive by name, those of a tar archive in its order.
+pub fn for_each(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) -> Result<(), DataError> {
+    let io = |source| DataError::Read { path: path.to_owned(), source };
+    if path.is_dir() {
+        return folder(path, wanted, visit);
+    }
+    let mut file = File::open(path).map_err(io)?;
+    let mut magic = [0; 4];
+    let read = file.read(&mut magic).map_err(io)?;
+    file.rewind().map_err(io)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match &magic[..read] {
+        [b'P', b'K', 3, 4] => zip(path, file, wanted, visit),
+        [0x1f, 0x8b, ..] => {
+            let unpacked = flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file));
+            stream(path, name.strip_suffix(".gz").unwrap_or(&name), unpacked, wanted, visit)
+        }
+        _ => stream(path, &name, file, wanted, visit),
+    }
+}
+
+/// Files that operating systems leave in archives.
+fn is_litter(name: &str) -> bool {
+    name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX")
+}
+
+fn folder(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) -> Result<(), DataError> {
+    for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
+        let entry = entry.map_err(|error| DataError::Read { path: path.to_owned(), source: error.into() })?;
+        let Ok(inside) = entry.path().strip_prefix(path) else { continue };
+        let name = inside.to_string_lossy().replace('\\', "/");
+        if entry.file_type().is_file() && !is_litter(&name) && wanted(&name) {
+            match File::open(entry.path()) {
+                Ok(mut file) => visit(&name, &mut file)?,
+                Err(source) => return Err(DataError::Read { path: entry.path().to_owned(), source }),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn zip(path: &Path, file: File, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) -> Result<(), DataError> {
+    let damaged =
+        |error: zip::result::ZipError| DataError::Archive { path: path.to_owned(), reason: error.to_string() };
+    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    let mut names: Vec<String> = archive
+        .file_names()
+        .filter_map(|name| Some(name.ok()?.into_owned()))
+        .filter(|name| !name.ends_with('/') && !is_litter(name))
+        .collect();
+    names.sort_unstable();
+    for name in names.iter().filter(|name| wanted(name)) {
+        let mut entry = archive.by_name(name).map_err(damaged)?;
+        visit(name, &mut entry)?;
+    }
+    Ok(())
+}
+
+/// A tar archive, or else one file.
+fn stream(
+    path: &Path,
+    name: &str,
+    mut reader: impl Read,
+    wanted: &dyn Fn(&str) -> bool,
+    visit: Visit<'_>,
+) -> Result<(), DataError> {
+    let damaged = |error: std::io::Error| DataError::Archive { path: path.to_owned(), reason: error.to_string() };
+    let mut head = Vec::new();
+    reader.by_ref().take(512).read_to_end(&mut head).map_err(damaged)?;
+    let is_tar = head.get(257..262) == Some(b"ustar");
+    let mut whole = Cursor::new(head).chain(reader);
+    if !is_tar {
+        return if wanted(name) { visit(name, &mut whole) } else { Ok(()) };
+    }
+    for entry in tar::Archive::new(whole).entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let name = entry.path().map_err(damaged)?.to_string_lossy().trim_start_matches("./").to_owned();
+        if entry.header().entry_type().is_file() && !is_litter(&name) && wanted(&name) {
+            visit(&name, &mut entry)?;
+        }
+    }
+    Ok(())
+}

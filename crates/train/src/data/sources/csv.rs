@@ -1,0 +1,179 @@
+//! FER2013's CSV form: `emotion, pixels, Usage` in any order, a row an image.
+
+use super::archive;
+use crate::data::dataset::{FER2013_CLASSES, ImageForm, Split};
+use crate::data::error::DataError;
+use crate::data::raw::Raw;
+use moue::image::to_pixels;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+/// A CSV that may be a data set ends so, compressed or not.
+fn is_csv(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.ends_with(".csv") || name.ends_with(".txt")
+}
+
+/// The source's best CSV table, or `None` when it holds none.
+pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Option<Raw>, DataError> {
+    let single = path.is_file();
+    let mut best: Option<Table> = None;
+    let wanted = |name: &str| is_csv(name) || (single && !name.contains('/') && !name.contains('.'));
+    archive::for_each(path, &wanted, &mut |_, reader| {
+        if let Some(table) = read(path, reader, form, progress)? {
+            // A table with splits is worth more than one without.
+            if best.as_ref().is_none_or(|best| table.has_usage && !best.has_usage) {
+                best = Some(table);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(best.map(|table| table.raw))
+}
+
+struct Table {
+    has_usage: bool,
+    raw: Raw,
+}
+
+struct Columns {
+    emotion: usize,
+    pixels: usize,
+    usage: Option<usize>,
+}
+
+impl Columns {
+    fn find(header: &csv::ByteRecord) -> Option<Self> {
+        let names: Vec<String> =
+            header.iter().map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase()).collect();
+        let find =
+            |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.trim_start_matches('\u{feff}')));
+        Some(Self {
+            emotion: find(&["emotion", "label"])?,
+            pixels: find(&["pixels"])?,
+            usage: find(&["usage", "split"]),
+        })
+    }
+}
+
+fn read(
+    path: &Path,
+    reader: &mut dyn Read,
+    form: ImageForm,
+    progress: &dyn Fn(usize),
+) -> Result<Option<Table>, DataError> {
+    let damaged = |error: csv::Error| DataError::Archive { path: path.to_owned(), reason: error.to_string() };
+    let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(BufReader::with_capacity(1 << 18, reader));
+    let Ok(header) = rows.byte_headers() else { return Ok(None) };
+    let Some(columns) = Columns::find(header) else { return Ok(None) };
+    let mut table = Rows { form, size: None, names: Vec::new(), raw: Raw::empty(form.channels) };
+    let mut record = csv::ByteRecord::new();
+    let mut row = 0;
+    while rows.read_byte_record(&mut record).map_err(damaged)? {
+        let line = record.position().map_or(0, csv::Position::line);
+        if let Err(reason) = table.add(&columns, &record, row) {
+            table.raw.broken.add(|| format!("row {row} (line {line}): {reason}"));
+        }
+        row += 1;
+        if row % 1024 == 0 {
+            progress(row);
+        }
+    }
+    Ok(Some(Table { has_usage: columns.usage.is_some(), raw: table.finish() }))
+}
+
+struct Rows {
+    form: ImageForm,
+    /// Side of the images as they are written, set by the first good row.
+    size: Option<usize>,
+    /// Classes in the order in which they were met.
+    names: Vec<String>,
+    raw: Raw,
+}
+
+impl Rows {
+    fn add(&mut self, columns: &Columns, record: &csv::ByteRecord, row: usize) -> Result<(), String> {
+        let field = |index: usize, name: &str| record.get(index).ok_or_else(|| format!("it has no {name}"));
+        let class = class_name(field(columns.emotion, "emotion")?)?;
+        let (split, usage) = match columns.usage {
+            None => (None, None),
+            Some(index) => {
+                let usage = String::from_utf8_lossy(field(index, "Usage")?).trim().to_owned();
+                let split = Split::from_name(&usage).ok_or_else(|| {
+                    format!("Usage is `{}`, expected Training, PublicTest or PrivateTest", shorten(&usage))
+                })?;
+                (Some(split), Some(usage))
+            }
+        };
+        let pixels = parse_pixels(field(columns.pixels, "pixels")?)?;
+        let side = pixels.len().isqrt();
+        if side == 0 || side * side != pixels.len() {
+            return Err(format!("{} pixel values are no square image (48x48 has 2304)", pixels.len()));
+        }
+        if side != *self.size.get_or_insert(side) {
+            let expected = self.size.unwrap_or(side).pow(2);
+            return Err(format!("{} pixel values, the rows before it have {expected}", pixels.len()));
+        }
+        let label = Raw::label_of(&mut self.names, &class);
+        let size = self.form.size.unwrap_or([side, side]);
+        self.raw.size = size;
+        self.push_pixels(&pixels, side, size);
+        self.raw.labels.push(label);
+        self.raw.splits.push(split);
+        self.raw.ids.push(row.to_string());
+        self.raw.sizes.push([side as u32; 2]);
+        if let (Some(split), Some(usage)) = (split, usage) {
+            self.raw.split_names[split as usize].get_or_insert(usage);
+        }
+        Ok(())
+    }
+
+    fn push_pixels(&mut self, pixels: &[u8], side: usize, size: [usize; 2]) {
+        if size == [side, side] {
+            for &value in pixels {
+                self.raw.pixels.extend(std::iter::repeat_n(value, self.raw.channels));
+            }
+            return;
+        }
+        let side = side as u32;
+        if let Some(image) = image::GrayImage::from_raw(side, side, pixels.to_vec()) {
+            self.raw.pixels.extend(to_pixels(&image.into(), size, self.raw.channels));
+        }
+    }
+
+    fn finish(mut self) -> Raw {
+        self.raw.sort_classes(&self.names);
+        self.raw
+    }
+}
+
+/// An id of FER2013 (0–6), or a class by its name.
+fn class_name(field: &[u8]) -> Result<String, String> {
+    let text = String::from_utf8_lossy(field).trim().to_owned();
+    if let Ok(id) = text.parse::<usize>() {
+        let name = FER2013_CLASSES.get(id).ok_or_else(|| format!("emotion is {id}, expected 0 to 6"))?;
+        return Ok((*name).to_owned());
+    }
+    let plausible = !text.is_empty() && text.len() <= 40 && !text.bytes().next().is_some_and(|b| b.is_ascii_digit());
+    if plausible { Ok(text) } else { Err(format!("emotion is `{}`, expected 0 to 6 or a class name", shorten(&text))) }
+}
+
+/// Whole numbers from 0 to 255 with white space between them.
+fn parse_pixels(field: &[u8]) -> Result<Vec<u8>, String> {
+    field
+        .split(u8::is_ascii_whitespace)
+        .filter(|token| !token.is_empty())
+        .enumerate()
+        .map(|(i, token)| {
+            let digits = token.len() <= 3 && token.iter().all(u8::is_ascii_digit);
+            let value = token.iter().fold(0u32, |value, digit| value * 10 + u32::from(digit.wrapping_sub(b'0')) % 10);
+            u8::try_from(value).ok().filter(|_| digits).ok_or_else(|| {
+                format!("pixel {i} is `{}`, expected 0 to 255", shorten(&String::from_utf8_lossy(token)))
+            })
+        })
+        .collect()
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= 20 { text.to_owned() } else { text.chars().take(20).chain(['…']).collect() }
+}

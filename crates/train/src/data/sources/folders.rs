@@ -1,0 +1,148 @@
+//! Images in folders named after their classes, with or without split folders
+//! above them or split prefixes in their names.
+
+use super::archive;
+use crate::data::dataset::{ImageForm, Split};
+use crate::data::error::DataError;
+use crate::data::raw::Raw;
+use moue::image::{decode_image, is_image, read_image_file, to_pixels};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Images decoded at a time.
+const CHUNK: usize = 512;
+
+/// What a file's path says about it.
+struct Place<'a> {
+    class: &'a str,
+    split: Option<(Split, &'a str)>,
+}
+
+impl<'a> Place<'a> {
+    /// `…/split/class/file`, where the split may be missing, or stand before an
+    /// underscore in the file's name.
+    fn of(name: &'a str) -> Option<Self> {
+        let mut parts = name.rsplit('/');
+        let file = parts.next()?;
+        let class = parts.next()?;
+        let prefix = file.split_once('_').map(|(prefix, _)| prefix);
+        let official = prefix.filter(|prefix| ["Training", "PublicTest", "PrivateTest"].contains(prefix));
+        let split = official.or_else(|| parts.next()).and_then(|own| Some((Split::from_name(own)?, own)));
+        Some(Self { class, split })
+    }
+}
+
+/// The source's images, or an error that says what was found instead.
+pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
+    let mut folders = Folders::new(form);
+    let mut others = 0;
+    archive::for_each(path, &|_| true, &mut |name, reader| {
+        if !is_image(name) {
+            others += 1;
+            return Ok(());
+        }
+        progress(folders.add(name.to_owned(), read_image_file(reader)));
+        Ok(())
+    })?;
+    let raw = folders.finish();
+    if raw.labels.is_empty() && raw.broken.count == 0 {
+        let found = match others {
+            0 => "there are no files in it".to_owned(),
+            1 => "one file that is neither an image nor such a table".to_owned(),
+            _ => format!("{others} files, none of them an image or such a table"),
+        };
+        return Err(DataError::Unrecognised { path: path.to_owned(), found });
+    }
+    Ok(raw)
+}
+
+/// Image files on their way to a data set, decoded many at a time.
+pub struct Folders {
+    form: ImageForm,
+    raw: Raw,
+    names: Vec<String>,
+    /// Index of each image by split, class and file name: Kaggle's zip holds
+    /// some folders twice.
+    seen: HashMap<String, usize>,
+    waiting: Vec<(String, Result<Vec<u8>, String>)>,
+}
+
+impl Folders {
+    pub fn new(form: ImageForm) -> Self {
+        Self { form, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new(), waiting: Vec::new() }
+    }
+
+    /// Takes a file, its name as in `split/class/file`; returns how many are decoded.
+    pub fn add(&mut self, name: String, bytes: Result<Vec<u8>, String>) -> usize {
+        self.waiting.push((name, bytes));
+        if self.waiting.len() == CHUNK {
+            self.decode();
+        }
+        self.raw.labels.len()
+    }
+
+    pub fn finish(mut self) -> Raw {
+        self.decode();
+        self.raw.sort_classes(&self.names);
+        self.raw
+    }
+
+    fn decode(&mut self) {
+        let images: Vec<_> = self
+            .waiting
+            .par_drain(..)
+            .map(|(name, bytes)| {
+                let image = bytes.and_then(|bytes| decode_image(&bytes));
+                (name, image)
+            })
+            .collect();
+        if self.form.size.is_none()
+            && let Some(first) = images.iter().find_map(|(_, image)| image.as_ref().ok())
+        {
+            self.form.size = Some([first.height() as usize, first.width() as usize]);
+        }
+        let size = self.form.size.unwrap_or([48, 48]);
+        self.raw.size = size;
+        let pixels: Vec<_> = images
+            .into_par_iter()
+            .map(|(name, image)| {
+                let pixels = image.map(|image| {
+                    let own = [image.height(), image.width()];
+                    (own, to_pixels(&image, size, self.form.channels))
+                });
+                (name, pixels)
+            })
+            .collect();
+        for (name, pixels) in pixels {
+            match pixels {
+                Ok((own, pixels)) => self.push(name, own, &pixels),
+                Err(reason) => self.raw.broken.add(|| format!("{name}: {reason}")),
+            }
+        }
+    }
+
+    fn push(&mut self, name: String, size: [u32; 2], pixels: &[u8]) {
+        let Some(place) = Place::of(&name) else {
+            self.raw.broken.add(|| format!("{name}: it lies in no folder that names its class"));
+            return;
+        };
+        let file = name.rsplit('/').next().unwrap_or_default();
+        let split = place.split.map(|(split, _)| split);
+        let twin = format!("{split:?}/{}/{file}", place.class);
+        let index = *self.seen.entry(twin).or_insert(self.raw.labels.len());
+        let len = pixels.len();
+        if index < self.raw.labels.len() && self.raw.pixels[index * len..(index + 1) * len] == *pixels {
+            return;
+        }
+        let label = Raw::label_of(&mut self.names, place.class);
+        if let Some((split, own)) = place.split {
+            self.raw.split_names[split as usize].get_or_insert_with(|| own.to_owned());
+        }
+        self.raw.pixels.extend_from_slice(pixels);
+        self.raw.labels.push(label);
+        self.raw.splits.push(split);
+        self.raw.ids.push(name);
+        self.raw.sizes.push(size);
+    }
+}

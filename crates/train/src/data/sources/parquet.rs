@@ -1,0 +1,126 @@
+//! Data sets as Parquet files: an image column (a struct with `bytes`, as Hugging Face
+//! writes it, or bytes alone) and a label column.
+
+use super::folders::Folders;
+use crate::data::dataset::{FER2013_CLASSES, ImageForm, Split};
+use crate::data::error::DataError;
+use crate::data::raw::Raw;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row};
+use serde_json::Value;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// Names that a label column has.
+const LABELS: [&str; 4] = ["label", "labels", "emotion", "class"];
+
+/// The images of a Parquet file or of a folder of them; `None` where there is none.
+pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Option<Raw>, DataError> {
+    let files = files(path)?;
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let mut folders = Folders::new(form);
+    for file in &files {
+        // The crate asserts what a damaged file's metadata breaks; the folders are
+        // thrown away with the error.
+        let result = catch_unwind(AssertUnwindSafe(|| read(file, &mut folders, progress)));
+        result.unwrap_or_else(|_| Err(damaged(file, &"its metadata contradicts itself")))?;
+    }
+    Ok(Some(folders.finish()))
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
+        let entry = entry.map_err(|error| DataError::Read { path: path.to_owned(), source: error.into() })?;
+        let named = entry.path().extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet"));
+        if named && entry.file_type().is_file() {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
+fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> DataError {
+    DataError::Archive { path: path.to_owned(), reason: reason.to_string() }
+}
+
+fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<(), DataError> {
+    let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let reader = SerializedFileReader::new(file).map_err(|error| damaged(path, &error))?;
+    let schema = reader.metadata().file_metadata().schema();
+    let columns: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
+    let label = columns.iter().position(|name| LABELS.contains(&name.to_ascii_lowercase().as_str()));
+    let Some(label) = label else {
+        let found = format!("its columns are {}, none of which is called {}", columns.join(", "), LABELS.join(" or "));
+        return Err(DataError::Unrecognised { path: path.to_owned(), found });
+    };
+    let names = class_names(&reader, columns[label]);
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    // `train-00000-of-00001.parquet`
+    let split = stem.split(['-', '_', '.']).next().filter(|part| Split::from_name(part).is_some());
+    let rows = reader.get_row_iter(None).map_err(|error| damaged(path, &error))?;
+    for (number, row) in rows.enumerate() {
+        let row = row.map_err(|error| damaged(path, &error))?;
+        let class = class_of(&row, label, &names);
+        let bytes = row.get_column_iter().find_map(|(_, field)| bytes_of(field)).ok_or("it has no image bytes");
+        let (class, bytes) = match class {
+            Ok(class) => (class, bytes.map_err(str::to_owned)),
+            Err(reason) => ("unknown".to_owned(), Err(reason)),
+        };
+        let place = split.map(|split| format!("{split}/")).unwrap_or_default();
+        progress(folders.add(format!("{place}{class}/{stem}:{number}"), bytes));
+    }
+    Ok(())
+}
+
+/// An image file inside a column, or inside the `bytes` of a struct.
+fn bytes_of(field: &Field) -> Option<Vec<u8>> {
+    match field {
+        Field::Bytes(bytes) => Some(bytes.data().to_vec()),
+        Field::Group(group) => group.get_column_iter().find_map(|(name, field)| match field {
+            Field::Bytes(bytes) if name == "bytes" => Some(bytes.data().to_vec()),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+fn class_of(row: &Row, column: usize, names: &Option<Vec<String>>) -> Result<String, String> {
+    let field = row.get_column_iter().nth(column).map(|(_, field)| field);
+    let id = match field {
+        Some(Field::Str(name)) if !name.trim().is_empty() => return Ok(name.trim().replace('/', "-")),
+        Some(Field::Byte(id)) => i64::from(*id),
+        Some(Field::Short(id)) => i64::from(*id),
+        Some(Field::Int(id)) => i64::from(*id),
+        Some(Field::Long(id)) => *id,
+        Some(Field::UByte(id)) => i64::from(*id),
+        Some(Field::UShort(id)) => i64::from(*id),
+        Some(Field::UInt(id)) => i64::from(*id),
+        other => return Err(format!("its label is {}", other.map_or("missing".into(), ToString::to_string))),
+    };
+    match names {
+        None => Ok(id.to_string()),
+        Some(names) => {
+            let name = usize::try_from(id).ok().and_then(|id| names.get(id));
+            name.cloned().ok_or_else(|| format!("its label is {id}, expected 0 to {}", names.len() - 1))
+        }
+    }
+}
+
+/// What the numbers in a label column mean: from Hugging Face's metadata, or
+/// FER2013's ids where the column is called `emotion`.
+fn class_names(reader: &SerializedFileReader<File>, column: &str) -> Option<Vec<String>> {
+    let metadata = reader.metadata().file_metadata().key_value_metadata();
+    let entry = metadata.into_iter().flatten().find(|entry| entry.key == "huggingface");
+    let document: Option<Value> = entry.and_then(|entry| serde_json::from_str(entry.value.as_deref()?).ok());
+    let listed = document.and_then(|document| {
+        let names = document.get("info")?.get("features")?.get(column)?.get("names")?.as_array()?.clone();
+        names.iter().map(|name| Some(name.as_str()?.replace('/', "-"))).collect::<Option<Vec<_>>>()
+    });
+    listed
+        .filter(|names| !names.is_empty())
+        .or_else(|| column.eq_ignore_ascii_case("emotion").then(|| FER2013_CLASSES.map(str::to_owned).to_vec()))
+}

@@ -1,0 +1,140 @@
+//! Who learns, who chooses, who judges: from what a source declares to a split
+//! for every image.
+
+use super::dataset::{Dataset, FER2013_CLASSES, Split};
+use super::error::DataError;
+use super::raw::Raw;
+use crate::config::DataOptions;
+use moue_engine::random::{Stream, key};
+
+/// FER2013's rows: Training, then PublicTest, then PrivateTest.
+const PUBLIC_TEST: usize = 28_709;
+const PRIVATE_TEST: usize = 32_298;
+const ROWS: usize = 35_887;
+
+fn official(row: usize) -> Split {
+    match row {
+        _ if row < PUBLIC_TEST => Split::Train,
+        _ if row < PRIVATE_TEST => Split::Validation,
+        _ => Split::Test,
+    }
+}
+
+/// Gives every image its split and collects what a person should know.
+pub fn settle(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset, DataError> {
+    let mut notes = Vec::new();
+    let rows = kaggle_rows(&raw);
+    if options.official_split {
+        let rows = rows.map_err(DataError::NotNumbered)?;
+        raw.splits = rows.into_iter().map(|row| Some(official(row))).collect();
+        let names = ["Training", "PublicTest", "PrivateTest"];
+        for split in Split::ALL {
+            let present = raw.splits.contains(&Some(split));
+            raw.split_names[split as usize] = present.then(|| names[split as usize].to_owned());
+        }
+    } else if let Ok(rows) = rows {
+        let leaked = rows
+            .iter()
+            .zip(&raw.splits)
+            .filter(|&(&row, &split)| split.unwrap_or(Split::Train) == Split::Train && official(row) != Split::Train);
+        notes.push(format!(
+            "these are FER2013's images re-split at random: `train` here contains {} official test images, so figures \
+             do not compare with published ones; --official-split restores the official split",
+            leaked.count()
+        ));
+    }
+    if !raw.splits.contains(&Some(Split::Validation)) {
+        let aside =
+            share_of_training(&raw, options.validation_fraction, key(&[seed, u64::from_le_bytes(*b"aside\0\0\0")]));
+        notes.push(format!(
+            "this source has no validation split: {} of its {} training images (the same share of each class, seed \
+             {seed}) are set aside for it",
+            aside.len(),
+            raw.splits.iter().filter(|split| split.unwrap_or(Split::Train) == Split::Train).count(),
+        ));
+        aside.into_iter().for_each(|index| raw.splits[index] = Some(Split::Validation));
+    }
+    let mut keep = None;
+    if options.train_fraction < 1.0 {
+        let kept = share_of_training(&raw, options.train_fraction, key(&[seed, u64::from_le_bytes(*b"fraction")]));
+        let mut flags: Vec<bool> =
+            raw.splits.iter().map(|split| split.unwrap_or(Split::Train) != Split::Train).collect();
+        let training = flags.iter().filter(|&&other| !other).count();
+        kept.iter().for_each(|&index| flags[index] = true);
+        notes.push(format!(
+            "{} of {training} training images are used (train_fraction = {}, seed {seed})",
+            kept.len(),
+            options.train_fraction
+        ));
+        keep = Some(flags);
+    }
+    if raw.broken.count > 0 {
+        notes.push(format!(
+            "{} items could not be read and are left out, for instance {}",
+            raw.broken.count,
+            raw.broken.examples.first().map_or("", String::as_str)
+        ));
+    }
+    let mut dataset = Dataset {
+        classes: raw.classes,
+        height: raw.size[0],
+        width: raw.size[1],
+        channels: raw.channels,
+        pixels: raw.pixels,
+        labels: raw.labels,
+        splits: raw.splits.into_iter().map(|split| split.unwrap_or(Split::Train)).collect(),
+        ids: raw.ids,
+        sizes: raw.sizes,
+        split_names: raw.split_names,
+        broken: raw.broken,
+        notes,
+    };
+    if let Some(keep) = keep {
+        dataset.retain(&keep);
+    }
+    Ok(dataset)
+}
+
+/// The row in fer2013.csv of each image, where all files are numbered as in
+/// Kaggle's "Facial Emotion Expressions"; else what does not fit.
+fn kaggle_rows(raw: &Raw) -> Result<Vec<usize>, String> {
+    let mut known = FER2013_CLASSES.to_vec();
+    known.sort_unstable();
+    if raw.classes != known {
+        return Err(format!("the classes are {}", raw.classes.join(", ")));
+    }
+    let mut taken = vec![false; ROWS];
+    raw.ids
+        .iter()
+        .map(|id| {
+            let (_, file) = id.rsplit_once('/').ok_or_else(|| format!("`{id}` is no file in a folder"))?;
+            let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+            let row: usize = stem.parse().map_err(|_| format!("`{id}` is not named after a row"))?;
+            match taken.get_mut(row) {
+                None => Err(format!("`{id}` is named after a row beyond {}", ROWS - 1)),
+                Some(true) => Err(format!("two files are named after row {row}")),
+                Some(free) => {
+                    *free = true;
+                    Ok(row)
+                }
+            }
+        })
+        .collect()
+}
+
+/// Some of the training images: the same share of each class, at least one of
+/// each that has two.
+fn share_of_training(raw: &Raw, fraction: f32, seed: u64) -> Vec<usize> {
+    let mut chosen = Vec::new();
+    for class in 0..raw.classes.len() as u32 {
+        let mut members: Vec<usize> = (0..raw.labels.len())
+            .filter(|&i| raw.labels[i] == class && raw.splits[i].unwrap_or(Split::Train) == Split::Train)
+            .collect();
+        Stream::new(key(&[seed, u64::from(class)])).shuffle(&mut members);
+        let count = (members.len() as f64 * f64::from(fraction)).round() as usize;
+        let least = usize::from(members.len() >= 2);
+        chosen.extend(members.into_iter().take(count.max(least)));
+    }
+    chosen.sort_unstable();
+    chosen
+}

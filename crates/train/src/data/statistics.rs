@@ -1,0 +1,101 @@
+//! What is in a data set: counts, blank images, duplicates.
+
+use super::clean::is_blank;
+use super::dataset::{Broken, Dataset, Split};
+use super::duplicates::near_duplicates;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// What [`describe`] finds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Statistics {
+    /// Number of images.
+    pub images: usize,
+    /// `[height, width, channels]` of an image.
+    pub shape: [usize; 3],
+    /// Classes in alphabetical order.
+    pub classes: Vec<String>,
+    /// For each split that has images.
+    pub splits: Vec<SplitStatistics>,
+    /// Images whose pixels are all equal.
+    pub blank: usize,
+    /// Images that are equal to an earlier one, pixel by pixel; blank ones left
+    /// out.
+    pub duplicates: Duplicates,
+    /// Images that show the same picture as an earlier one, exact copies
+    /// included.
+    pub near_duplicates: Duplicates,
+    /// Items that could not be read.
+    pub broken: Broken,
+}
+
+/// Counts of a split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SplitStatistics {
+    /// `train`, `validation` or `test`.
+    pub split: Split,
+    /// The source's own name, if it has this split.
+    pub source_name: Option<String>,
+    /// Number of images.
+    pub images: usize,
+    /// For each class, the number of images.
+    pub per_class: Vec<usize>,
+}
+
+/// Images that occur more than once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Duplicates {
+    /// Sets of equal images.
+    pub groups: usize,
+    /// Images beyond the first of their set.
+    pub images: usize,
+    /// Sets that reach over more than one split.
+    pub groups_across_splits: usize,
+    /// Sets whose images do not all have the same label.
+    pub groups_with_conflicting_labels: usize,
+}
+
+impl Duplicates {
+    fn of<'a>(dataset: &Dataset, groups: impl Iterator<Item = &'a [usize]>) -> Self {
+        let mut found = Self::default();
+        for group in groups.filter(|group| group.len() > 1) {
+            found.groups += 1;
+            found.images += group.len() - 1;
+            let differs = |of: &dyn Fn(usize) -> u32| group.iter().any(|&index| of(index) != of(group[0]));
+            found.groups_across_splits += usize::from(differs(&|index| dataset.splits[index] as u32));
+            found.groups_with_conflicting_labels += usize::from(differs(&|index| dataset.labels[index]));
+        }
+        found
+    }
+}
+
+/// Looks at every image, and compares all of them with each other.
+#[must_use]
+pub fn describe(dataset: &Dataset) -> Statistics {
+    let mut groups: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    let mut blank = 0;
+    for index in 0..dataset.len() {
+        let image = dataset.image(index);
+        if is_blank(image) {
+            blank += 1;
+        } else {
+            groups.entry(image).or_default().push(index);
+        }
+    }
+    let splits = Split::ALL.into_iter().filter_map(|split| {
+        let indices = dataset.indices(split);
+        let per_class = dataset.per_class(&indices);
+        let source_name = dataset.split_names[split as usize].clone();
+        (!indices.is_empty()).then_some(SplitStatistics { split, source_name, images: indices.len(), per_class })
+    });
+    Statistics {
+        images: dataset.len(),
+        shape: [dataset.height, dataset.width, dataset.channels],
+        classes: dataset.classes.clone(),
+        splits: splits.collect(),
+        blank,
+        duplicates: Duplicates::of(dataset, groups.values().map(Vec::as_slice)),
+        near_duplicates: Duplicates::of(dataset, near_duplicates(dataset).iter().map(Vec::as_slice)),
+        broken: dataset.broken.clone(),
+    }
+}

@@ -1,0 +1,126 @@
+//! A model's probabilities for the images of a split.
+
+use crate::data::{Dataset, Split, fill, inputs};
+use moue::Classifier;
+use moue_engine::Tensor;
+use moue_engine::loss::argmax;
+
+/// Images that go through the network together.
+const BATCH: usize = 128;
+
+/// A model's answers for the images of a split.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// Indices of the images in the data set.
+    pub images: Vec<usize>,
+    /// Their labels.
+    pub labels: Vec<u32>,
+    /// `[N, classes]`.
+    pub probabilities: Vec<f32>,
+}
+
+/// Why a model cannot be judged on a data set.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// Other classes.
+    #[error("the model knows {model}, the data has {data}")]
+    Classes {
+        /// The model's.
+        model: String,
+        /// The data's.
+        data: String,
+    },
+    /// Another form of images.
+    #[error("the model takes images of {model:?}, the data was opened as {data:?}")]
+    Form {
+        /// The model's `[height, width, channels]`.
+        model: [usize; 3],
+        /// The data's.
+        data: [usize; 3],
+    },
+}
+
+/// Runs a model over a split; with `tta` the probabilities of each image and its
+/// mirror image are averaged. `progress` hears how many images are done.
+///
+/// # Errors
+/// When the data has other classes, or images of another form, than the model.
+pub fn answer(
+    classifier: &Classifier,
+    dataset: &Dataset,
+    split: Split,
+    tta: bool,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Answers, EvaluateError> {
+    check_fit(classifier, dataset)?;
+    Ok(answer_with(classifier, dataset, dataset.indices(split), |index| dataset.image(index), tta, progress))
+}
+
+/// Whether a classifier takes what a data set has.
+///
+/// # Errors
+/// When the data has other classes, or images of another form, than the model.
+pub fn check_fit(classifier: &Classifier, dataset: &Dataset) -> Result<(), EvaluateError> {
+    if classifier.classes() != dataset.classes {
+        let list = |classes: &[String]| classes.join(", ");
+        return Err(EvaluateError::Classes { model: list(classifier.classes()), data: list(&dataset.classes) });
+    }
+    if classifier.input() != dataset.shape() {
+        return Err(EvaluateError::Form { model: classifier.input(), data: dataset.shape() });
+    }
+    Ok(())
+}
+
+/// [`answer`] for these images, whose pixels (`[H, W, C]`, 0–255) `pixels` gives.
+pub(super) fn answer_with<P: AsRef<[u8]>>(
+    classifier: &Classifier,
+    dataset: &Dataset,
+    images: Vec<usize>,
+    pixels: impl Fn(usize) -> P + Sync,
+    tta: bool,
+    progress: &mut dyn FnMut(usize),
+) -> Answers {
+    let normalisation = &classifier.model().normalisation;
+    let mut probabilities = Vec::with_capacity(images.len() * classifier.classes().len());
+    let mut batch = Tensor::default();
+    let mut done = 0;
+    for chunk in images.chunks(BATCH) {
+        fill(dataset.shape(), chunk, &pixels, normalisation, false, &mut batch);
+        let mut rows = classifier.input_probabilities(&batch);
+        if tta {
+            fill(dataset.shape(), chunk, &pixels, normalisation, true, &mut batch);
+            let mirrored = classifier.input_probabilities(&batch);
+            rows.iter_mut().zip(mirrored).for_each(|(p, q)| *p = f32::midpoint(*p, q));
+        }
+        probabilities.extend(rows);
+        done += chunk.len();
+        progress(done);
+    }
+    let labels = images.iter().map(|&index| dataset.labels[index]).collect();
+    Answers { images, labels, probabilities }
+}
+
+/// Logits `[N, classes]` of a classifier for these images of a data set that it fits.
+///
+/// # Panics
+/// When the images have another shape than the classifier's.
+#[must_use]
+pub fn logits(classifier: &Classifier, dataset: &Dataset, images: &[usize]) -> Vec<f32> {
+    let mut batch = Tensor::default();
+    let mut rows = Vec::with_capacity(images.len() * classifier.classes().len());
+    for chunk in images.chunks(BATCH) {
+        inputs(dataset, chunk, &classifier.model().normalisation, false, &mut batch);
+        rows.extend(classifier.logits(&batch));
+    }
+    rows
+}
+
+/// Indices of the rows of `probabilities` with their highest value, highest
+/// first; equal ones in order.
+#[must_use]
+pub fn most_confident_first(probabilities: &[f32], classes: usize) -> Vec<(usize, f32)> {
+    let rows = probabilities.chunks_exact(classes).enumerate();
+    let mut order: Vec<(usize, f32)> = rows.map(|(index, row)| (index, row[argmax(row)])).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    order
+}

@@ -1,0 +1,428 @@
+//! Scores that mean what they say: logits are scaled by a temperature (Guo et
+//! al. 2017) and, where it pays, shifted by a bias for each class and scaled by a
+//! factor for each class (vector scaling, in the same paper).
+//!
+//! What pays is found by cross-fitting: each fifth of the images is answered
+//! with what was fitted on the other four. What is kept is fitted on all.
+
+use super::answers::{Answers, most_confident_first};
+use super::metrics::{Figures, figures};
+use moue::model::{Calibration, Model};
+use moue_engine::loss::argmax;
+use moue_engine::random::key;
+use serde::Serialize;
+
+const FOLDS: u64 = 5;
+
+/// Share of right answers wanted among those that are not called uncertain.
+const KEPT_ACCURACY: f64 = 0.8;
+
+/// At least this share of the answers is not called uncertain.
+const LEAST_COVERAGE: f64 = 0.5;
+
+/// More numbers to fit must lower the NLL by this share to be worth having.
+const WORTH: f64 = 0.005;
+
+/// Strength of the pull towards changing nothing, in images.
+const PULL: f64 = 1.0;
+
+/// What is fitted, from the fewest numbers to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// One factor for all logits.
+    Temperature,
+    /// That, and a bias for each class.
+    Bias,
+    /// A factor and a bias for each class.
+    Vector,
+}
+
+/// `scale · logit + bias`, for each class.
+#[derive(Clone, Debug, PartialEq)]
+struct Fit {
+    scale: Vec<f64>,
+    bias: Vec<f64>,
+}
+
+/// How well calibrated answers are, each judged by a fit that has not seen it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CrossFitted {
+    /// Mean negative logarithm of the true class's probability.
+    pub nll: f64,
+    /// Expected calibration error over 15 bins.
+    pub ece: f64,
+    /// What was fitted.
+    pub form: Form,
+    /// The answers, `[N, classes]`.
+    #[serde(skip)]
+    pub probabilities: Vec<f32>,
+}
+
+/// The answers at a confidence or above it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Kept {
+    /// The lowest confidence among them.
+    pub confidence: f32,
+    /// Their share of all answers.
+    pub coverage: f64,
+    /// Share of them that are right.
+    pub accuracy: f64,
+}
+
+/// Fits the model's calibration on these answers of its own, and the confidence
+/// below which it calls its answers uncertain.
+pub fn calibrate(model: &mut Model, answers: &Answers) {
+    let classes = model.classes.len();
+    if answers.labels.is_empty() {
+        return;
+    }
+    let logits = model.calibration.undo(&answers.probabilities, classes);
+    let found = best_form(&model.classes, &answers.labels, &logits);
+    let Fit { scale, bias } = fit(&logits, &answers.labels, classes, &|_| true, found.form);
+    let mean = scale.iter().sum::<f64>() / classes as f64;
+    let vector = found.form == Form::Vector;
+    model.calibration = Calibration {
+        temperature: (1.0 / mean) as f32,
+        scale: vector.then(|| scale.iter().map(|s| (s / mean) as f32).collect()),
+        bias: (found.form != Form::Temperature).then(|| bias.iter().map(|&b| b as f32).collect()),
+    };
+    model.uncertain_below = threshold(&risk_coverage(&answers.labels, &found.probabilities, classes));
+}
+
+/// Calibrates a model's answers anew by cross-fitting: with a bias for each class,
+/// and then a factor for each, where that lowers the NLL. An average of two answers
+/// is treated as one.
+#[must_use]
+pub fn cross_fit(model: &Model, answers: &Answers) -> CrossFitted {
+    let logits = model.calibration.undo(&answers.probabilities, model.classes.len());
+    best_form(&model.classes, &answers.labels, &logits)
+}
+
+fn best_form(classes: &[String], labels: &[u32], logits: &[f64]) -> CrossFitted {
+    let found = |form: Form| {
+        let probabilities = cross_fitted(logits, labels, classes.len(), form);
+        let Figures { nll, ece, .. } = figures(classes, labels, &probabilities);
+        CrossFitted { nll, ece, form, probabilities }
+    };
+    let mut best = found(Form::Temperature);
+    for richer in [Form::Bias, Form::Vector].map(found) {
+        if richer.nll < best.nll * (1.0 - WORTH) {
+            best = richer;
+        }
+    }
+    best
+}
+
+/// Coverage and accuracy at each confidence, from the highest on: what is right
+/// among the answers that one keeps (the risk–coverage curve, El-Yaniv and
+/// Wiener 2010, with accuracy for one minus risk).
+#[must_use]
+pub fn risk_coverage(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec<Kept> {
+    let mut right = 0;
+    let order = most_confident_first(probabilities, classes);
+    let total = order.len() as f64;
+    let mut curve: Vec<Kept> = Vec::new();
+    for (count, (index, confidence)) in order.into_iter().enumerate() {
+        let row = &probabilities[index * classes..(index + 1) * classes];
+        right += usize::from(argmax(row) == labels[index] as usize);
+        let count = (count + 1) as f64;
+        let kept = Kept { confidence, coverage: count / total, accuracy: f64::from(right as u32) / count };
+        // Equal confidences are kept together or not at all.
+        match curve.last_mut().filter(|last| last.confidence == confidence) {
+            Some(last) => *last = kept,
+            None => curve.push(kept),
+        }
+    }
+    curve
+}
+
+/// The confidence from which answers count as certain: as many as possible, so
+/// that four in five of them are right, and at least half of all. In whole
+/// percent; 0 where nothing needs to be called uncertain.
+fn threshold(curve: &[Kept]) -> f32 {
+    let enough = curve.iter().rposition(|kept| kept.accuracy >= KEPT_ACCURACY);
+    let half = curve.iter().position(|kept| kept.coverage >= LEAST_COVERAGE);
+    match enough.max(half) {
+        Some(last) if last + 1 < curve.len() => (curve[last].confidence * 100.0).floor() / 100.0,
+        _ => 0.0,
+    }
+}
+
+fn cross_fitted(logits: &[f64], labels: &[u32], classes: usize, form: Form) -> Vec<f32> {
+    let fold = |image: usize| key(&[u64::from_le_bytes(*b"fold\0\0\0\0"), image as u64]) % FOLDS;
+    let fits: Vec<Fit> =
+        (0..FOLDS).map(|held_out| fit(logits, labels, classes, &|image| fold(image) != held_out, form)).collect();
+    let rows = logits.chunks_exact(classes).enumerate();
+    rows.flat_map(|(image, row)| fits[fold(image) as usize].apply(row)).map(|p| p as f32).collect()
+}
+
+impl Fit {
+    fn same(classes: usize) -> Self {
+        Self { scale: vec![1.0; classes], bias: vec![0.0; classes] }
+    }
+
+    /// The probabilities of a row of logits.
+    fn apply(&self, row: &[f64]) -> Vec<f64> {
+        let own = self.scale.iter().zip(&self.bias);
+        let mut row: Vec<f64> = row.iter().zip(own).map(|(logit, (scale, bias))| scale * logit + bias).collect();
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        row.iter_mut().for_each(|value| *value = libm::exp(*value - max));
+        let sum: f64 = row.iter().sum();
+        row.iter_mut().for_each(|value| *value /= sum);
+        row
+    }
+
+    /// The fit after a step of these lengths: for the scales, one of which stands for
+    /// all where they are tied, and then for the biases, if any.
+    fn stepped(&self, step: &[f64], form: Form) -> Self {
+        let (scales, biases) = step.split_at(form.scales(self.scale.len()));
+        let scale = self.scale.iter().zip(scales.iter().cycle()).map(|(s, step)| (s - step).max(0.01));
+        let bias = self.bias.iter().enumerate().map(|(class, b)| b - biases.get(class).copied().unwrap_or(0.0));
+        Self { scale: scale.collect(), bias: bias.collect() }
+    }
+}
+
+impl Form {
+    /// How many factors are fitted.
+    fn scales(self, classes: usize) -> usize {
+        if self == Self::Vector { classes } else { 1 }
+    }
+
+    /// How many numbers are fitted.
+    fn free(self, classes: usize) -> usize {
+        self.scales(classes) + if self == Self::Temperature { 0 } else { classes }
+    }
+}
+
+/// The fit of the lowest NLL over the chosen images, slightly pulled towards
+/// changing nothing: Newton's method, the problem being convex.
+fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) -> bool, form: Form) -> Fit {
+    let images: Vec<(&[f64], usize)> = logits
+        .chunks_exact(classes)
+        .zip(labels)
+        .enumerate()
+        .filter(|(image, _)| chosen(*image))
+        .map(|(_, (row, &label))| (row, label as usize))
+        .collect();
+    let mut best = Fit::same(classes);
+    let mut lowest = cost(&best, &images);
+    for _ in 0..50 {
+        let (gradient, hessian) = derivatives(&best, &images, form);
+        let Some(step) = solve(hessian, gradient) else { break };
+        // Half a step as often as the whole one leads uphill.
+        let tried = (0..30).map(|halvings| {
+            let length = libm::ldexp(1.0, -halvings);
+            let next = best.stepped(&step.iter().map(|s| s * length).collect::<Vec<_>>(), form);
+            (cost(&next, &images), next)
+        });
+        let Some((value, next)) = tried.into_iter().find(|(value, _)| *value < lowest) else { break };
+        let gain = lowest - value;
+        (lowest, best) = (value, next);
+        if gain < 1e-9 * lowest.abs() {
+            break;
+        }
+    }
+    best
+}
+
+fn cost(fit: &Fit, images: &[(&[f64], usize)]) -> f64 {
+    let nll: f64 = images.iter().map(|(row, label)| -libm::log(fit.apply(row)[*label].max(1e-300))).sum();
+    let pull =
+        fit.scale.iter().map(|s| (s - 1.0) * (s - 1.0)).sum::<f64>() + fit.bias.iter().map(|b| b * b).sum::<f64>();
+    nll + PULL / 2.0 * pull
+}
+
+/// Gradient and Hessian of the cost by what the form leaves free: the scales, then
+/// the biases.
+fn derivatives(fit: &Fit, images: &[(&[f64], usize)], form: Form) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let classes = fit.scale.len();
+    // Which free number moves the value of a class, and how far for this row.
+    let (scales, free) = (form.scales(classes), form.free(classes));
+    let moves = |row: &[f64], class: usize| {
+        let bias = (free > scales).then_some((scales + class, 1.0));
+        [Some((class % scales, row[class])), bias].into_iter().flatten()
+    };
+    let mut gradient = vec![0.0; free];
+    let mut hessian = vec![vec![0.0; free]; free];
+    for class in 0..classes {
+        let of_class = [(class % scales, fit.scale[class] - 1.0), (scales + class, fit.bias[class])];
+        for (i, distance) in of_class.into_iter().filter(|&(i, _)| i < free) {
+            gradient[i] += PULL * distance;
+            hessian[i][i] += PULL;
+        }
+    }
+    for (row, label) in images {
+        let p = fit.apply(row);
+        for a in 0..classes {
+            let error = p[a] - f64::from(u8::from(a == *label));
+            for (i, by_i) in moves(row, a) {
+                gradient[i] += error * by_i;
+                for b in 0..classes {
+                    let curvature = if a == b { p[a] } else { 0.0 } - p[a] * p[b];
+                    moves(row, b).for_each(|(j, by_j)| hessian[i][j] += curvature * by_i * by_j);
+                }
+            }
+        }
+    }
+    (gradient, hessian)
+}
+
+/// Solves `a · x = b` by Gaussian elimination with pivots.
+fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
+    let n = b.len();
+    for column in 0..n {
+        let pivot = (column..n).max_by(|&i, &j| a[i][column].abs().total_cmp(&a[j][column].abs()))?;
+        a.swap(column, pivot);
+        b.swap(column, pivot);
+        if a[column][column].abs() < 1e-12 {
+            return None;
+        }
+        for row in column + 1..n {
+            let (above, below) = a.split_at_mut(row);
+            let (from, to) = (&above[column], &mut below[0]);
+            let factor = to[column] / from[column];
+            to.iter_mut().zip(from).skip(column).for_each(|(to, from)| *to -= factor * from);
+            b[row] -= factor * b[column];
+        }
+    }
+    for row in (0..n).rev() {
+        let known: f64 = (row + 1..n).map(|k| a[row][k] * b[k]).sum();
+        b[row] = (b[row] - known) / a[row][row];
+    }
+    Some(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use moue_engine::random::Stream;
+
+    const FORMS: [Form; 3] = [Form::Temperature, Form::Bias, Form::Vector];
+
+    /// Centred logits of three classes, labels drawn from the softmax of
+    /// `scale · logit + bias`.
+    fn drawn(count: usize, scale: [f64; 3], bias: [f64; 3]) -> (Vec<f64>, Vec<u32>) {
+        let mut stream = Stream::new(7);
+        let truth = Fit { scale: scale.to_vec(), bias: bias.to_vec() };
+        let (mut logits, mut labels) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let mut row: Vec<f64> = (0..3).map(|_| f64::from(stream.between(-4.0, 4.0))).collect();
+            let mean = row.iter().sum::<f64>() / 3.0;
+            row.iter_mut().for_each(|value| *value -= mean);
+            let p = truth.apply(&row);
+            let at = f64::from(stream.between(0.0, 1.0));
+            labels.push(u32::from(at > p[0]) + u32::from(at > p[0] + p[1]));
+            logits.extend(row);
+        }
+        (logits, labels)
+    }
+
+    /// A model that is not calibrated, and its answers.
+    fn answered((logits, labels): (Vec<f64>, Vec<u32>)) -> (Model, Answers) {
+        let layers = "[model]\nname = \"it\"\ninput = [2, 2, 1]\nlayers = [{ kind = \"flatten\" }, { kind = \"dense\", units = \"classes\" }]";
+        let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let model = Model::untrained(Config::parse("it", layers).unwrap().model, classes, 1).unwrap();
+        let probabilities = logits.chunks_exact(3).flat_map(|row| Fit::same(3).apply(row)).map(|p| p as f32).collect();
+        (model, Answers { images: (0..labels.len()).collect(), labels, probabilities })
+    }
+
+    #[test]
+    fn a_fit_finds_the_scales_and_biases_that_drew_the_labels() {
+        let (logits, labels) = drawn(20_000, [0.5; 3], [0.6, 0.0, -0.6]);
+        let found = fit(&logits, &labels, 3, &|_| true, Form::Bias);
+        assert!(found.scale.iter().all(|s| (s - 0.5).abs() < 0.02 && *s == found.scale[0]), "{found:?}");
+        assert!((found.bias[0] - found.bias[2] - 1.2).abs() < 0.06, "{found:?}");
+        let plain = fit(&logits, &labels, 3, &|_| true, Form::Temperature);
+        assert_eq!(plain.bias, [0.0; 3]);
+        let wanted = [0.4, 0.8, 1.2];
+        let (logits, labels) = drawn(20_000, wanted, [0.6, 0.0, -0.6]);
+        let found = fit(&logits, &labels, 3, &|_| true, Form::Vector);
+        assert!(found.scale.iter().zip(wanted).all(|(s, wanted)| (s - wanted).abs() < 0.05), "{found:?}");
+    }
+
+    #[test]
+    fn the_derivatives_are_those_of_the_cost() {
+        let (logits, labels) = drawn(40, [0.7; 3], [0.2, 0.0, -0.3]);
+        let images: Vec<(&[f64], usize)> =
+            logits.chunks_exact(3).zip(&labels).map(|(row, &label)| (row, label as usize)).collect();
+        for form in FORMS {
+            let at = match form {
+                Form::Vector => Fit { scale: vec![0.8, 0.6, 1.1], bias: vec![0.1, -0.2, 0.3] },
+                _ => Fit { scale: vec![0.8; 3], bias: vec![0.1, -0.2, 0.3] },
+            };
+            let free = form.free(3);
+            let moved = |i: usize, by: f64| {
+                let mut step = vec![0.0; free];
+                step[i] = -by;
+                at.stepped(&step, form)
+            };
+            let (gradient, hessian) = derivatives(&at, &images, form);
+            for i in 0..free {
+                let slope = (cost(&moved(i, 1e-5), &images) - cost(&moved(i, -1e-5), &images)) / 2e-5;
+                assert!((gradient[i] - slope).abs() < 1e-5 * (1.0 + slope.abs()), "{form:?} {i}");
+                let (up, down) =
+                    (derivatives(&moved(i, 1e-5), &images, form).0, derivatives(&moved(i, -1e-5), &images, form).0);
+                for j in 0..free {
+                    let slope = (up[j] - down[j]) / 2e-5;
+                    assert!((hessian[i][j] - slope).abs() < 1e-4 * (1.0 + slope.abs()), "{form:?} {i} {j}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn overconfidence_is_mended_and_more_is_fitted_only_where_it_pays() {
+        let (model, answers) = answered(drawn(4000, [0.4; 3], [0.0; 3]));
+        let found = cross_fit(&model, &answers);
+        assert!(figures(&model.classes, &answers.labels, &answers.probabilities).ece > 0.1);
+        assert!(found.ece < 0.03 && found.form == Form::Temperature, "{} {:?}", found.ece, found.form);
+        let (model, answers) = answered(drawn(4000, [0.4; 3], [1.0, 0.0, -1.0]));
+        assert_eq!(cross_fit(&model, &answers).form, Form::Bias);
+        let (model, answers) = answered(drawn(4000, [0.2, 0.6, 1.0], [0.0; 3]));
+        assert_eq!(cross_fit(&model, &answers).form, Form::Vector);
+    }
+
+    #[test]
+    fn a_calibration_is_undone_before_the_next() {
+        for (scale, bias) in [([0.4; 3], [0.0; 3]), ([0.4; 3], [1.0, 0.0, -1.0]), ([0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
+            let (mut model, mut answers) = answered(drawn(2000, scale, bias));
+            let (logits, raw) = (model.calibration.undo(&answers.probabilities, 3), cross_fit(&model, &answers));
+            calibrate(&mut model, &answers);
+            answers.probabilities = logits.iter().map(|&logit| logit as f32).collect();
+            model.calibration.apply(&mut answers.probabilities, 3);
+            let again = model.calibration.undo(&answers.probabilities, 3);
+            assert!(logits.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-3), "{:?}", model.calibration);
+            let calibrated = cross_fit(&model, &answers);
+            assert!((calibrated.nll - raw.nll).abs() < 1e-5 && calibrated.form == raw.form, "{calibrated:?}");
+        }
+    }
+
+    #[test]
+    fn a_faultless_model_stays_finite() {
+        let logits: Vec<f64> = (0..300).map(|i| if i / 3 % 3 == i % 3 { 5.0 } else { 0.0 }).collect();
+        let labels: Vec<u32> = (0..100).map(|i| i % 3).collect();
+        for form in FORMS {
+            let found = fit(&logits, &labels, 3, &|_| true, form);
+            assert!(found.scale.iter().all(|&scale| scale.is_finite() && scale < 10.0), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn thresholds_by_hand() {
+        // Ten answers, the surer the likelier right.
+        let confidences = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5f32];
+        let right = [true, true, true, true, false, true, false, false, false, false];
+        let probabilities: Vec<f32> = confidences.iter().flat_map(|&c| [c, 1.0 - c]).collect();
+        let labels: Vec<u32> = right.iter().map(|&right| u32::from(!right)).collect();
+        let curve = risk_coverage(&labels, &probabilities, 2);
+        // Five of six are right at 0.7; seven are worse than four in five.
+        assert_eq!(threshold(&curve), 0.7);
+        assert_eq!(curve[5], Kept { confidence: 0.7, coverage: 0.6, accuracy: 5.0 / 6.0 });
+        // All right: nobody is uncertain. All wrong: half.
+        assert_eq!(threshold(&risk_coverage(&[0; 10], &probabilities, 2)), 0.0);
+        assert_eq!(threshold(&risk_coverage(&[1; 10], &probabilities, 2)), 0.75);
+        assert_eq!(threshold(&[]), 0.0);
+    }
+}

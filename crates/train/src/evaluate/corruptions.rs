@@ -1,0 +1,201 @@
+//! How a model bears worse pictures: blur, noise, JPEG, low light, turns and low
+//! resolution, each in three strengths, seeded by the image's place.
+
+use super::answers::{Answers, EvaluateError, answer_with, check_fit};
+use super::metrics::figures;
+use crate::augment::turned;
+use crate::data::Dataset;
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, imageops};
+use moue::Classifier;
+use moue_engine::random::{Stream, key};
+use serde::Serialize;
+use std::io::Cursor;
+
+/// What is done to a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Corruption {
+    /// Gaussian blur; its deviation in pixels.
+    Blur(f32),
+    /// Gaussian noise; its deviation, of 255.
+    Noise(f32),
+    /// JPEG compression; the encoder's quality, of 100.
+    Jpeg(u8),
+    /// Less light; the factor of all pixels.
+    LowLight(f32),
+    /// A turn either way; its degrees.
+    Rotation(f32),
+    /// Reduced to so many rows and enlarged again.
+    LowResolution(u32),
+}
+
+use Corruption::{Blur, Jpeg, LowLight, LowResolution, Noise, Rotation};
+
+/// All of them, each in three strengths.
+pub const ALL: [[Corruption; 3]; 6] = [
+    [Blur(0.5), Blur(1.0), Blur(2.0)],
+    [Noise(8.0), Noise(16.0), Noise(32.0)],
+    [Jpeg(50), Jpeg(25), Jpeg(10)],
+    [LowLight(0.5), LowLight(0.25), LowLight(0.125)],
+    [Rotation(5.0), Rotation(10.0), Rotation(20.0)],
+    [LowResolution(32), LowResolution(24), LowResolution(16)],
+];
+
+impl Corruption {
+    /// What is done, in words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Blur(_) => "blur",
+            Noise(_) => "noise",
+            Jpeg(_) => "JPEG",
+            LowLight(_) => "low light",
+            Rotation(_) => "rotation",
+            LowResolution(_) => "low resolution",
+        }
+    }
+
+    /// How much, in words.
+    #[must_use]
+    pub fn strength(self) -> String {
+        match self {
+            Blur(deviation) => format!("σ = {deviation} px"),
+            Noise(deviation) => format!("σ = {deviation}"),
+            Jpeg(quality) => format!("quality {quality}"),
+            LowLight(factor) => format!("× {factor}"),
+            Rotation(degrees) => format!("± {degrees}°"),
+            LowResolution(rows) => format!("{rows} px"),
+        }
+    }
+
+    /// The picture as it is after this, `[H, W, C]` as before.
+    #[must_use]
+    pub fn apply(self, pixels: &[u8], [height, width, channels]: [usize; 3], stream: &mut Stream) -> Vec<u8> {
+        match self {
+            Noise(deviation) => pixels.iter().map(|&value| shifted(value, deviation * stream.normal())).collect(),
+            LowLight(factor) => pixels.iter().map(|&value| (f32::from(value) * factor).round() as u8).collect(),
+            Rotation(degrees) => {
+                let turn = if stream.chance(0.5) { degrees } else { -degrees };
+                turned(pixels, [height, width, channels], turn)
+            }
+            Blur(_) | Jpeg(_) | LowResolution(_) => {
+                let Some(picture) = picture(pixels, [height, width, channels]) else { return pixels.to_vec() };
+                let changed = match self {
+                    Blur(deviation) => picture.blur(deviation),
+                    Jpeg(quality) => recoded(&picture, quality).unwrap_or(picture),
+                    _ => self.coarse(&picture),
+                };
+                if channels == 1 { changed.into_luma8().into_raw() } else { changed.into_rgb8().into_raw() }
+            }
+        }
+    }
+
+    fn coarse(self, picture: &DynamicImage) -> DynamicImage {
+        let LowResolution(rows) = self else { return picture.clone() };
+        let (width, height) = (picture.width(), picture.height());
+        let columns = (width * rows / height.max(1)).max(1);
+        let small = picture.resize_exact(columns, rows, imageops::FilterType::Triangle);
+        small.resize_exact(width, height, imageops::FilterType::Triangle)
+    }
+}
+
+fn shifted(value: u8, by: f32) -> u8 {
+    (f32::from(value) + by).round().clamp(0.0, 255.0) as u8
+}
+
+fn picture(pixels: &[u8], [height, width, channels]: [usize; 3]) -> Option<DynamicImage> {
+    let (width, height) = (width as u32, height as u32);
+    if channels == 1 {
+        GrayImage::from_raw(width, height, pixels.to_vec()).map(DynamicImage::ImageLuma8)
+    } else {
+        RgbImage::from_raw(width, height, pixels.to_vec()).map(DynamicImage::ImageRgb8)
+    }
+}
+
+fn recoded(picture: &DynamicImage, quality: u8) -> Option<DynamicImage> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality)).ok()?;
+    image::load_from_memory_with_format(bytes.get_ref(), ImageFormat::Jpeg).ok()
+}
+
+/// A model's accuracy on altered pictures.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// `blur`, `noise`, …
+    pub corruption: &'static str,
+    /// How much of it, in words.
+    pub strength: String,
+    /// Share of right answers.
+    pub accuracy: f64,
+    /// Share of right answers on the pictures as they are, minus that.
+    pub loss: f64,
+}
+
+/// Evaluates a classifier on images altered in every way; `clean` are its predictions for
+/// the images as they are. `progress` receives how many images are done.
+///
+/// # Errors
+/// When the data has other classes, or images of another form, than the model.
+pub fn table(
+    classifier: &Classifier,
+    dataset: &Dataset,
+    tta: bool,
+    clean: &Answers,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Row>, EvaluateError> {
+    check_fit(classifier, dataset)?;
+    let accuracy = |answers: &Answers| figures(&dataset.classes, &answers.labels, &answers.probabilities).accuracy;
+    let before = accuracy(clean);
+    let mut rows = Vec::new();
+    for corruption in ALL.into_iter().flatten() {
+        let done = rows.len() * clean.images.len();
+        let altered = |index: usize| {
+            let mut stream = Stream::new(key(&[u64::from_le_bytes(*b"corrupt\0"), index as u64]));
+            corruption.apply(dataset.image(index), dataset.shape(), &mut stream)
+        };
+        let images = clean.images.clone();
+        let answers = answer_with(classifier, dataset, images, altered, tta, &mut |images| progress(done + images));
+        let accuracy = accuracy(&answers);
+        rows.push(Row {
+            corruption: corruption.name(),
+            strength: corruption.strength(),
+            accuracy,
+            loss: before - accuracy,
+        });
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{ImageForm, drawn};
+
+    fn distance(a: &[u8], b: &[u8]) -> f64 {
+        a.iter().zip(b).map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>() / a.len() as f64
+    }
+
+    #[test]
+    fn each_corruption_alters_a_face_and_more_of_it_alters_it_more() {
+        for channels in [1, 3] {
+            let faces = drawn::dataset(21, ImageForm { size: None, channels }, 3);
+            let shape = [faces.height, faces.width, faces.channels];
+            for strengths in ALL {
+                let distances = strengths.map(|corruption| {
+                    let changed = corruption.apply(faces.image(4), shape, &mut Stream::new(1));
+                    assert_eq!(changed, corruption.apply(faces.image(4), shape, &mut Stream::new(1)));
+                    distance(faces.image(4), &changed)
+                });
+                assert!(distances[0] > 0.0 && distances.is_sorted(), "{strengths:?} {distances:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn noise_has_the_deviation_it_says() {
+        let grey = vec![128u8; 40_000];
+        let noisy = Noise(16.0).apply(&grey, [200, 200, 1], &mut Stream::new(2));
+        let variance = noisy.iter().map(|&v| (f64::from(v) - 128.0) * (f64::from(v) - 128.0)).sum::<f64>() / 40_000.0;
+        assert!((variance.sqrt() - 16.0).abs() < 0.3, "{}", variance.sqrt());
+    }
+}

@@ -1,0 +1,303 @@
+//! The evaluation of a model on a split: predictions, metrics, and what they are compared
+//! with.
+
+use super::answers::{Answers, EvaluateError, answer};
+use super::calibration::{CrossFitted, cross_fit};
+use super::corruptions;
+use super::mcnemar::{Paired, compare};
+use super::metrics::{Figures, figures};
+use crate::config::DataOptions;
+use crate::data::{DataError, DataSource, Dataset, ImageForm, Split};
+use moue::Classifier;
+use moue::model::{Model, ModelFileError};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+/// All that an evaluation found, for reports.
+pub struct Evaluation<'a> {
+    /// Heading.
+    pub title: &'a str,
+    /// What was judged.
+    pub model: &'a Model,
+    /// Of the model.
+    pub figures: &'a Figures,
+    /// How well calibrated the answers are when fitted anew.
+    pub fitted: &'a CrossFitted,
+    /// What they were computed from.
+    pub answers: &'a Answers,
+    /// Where the images are.
+    pub dataset: &'a Dataset,
+    /// Name of the split.
+    pub split: &'a str,
+    /// Whether models are chosen by this split.
+    pub selection: bool,
+    /// Whether mirror images were averaged in.
+    pub tta: bool,
+    /// Other models on the same images.
+    pub others: &'a [Other],
+    /// The model on altered images; empty where that was not asked for.
+    pub corruptions: &'a [corruptions::Row],
+}
+
+/// Another model beside the one that is judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Other {
+    /// As it was named.
+    pub model: String,
+    /// Numbers stored in it.
+    pub parameters: usize,
+    /// On the same images.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// The judged model first, this one second.
+    pub paired: Paired,
+}
+
+impl Evaluation<'_> {
+    /// What was found out, as `moue evaluate --json` prints it; `model` and
+    /// `source` as they were named.
+    #[must_use]
+    pub fn document(&self, model: &Path, source: &DataSource, split: Split) -> Value {
+        let mut document = json!({
+            "model": model, "data": source.path_text(), "split": split, "tta": self.tta,
+            "source_split": self.dataset.split_names[split as usize],
+            "selection_split": self.selection, "ece_cross_fitted": self.fitted.ece,
+        });
+        let figures = serde_json::to_value(self.figures);
+        if let (Some(all), Ok(Value::Object(figures))) = (document.as_object_mut(), figures) {
+            all.extend(figures);
+        }
+        if !self.others.is_empty() {
+            document["compare"] = json!(self.others);
+        }
+        if !self.corruptions.is_empty() {
+            document["corruptions"] = json!(self.corruptions);
+        }
+        document
+    }
+}
+
+/// What is to be evaluated.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluateOptions {
+    /// A model's file, or the name of a bundled one.
+    pub model: PathBuf,
+    /// The data; `None` for synthetic faces, if the model was trained on them.
+    pub data: Option<PathBuf>,
+    /// Name of the split; `None` for test where there is one, else validation.
+    pub split: Option<String>,
+    /// Averages each image with its mirror image.
+    pub tta: bool,
+    /// Restores FER2013's official split for Kaggle's numbered files.
+    pub official_split: bool,
+    /// Seed of the split; `None` for the one that the model was trained with.
+    pub seed: Option<u64>,
+    /// Models to compare with, on the same images.
+    pub compare: Vec<PathBuf>,
+    /// Whether the images are also altered in many ways.
+    pub corruptions: bool,
+}
+
+/// What an evaluation reports while it runs.
+#[derive(Debug)]
+pub enum EvaluateEvent<'a> {
+    /// So many images of this source are read.
+    Reading(&'a Path, usize),
+    /// A data set is open.
+    Opened(&'a Dataset),
+    /// Predictions for so many images begin.
+    Begin(usize),
+    /// So many of them are done.
+    Predicted(usize),
+    /// Predictions for so many altered images begin; what is done is told as before.
+    BeginAltered(usize),
+    /// All of them are done.
+    End,
+}
+
+/// Why a model cannot be evaluated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluationError {
+    /// The model cannot be read.
+    #[error(transparent)]
+    Model(#[from] ModelFileError),
+    /// The data cannot be opened, or has no such split.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model does not fit the data.
+    #[error(transparent)]
+    Fit(#[from] EvaluateError),
+    /// There is no data, and the model was not trained on synthetic faces.
+    #[error("this model was not trained on drawn faces: say with {0} what to judge it on")]
+    NoData(&'static str),
+    /// A model does not fit the data that another one was evaluated on.
+    #[error("cannot compare with {}", .path.display())]
+    Compare {
+        /// The other model.
+        path: PathBuf,
+        /// Why it does not fit.
+        source: EvaluateError,
+    },
+    /// Two models have predictions for different images.
+    #[error("{} did not answer for the same images", .path.display())]
+    OtherImages {
+        /// The other model.
+        path: PathBuf,
+    },
+}
+
+/// A model's predictions and what comes of them.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The predictions.
+    pub answers: Answers,
+    /// Their metrics.
+    pub figures: Figures,
+    /// How well calibrated they are when fitted anew.
+    pub fitted: CrossFitted,
+}
+
+/// A model that has been evaluated, and what on.
+pub struct Evaluated {
+    /// The model.
+    pub classifier: Classifier,
+    /// Where the images came from.
+    pub source: DataSource,
+    /// The images.
+    pub dataset: Dataset,
+    /// The split.
+    pub split: Split,
+    /// Predictions and metrics.
+    pub judged: Judged,
+    /// Whether mirror images were averaged in.
+    pub tta: bool,
+    /// Other models on the same images.
+    pub others: Vec<Other>,
+    /// The model on altered images; empty where that was not asked for.
+    pub corruptions: Vec<corruptions::Row>,
+}
+
+/// Predictions of a classifier for a split, and their metrics.
+///
+/// # Errors
+/// When the data has other classes, or images of another form, than the model.
+pub fn judge(
+    classifier: &Classifier,
+    dataset: &Dataset,
+    split: Split,
+    tta: bool,
+    observe: &mut dyn FnMut(EvaluateEvent<'_>),
+) -> Result<Judged, EvaluateError> {
+    let answers = observed(classifier, dataset, split, tta, observe)?;
+    Ok(Judged {
+        figures: figures(classifier.classes(), &answers.labels, &answers.probabilities),
+        fitted: cross_fit(classifier.model(), &answers),
+        answers,
+    })
+}
+
+fn observed(
+    classifier: &Classifier,
+    dataset: &Dataset,
+    split: Split,
+    tta: bool,
+    observe: &mut dyn FnMut(EvaluateEvent<'_>),
+) -> Result<Answers, EvaluateError> {
+    observe(EvaluateEvent::Begin(dataset.indices(split).len()));
+    let answers = answer(classifier, dataset, split, tta, &mut |done| observe(EvaluateEvent::Predicted(done)));
+    observe(EvaluateEvent::End);
+    answers
+}
+
+/// Evaluates a model on a split of a data set, and compares it with others.
+///
+/// # Errors
+/// When a model or the data cannot be read, or they do not fit each other.
+pub fn evaluate(
+    options: &EvaluateOptions,
+    observe: &mut dyn FnMut(EvaluateEvent<'_>),
+) -> Result<Evaluated, EvaluationError> {
+    let classifier = Classifier::open(&options.model)?;
+    let source = match &options.data {
+        Some(path) => DataSource::Given(path.clone()),
+        None if classifier.model().provenance.data == DataSource::Drawn.word() => DataSource::Drawn,
+        None => return Err(EvaluationError::NoData("--data")),
+    };
+    let dataset = opened(options, &source, classifier.model(), classifier.input(), observe)?;
+    let split = dataset.split_named(options.split.as_deref())?;
+    let judged = judge(&classifier, &dataset, split, options.tta, observe)?;
+    let mut others = Vec::new();
+    for path in &options.compare {
+        let other = Classifier::open(path)?;
+        let own_data = (dataset.shape() != other.input())
+            .then(|| opened(options, &source, classifier.model(), other.input(), observe))
+            .transpose()?;
+        let dataset = own_data.as_ref().unwrap_or(&dataset);
+        let answers = observed(&other, dataset, split, options.tta, observe)
+            .map_err(|source| EvaluationError::Compare { path: path.clone(), source })?;
+        let paired =
+            compare(&judged.answers, &answers).ok_or_else(|| EvaluationError::OtherImages { path: path.clone() })?;
+        others.push(Other {
+            model: path.display().to_string(),
+            parameters: other.model().parameters(),
+            figures: figures(other.classes(), &answers.labels, &answers.probabilities),
+            paired,
+        });
+    }
+    let mut corruptions = Vec::new();
+    if options.corruptions {
+        observe(EvaluateEvent::BeginAltered(corruptions::ALL.as_flattened().len() * judged.answers.images.len()));
+        let rows = corruptions::table(&classifier, &dataset, options.tta, &judged.answers, &mut |done| {
+            observe(EvaluateEvent::Predicted(done));
+        });
+        observe(EvaluateEvent::End);
+        corruptions = rows?;
+    }
+    Ok(Evaluated { classifier, source, dataset, split, judged, tta: options.tta, others, corruptions })
+}
+
+/// The data in the form that a network takes, split as `trained` was trained.
+fn opened(
+    options: &EvaluateOptions,
+    source: &DataSource,
+    trained: &Model,
+    input: [usize; 3],
+    observe: &mut dyn FnMut(EvaluateEvent<'_>),
+) -> Result<Dataset, DataError> {
+    let provenance = &trained.provenance;
+    let mut data = DataOptions::as_trained(provenance, *source != DataSource::Drawn);
+    data.official_split |= options.official_split;
+    let seed = options.seed.unwrap_or(provenance.seed);
+    let observe = RefCell::new(observe);
+    let progress = |images| {
+        if let DataSource::Given(path) = source {
+            (observe.borrow_mut())(EvaluateEvent::Reading(path, images));
+        }
+    };
+    let dataset = source.open(ImageForm::of_input(input), &data, seed, &progress)?;
+    (observe.borrow_mut())(EvaluateEvent::Opened(&dataset));
+    Ok(dataset)
+}
+
+impl Evaluated {
+    /// All that was found, under a heading for pages.
+    #[must_use]
+    pub fn view<'a>(&'a self, title: &'a str, split: &'a str) -> Evaluation<'a> {
+        Evaluation {
+            title,
+            model: self.classifier.model(),
+            figures: &self.judged.figures,
+            fitted: &self.judged.fitted,
+            answers: &self.judged.answers,
+            dataset: &self.dataset,
+            split,
+            selection: self.split == Split::Validation,
+            tta: self.tta,
+            others: &self.others,
+            corruptions: &self.corruptions,
+        }
+    }
+}

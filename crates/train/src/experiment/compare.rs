@@ -1,0 +1,276 @@
+//! Experiments side by side: any number of configurations trained one after the
+//! other on the same data, and what they reached.
+//!
+//! Each experiment's folder is named after what it depends on, so that the same
+//! experiment is found again: finished ones are taken as they are, interrupted
+//! ones go on.
+
+use super::conclude::conclude;
+use super::grid::{Variation, grid};
+use crate::comparison::{Comparison, EpochFigures, Row, Run};
+use crate::config::{Config, DataOptions, VaryError};
+use crate::data::{DataError, DataSource, Dataset, ImageForm, Split};
+use crate::report;
+use crate::train::{Ending, Event, Job, RunFolder, train};
+use moue::fs::write_atomically;
+use moue::model::{build_blank, summary};
+use moue::with_causes;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A configuration to be trained.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// The architecture's name, followed by what was varied.
+    pub name: String,
+    /// What to train.
+    pub config: Config,
+}
+
+/// The experiments of a comparison: every configuration, in every variation,
+/// with `seeds` seeds that count up from its own.
+///
+/// # Errors
+/// When a variation does not fit a configuration.
+pub fn plan(configs: &[Config], variations: &[Variation], seeds: u64) -> Result<Vec<Experiment>, VaryError> {
+    let mut experiments = Vec::new();
+    for config in configs {
+        for (settings, config) in grid(config, variations)? {
+            let name = std::iter::once(config.model.name.clone()).chain(settings).collect::<Vec<_>>().join(" ");
+            for seed in 0..seeds.max(1) {
+                let mut config = config.clone();
+                config.train.seed += seed;
+                experiments.push(Experiment { name: name.clone(), config });
+            }
+        }
+    }
+    Ok(experiments)
+}
+
+/// Why a comparison ended early. A training that fails is a row instead.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// The data cannot be opened.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file cannot be written.
+    #[error("cannot write {}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The figures cannot be written down.
+    #[error("the comparison cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    /// There is nothing to compare.
+    #[error("there is nothing to compare")]
+    Nothing,
+}
+
+/// Opens the data in the form that a configuration needs.
+pub type OpenData<'a> = dyn FnMut(&Config) -> Result<Dataset, DataError> + 'a;
+
+/// Trains all experiments one after the other and writes `comparison.csv`,
+/// `comparison.json` and `report.html` after each into `out`, whose `runs` hold
+/// the trainings. Ends early, with what is there, when `stop` is set.
+///
+/// `observe` hears the number of each experiment, from 0, with what it says.
+///
+/// # Errors
+/// When the data cannot be opened or a file cannot be written.
+pub fn compare(
+    experiments: &[Experiment],
+    source: &DataSource,
+    open: &mut OpenData<'_>,
+    out: &Path,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(usize, Event<'_>),
+) -> Result<Comparison, CompareError> {
+    each(experiments, source, open, out, stop, observe, true)
+}
+
+/// Compares what `out` holds and writes the same files, without training: for
+/// experiments that were trained elsewhere, into their [`run_folders`]. One that
+/// was ended early counts with the epochs that it has.
+///
+/// # Errors
+/// When the data cannot be opened or a file cannot be written.
+pub fn collect(
+    experiments: &[Experiment],
+    source: &DataSource,
+    open: &mut OpenData<'_>,
+    out: &Path,
+) -> Result<Comparison, CompareError> {
+    each(experiments, source, open, out, &AtomicBool::new(true), &mut |_, _| {}, false)
+}
+
+fn each(
+    experiments: &[Experiment],
+    source: &DataSource,
+    open: &mut OpenData<'_>,
+    out: &Path,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(usize, Event<'_>),
+    ends_when_stopped: bool,
+) -> Result<Comparison, CompareError> {
+    let mut kept = Kept { open, last: None };
+    let mut comparison: Option<Comparison> = None;
+    for (number, experiment) in experiments.iter().enumerate() {
+        let dataset = kept.data_for(&experiment.config)?;
+        let run = run(experiment, dataset, source, out, stop, &mut |event| observe(number, event));
+        let found = comparison.get_or_insert_with(|| begun(source, dataset));
+        add(found, experiment, run, dataset);
+        found.complete = number + 1 == experiments.len() && found.rows.iter().flat_map(|r| &r.runs).all(|r| r.finished);
+        write(found, out)?;
+        if ends_when_stopped && stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    comparison.ok_or(CompareError::Nothing)
+}
+
+/// The data that was opened last, for the next experiment that wants the same.
+struct Kept<'a, 'b> {
+    open: &'a mut OpenData<'b>,
+    last: Option<(ImageForm, DataOptions, u64, Dataset)>,
+}
+
+impl Kept<'_, '_> {
+    fn data_for(&mut self, config: &Config) -> Result<&Dataset, DataError> {
+        let (form, seed) = (ImageForm::of_input(config.model.input), config.train.seed);
+        let dataset = match self.last.take() {
+            Some((last_form, options, last_seed, dataset))
+                if (last_form, last_seed) == (form, seed) && options == config.data =>
+            {
+                dataset
+            }
+            _ => (self.open)(config)?,
+        };
+        Ok(&self.last.insert((form, config.data.clone(), seed, dataset)).3)
+    }
+}
+
+/// Where the run of each experiment belongs, in `out`.
+///
+/// # Errors
+/// When the data cannot be opened.
+pub fn run_folders(experiments: &[Experiment], open: &mut OpenData<'_>, out: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut kept = Kept { open, last: None };
+    experiments.iter().map(|experiment| Ok(run_folder(experiment, kept.data_for(&experiment.config)?, out))).collect()
+}
+
+/// The folder of an experiment: its name and a digest of what it depends on. One
+/// with the same digest is the same experiment, whatever it was called.
+fn run_folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
+    let mut hasher = Sha256::new();
+    hasher.update(experiment.config.to_toml().unwrap_or_default());
+    hasher.update(dataset.hash());
+    let digest = base16ct::lower::encode_string(&hasher.finalize()[..4]);
+    let runs = out.join("runs");
+    let known =
+        std::fs::read_dir(&runs).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    if let Some(name) = known.into_iter().find(|name| name.ends_with(&format!("-{digest}"))) {
+        return runs.join(name);
+    }
+    let stem = experiment.name.rsplit('/').next().unwrap_or(&experiment.name);
+    let stem = stem.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.=".contains(c), "-");
+    runs.join(format!("{}-{digest}", stem.chars().take(80).collect::<String>()))
+}
+
+fn run(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    source: &DataSource,
+    out: &Path,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(Event<'_>),
+) -> Run {
+    let folder = RunFolder::existing(&run_folder(experiment, dataset, out));
+    let resume = folder.checkpoint().exists();
+    let job = Job {
+        config: &experiment.config,
+        dataset,
+        source: source.clone(),
+        folder: &folder,
+        init: None,
+        resume,
+        group: None,
+    };
+    let mut run = Run { seed: experiment.config.train.seed, folder: folder.path().to_owned(), ..Run::default() };
+    let mut trained = false;
+    let outcome = train(&job, stop, &mut |event| {
+        trained |= matches!(event, Event::Epoch { .. });
+        observe(event);
+    });
+    match outcome {
+        Ok(outcome) => {
+            run.best = outcome.best_epoch.checked_sub(1).and_then(|i| outcome.history.get(i)).map(EpochFigures::from);
+            run.last = outcome.history.last().map(EpochFigures::from);
+            run.seconds = outcome.history.iter().map(|record| record.seconds).sum();
+            run.finished = outcome.ending != Ending::Interrupted;
+            run.history.clone_from(&outcome.history);
+            if run.finished && !trained {
+                observe(Event::Note(format!("{} is finished already", folder.path().display())));
+            }
+            if trained || !folder.report().exists() {
+                run.error = conclude(&outcome, &job).err().map(|error| with_causes(&error));
+            }
+        }
+        Err(error) => run.error = Some(with_causes(&error)),
+    }
+    run
+}
+
+/// A comparison without rows.
+fn begun(source: &DataSource, dataset: &Dataset) -> Comparison {
+    let validation = dataset.indices(Split::Validation);
+    let counts = dataset.per_class(&validation);
+    let most = (0..counts.len()).rev().max_by_key(|&class| counts[class]).unwrap_or(0);
+    Comparison {
+        data: source.to_string(),
+        split: dataset.describe(Split::Validation),
+        validation_images: validation.len(),
+        majority_class: dataset.classes.get(most).cloned().unwrap_or_default(),
+        majority_accuracy: counts.get(most).map_or(0.0, |&n| n as f64 / validation.len().max(1) as f64),
+        complete: false,
+        rows: Vec::new(),
+    }
+}
+
+fn add(comparison: &mut Comparison, experiment: &Experiment, run: Run, dataset: &Dataset) {
+    let config = &experiment.config;
+    if comparison.rows.last().is_none_or(|row| row.name != experiment.name) {
+        let layers =
+            build_blank(&config.model, dataset.classes.len()).map(|network| summary(&network)).unwrap_or_default();
+        comparison.rows.push(Row {
+            name: experiment.name.clone(),
+            parameters: layers.iter().map(|layer| layer.parameters).sum(),
+            macs: layers.iter().map(|layer| layer.macs).sum(),
+            train_images: dataset.indices(Split::Train).len(),
+            epochs: config.train.epochs,
+            claim: config.model.claim.clone(),
+            ..Row::default()
+        });
+    }
+    if let Some(row) = comparison.rows.last_mut() {
+        row.runs.push(run);
+        row.summarise();
+    }
+}
+
+fn write(comparison: &Comparison, out: &Path) -> Result<(), CompareError> {
+    let json = serde_json::to_string_pretty(comparison)? + "\n";
+    let files = [
+        ("comparison.csv", comparison.csv()),
+        ("comparison.json", json),
+        ("report.html", report::comparison(comparison)),
+    ];
+    for (name, text) in files {
+        let path = out.join(name);
+        write_atomically(&path, text.as_bytes()).map_err(|source| CompareError::Write { path, source })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! The end of a training: its page and its summary.
+
+use crate::data::Split;
+use crate::evaluate::{self, Evaluation, Figures};
+use crate::report;
+use crate::train::{Ending, Job, Outcome, TrainError};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What a training came to, as `moue train --json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunSummary {
+    /// Its folder.
+    pub run: PathBuf,
+    /// How it ended.
+    pub ending: Ending,
+    /// Epochs that were finished.
+    pub epochs: usize,
+    /// The one whose model was kept, from 1; 0 when none was finished.
+    pub best_epoch: usize,
+    /// What else there is after a finished epoch.
+    #[serde(flatten)]
+    pub best: Option<BestEpoch>,
+}
+
+/// The model of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct BestEpoch {
+    /// The split that it was judged on.
+    pub split: Split,
+    /// On that split.
+    pub figures: Figures,
+    /// Its file.
+    pub model: PathBuf,
+    /// The run's page.
+    pub report: PathBuf,
+}
+
+/// Writes the page of a training that has ended and sums it up.
+///
+/// # Errors
+/// When the page cannot be written.
+pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainError> {
+    let best = match page(outcome, job) {
+        None => None,
+        Some((page, figures)) => {
+            job.folder.write_report(&page)?;
+            let (model, report) = (job.folder.model(), job.folder.report());
+            Some(BestEpoch { split: Split::Validation, figures, model, report })
+        }
+    };
+    Ok(RunSummary {
+        run: job.folder.path().to_owned(),
+        ending: outcome.ending,
+        epochs: outcome.history.len(),
+        best_epoch: outcome.best_epoch,
+        best,
+    })
+}
+
+/// The page of a training and the metrics of its model on the validation split, or
+/// nothing where no epoch was finished.
+fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, Figures)> {
+    let (model, answers) = (outcome.model.as_ref()?, outcome.validation.as_ref()?);
+    let figures = evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
+    let title = format!("{} on {}", job.config.model.name, job.source);
+    let page = report::training(&report::Training {
+        title: &title,
+        config: &job.config.to_toml().unwrap_or_default(),
+        history: &outcome.history,
+        best_epoch: outcome.best_epoch,
+        evaluation: Evaluation {
+            title: &title,
+            model,
+            figures: &figures,
+            fitted: &evaluate::cross_fit(model, answers),
+            answers,
+            dataset: job.dataset,
+            split: &job.dataset.describe(Split::Validation),
+            selection: true,
+            tta: false,
+            others: &[],
+            corruptions: &[],
+        },
+    });
+    Some((page, figures))
+}

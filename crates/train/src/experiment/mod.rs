@@ -1,0 +1,13 @@
+//! Trainings as a person asks for them: a run resolved from options, its conclusion, and
+//! several runs compared with each other. Stands above [`crate::train`] and
+//! [`crate::report`].
+
+mod compare;
+mod conclude;
+mod grid;
+mod run_config;
+
+pub use compare::{CompareError, Experiment, OpenData, collect, compare, plan, run_folders};
+pub use conclude::{BestEpoch, RunSummary, conclude};
+pub use grid::{Variation, grid};
+pub use run_config::{RunConfig, RunConfigError, RunOptions};

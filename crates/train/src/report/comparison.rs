@@ -1,0 +1,173 @@
+//! The page of a comparison: all learning curves in one picture, and one table.
+
+use super::chart::{Chart, Line};
+use super::page::{self, percent};
+use crate::comparison::{Comparison, Row};
+use crate::train::EpochRecord;
+use maud::{Markup, html};
+
+/// Colours that the style sheet has for lines.
+const COLOURS: usize = 10;
+
+/// Letters of a name that fit beside the picture.
+const LONGEST_NAME: usize = 38;
+
+/// The page of a comparison.
+#[must_use]
+pub fn comparison(found: &Comparison) -> String {
+    let title = format!("{} on {}", counted(found.rows.len(), "experiment"), found.data);
+    page::page(
+        &title,
+        &html! {
+            h1 { (title) }
+            (verdict(found))
+            div.scroll { (curves(found)) }
+            p.soft {
+                "Solid: accuracy on " (found.split) " after each epoch. Dashed, in the same colour: accuracy on the "
+                "training images, a mean over the epoch's steps with dropout and augmentation. Where the two part, the "
+                "net learns its training images by heart."
+            }
+            (table(found))
+            p.soft {
+                "Best: the epoch that was best on " (found.split) ", chosen by that very figure and therefore a little too "
+                "good; last: after all epochs. Gap: training minus validation accuracy, in points."
+                @if found.rows.iter().any(|row| row.validation_deviation.is_some()) {
+                    " Means over the seeds; ± is the standard deviation of the best validation accuracy."
+                }
+            }
+            (failures(found))
+        },
+    )
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn verdict(found: &Comparison) -> Markup {
+    let trained = found.rows.iter().filter(|row| row.runs.iter().any(|run| run.best.is_some()));
+    let best = trained.max_by(|a, b| a.best_validation_accuracy.total_cmp(&b.best_validation_accuracy));
+    html! {
+        @if let Some(best) = best {
+            p.big { (best.name) ": " (percent(best.best_validation_accuracy)) " %" }
+        }
+        p {
+            "Each learned from " (learned_from(found)) " images and was validated on the " (found.validation_images)
+            " of " (found.split) ". Always answering \"" (found.majority_class) "\" would be right in "
+            (percent(found.majority_accuracy)) " %: a model near that figure has learned nothing else."
+        }
+        @if !found.complete {
+            p { b { "Not finished." } " The same command goes on where it stopped." }
+        }
+    }
+}
+
+fn learned_from(found: &Comparison) -> String {
+    let counts = || found.rows.iter().map(|row| row.train_images);
+    let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
+    if least == most { most.to_string() } else { format!("{least} to {most}") }
+}
+
+/// Names for the picture: without the words that all rows share, and with short
+/// keys where they would not fit.
+fn short_names(rows: &[Row]) -> Vec<String> {
+    let shared = |word: &str| rows.iter().all(|row| row.name.split(' ').any(|other| other == word));
+    let own = |row: &Row| row.name.split(' ').filter(|word| !shared(word)).map(str::to_owned).collect::<Vec<_>>();
+    let mut names: Vec<Vec<String>> = rows.iter().map(own).collect();
+    if names.iter().any(Vec::is_empty) {
+        names = rows.iter().map(|row| vec![row.name.clone()]).collect();
+    }
+    if names.iter().any(|words| words.join(" ").chars().count() > LONGEST_NAME) {
+        let key = |word: &String| match word.split_once('=') {
+            Some((key, value)) => format!("{}={value}", key.rsplit('.').next().unwrap_or(key)),
+            None => word.clone(),
+        };
+        names = names.iter().map(|words| words.iter().map(key).collect()).collect();
+    }
+    names.iter().map(|words| words.join(" ").chars().take(LONGEST_NAME).collect()).collect()
+}
+
+/// The curve of a row: the mean over its seeds, as far as all of them are.
+fn mean(row: &Row, of: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
+    let runs: Vec<_> = row.runs.iter().filter(|run| !run.history.is_empty()).collect();
+    let epochs = runs.iter().map(|run| run.history.len()).min().unwrap_or(0);
+    let value = |epoch: usize| runs.iter().map(|run| of(&run.history[epoch])).sum::<f64>() / runs.len() as f64;
+    (0..epochs).map(|epoch| ((epoch + 1) as f64, value(epoch) * 100.0)).collect()
+}
+
+fn curves(found: &Comparison) -> Markup {
+    let mut lines = Vec::new();
+    for (number, (row, name)) in found.rows.iter().zip(short_names(&found.rows)).enumerate() {
+        let class = format!("c{}", number % COLOURS);
+        let train = mean(row, |r| r.train_accuracy);
+        lines.push(Line { name: String::new(), class: format!("{class} dashed"), points: train });
+        lines.push(Line { name, class, points: mean(row, |r| r.validation_accuracy) });
+    }
+    let level = (found.majority_accuracy * 100.0, format!("always \"{}\"", found.majority_class));
+    Chart { title: "Accuracy, %", across: "epoch", lines, mark: None, level: Some(level), wide: true }.svg()
+}
+
+fn table(found: &Comparison) -> Markup {
+    let widest = found.rows.iter().map(|row| row.last_gap.abs()).fold(0.01, f64::max);
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th { "experiment" } th { "best validation %" } th { "last validation %" } th { "last train %" } th { "gap" }
+                th {} th { "best train %" } th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" }
+                th.text { "its source says" }
+            } }
+            tbody {
+                @for (number, row) in found.rows.iter().enumerate() {
+                    @let colour = format!("c{}", number % COLOURS);
+                    tr {
+                        td { span class={ "key " (colour) } {} (row.name) }
+                        td { b { (percent(row.best_validation_accuracy)) }
+                            @if let Some(deviation) = row.validation_deviation { " ± " (percent(deviation)) } }
+                        td { (percent(row.last_validation_accuracy)) } td { (percent(row.last_train_accuracy)) }
+                        td { (percent(row.last_gap)) }
+                        td.text { span class={ "gap " (colour) } style=(format!("width:{:.1}rem", 4.0 * row.last_gap.max(0.0) / widest)) {} }
+                        td { (percent(row.best_train_accuracy)) }
+                        td { (row.parameters) } td { (format!("{:.1}", row.macs as f64 / 1e6)) } td { (row.epochs) }
+                        td { (format!("{:.0}", row.seconds)) }
+                        td.text { (row.claim.as_deref().unwrap_or_default()) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn failures(found: &Comparison) -> Markup {
+    let failed: Vec<_> = found
+        .rows
+        .iter()
+        .flat_map(|row| row.runs.iter().map(move |run| (row, run)))
+        .filter_map(|(row, run)| Some((row, run, run.error.as_ref()?)))
+        .collect();
+    html! {
+        @if !failed.is_empty() {
+            h2 { "What failed" }
+            ul { @for (row, run, error) in failed { li { (row.name) ", seed " (run.seed) ": " (error) } } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str) -> Row {
+        Row { name: name.into(), ..Row::default() }
+    }
+
+    #[test]
+    fn names_fit_beside_the_picture() {
+        let names = |names: &[&str]| short_names(&names.iter().map(|name| row(name)).collect::<Vec<_>>());
+        assert_eq!(names(&["seed/model-6", "seed/model-8"]), ["seed/model-6", "seed/model-8"]);
+        assert_eq!(names(&["net a.b=1 c.d=1", "net a.b=2 c.d=1"]), ["a.b=1", "a.b=2"]);
+        assert_eq!(names(&["net"]), ["net"]);
+        let long =
+            names(&["n data.train_fraction=0.25 dropout.rate=0.1", "n data.train_fraction=0.5 dropout.rate=0.2"]);
+        assert_eq!(long, ["train_fraction=0.25 rate=0.1", "train_fraction=0.5 rate=0.2"]);
+    }
+}

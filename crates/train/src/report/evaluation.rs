@@ -1,0 +1,264 @@
+//! What an evaluation's page shows: headline, tables, charts, mistakes.
+
+use super::chart::{self, Chart, Line};
+use super::page::{self, percent};
+use crate::evaluate::{Evaluation, Figures, Other, corruptions, most_confident_first, reliability, risk_coverage};
+use maud::{Markup, html};
+use moue::model::Calibration;
+use moue::render::image_url;
+use moue_engine::loss::argmax;
+
+/// Mistakes that are shown.
+const MISTAKES: usize = 40;
+
+/// The page of an evaluation.
+#[must_use]
+pub fn evaluation(report: &Evaluation<'_>) -> String {
+    page::page(
+        report.title,
+        &html! {
+            h1 { (report.title) }
+            (headline(report, None))
+            (sections(report))
+        },
+    )
+}
+
+/// Accuracy, large, with what it was measured on; `epochs` is the best one and
+/// how many there were.
+pub fn headline(report: &Evaluation<'_>, epochs: Option<(usize, usize)>) -> Markup {
+    let f = report.figures;
+    let [low, high] = f.accuracy_ci95;
+    let most = f.per_class.iter().map(|class| class.support).max().unwrap_or(0) as f64 / f.n.max(1) as f64;
+    html! {
+        p.big { (percent(f.accuracy)) " % right" }
+        p {
+            "on " (f.n) " images of the split " (report.split)
+            @if report.selection { " (selection split, optimistic)" }
+            @if report.tta { ", each averaged with its mirror image" }
+            "; 95 % interval " (percent(low)) "–" (percent(high)) " %. Macro F1 " (format!("{:.3}", f.macro_f1))
+            ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error " (format!("{:.3}", f.ece)) "."
+        }
+        p.soft {
+            "Always answering the most frequent class would be right in " (percent(most)) " %."
+            @if let Some((best, all)) = epochs {
+                " Weights of epoch " (best) " of " (all)
+                ", chosen on this split, so these figures are a little too good."
+            }
+        }
+    }
+}
+
+/// Precision, recall, F1 and support.
+pub fn per_class(figures: &Figures) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "class" } th { "precision %" } th { "recall %" } th { "F1 %" } th { "support" } } }
+            tbody {
+                @for class in &figures.per_class {
+                    tr {
+                        td { (class.label) } td { (percent(class.precision)) } td { (percent(class.recall)) }
+                        td { (percent(class.f1)) } td { (class.support) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// Counts, shaded by their share of the row.
+pub fn confusion(figures: &Figures) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "true \\ answer" } @for label in &figures.labels { th { (label) } } } }
+            tbody {
+                @for (label, row) in figures.labels.iter().zip(&figures.confusion) {
+                    @let sum = row.iter().sum::<usize>().max(1) as f64;
+                    tr {
+                        td { (label) }
+                        @for &count in row {
+                            td style=(format!("background:rgba(var(--cell),{:.2})", 0.75 * count as f64 / sum)) { (count) }
+                        }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// The wrong answers that the model was most sure of.
+pub fn mistakes(report: &Evaluation<'_>) -> Markup {
+    let classes = &report.figures.labels;
+    let answers = report.answers;
+    let mut wrong = Vec::new();
+    for (at, confidence) in most_confident_first(&answers.probabilities, classes.len()) {
+        let answer = argmax(&answers.probabilities[at * classes.len()..(at + 1) * classes.len()]);
+        let label = answers.labels[at] as usize;
+        if answer != label && wrong.len() < MISTAKES {
+            wrong.push((answers.images[at], label, answer, confidence));
+        }
+    }
+    html! {
+        @if wrong.is_empty() { p { "There are none." } }
+        div.faces {
+            @for (image, label, answer, confidence) in wrong {
+                figure {
+                    @if let Some(source) = data_url(report, image) {
+                        img src=(source) alt=(format!("image {}", report.dataset.ids[image]));
+                    }
+                    figcaption {
+                        b { (classes[answer]) } " " (percent(f64::from(confidence))) " %" br;
+                        "true: " (classes[label]) br;
+                        span.soft { (short(&report.dataset.ids[image])) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The end of a long path.
+fn short(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+/// An image of the data set as a PNG inside a URL.
+fn data_url(report: &Evaluation<'_>, index: usize) -> Option<String> {
+    let dataset = report.dataset;
+    image_url(dataset.image(index), dataset.shape())
+}
+
+/// Everything below the headline.
+pub fn sections(report: &Evaluation<'_>) -> Markup {
+    html! {
+        h2 { "Per class" }
+        (per_class(report.figures))
+        h2 { "Confusion" }
+        p { "Rows are the true class, columns the answer; shades are shares of a row." }
+        (confusion(report.figures))
+        @if !report.others.is_empty() {
+            h2 { "Beside other models" }
+            (others(report))
+        }
+        h2 { "Calibration" }
+        (calibration(report))
+        @if !report.corruptions.is_empty() {
+            h2 { "On worse pictures" }
+            (worse(report.corruptions))
+        }
+        h2 { "Most confident mistakes" }
+        (mistakes(report))
+    }
+}
+
+fn calibration(report: &Evaluation<'_>) -> Markup {
+    let (labels, probabilities) = (&report.answers.labels, &report.answers.probabilities);
+    let classes = report.figures.labels.len();
+    let curve = risk_coverage(labels, probabilities, classes);
+    // A few hundred points draw the same line as thousands.
+    let points = curve.iter().step_by(curve.len().div_ceil(300).max(1)).chain(curve.last());
+    let chart = Chart {
+        title: "Right among the answers kept, %",
+        across: "answers kept, the surest first, %",
+        lines: vec![Line {
+            name: String::new(),
+            class: "a".into(),
+            points: points.map(|kept| (kept.coverage * 100.0, kept.accuracy * 100.0)).collect(),
+        }],
+        mark: curve
+            .iter()
+            .rev()
+            .find(|kept| report.model.uncertain_below > 0.0 && kept.confidence >= report.model.uncertain_below)
+            .map(|kept| kept.coverage * 100.0),
+        level: None,
+        wide: false,
+    };
+    html! {
+        p {
+            "Does a confidence mean what it says? Bars that reach the line do; the expected calibration error is the "
+            "mean gap, weighted by the number of answers. " (applied(&report.model.calibration)) " Fitted anew on four "
+            "fifths of these images and judged on the last fifth, in turn, the error is "
+            (format!("{:.3}", report.fitted.ece)) "."
+        }
+        div.charts { (chart::reliability(&reliability(labels, probabilities, classes))) (chart.svg()) }
+        @if report.model.uncertain_below > 0.0 {
+            p.soft {
+                "Answers of less than " (percent(f64::from(report.model.uncertain_below)))
+                " % are called uncertain: the dotted line."
+            }
+        }
+    }
+}
+
+/// What the model's calibration does, in a sentence.
+pub fn applied(calibration: &Calibration) -> String {
+    let each = match (&calibration.scale, &calibration.bias) {
+        (Some(_), _) => ", with a factor and a bias for each class (vector scaling)",
+        (None, Some(_)) => ", with a bias for each class",
+        (None, None) => "",
+    };
+    format!("The model's logits are divided by {:.3}{each}.", calibration.temperature)
+}
+
+fn others(report: &Evaluation<'_>) -> Markup {
+    let row = |name: &str, parameters: usize, figures: &Figures, other: Option<&Other>| {
+        html! { tr {
+            td { (name) } td { (parameters) }
+            td {
+                (percent(figures.accuracy)) " (" (percent(figures.accuracy_ci95[0])) "–"
+                (percent(figures.accuracy_ci95[1])) ")"
+            }
+            td { (format!("{:.3}", figures.macro_f1)) } td { (format!("{:.3}", figures.ece)) }
+            @if let Some(Other { paired, .. }) = other {
+                td {
+                    (points(-paired.difference)) " (" (points(-paired.difference_ci95[1])) " to "
+                    (points(-paired.difference_ci95[0])) ")"
+                }
+                td { (paired.only_first) " / " (paired.only_second) }
+                td { (p_value(paired.p_value)) }
+            } @else { td {} td {} td {} }
+        } }
+    };
+    html! {
+        div.scroll { table {
+            thead { tr {
+                th { "model" } th { "parameters" } th { "accuracy %" } th { "macro F1" } th { "ECE" }
+                th { "difference" } th { "right alone" } th { "p" }
+            } }
+            tbody {
+                (row(report.title, report.model.parameters(), report.figures, None))
+                @for other in report.others { (row(&other.model, other.parameters, &other.figures, Some(other))) }
+            }
+        } }
+        p.soft {
+            "In brackets 95 % intervals. Difference: this model minus the first, in points, on the same images. Right "
+            "alone: images that only the first, and only this one has right. p: how likely two equally good models "
+            "differ as much (McNemar's exact test)."
+        }
+    }
+}
+
+/// A share as signed points.
+#[must_use]
+pub fn points(share: f64) -> String {
+    // Nothing is not less than nothing.
+    format!("{:+.1}", share * 100.0 + 0.0)
+}
+
+/// A probability with the digits that mean something.
+pub fn p_value(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+}
+
+fn worse(rows: &[corruptions::Row]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "what is done" } th { "how much" } th { "accuracy %" } th { "lost, points" } } }
+            tbody {
+                @for row in rows {
+                    tr { td { (row.corruption) } td { (row.strength) } td { (percent(row.accuracy)) } td { (percent(row.loss)) } }
+                }
+            }
+        } }
+    }
+}

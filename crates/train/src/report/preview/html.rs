@@ -1,0 +1,77 @@
+//! The preview as one self-contained page.
+
+use super::{Preview, described};
+use crate::report::page;
+use maud::{Markup, html};
+use moue::render::image_url;
+
+/// The preview as an HTML page.
+#[must_use]
+pub fn html(preview: &Preview<'_>) -> String {
+    let statistics = &preview.statistics;
+    let [height, width, _] = statistics.shape;
+    page::page(
+        &preview.title,
+        &html! {
+            h1 { (preview.title) }
+            p {
+                (statistics.images) " images of " (height) "×" (width) ", " (statistics.blank) " of them blank; "
+                (statistics.near_duplicates.images) " show the same picture as an earlier one, "
+                (statistics.duplicates.images) " of these pixel by pixel."
+            }
+            h2 { "Some images of each class, and its mean" }
+            @for ((class, samples), mean) in preview.dataset.classes.iter().zip(&preview.samples).zip(&preview.means) {
+                h3 { (class) }
+                div.strip {
+                    @for &index in samples {
+                        (picture(preview, preview.dataset.image(index), &preview.dataset.ids[index]))
+                    }
+                    (picture(preview, mean, &format!("mean of {class}")))
+                }
+            }
+            p.soft { "The last picture of each row is the mean of the class's training images." }
+            h2 { "Images of each class in each split" }
+            (counts(preview))
+            h2 { "One image, and what augmentation makes of it" }
+            p { "Augmentation: " (described(preview.augmentation)) "." }
+            div.strip {
+                @for (number, image) in preview.versions.iter().enumerate() {
+                    (picture(preview, image, if number == 0 { "as it is" } else { "augmented" }))
+                }
+            }
+        },
+    )
+}
+
+fn picture(preview: &Preview<'_>, image: &[u8], text: &str) -> Markup {
+    html! {
+        @if let Some(url) = image_url(image, preview.statistics.shape) {
+            img src=(url) alt=(text) title=(text);
+        }
+    }
+}
+
+fn counts(preview: &Preview<'_>) -> Markup {
+    let splits = &preview.statistics.splits;
+    let most = splits.iter().flat_map(|split| &split.per_class).copied().max().unwrap_or(0).max(1);
+    html! {
+        div.scroll { table {
+            thead { tr { th { "class" } @for split in splits {
+                th { (split.split.name()) @if let Some(own) = &split.source_name { " (" (own) ")" } } th {}
+            } } }
+            tbody {
+                @for (class, label) in preview.dataset.classes.iter().enumerate() {
+                    tr {
+                        td { (label) }
+                        @for (number, split) in splits.iter().enumerate() {
+                            @let count = split.per_class[class];
+                            td { (count) }
+                            td.text { span class={ "gap c" (number) } style=(format!("width:{:.2}rem", 7.0 * count as f64 / most as f64)) {} }
+                        }
+                    }
+                }
+                tr { td { b { "all" } } @for split in splits { td { b { (split.images) } } td {} } }
+            }
+        } }
+    }
+}

@@ -1,0 +1,114 @@
+//! A first look at a data set: samples and the mean face of each class, counts
+//! per split, and what augmentation does to one image; as one PNG or one page.
+
+mod html;
+mod png;
+
+pub use html::html;
+pub use png::png;
+
+use crate::config::Augmentation;
+use crate::data::statistics::{Statistics, describe};
+use crate::data::{Dataset, Split};
+use moue_engine::Shape;
+use moue_engine::random::{Stream, key};
+
+/// Images shown of each class.
+const SAMPLES: usize = 12;
+
+/// Versions shown of the augmented image, the image itself included.
+const VERSIONS: usize = 12;
+
+/// What a preview shows. Images are `[H, W, C]` of the data set's form.
+pub struct Preview<'a> {
+    dataset: &'a Dataset,
+    /// Heading.
+    title: String,
+    statistics: Statistics,
+    /// For each class, indices of some of its images.
+    samples: Vec<Vec<usize>>,
+    /// For each class, the mean of its training images, or of all where it has none.
+    means: Vec<Vec<u8>>,
+    /// An image, and what augmentation makes of it.
+    versions: Vec<Vec<u8>>,
+    augmentation: &'a Augmentation,
+}
+
+impl<'a> Preview<'a> {
+    /// Looks at a data set; what is shown is chosen by the seed.
+    #[must_use]
+    pub fn new(title: &str, dataset: &'a Dataset, augmentation: &'a Augmentation, seed: u64) -> Self {
+        let classes = 0..dataset.classes.len() as u32;
+        Self {
+            dataset,
+            title: title.to_owned(),
+            statistics: describe(dataset),
+            samples: classes.clone().map(|class| samples(dataset, class, seed)).collect(),
+            means: classes.map(|class| mean(dataset, class)).collect(),
+            versions: versions(dataset, augmentation, seed),
+            augmentation,
+        }
+    }
+}
+
+fn samples(dataset: &Dataset, class: u32, seed: u64) -> Vec<usize> {
+    let mut members: Vec<usize> = (0..dataset.len()).filter(|&i| dataset.labels[i] == class).collect();
+    Stream::new(key(&[seed, u64::from_le_bytes(*b"preview\0"), u64::from(class)])).shuffle(&mut members);
+    members.truncate(SAMPLES);
+    members
+}
+
+fn mean(dataset: &Dataset, class: u32) -> Vec<u8> {
+    let of_class = |i: &usize| dataset.labels[*i] == class;
+    let mut members: Vec<usize> = dataset.indices(Split::Train).into_iter().filter(of_class).collect();
+    if members.is_empty() {
+        members = (0..dataset.len()).filter(of_class).collect();
+    }
+    let mut sums = vec![0u64; dataset.image_len()];
+    for &index in &members {
+        sums.iter_mut().zip(dataset.image(index)).for_each(|(sum, &value)| *sum += u64::from(value));
+    }
+    let count = members.len().max(1) as u64;
+    sums.into_iter().map(|sum| ((sum + count / 2) / count) as u8).collect()
+}
+
+fn versions(dataset: &Dataset, augmentation: &Augmentation, seed: u64) -> Vec<Vec<u8>> {
+    let shape = Shape::new(dataset.height, dataset.width, dataset.channels);
+    // The most contrasted of a handful: a blank one would show nothing.
+    let mut stream = Stream::new(key(&[seed, u64::from_le_bytes(*b"augment\0")]));
+    let handful = (0..8).map(|_| stream.below(dataset.len().max(1)));
+    let range = |index: &usize| {
+        let (low, high) = dataset.image(*index).iter().fold((255, 0), |(low, high), &v| (v.min(low), v.max(high)));
+        i32::from(high) - i32::from(low)
+    };
+    let Some(chosen) = handful.max_by_key(range) else { return Vec::new() };
+    let image = dataset.image(chosen);
+    let mut all = vec![image.to_vec()];
+    let mut out = vec![0.0; image.len()];
+    for _ in 1..VERSIONS {
+        augmentation.apply(image, shape, &mut stream, [shape.height, shape.width], &mut out);
+        all.push(out.iter().map(|value| value.round() as u8).collect());
+    }
+    all
+}
+
+/// What is switched on, in words.
+fn described(augmentation: &Augmentation) -> String {
+    let amounts = [
+        ("rotation", augmentation.rotation, "°"),
+        ("translation", augmentation.translation, ""),
+        ("scale", augmentation.scale, ""),
+        ("brightness", augmentation.brightness, ""),
+        ("contrast", augmentation.contrast, ""),
+        ("blur", augmentation.blur, " px"),
+        ("noise", augmentation.noise, ""),
+        ("random erasing", augmentation.random_erasing, ""),
+    ];
+    let mut parts: Vec<String> = Vec::new();
+    if augmentation.flip {
+        parts.push("flip".into());
+    }
+    let used = amounts.iter().filter(|(_, amount, _)| *amount > 0.0);
+    parts.extend(used.map(|(name, amount, unit)| format!("{name} {amount}{unit}")));
+    if parts.is_empty() { "nothing".into() } else { parts.join(", ") }
+}

@@ -1,0 +1,61 @@
+//! What a training's page shows: metrics, learning curves, the configuration.
+
+use super::chart::{Chart, Line};
+use super::{evaluation, page};
+use crate::evaluate::Evaluation;
+use crate::train::EpochRecord;
+use maud::{Markup, html};
+
+/// What a training's page shows.
+pub struct Training<'a> {
+    /// Heading.
+    pub title: &'a str,
+    /// The resolved configuration, as TOML.
+    pub config: &'a str,
+    /// All epochs.
+    pub history: &'a [EpochRecord],
+    /// From 1.
+    pub best_epoch: usize,
+    /// What the best epoch's model does on `evaluation.split`.
+    pub evaluation: Evaluation<'a>,
+}
+
+/// The page of a training.
+#[must_use]
+pub fn training(report: &Training<'_>) -> String {
+    page::page(
+        report.title,
+        &html! {
+            h1 { (report.title) }
+            (evaluation::headline(&report.evaluation, Some((report.best_epoch, report.history.len()))))
+            h2 { "Learning curves" }
+            div.charts { (curves(report)) }
+            p.soft {
+                "Training figures are means over an epoch's steps, with augmentation, dropout and label smoothing, if any; "
+                "validation figures are taken after the epoch without them. The dotted line is the epoch that was kept."
+            }
+            (evaluation::sections(&report.evaluation))
+            h2 { "Configuration" }
+            p { "Resolved: with the same data, program and instruction set it gives the same model to the byte." }
+            pre { (report.config) }
+        },
+    )
+}
+
+fn curves(report: &Training<'_>) -> Markup {
+    let series = |of: fn(&EpochRecord) -> f64| report.history.iter().map(|r| (r.epoch as f64, of(r))).collect();
+    let chart = |title, train: fn(&EpochRecord) -> f64, validation: fn(&EpochRecord) -> f64| Chart {
+        title,
+        across: "epoch",
+        lines: vec![
+            Line { name: "training".into(), class: "a".into(), points: series(train) },
+            Line { name: "validation".into(), class: "b".into(), points: series(validation) },
+        ],
+        mark: Some(report.best_epoch as f64),
+        level: None,
+        wide: false,
+    };
+    let accuracy = chart("Accuracy, %", |r| r.train_accuracy * 100.0, |r| r.validation_accuracy * 100.0);
+    let loss = chart("Loss", |r| r.train_loss, |r| r.validation_loss);
+    html! { (accuracy.svg()) (loss.svg()) }
+}

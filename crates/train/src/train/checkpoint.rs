@@ -1,0 +1,240 @@
+//! Everything that a training needs to go on as if it had never stopped.
+//!
+//! One safetensors file: weights, their running average, the best epoch's
+//! weights, the optimizer's memory, and as JSON where the training stood. No
+//! random state is needed, since all draws come from keys.
+
+use super::record::EpochRecord;
+use super::schedule::Plateau;
+use crate::config::Config;
+use crate::data::DataSource;
+use moue::model::weights::{set_weights, snapshot};
+use moue::model::{read_tensors, write_tensors};
+use moue_engine::{Network, Optimizer};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const KEY: &str = "moue-checkpoint";
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// It cannot be read.
+    #[error("cannot read the checkpoint {}; --resume takes a run folder that `moue train` has begun", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is damaged.
+    #[error("the checkpoint {} cannot be used: {reason}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It belongs to another training.
+    #[error("the checkpoint {} was made {with}; a resumed run must go on as it began", .path.display())]
+    Differs {
+        /// The file.
+        path: PathBuf,
+        /// With what.
+        with: &'static str,
+    },
+}
+
+/// Sums over the steps of the epoch that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// Steps done.
+    pub steps: usize,
+    /// Images seen.
+    pub images: usize,
+    /// Sum of their losses.
+    pub loss: f64,
+    /// Right answers.
+    pub correct: usize,
+    /// Spent in steps.
+    pub seconds: f64,
+    /// Of the last step.
+    pub learning_rate: f32,
+}
+
+/// The best epoch so far; epoch 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// From 1.
+    pub epoch: usize,
+    /// On validation.
+    pub accuracy: f64,
+    /// On validation.
+    pub loss: f64,
+}
+
+impl Best {
+    /// By accuracy; among equals by loss.
+    pub fn is_beaten_by(&self, record: &EpochRecord) -> bool {
+        let (accuracy, loss) = (record.validation_accuracy, record.validation_loss);
+        self.epoch == 0 || accuracy > self.accuracy || (accuracy == self.accuracy && loss < self.loss)
+    }
+}
+
+/// Where a training stands, its weights left out but for the best ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The configuration, as TOML.
+    pub config: String,
+    /// Hash of the data.
+    pub data_hash: String,
+    /// Hashes of the teachers.
+    #[serde(default)]
+    pub teachers: Vec<String>,
+    /// Hash of the model that the training started from.
+    #[serde(default)]
+    pub init: Option<String>,
+    /// Where the data is.
+    pub source: DataSource,
+    /// All epochs done.
+    pub history: Vec<EpochRecord>,
+    /// The epoch under way.
+    pub running: Running,
+    /// Memory of the schedule.
+    pub plateau: Plateau,
+    /// The best epoch.
+    pub best: Best,
+    /// Steps of the optimizer.
+    pub optimizer_steps: u64,
+    /// The best epoch's weights.
+    #[serde(skip)]
+    pub best_weights: Vec<Vec<f32>>,
+}
+
+/// A checkpoint read back.
+pub struct Saved {
+    pub checkpoint: Checkpoint,
+    path: PathBuf,
+    weights: Vec<Vec<f32>>,
+    average: Vec<Vec<f32>>,
+    moments: Vec<Vec<f32>>,
+}
+
+/// The configuration and the data of a run folder's checkpoint.
+///
+/// # Errors
+/// When the checkpoint cannot be read.
+pub fn peek(path: &Path) -> Result<(String, DataSource), CheckpointError> {
+    let saved = read(path)?;
+    Ok((saved.checkpoint.config, saved.checkpoint.source))
+}
+
+/// Reads the checkpoint of a training that began as `fresh` does.
+pub fn load(path: &Path, fresh: &Checkpoint) -> Result<Saved, CheckpointError> {
+    let saved = read(path)?;
+    let differs = |with| Err(CheckpointError::Differs { path: path.to_owned(), with });
+    if saved.checkpoint.config != fresh.config {
+        return differs("with another configuration");
+    }
+    if saved.checkpoint.data_hash != fresh.data_hash {
+        return differs("on other data");
+    }
+    if saved.checkpoint.teachers != fresh.teachers {
+        return differs("with other teachers");
+    }
+    Ok(saved)
+}
+
+fn read(path: &Path) -> Result<Saved, CheckpointError> {
+    let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+    let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
+    let (mut tensors, document) = read_tensors(&bytes, KEY).map_err(damaged)?;
+    let mut checkpoint: Checkpoint = serde_json::from_str(&document).map_err(|error| damaged(error.to_string()))?;
+    let mut take = |group: &str| -> Vec<Vec<f32>> {
+        (0..).map_while(|i| tensors.remove(&name(group, i)).map(|(_, values)| values)).collect()
+    };
+    checkpoint.best_weights = take("best");
+    Ok(Saved {
+        checkpoint,
+        path: path.to_owned(),
+        weights: take("weights"),
+        average: take("average"),
+        moments: take("moments"),
+    })
+}
+
+fn name(group: &str, index: usize) -> String {
+    format!("{group}.{index:04}")
+}
+
+impl Saved {
+    /// Puts everything back where it was.
+    pub fn restore(
+        &self,
+        network: &mut Network,
+        average: &mut Vec<Vec<f32>>,
+        optimizer: &mut Optimizer,
+    ) -> Result<(), CheckpointError> {
+        let lens = |values: &[Vec<f32>]| values.iter().map(Vec::len).collect::<Vec<_>>();
+        let expected = lens(&snapshot(network));
+        let fits = lens(&self.weights) == expected
+            && (average.is_empty() || lens(&self.average) == expected)
+            && (self.checkpoint.best.epoch == 0 || lens(&self.checkpoint.best_weights) == expected)
+            && optimizer.restore(self.checkpoint.optimizer_steps, self.moments.clone());
+        if !fits {
+            let reason = "its arrays are not those of this network".to_owned();
+            return Err(CheckpointError::Damaged { path: self.path.clone(), reason });
+        }
+        set_weights(network, &self.weights);
+        if !average.is_empty() {
+            average.clone_from(&self.average);
+        }
+        Ok(())
+    }
+}
+
+impl Checkpoint {
+    /// The start of a training.
+    pub fn fresh(
+        config: &Config,
+        data_hash: &str,
+        teachers: &[String],
+        init: Option<String>,
+        source: &DataSource,
+    ) -> Result<Self, toml::ser::Error> {
+        Ok(Self {
+            config: config.to_toml()?,
+            data_hash: data_hash.to_owned(),
+            teachers: teachers.to_vec(),
+            init,
+            source: source.clone(),
+            history: Vec::new(),
+            running: Running::default(),
+            plateau: Plateau::default(),
+            best: Best::default(),
+            optimizer_steps: 0,
+            best_weights: Vec::new(),
+        })
+    }
+
+    /// The file's bytes.
+    pub fn to_bytes(&self, network: &Network, average: &[Vec<f32>], optimizer: &Optimizer) -> Result<Vec<u8>, String> {
+        let mut tensors = BTreeMap::new();
+        let weights = snapshot(network);
+        let groups = [
+            ("weights", &weights[..]),
+            ("average", average),
+            ("best", &self.best_weights),
+            ("moments", optimizer.moments()),
+        ];
+        for (group, arrays) in groups {
+            for (i, values) in arrays.iter().enumerate() {
+                tensors.insert(name(group, i), (vec![values.len()], values.clone()));
+            }
+        }
+        let state = Self { optimizer_steps: optimizer.steps(), best_weights: Vec::new(), ..self.clone() };
+        let document = serde_json::to_string(&state).map_err(|error| error.to_string())?;
+        write_tensors(&tensors, KEY, &document)
+    }
+}

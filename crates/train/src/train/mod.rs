@@ -1,0 +1,32 @@
+//! Training: the loop over epochs and steps, what it keeps and what it writes.
+//!
+//! [`train`] fills a run folder (`run_folder`) and ends with a model; the steps
+//! are taken in `training`. The learning rate comes from `schedule`, the images
+//! from `batches`, the targets from `targets`, and everything
+//! needed to resume from `checkpoint`. Several processes may
+//! train together: what they share out is in `ranks`, how they communicate in `mpi`.
+//! Several trainings in a row are [`crate::experiment`]'s matter.
+
+mod batches;
+mod checkpoint;
+mod error;
+mod job;
+#[cfg(feature = "mpi")]
+mod mpi;
+mod ranks;
+mod record;
+mod run_folder;
+mod schedule;
+mod targets;
+mod tensorboard;
+mod training;
+
+pub use checkpoint::{CheckpointError, peek};
+pub use error::TrainError;
+pub use job::{Job, Outcome};
+pub use moue_engine::{Gradient, Group};
+#[cfg(feature = "mpi")]
+pub use mpi::{Mpi, MpiError};
+pub use record::{Ending, EpochRecord, Event};
+pub use run_folder::RunFolder;
+pub use training::train;

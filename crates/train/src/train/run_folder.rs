@@ -1,0 +1,127 @@
+//! The files of a run: where they are, and how they are written.
+
+use super::error::TrainError;
+use super::record::EpochRecord;
+use super::tensorboard;
+use crate::config::Config;
+use moue::fs::write_atomically;
+use std::path::{Path, PathBuf};
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// A folder for a new run. Without a name, the first free `runs/ARCH-N`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or already holds a run.
+    pub fn create(out: Option<&Path>, architecture: &str) -> std::io::Result<Self> {
+        if let Some(path) = out {
+            if path.join("config.toml").exists() || path.join("checkpoints").exists() {
+                return Err(std::io::Error::other(
+                    "it already holds a run; choose another folder, or go on with it by --resume",
+                ));
+            }
+            std::fs::create_dir_all(path)?;
+            return Ok(Self(path.to_owned()));
+        }
+        let stem = architecture.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "-");
+        std::fs::create_dir_all("runs")?;
+        for number in 1.. {
+            let path = PathBuf::from(format!("runs/{stem}-{number}"));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(std::io::Error::other("no free number"))
+    }
+
+    /// The folder of a run that was begun.
+    #[must_use]
+    pub fn existing(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The best epoch's model.
+    #[must_use]
+    pub fn model(&self) -> PathBuf {
+        self.0.join("model.safetensors")
+    }
+
+    /// The report.
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.0.join("report.html")
+    }
+
+    /// The newest checkpoint.
+    #[must_use]
+    pub fn checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoints/last.safetensors")
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
+        let path = self.0.join(name);
+        let folder = path.parent().unwrap_or(&self.0);
+        std::fs::create_dir_all(folder)
+            .and_then(|()| write_atomically(&path, bytes))
+            .map_err(|source| TrainError::Write { path, source })
+    }
+
+    pub(super) fn write_config(&self, config: &Config) -> Result<(), TrainError> {
+        self.write("config.toml", config.to_toml()?.as_bytes())
+    }
+
+    /// Writes the report's page.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_report(&self, page: &str) -> Result<(), TrainError> {
+        self.write("report.html", page.as_bytes())
+    }
+
+    /// The checkpoint first: the tables can be made again from it.
+    pub(super) fn write_checkpoint(
+        &self,
+        bytes: Result<Vec<u8>, String>,
+        history: &[EpochRecord],
+    ) -> Result<(), TrainError> {
+        let path = self.checkpoint();
+        let bytes =
+            bytes.map_err(|reason| TrainError::Write { path: path.clone(), source: std::io::Error::other(reason) })?;
+        self.write("checkpoints/last.safetensors", &bytes)?;
+        self.write("metrics.csv", metrics_csv(history).as_bytes())?;
+        let lines: Vec<String> = history.iter().filter_map(|record| serde_json::to_string(record).ok()).collect();
+        self.write("metrics.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
+        self.write("events.out.tfevents.0.moue", &tensorboard::events(history))
+    }
+}
+
+fn metrics_csv(history: &[EpochRecord]) -> String {
+    let mut text = String::from(
+        "epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,images_per_second\n",
+    );
+    for r in history {
+        text += &format!(
+            "{},{},{:.6},{:.6},{:.6},{:.6},{:.2},{:.1}\n",
+            r.epoch,
+            r.learning_rate,
+            r.train_loss,
+            r.train_accuracy,
+            r.validation_loss,
+            r.validation_accuracy,
+            r.seconds,
+            r.images_per_second
+        );
+    }
+    text
+}

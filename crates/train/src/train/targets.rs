@@ -1,0 +1,132 @@
+//! What a batch is to be taken for: labels, softened and blended, and the
+//! teachers' answers.
+
+use super::batches::Batch;
+use super::error::TrainError;
+use crate::config::{ClassWeights, TrainOptions};
+use crate::data::Dataset;
+use moue::Classifier;
+use moue::image::mirror;
+use moue::model::Model;
+use moue_engine::Tensor;
+use moue_engine::loss::CrossEntropy;
+use sha2::{Digest, Sha256};
+
+/// Makes the targets of batches.
+pub struct Targets {
+    loss: CrossEntropy,
+    classes: usize,
+    teachers: Vec<Classifier>,
+    teacher_weight: f32,
+    teacher_tta: bool,
+    rows: Vec<f32>,
+    weights: Vec<f32>,
+    images: Tensor,
+}
+
+impl Targets {
+    /// For a training on these images; reads the teachers.
+    pub fn new(options: &TrainOptions, dataset: &Dataset, training: &[usize]) -> Result<Self, TrainError> {
+        Ok(Self {
+            loss: CrossEntropy {
+                label_smoothing: options.label_smoothing,
+                class_weights: class_weights(options.class_weights, dataset, training),
+            },
+            classes: dataset.classes.len(),
+            teachers: teachers(options, dataset)?,
+            teacher_weight: options.teacher_weight,
+            teacher_tta: options.teacher_tta,
+            rows: Vec::new(),
+            weights: Vec::new(),
+            images: Tensor::default(),
+        })
+    }
+
+    /// Whether somebody looks at the images in their own size.
+    pub fn has_teachers(&self) -> bool {
+        !self.teachers.is_empty()
+    }
+
+    /// SHA-256 of each teacher's file.
+    pub fn teacher_hashes(&self) -> Result<Vec<String>, TrainError> {
+        self.teachers.iter().map(|teacher| model_hash(teacher.model())).collect()
+    }
+
+    /// A target for each class, `[N, classes]`, and a factor for each image.
+    pub fn of(&mut self, batch: &Batch) -> (&[f32], &[f32]) {
+        let classes = self.classes;
+        self.rows.resize(batch.labels.len() * classes, 0.0);
+        self.weights.clear();
+        let labels = batch.labels.iter().zip(&batch.next_labels).zip(&batch.shares);
+        for (row, ((&own, &other), &share)) in self.rows.chunks_exact_mut(classes).zip(labels) {
+            let (own, other) = (own as usize, other as usize);
+            let blended = |own: f32, other: f32| share * own + (1.0 - share) * other;
+            for (class, target) in row.iter_mut().enumerate() {
+                *target = blended(self.loss.target(class, own, classes), self.loss.target(class, other, classes));
+            }
+            self.weights.push(blended(self.loss.weight(own), self.loss.weight(other)));
+        }
+        self.ask_teachers(batch);
+        (&self.rows, &self.weights)
+    }
+
+    /// Replaces a share of each target by the mean of the teachers' answers.
+    fn ask_teachers(&mut self, batch: &Batch) {
+        if !self.has_teachers() {
+            return;
+        }
+        self.rows.iter_mut().for_each(|target| *target *= 1.0 - self.teacher_weight);
+        let looks = if self.teacher_tta { 2 } else { 1 };
+        let share = self.teacher_weight / (self.teachers.len() * looks) as f32;
+        let shape = batch.full_size.shape();
+        for teacher in &self.teachers {
+            self.images.copy_from(&batch.full_size);
+            teacher.model().normalisation.apply(self.images.data_mut(), shape.channels);
+            for look in 0..looks {
+                if look == 1 {
+                    mirror(self.images.data_mut(), shape.width, shape.channels);
+                }
+                let answers = teacher.input_probabilities(&self.images);
+                self.rows.iter_mut().zip(answers).for_each(|(target, answer)| *target += share * answer);
+            }
+        }
+    }
+}
+
+/// SHA-256 of a model's file.
+pub fn model_hash(model: &Model) -> Result<String, TrainError> {
+    let bytes = model.to_bytes().map_err(TrainError::Unwritable)?;
+    Ok(base16ct::lower::encode_string(&Sha256::digest(bytes)))
+}
+
+fn teachers(options: &TrainOptions, dataset: &Dataset) -> Result<Vec<Classifier>, TrainError> {
+    let mut teachers = Vec::new();
+    for path in &options.teachers {
+        let teacher = Classifier::open(path)?;
+        if teacher.classes() != dataset.classes || teacher.input() != dataset.shape() {
+            return Err(TrainError::Teacher(format!(
+                "{} takes images of {:?} and knows {}; the data has {:?} and {}",
+                path.display(),
+                teacher.input(),
+                teacher.classes().join(", "),
+                dataset.shape(),
+                dataset.classes.join(", ")
+            )));
+        }
+        teachers.push(teacher);
+    }
+    Ok(teachers)
+}
+
+fn class_weights(kind: ClassWeights, dataset: &Dataset, training: &[usize]) -> Option<Vec<f32>> {
+    if kind == ClassWeights::None {
+        return None;
+    }
+    let counts = dataset.per_class(training);
+    let even = training.len() as f32 / counts.len() as f32;
+    let factor = |count: usize| {
+        let balanced = if count == 0 { 0.0 } else { even / count as f32 };
+        if kind == ClassWeights::BalancedSqrt { balanced.sqrt() } else { balanced }
+    };
+    Some(counts.into_iter().map(factor).collect())
+}

@@ -1,0 +1,330 @@
+//! The state of a training, and the steps that change it.
+
+use super::batches::{Batch, Loader};
+use super::checkpoint::{self, Checkpoint};
+use super::error::TrainError;
+use super::job::{Job, Outcome};
+use super::ranks::Ranks;
+use super::record::{Ending, EpochRecord, Event};
+use super::schedule;
+use super::targets::{Targets, model_hash};
+use crate::data::Split;
+use crate::evaluate::{self, Answers};
+use moue::Classifier;
+use moue::model::weights::{snapshot, transfer};
+use moue::model::{ArchitectureError, Calibration, Model, Provenance, build, build_blank};
+use moue_engine::loss::{categorical_crossentropy, count_correct};
+use moue_engine::{Network, Optimizer, Pass, Shape, Tensor};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The state of a training between two steps.
+pub struct Training<'a> {
+    job: &'a Job<'a>,
+    network: Network,
+    optimizer: Optimizer,
+    pub ranks: Ranks,
+    targets: Targets,
+    indices: Vec<usize>,
+    /// Running average of all parameters, if wanted.
+    average: Vec<Vec<f32>>,
+    pub checkpoint: Checkpoint,
+    /// What is validated, and in the end kept: a network of its own.
+    validated: Classifier,
+}
+
+impl<'a> Training<'a> {
+    pub fn new(job: &'a Job<'a>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Self, TrainError> {
+        let (config, dataset) = (job.config, job.dataset);
+        let options = &config.train;
+        let indices = dataset.indices(Split::Train);
+        if indices.is_empty() {
+            return Err(TrainError::Empty("training"));
+        }
+        if dataset.indices(Split::Validation).is_empty() {
+            return Err(TrainError::Empty("validation"));
+        }
+        let mut network = build(&config.model, dataset.classes.len(), options.seed)?;
+        for stage in &options.progressive {
+            resized(job, &network, stage.image_size)?;
+        }
+        if let Some(init) = job.init {
+            let fresh = transfer(&init.network, &mut network);
+            let mut total = 0;
+            network.visit(|_| total += 1);
+            if fresh.len() == total {
+                return Err(TrainError::NothingToStartFrom);
+            }
+            let fresh = if fresh.is_empty() { "nothing".into() } else { fresh.join(", ") };
+            observe(Event::Note(format!("weights taken from the given model; new: {fresh}")));
+        }
+        let clip = (options.clip_norm > 0.0).then_some(options.clip_norm);
+        let mut optimizer = Optimizer::new(options.optimizer_kind(), options.weight_decay, clip, &network);
+        let mut average = if options.ema_decay > 0.0 { snapshot(&network) } else { Vec::new() };
+        let targets = Targets::new(options, dataset, &indices)?;
+        let (data_hash, teachers) = (dataset.hash(), targets.teacher_hashes()?);
+        let init = job.init.map(model_hash).transpose()?;
+        let mut checkpoint = Checkpoint::fresh(config, &data_hash, &teachers, init, &job.source)?;
+        if job.resume {
+            let saved = checkpoint::load(&job.folder.checkpoint(), &checkpoint)?;
+            saved.restore(&mut network, &mut average, &mut optimizer)?;
+            checkpoint = saved.checkpoint;
+        }
+        let ranks = Ranks::new(job.group.as_ref());
+        if let Some(group) = ranks.group() {
+            let weights: Vec<u8> = snapshot(&network).concat().iter().flat_map(|value| value.to_le_bytes()).collect();
+            ranks.agree(&[
+                ("configuration", checkpoint.config.as_bytes()),
+                ("data set", data_hash.as_bytes()),
+                ("list of teachers", teachers.concat().as_bytes()),
+                ("place to start from", &weights),
+            ])?;
+            network.join(group);
+        }
+        let validated = Classifier::new(unfitted(job, &checkpoint)?);
+        evaluate::check_fit(&validated, dataset)?;
+        Ok(Self { job, network, optimizer, ranks, targets, indices, average, validated, checkpoint })
+    }
+
+    pub fn ran_out_of_patience(&self) -> bool {
+        let patience = self.job.config.train.early_stopping;
+        patience > 0 && self.checkpoint.history.len() >= self.checkpoint.best.epoch + patience
+    }
+
+    /// Trains through an epoch, from the step after the last one done; false
+    /// when it was stopped before the end.
+    pub fn epoch(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<bool, TrainError> {
+        let (config, dataset) = (self.job.config, self.job.dataset);
+        let options = &config.train;
+        let (normalisation, ranks) = (self.validated.model().normalisation.clone(), self.ranks.clone());
+        let epoch = self.checkpoint.history.len();
+        let loader = Loader {
+            dataset,
+            augmentation: &config.augment,
+            normalisation: &normalisation,
+            seed: options.seed,
+            batch_size: options.batch_size,
+            ranks: &ranks,
+            size: options.size_in(epoch, [dataset.height, dataset.width]),
+            full_size: self.targets.has_teachers(),
+        };
+        if self.network.input_shape() != Shape::new(loader.size[0], loader.size[1], dataset.channels) {
+            self.network = resized(self.job, &self.network, loader.size)?;
+            if let Some(group) = ranks.group() {
+                self.network.join(group);
+            }
+        }
+        let order = loader.order(&self.indices, epoch);
+        let steps = order.len().div_ceil(options.batch_size);
+        let mut gradient = Tensor::default();
+        loader.epoch(&order, epoch, self.checkpoint.running.steps, |next| {
+            let mut batch = None;
+            loop {
+                if self.checkpoint.running.steps == steps {
+                    return Ok(true);
+                }
+                if ranks.any(stop.load(Ordering::Relaxed)) {
+                    return Ok(false);
+                }
+                let Some(current) = next(batch.take()) else { return Ok(true) };
+                let step = epoch * steps + self.checkpoint.running.steps;
+                let total = options.epochs * steps;
+                let rate = schedule::learning_rate(options, &self.checkpoint.plateau, step, total, steps);
+                self.step(&current, &mut gradient, rate, epoch)?;
+                let running = &self.checkpoint.running;
+                observe(Event::Step {
+                    epoch: epoch + 1,
+                    epochs: options.epochs,
+                    images: running.images,
+                    of: order.len(),
+                    loss: running.loss / running.images as f64,
+                });
+                batch = Some(current);
+            }
+        })
+    }
+
+    fn step(&mut self, batch: &Batch, gradient: &mut Tensor, rate: f32, epoch: usize) -> Result<(), TrainError> {
+        let start = Instant::now();
+        let logits = self.network.forward(&batch.images, Pass::Train { keys: &batch.keys });
+        let (targets, weights) = self.targets.of(batch);
+        let own = categorical_crossentropy(logits, targets, weights, batch.of, gradient);
+        let mut sums = [own, count_correct(logits, &batch.labels) as f64];
+        self.ranks.sum(&mut sums);
+        let [loss, correct] = sums;
+        if !loss.is_finite() {
+            return Err(TrainError::Diverged {
+                loss,
+                epoch: epoch + 1,
+                step: self.checkpoint.running.steps + 1,
+                learning_rate: rate,
+            });
+        }
+        self.network.backward(&batch.images, gradient);
+        self.optimizer.step(&mut self.network, rate);
+        self.move_average();
+        let running = &mut self.checkpoint.running;
+        running.steps += 1;
+        running.images += batch.of;
+        running.loss += loss;
+        running.correct += correct as usize;
+        running.seconds += start.elapsed().as_secs_f64();
+        running.learning_rate = rate;
+        Ok(())
+    }
+
+    /// Moves the average towards the weights; faster at the start, when there is
+    /// nothing worth keeping yet.
+    fn move_average(&mut self) {
+        if self.average.is_empty() {
+            return;
+        }
+        let steps = self.optimizer.steps() as f32;
+        let decay = self.job.config.train.ema_decay.min((1.0 + steps) / (10.0 + steps));
+        let mut average = self.average.iter_mut();
+        self.network.visit(|parameter| {
+            let Some(average) = average.next() else { return };
+            average.par_chunks_mut(8192).zip(parameter.value.par_chunks(8192)).for_each(|(average, value)| {
+                average.iter_mut().zip(value).for_each(|(a, v)| *a += (1.0 - decay) * (v - *a));
+            });
+        });
+    }
+
+    /// Measures the epoch just done on the validation split and keeps its
+    /// weights if they are the best.
+    pub fn validate(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        let start = Instant::now();
+        let weights = if self.average.is_empty() { snapshot(&self.network) } else { self.average.clone() };
+        self.validated.set_weights(&weights);
+        let (answers, _) = self.predictions();
+        let figures = evaluate::figures(self.validated.classes(), &answers.labels, &answers.probabilities);
+        let checkpoint = &mut self.checkpoint;
+        let running = std::mem::take(&mut checkpoint.running);
+        let images = running.images.max(1) as f64;
+        let record = EpochRecord {
+            epoch: checkpoint.history.len() + 1,
+            learning_rate: running.learning_rate,
+            train_loss: running.loss / images,
+            train_accuracy: running.correct as f64 / images,
+            validation_loss: figures.nll,
+            validation_accuracy: figures.accuracy,
+            seconds: running.seconds + start.elapsed().as_secs_f64(),
+            images_per_second: images / running.seconds.max(1e-9),
+            wall_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
+        };
+        checkpoint.plateau.hear(&self.job.config.train, figures.nll);
+        let best = checkpoint.best.is_beaten_by(&record);
+        if best {
+            checkpoint.best = checkpoint::Best { epoch: record.epoch, accuracy: figures.accuracy, loss: figures.nll };
+            checkpoint.best_weights = weights;
+        }
+        observe(Event::Epoch { record: &record, epochs: self.job.config.train.epochs, best });
+        checkpoint.history.push(record);
+        Ok(())
+    }
+
+    /// The predictions of [`Self::validated`] for the validation split, not calibrated, and
+    /// their logits; each rank computes a share of them.
+    fn predictions(&self) -> (Answers, Vec<f32>) {
+        let dataset = self.job.dataset;
+        let images = dataset.indices(Split::Validation);
+        let own = evaluate::logits(&self.validated, dataset, &images[self.ranks.share(images.len())]);
+        let logits = self.ranks.join_rows(own, dataset.classes.len(), images.len());
+        let labels = images.iter().map(|&index| dataset.labels[index]).collect();
+        let probabilities = calibrated(&Calibration::default(), &logits, dataset.classes.len());
+        (Answers { images, labels, probabilities }, logits)
+    }
+
+    pub fn save(&self) -> Result<(), TrainError> {
+        if !self.ranks.leads() {
+            return Ok(());
+        }
+        let bytes = self.checkpoint.to_bytes(&self.network, &self.average, &self.optimizer);
+        self.job.folder.write_checkpoint(bytes, &self.checkpoint.history)
+    }
+
+    /// The best epoch's model, calibrated on the split it was selected on, with its predictions
+    /// for that split.
+    pub fn finish(mut self, ending: Ending) -> Outcome {
+        let best_epoch = self.checkpoint.best.epoch;
+        let (mut model, mut validation) = (None, None);
+        if best_epoch > 0 {
+            self.validated.set_weights(&self.checkpoint.best_weights);
+            let (mut answers, logits) = self.predictions();
+            let mut best = self.validated.into_model();
+            best.provenance.epoch = best_epoch;
+            evaluate::calibrate(&mut best, &answers);
+            answers.probabilities = calibrated(&best.calibration, &logits, best.classes.len());
+            (model, validation) = (Some(best), Some(answers));
+        }
+        Outcome { ending, model, validation, history: self.checkpoint.history, best_epoch }
+    }
+}
+
+/// Trains until all epochs are done or `stop` is set, writing a checkpoint after
+/// every epoch. Of several ranks every one gets the same outcome.
+///
+/// # Errors
+/// When the data does not fit, the loss is no longer a number, or a file cannot
+/// be written.
+pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
+    let mut training = Training::new(job, observe)?;
+    if training.ranks.leads() {
+        job.folder.write_config(job.config)?;
+    }
+    let ending = loop {
+        if training.checkpoint.history.len() >= job.config.train.epochs {
+            break Ending::Finished;
+        }
+        if training.ran_out_of_patience() {
+            break Ending::StoppedEarly;
+        }
+        if !training.epoch(stop, observe)? {
+            training.save()?;
+            break Ending::Interrupted;
+        }
+        training.validate(observe)?;
+        training.save()?;
+    };
+    let leads = training.ranks.leads();
+    let outcome = training.finish(ending);
+    if let (Some(model), true) = (&outcome.model, leads) {
+        model.save(&job.folder.model())?;
+    }
+    Ok(outcome)
+}
+
+/// The probabilities of logits `[N, classes]`.
+fn calibrated(calibration: &Calibration, logits: &[f32], classes: usize) -> Vec<f32> {
+    let mut rows = logits.to_vec();
+    calibration.apply(&mut rows, classes);
+    rows
+}
+
+/// The network with the same weights on images of another size.
+fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Result<Network, TrainError> {
+    let other = || TrainError::Progressive { size: [height, width] };
+    let mut architecture = job.config.model.clone();
+    architecture.input = [height, width, architecture.input[2]];
+    let mut resized = build_blank(&architecture, job.dataset.classes.len()).map_err(|_| other())?;
+    if transfer(network, &mut resized).is_empty() { Ok(resized) } else { Err(other()) }
+}
+
+/// A model of the job's architecture, for weights to come.
+fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, ArchitectureError> {
+    let (config, dataset) = (job.config, job.dataset);
+    let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;
+    model.normalisation = dataset.normalisation(config.data.normalisation);
+    model.provenance = Provenance {
+        data: job.source.word().to_owned(),
+        data_hash: checkpoint.data_hash.clone(),
+        training_images: dataset.per_class(&dataset.indices(Split::Train)),
+        teachers: checkpoint.teachers.clone(),
+        init: checkpoint.init.clone(),
+        validation_fraction: config.data.validation_fraction,
+        official_split: config.data.official_split,
+        ..model.provenance
+    };
+    Ok(model)
+}

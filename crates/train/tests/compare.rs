@@ -1,0 +1,130 @@
+//! Experiments side by side: what is trained, found again, and written.
+
+use moue_train::comparison::Comparison;
+use moue_train::config::Config;
+use moue_train::data::DataSource;
+use moue_train::data::{Dataset, ImageForm, drawn};
+use moue_train::experiment::{Experiment, compare, plan};
+use moue_train::train::Event;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const NET: &str = r#"
+[model]
+name = "nets/NAME"
+input = [16, 16, 1]
+claim = "75 %"
+layers = [
+  { kind = "conv2d", filters = 8, strides = 2, padding = "same", activation = "relu" },
+  { kind = "max_pooling2d" },
+  { kind = "dropout", rate = 0.1 },
+  { kind = "flatten" },
+  { kind = "dense", units = "classes", activation = "softmax" },
+]
+[train]
+epochs = 2
+batch_size = 32
+"#;
+
+fn net(name: &str) -> Config {
+    Config::parse(name, &NET.replace("NAME", name)).unwrap()
+}
+
+fn faces(config: &Config) -> Dataset {
+    drawn::dataset(280, ImageForm::of_input(config.model.input), config.train.seed)
+}
+
+/// The comparison, and the epochs that were trained for it.
+fn run(experiments: &[Experiment], out: &Path, stop_after: usize) -> (Comparison, usize) {
+    let stop = AtomicBool::new(false);
+    let mut epochs = 0;
+    let found =
+        compare(experiments, &DataSource::Drawn, &mut |config| Ok(faces(config)), out, &stop, &mut |_, event| {
+            if let Event::Epoch { .. } = event {
+                epochs += 1;
+                stop.store(epochs >= stop_after, Ordering::Relaxed);
+            }
+        });
+    (found.unwrap(), epochs)
+}
+
+#[test]
+fn a_grid_with_seeds_is_trained_once_and_found_again() {
+    let place = tempfile::tempdir().unwrap();
+    let vary = ["dropout.rate=0.1,0.5".parse().unwrap()];
+    let experiments = plan(&[net("one"), net("two")], &vary, 2).unwrap();
+    assert_eq!(experiments.len(), 8);
+
+    let (found, epochs) = run(&experiments, place.path(), 5);
+    assert_eq!(epochs, 5);
+    assert!(!found.complete && found.rows.len() == 2, "interrupted in the third training");
+    assert!(fs::read_to_string(place.path().join("report.html")).unwrap().contains("Not finished."));
+
+    let (found, epochs) = run(&experiments, place.path(), usize::MAX);
+    assert_eq!(epochs, 16 - 5);
+    assert!(found.complete);
+    let names: Vec<&str> = found.rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "nets/one dropout.rate=0.1",
+            "nets/one dropout.rate=0.5",
+            "nets/two dropout.rate=0.1",
+            "nets/two dropout.rate=0.5"
+        ]
+    );
+    assert_eq!((found.validation_images, found.majority_class.as_str()), (42, "angry"));
+    assert!((found.majority_accuracy - 1.0 / 7.0).abs() < 1e-9);
+    for row in &found.rows {
+        assert_eq!((row.runs.len(), row.epochs, row.claim.as_deref()), (2, 2, Some("75 %")));
+        let best: Vec<f64> = row.runs.iter().map(|run| run.best.unwrap().validation_accuracy).collect();
+        assert!((row.best_validation_accuracy - (best[0] + best[1]) / 2.0).abs() < 1e-12);
+        let deviation = (best[0] - best[1]).abs() / 2f64.sqrt();
+        assert!((row.validation_deviation.unwrap() - deviation).abs() < 1e-6);
+        assert!((row.gap - (row.best_train_accuracy - row.best_validation_accuracy)).abs() < 1e-12);
+    }
+
+    let csv = fs::read_to_string(place.path().join("comparison.csv")).unwrap();
+    let page = fs::read_to_string(place.path().join("report.html")).unwrap();
+    assert!(!page.contains("http") && !page.contains("NaN"), "nothing from elsewhere, no broken number");
+    let (_, epochs) = run(&experiments, place.path(), usize::MAX);
+    assert_eq!(epochs, 0, "nothing is trained again");
+    assert_eq!(csv, fs::read_to_string(place.path().join("comparison.csv")).unwrap());
+
+    // A changed experiment is another one; what was trained under another name is not.
+    let more = plan(&[net("one")], &["model.layers.3.rate=0.1,0.3".parse().unwrap()], 2).unwrap();
+    assert_eq!(run(&more, place.path(), usize::MAX).1, 4);
+    let csv = fs::read_to_string(place.path().join("comparison.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 3);
+    assert!(
+        csv.starts_with("name,parameters,macs,epochs,runs,seconds,best_train_accuracy,best_validation_accuracy,gap,")
+    );
+}
+
+#[test]
+fn the_numbers_are_those_of_the_training_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let experiments = plan(&[net("one")], &[], 1).unwrap();
+    let found = run(&experiments, place.path(), usize::MAX).0;
+    let folder = &found.rows[0].runs[0].folder;
+    for file in ["config.toml", "metrics.csv", "model.safetensors", "report.html"] {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    let metrics = fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    let last: Vec<&str> = metrics.lines().last().unwrap().split(',').collect();
+    assert_eq!(last[5], format!("{:.6}", found.rows[0].last_validation_accuracy));
+}
+
+#[test]
+fn a_training_that_fails_is_a_row() {
+    let place = tempfile::tempdir().unwrap();
+    let vary = ["train.learning_rate=1000,0.001".parse().unwrap(), "train.optimizer=sgd".parse().unwrap()];
+    let (found, _) = run(&plan(&[net("one")], &vary, 1).unwrap(), place.path(), usize::MAX);
+    assert_eq!(found.rows.len(), 2);
+    let error = found.rows[0].runs[0].error.as_ref().unwrap();
+    assert!(error.contains("lower the learning rate"), "{error}");
+    assert!(found.rows[1].runs[0].finished && !found.complete);
+    let page = fs::read_to_string(place.path().join("report.html")).unwrap();
+    assert!(page.contains("What failed") && page.contains("nets/one train.learning_rate=0.001"));
+}

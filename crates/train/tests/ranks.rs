@@ -1,0 +1,210 @@
+//! Training shared by several ranks, here threads of the test: the same weights
+//! as one process with the same batches.
+
+use moue_engine::GRAIN;
+use moue_train::config::Config;
+use moue_train::data::DataSource;
+use moue_train::data::{Dataset, ImageForm, Split, drawn};
+use moue_train::train::{Ending, Event, Gradient, Group, Job, Outcome, RunFolder, TrainError, train};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+
+/// Everything that looks at more than one image of a batch, or draws numbers.
+const NET: &str = r#"
+[model]
+name = "shared"
+input = [24, 24, 1]
+layers = [
+  { kind = "conv2d", filters = 8, padding = "same", use_bias = false },
+  { kind = "batch_normalization", activation = "relu" },
+  { kind = "max_pooling2d" },
+  { kind = "depthwise_conv2d", padding = "same", activation = "relu" },
+  { kind = "dropout", rate = 0.1 },
+  { kind = "residual", activation = "relu", layers = [
+    { kind = "conv2d", filters = 8, padding = "same", use_bias = false },
+    { kind = "batch_normalization", activation = "silu" },
+    { kind = "conv2d", filters = 8, padding = "same" },
+    { kind = "squeeze_excite", units = 4 },
+  ] },
+  { kind = "concatenate", branches = [
+    [{ kind = "global_average_pooling2d" }],
+    [{ kind = "global_max_pooling2d" }],
+  ] },
+  { kind = "dense", units = "classes", activation = "softmax" },
+]
+[augment]
+flip = true
+rotation = 10.0
+mixup = 0.4
+[train]
+epochs = 2
+batch_size = 80
+optimizer = "sgd"
+learning_rate = 0.02
+momentum = 0.9
+weight_decay = 0.001
+clip_norm = 1.0
+ema_decay = 0.9
+label_smoothing = 0.1
+class_weights = "balanced"
+progressive = [{ until = 0.5, image_size = [16, 20] }]
+"#;
+
+/// Where the threads meet.
+struct Place {
+    slots: Mutex<Vec<Vec<f64>>>,
+    barrier: Barrier,
+}
+
+struct Thread {
+    place: Arc<Place>,
+    rank: usize,
+    begun: Mutex<Vec<Gradient>>,
+}
+
+impl Group for Thread {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.place.slots.lock().unwrap().len()
+    }
+
+    fn gather(&self, values: &[f64]) -> Vec<f64> {
+        self.place.slots.lock().unwrap()[self.rank] = values.to_vec();
+        self.place.barrier.wait();
+        let all = self.place.slots.lock().unwrap().concat();
+        self.place.barrier.wait();
+        all
+    }
+
+    fn begin_sum(&self, gradient: Gradient) {
+        self.begun.lock().unwrap().push(gradient);
+    }
+
+    fn finish_sums(&self) -> Vec<Gradient> {
+        let mut begun = std::mem::take(&mut *self.begun.lock().unwrap());
+        for gradient in &mut begun {
+            self.sum(&mut gradient.values);
+        }
+        begun
+    }
+
+    fn abort(&self, code: i32) -> ! {
+        std::process::exit(code)
+    }
+}
+
+/// Trains on so many ranks; what each of them makes of it.
+fn shared(
+    ranks: usize,
+    config: impl Fn(usize) -> Config + Sync,
+    dataset: &Dataset,
+    folder: &Path,
+    stop_after: usize,
+    resume: bool,
+) -> Vec<Result<Outcome, TrainError>> {
+    let place = Arc::new(Place { slots: Mutex::new(vec![Vec::new(); ranks]), barrier: Barrier::new(ranks) });
+    let one = |rank| {
+        let group = (ranks > 1).then(|| {
+            let group: Arc<dyn Group> =
+                Arc::new(Thread { place: Arc::clone(&place), rank, begun: Mutex::new(Vec::new()) });
+            group
+        });
+        let (config, folder) = (config(rank), RunFolder::existing(folder));
+        let job =
+            Job { config: &config, dataset, source: DataSource::Drawn, folder: &folder, init: None, resume, group };
+        let (stop, mut steps) = (AtomicBool::new(false), 0);
+        train(&job, &stop, &mut |event| {
+            if let Event::Step { .. } = event {
+                steps += 1;
+                // One of them hears the interruption, all must heed it.
+                stop.store(rank + 1 == ranks && steps == stop_after, Ordering::Relaxed);
+            }
+        })
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..ranks)
+            .map(|rank| {
+                scope.spawn(move || {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+                    pool.install(|| one(rank))
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn weights(outcome: &Outcome) -> Vec<f32> {
+    let mut all = Vec::new();
+    outcome.model.as_ref().unwrap().network.visit(|parameter| all.extend_from_slice(&parameter.value));
+    all
+}
+
+fn config() -> Config {
+    Config::parse("test", NET).unwrap()
+}
+
+fn faces(count: usize) -> Dataset {
+    drawn::dataset(count, ImageForm::of_input(config().model.input), 0)
+}
+
+#[test]
+fn ranks_together_are_one_process_with_the_same_batches() {
+    let place = tempfile::tempdir().unwrap();
+    // A last batch of one image, so that of three ranks two have nothing.
+    let one_left = |count: &usize| faces(*count).indices(Split::Train).len() % config().train.batch_size == 1;
+    for (count, ranks) in [(300, 2), (300, 3), ((300..400).find(one_left).unwrap(), 5)] {
+        let dataset = faces(count);
+        let alone = shared(1, |_| config(), &dataset, &place.path().join(format!("{count}-{ranks}-alone")), 0, false);
+        let alone = alone.into_iter().next().unwrap().unwrap();
+        let folder = place.path().join(format!("{count}-{ranks}"));
+        let outcomes: Vec<Outcome> =
+            shared(ranks, |_| config(), &dataset, &folder, 0, false).into_iter().map(Result::unwrap).collect();
+        // With more ranks than grains these are cut, and sums rounded otherwise.
+        let exact = ranks <= config().train.batch_size.div_ceil(GRAIN);
+        for outcome in &outcomes {
+            assert_eq!(weights(outcome), weights(&outcomes[0]), "all ranks have the same bits");
+        }
+        let pairs = weights(&alone).into_iter().zip(weights(&outcomes[0]));
+        let furthest = pairs.map(|(alone, shared)| (alone - shared).abs()).fold(0.0, f32::max);
+        assert!(if exact { furthest == 0.0 } else { furthest < 1e-5 }, "{count} images on {ranks} ranks: {furthest}");
+        for (alone, shared) in alone.history.iter().zip(&outcomes[0].history) {
+            assert!((alone.train_loss - shared.train_loss).abs() < 1e-5);
+            assert_eq!(alone.train_accuracy, shared.train_accuracy);
+            assert!((alone.validation_loss - shared.validation_loss).abs() < 1e-5);
+        }
+        assert_eq!(outcomes[0].best_epoch, alone.best_epoch);
+        assert!(folder.join("model.safetensors").is_file());
+    }
+}
+
+#[test]
+fn an_interruption_of_one_ends_all_and_they_go_on_together() {
+    let (place, dataset) = (tempfile::tempdir().unwrap(), faces(300));
+    let whole = shared(2, |_| config(), &dataset, &place.path().join("whole"), 0, false);
+    let folder = place.path().join("broken");
+    for outcome in shared(2, |_| config(), &dataset, &folder, 3, false) {
+        assert_eq!(outcome.unwrap().ending, Ending::Interrupted);
+    }
+    let resumed = shared(2, |_| config(), &dataset, &folder, 0, true);
+    assert_eq!(weights(resumed[0].as_ref().unwrap()), weights(whole[0].as_ref().unwrap()));
+}
+
+#[test]
+fn ranks_that_were_started_differently_say_so() {
+    let (place, dataset) = (tempfile::tempdir().unwrap(), faces(100));
+    let other = |rank: usize| {
+        let mut config = config();
+        config.train.seed = rank as u64 / 2;
+        config
+    };
+    for outcome in shared(3, other, &dataset, place.path(), 0, false) {
+        let error = outcome.err().expect("an error").to_string();
+        assert!(error.starts_with("rank 2 has another configuration than rank 0"), "{error}");
+    }
+    assert!(!place.path().join("checkpoints").exists());
+}

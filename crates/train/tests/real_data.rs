@@ -1,0 +1,70 @@
+//! The real FER2013, where its folder is named by `MOUE_TEST_DATA`.
+
+use moue::Classifier;
+use moue_train::config::DataOptions;
+use moue_train::data::{Cache, Dataset, ImageForm, Split, open, statistics};
+use moue_train::evaluate::{answer, figures};
+use std::path::PathBuf;
+
+/// A file of the folder, or a line that says what is skipped.
+fn data(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("MOUE_TEST_DATA").map(|folder| PathBuf::from(folder).join(name));
+    let found = path.filter(|path| path.exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: MOUE_TEST_DATA names no folder with {name}");
+    }
+    found
+}
+
+fn read(path: &std::path::Path, options: &DataOptions) -> Dataset {
+    open(path, ImageForm { size: None, channels: 1 }, options, 0, &Cache::off(), &|_| {}).unwrap()
+}
+
+#[test]
+fn the_csv_has_the_known_counts() {
+    let Some(path) = data("fer2013-train-public.csv.gz") else { return };
+    let dataset = read(&path, &DataOptions::default());
+    let found = statistics::describe(&dataset);
+    assert_eq!(found.classes, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]);
+    for (split, expected) in [
+        (Split::Train, [3995, 436, 4097, 7215, 4965, 4830, 3171]),
+        (Split::Validation, [467, 56, 496, 895, 607, 653, 415]),
+    ] {
+        let counts = &found.splits.iter().find(|s| s.split == split).unwrap().per_class;
+        for ((class, count), expected) in found.classes.iter().zip(counts).zip(expected) {
+            assert!(count.abs_diff(expected) <= 3, "{split:?} {class}: {count}, known are {expected}");
+        }
+    }
+    assert_eq!((found.images, found.blank, found.broken.count), (32_298, 12, 0));
+    assert!(found.duplicates.images > 1_000 && found.duplicates.groups_with_conflicting_labels > 10);
+    // About 3,500 images are near-duplicates of another one.
+    let near = found.near_duplicates.images + found.near_duplicates.groups;
+    assert!((3_500..5_500).contains(&near), "{:?}", found.near_duplicates);
+}
+
+#[test]
+fn kaggles_zip_opens_as_it_is_and_gives_back_the_official_split() {
+    let Some(path) = data("kaggle-layout-sample.zip") else { return };
+    let mixed = read(&path, &DataOptions::default());
+    assert_eq!((mixed.height, mixed.width, mixed.classes.len()), (48, 48, 7));
+    assert!(!mixed.indices(Split::Validation).is_empty() && mixed.indices(Split::Test).is_empty());
+    assert!(mixed.notes[0].contains("--official-split"), "{:?}", mixed.notes);
+    let official = read(&path, &DataOptions { official_split: true, ..DataOptions::default() });
+    assert_eq!(official.len(), mixed.len());
+    assert_eq!(official.describe(Split::Train), "train (Training)");
+}
+
+/// The models in the box on what they were chosen by: a file that was damaged, or that
+/// belongs to another program, would not reach this.
+#[test]
+fn the_models_in_the_box_are_those_that_were_measured() {
+    let Some(path) = data("fer2013-train-public.csv.gz") else { return };
+    let dataset = read(&path, &DataOptions::default());
+    for (name, accuracy) in [("default", 0.69), ("tiny", 0.66)] {
+        let classifier = Classifier::open(name.as_ref()).unwrap();
+        let answers = answer(&classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
+        let figures = figures(classifier.classes(), &answers.labels, &answers.probabilities);
+        assert_eq!(figures.n, 3589);
+        assert!(figures.accuracy > accuracy && figures.ece < 0.04, "{name}: {figures:?}");
+    }
+}
