@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use moue_train::config::Config;
-use moue_train::data::{ImageForm, drawn};
+use moue_train::data::{ImageSpec, synthetic};
 use moue::Classifier;
 use moue::model::Model;
 use moue::predict::{Photo, PredictOptions, Predictor};
@@ -13,7 +13,7 @@ fn predictor() -> &'static Predictor {
     static PREDICTOR: OnceLock<Predictor> = OnceLock::new();
     PREDICTOR.get_or_init(|| {
         let config = Config::open("small").expect("the preset is there");
-        let classes = drawn::dataset(21, ImageForm::of_input(config.model.input), 0).classes;
+        let classes = synthetic::dataset(21, ImageSpec::of_input(config.model.input), 0).classes;
         let model = Model::untrained(config.model, classes, 0).expect("the preset builds");
         Predictor::new(Arc::new(Classifier::new(model)), PredictOptions::default())
     })

@@ -228,7 +228,7 @@ pub struct ExportArgs {
 
 #[derive(Args)]
 pub struct PredictArgs {
-    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF), folders of them, patterns ('*.jpg'), - for standard input, or films
+    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF), folders of them, patterns ('*.jpg'), - for standard input, or videos
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
     /// A model's file, or `default` or `tiny` for those in the box
@@ -240,7 +240,7 @@ pub struct PredictArgs {
     /// Look into the folders inside folders too
     #[arg(long, short)]
     pub recursive: bool,
-    /// Side of the smallest face looked for, in pixels [default: a 24th of the picture's longer side, at least 40]
+    /// Side of the smallest face to look for, in pixels [default: a 24th of the picture's longer side, at least 40]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(8..=100_000), conflicts_with = "no_detect")]
     pub min_face: Option<u32>,
     /// Find faces with this YuNet model (.onnx) and level their eyes; needs a build with `--features yunet`
@@ -249,7 +249,7 @@ pub struct PredictArgs {
     /// Least score of a face; higher finds fewer, surer ones [default: 2; with YuNet 0.7]
     #[arg(long, value_name = "X", value_parser = score, conflicts_with = "no_detect")]
     pub min_score: Option<f32>,
-    /// Write each picture or film to this folder, with faces framed, labelled and charted
+    /// Write each picture or video to this folder, with faces framed, labelled and charted
     #[arg(long, value_name = "DIR")]
     pub annotate: Option<PathBuf>,
     /// Write each face to this folder, with what the answer rests on laid over it
@@ -258,10 +258,10 @@ pub struct PredictArgs {
     /// How that is found out
     #[arg(long, value_enum, default_value = "grad-cam", requires = "explain")]
     pub explain_method: ExplainMethod,
-    /// Form of the answers
+    /// Form of the predictions
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
-    /// Films: look at every N-th frame
+    /// Videos: predict every N-th frame
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub every: u32,
     /// Films: write a page with the expressions over time to this file, .html
@@ -279,7 +279,7 @@ pub struct PredictArgs {
 pub enum ExplainMethod {
     /// Gradients at a deep feature map
     GradCam,
-    /// What is lost where a grey square covers the face
+    /// What is lost where a gray square covers the face
     Occlusion,
 }
 
@@ -302,7 +302,7 @@ pub struct ServeArgs {
     /// Wanted as `Authorization: Bearer TOKEN` for predictions and metrics
     #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// Let pages of this origin read answers (`https://example.org`, or `*` for any); may be given several times
+    /// Let pages of this origin read predictions (`https://example.org`, or `*` for any); may be given several times
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<String>,
     /// Largest body of a request, in MiB

@@ -40,7 +40,7 @@ fn from_nothing_to_a_prediction() {
     place.ok(&["train", "tiny.toml", "--seed", "5", "--out", "other"]);
     assert_ne!(model("runs/tiny-1"), model("other"));
 
-    let judged = place.json(&["evaluate", "runs/tiny-1/model.safetensors", "--json", "--tta", "--report", "out"]);
+    let evaluated = place.json(&["evaluate", "runs/tiny-1/model.safetensors", "--json", "--tta", "--report", "out"]);
     for key in [
         "model",
         "data",
@@ -56,10 +56,10 @@ fn from_nothing_to_a_prediction() {
         "confusion",
         "tta",
     ] {
-        assert!(!judged[key].is_null(), "{key}");
+        assert!(!evaluated[key].is_null(), "{key}");
     }
-    assert_eq!((&judged["split"], &judged["n"], &judged["tta"]), (&"test".into(), &840.into(), &true.into()));
-    let sum: u64 = judged["confusion"]
+    assert_eq!((&evaluated["split"], &evaluated["n"], &evaluated["tta"]), (&"test".into(), &840.into(), &true.into()));
+    let sum: u64 = evaluated["confusion"]
         .as_array()
         .unwrap()
         .iter()
@@ -69,13 +69,13 @@ fn from_nothing_to_a_prediction() {
     assert_eq!(sum, 840);
     assert_eq!(
         serde_json::from_str::<Value>(&fs::read_to_string(place.path("out/evaluation.json")).unwrap()).unwrap(),
-        judged
+        evaluated
     );
     assert!(place.path("out/report.html").exists());
     let validation = place.json(&["evaluate", "runs/tiny-1/model.safetensors", "--split", "validation", "--json"]);
     assert_eq!(validation["accuracy"], again["figures"]["accuracy"]);
-    assert_eq!((&validation["selection_split"], &judged["selection_split"]), (&true.into(), &false.into()));
-    judged_in_every_way(&place, &judged);
+    assert_eq!((&validation["selection_split"], &evaluated["selection_split"]), (&true.into(), &false.into()));
+    judged_in_every_way(&place, &evaluated);
     exported_with_less_precision(&place);
 
     place.ok(&["data", "draw", "faces", "--count", "140"]);
@@ -109,15 +109,15 @@ fn from_nothing_to_a_prediction() {
 
 /// Beside another model, on worse pictures, with a card.
 fn judged_in_every_way(place: &Place, alone: &Value) {
-    let judge = ["evaluate", "runs/tiny-1/model.safetensors", "--tta", "--compare", "other/model.safetensors"];
+    let evaluate_split = ["evaluate", "runs/tiny-1/model.safetensors", "--tta", "--compare", "other/model.safetensors"];
     let more = ["--corruptions", "--card", "cards/tiny.md", "--recipes", "3", "--report", "more"];
-    let all = place.json(&[&judge[..], &more[..], &["--json"]].concat());
+    let all = place.json(&[&evaluate_split[..], &more[..], &["--json"]].concat());
     assert_eq!(all["accuracy"], alone["accuracy"]);
     let other = &all["compare"][0];
     let difference = all["accuracy"].as_f64().unwrap() - other["accuracy"].as_f64().unwrap();
     assert!((other["paired"]["difference"].as_f64().unwrap() - difference).abs() < 1e-9);
     assert!((0.0..=1.0).contains(&other["paired"]["p_value"].as_f64().unwrap()));
-    let itself = place.json(&["evaluate", judge[1], "--compare", judge[1], "--json"]);
+    let itself = place.json(&["evaluate", evaluate_split[1], "--compare", evaluate_split[1], "--json"]);
     assert_eq!(itself["compare"][0]["paired"]["p_value"], 1.0);
     assert_eq!(all["corruptions"].as_array().unwrap().len(), 18);
     let page = fs::read_to_string(place.path("more/report.html")).unwrap();
@@ -127,13 +127,13 @@ fn judged_in_every_way(place: &Place, alone: &Value) {
         assert!(card.contains(part), "{part}: {card}");
     }
     assert!(!card.contains("selection split"), "{card}");
-    place.ok(&[&judge[..2], &["--split", "validation", "--card", "chosen.md", "--recipes", "3"]].concat());
+    place.ok(&[&evaluate_split[..2], &["--split", "validation", "--card", "chosen.md", "--recipes", "3"]].concat());
     let card = fs::read_to_string(place.path("chosen.md")).unwrap();
     assert!(
         card.contains("test split: pending") && card.contains("optimistic: 3 recipes were compared on it"),
         "{card}"
     );
-    let text = place.ok(&[&judge[..], &["--corruptions"]].concat());
+    let text = place.ok(&[&evaluate_split[..], &["--corruptions"]].concat());
     assert!(text.contains("McNemar") && text.contains("σ = 16"), "{text}");
 }
 
@@ -142,8 +142,8 @@ fn exported_with_less_precision(place: &Place) {
         let file = format!("{precision}.safetensors");
         let said = place.json(&["export", "runs/tiny-1/model.safetensors", &file, "--precision", precision, "--json"]);
         assert_eq!(said["bytes"], place.path(&file).metadata().unwrap().len());
-        let judged = place.json(&["evaluate", &file, "--json", "--compare", "runs/tiny-1/model.safetensors"]);
-        assert!(judged["compare"][0]["paired"]["difference"].as_f64().unwrap().abs() < 0.02, "{judged}");
+        let evaluated = place.json(&["evaluate", &file, "--json", "--compare", "runs/tiny-1/model.safetensors"]);
+        assert!(evaluated["compare"][0]["paired"]["difference"].as_f64().unwrap().abs() < 0.02, "{evaluated}");
     }
     let (code, error) = place.fails(&["export", "runs/tiny-1/model.safetensors", "x.pt"]);
     assert!(code == 2 && error.contains(".safetensors"), "{error}");

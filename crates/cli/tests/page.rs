@@ -2,7 +2,7 @@
 
 mod place;
 
-use moue_train::data::{ImageForm, drawn};
+use moue_train::data::{ImageSpec, synthetic};
 use place::Place;
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn the_page_does_what_the_command_does() {
         }
     }
     let place = Place::new();
-    let faces = drawn::dataset(5, ImageForm::of_input([48, 48, 1]), 3);
+    let faces = synthetic::dataset(5, ImageSpec::of_input([48, 48, 1]), 3);
     for number in 0..faces.len() {
         let path = place.put(&format!("faces/{number}.png"), "");
         image::save_buffer(path, faces.image(number), 48, 48, image::ExtendedColorType::L8).unwrap();

@@ -1,4 +1,4 @@
-//! `moue predict` as a person uses it: pictures, films, cameras.
+//! `moue predict` as a person uses it: pictures, videos, cameras.
 
 mod place;
 
@@ -63,8 +63,8 @@ fn pictures_from_everywhere_with_what_was_seen_drawn() {
     for method in ["grad-cam", "occlusion"] {
         let why = format!("why-{method}");
         let drawn = ["--annotate", "out", "--explain", &why, "--explain-method", method];
-        let answers = predict(&[&[face.as_str(), &other][..], &drawn].concat());
-        let label = answers[0]["faces"][0]["label"].as_str().unwrap();
+        let predictions = predict(&[&[face.as_str(), &other][..], &drawn].concat());
+        let label = predictions[0]["faces"][0]["label"].as_str().unwrap();
         let explained = image::open(place.path(&format!("{why}/{stem}-face1-{label}.png"))).unwrap();
         assert_eq!((explained.width(), explained.height()), (672, 336));
         for file in [format!("{stem}.jpg"), format!("{stem}-2.jpg")] {
@@ -105,17 +105,17 @@ fn films_and_cameras() {
     let device = "testsrc=duration=1.2:size=96x80:rate=10";
     let drawn = ["--annotate", "out", "--timeline", "film.html"];
     let text = place.ok(&[&base[..], &[device, "--json", "--every", "5"], &drawn].concat());
-    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let frames: Vec<u64> = answers.iter().map(|answer| answer["frame"].as_u64().unwrap()).collect();
+    let predictions: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let frames: Vec<u64> = predictions.iter().map(|answer| answer["frame"].as_u64().unwrap()).collect();
     assert_eq!(frames, [0, 5, 10]);
     assert_eq!(
-        (&answers[1]["time_s"], &answers[1]["width"], &answers[1]["height"]),
+        (&predictions[1]["time_s"], &predictions[1]["width"], &predictions[1]["height"]),
         (&0.5.into(), &96.into(), &80.into())
     );
-    assert_eq!((&answers[2]["faces"][0]["track"], &answers[2]["error"]), (&1.into(), &Value::Null));
+    assert_eq!((&predictions[2]["faces"][0]["track"], &predictions[2]["error"]), (&1.into(), &Value::Null));
     let page = fs::read_to_string(place.path("film.html")).unwrap();
     assert!(page.contains("surprise") && !page.contains("NaN"));
-    // The film that was drawn is one again, of all frames.
+    // The annotated video has all frames.
     place.ok(&["predict", "--model", "run/model.safetensors", "--no-detect", "out/camera.mp4", "--json"]);
     let csv =
         place.ok(&["predict", "--model", "run/model.safetensors", "--no-detect", "out/camera.mp4", "--format", "csv"]);
@@ -155,9 +155,10 @@ fn hostile_pictures_are_told_in_a_moment() {
     let inputs = ["huge.bmp", "cut.png", "empty.jpg", "text.jpg", "one.png"];
     let output = place.run(&[&["predict", "--model", "run/model.safetensors", "--json"], &inputs[..]].concat());
     assert_eq!(output.status.code(), Some(3));
-    let answers: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(answers.iter().filter(|answer| answer["error"].is_string()).count(), 4);
-    assert_eq!((&answers[4]["faces"], &answers[4]["error"]), (&serde_json::json!([]), &Value::Null));
+    let predictions: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(predictions.iter().filter(|answer| answer["error"].is_string()).count(), 4);
+    assert_eq!((&predictions[4]["faces"], &predictions[4]["error"]), (&serde_json::json!([]), &Value::Null));
 }
 
 /// What the program brings along is used where no model is named.

@@ -1,4 +1,4 @@
-//! `moue serve` as a program: it says where it listens, answers, and ends well.
+//! `moue serve` as a program: it prints its address, serves predictions, and ends well.
 #![cfg(unix)]
 
 mod place;
@@ -55,7 +55,7 @@ fn exchange(address: &str, method: &str, path: &str, body: &[u8]) -> String {
     String::from_utf8(reply).unwrap()
 }
 
-/// A grey picture as PNG, noisy so that looking for faces takes a while.
+/// A gray picture as PNG, noisy so that the search for faces takes a while.
 fn picture(side: u32) -> Vec<u8> {
     let noise = image::GrayImage::from_fn(side, side, |x, y| image::Luma([(x * 7919 + y * 104_729) as u8]));
     let mut bytes = std::io::Cursor::new(Vec::new());

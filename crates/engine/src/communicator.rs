@@ -18,7 +18,7 @@ pub const GRAIN: usize = 32;
 ///
 /// When one process is lost, all of them end: no method returns without the
 /// values of the others, and none returns an error.
-pub trait Group: Send + Sync {
+pub trait Communicator: Send + Sync {
     /// The rank of this process, from 0.
     fn rank(&self) -> usize;
 

@@ -29,13 +29,13 @@ pub mod network;
 pub mod optimizer;
 pub mod random;
 
-pub use communicator::{GRAIN, Gradient, Group};
+pub use communicator::{Communicator, GRAIN, Gradient};
 pub use error::BuildError;
 pub use inference::InferenceNetwork;
 pub use kernels::activation::Activation;
 pub use kernels::isa::{Isa, UnknownIsa};
 pub use kernels::window::{Padding, Window};
-pub use layers::{Context, Layer, Pass};
+pub use layers::{Context, Layer, Mode};
 pub use network::Network;
 #[cfg(feature = "optimizers")]
 pub use optimizer::{Optimizer, OptimizerKind};

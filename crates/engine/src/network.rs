@@ -4,9 +4,9 @@
 //! processes that train together. Changing the weights is left to an optimizer, reading and
 //! writing them to other crates.
 
-use crate::communicator::Group;
+use crate::communicator::Communicator;
 use crate::layers::gradient::take_back;
-use crate::layers::layer::{Layer, Pass};
+use crate::layers::layer::{Layer, Mode};
 use crate::layers::{Context, Sequence};
 use crate::parameter::Parameter;
 use crate::profile::Profile;
@@ -48,8 +48,8 @@ impl Network {
     /// From now on batches are shares of larger ones: [`Self::forward`] normalizes
     /// by the statistics of all ranks' images, and [`Self::backward`] leaves the sums
     /// of all ranks' gradients.
-    pub fn join(&mut self, group: Arc<dyn Group>) {
-        self.context.communicator = Some(group);
+    pub fn join(&mut self, communicator: Arc<dyn Communicator>) {
+        self.context.communicator = Some(communicator);
     }
 
     /// Runs a batch `[N, H, W, C]` and returns its outputs `[N, 1, 1, classes]`.
@@ -57,14 +57,14 @@ impl Network {
     /// # Panics
     /// When the images have another shape than [`Self::input_shape`], or a
     /// training pass has not one key for each image.
-    pub fn forward(&mut self, x: &Tensor, pass: Pass<'_>) -> &Tensor {
+    pub fn forward(&mut self, x: &Tensor, mode: Mode<'_>) -> &Tensor {
         assert_eq!(x.shape(), self.input_shape(), "images of another shape than the network's");
-        if let Pass::Train { keys } = pass {
+        if let Mode::Train { keys } = mode {
             assert_eq!(keys.len(), x.batch(), "a key for each image");
         }
         self.output.reset(x.batch(), self.layers.output_shape());
         let Self { layers, output, context } = self;
-        in_pool(|| layers.forward(x, output, pass, context));
+        in_pool(|| layers.forward(x, output, mode, context));
         &self.output
     }
 
@@ -75,8 +75,8 @@ impl Network {
         let mut dy = context.workspace.take(gradient.batch(), gradient.shape());
         dy.data_mut().copy_from_slice(gradient.data());
         in_pool(|| layers.backward(x, output, dy, false, context));
-        if let Some(group) = &context.communicator {
-            take_back(&**group, layers);
+        if let Some(communicator) = &context.communicator {
+            take_back(&**communicator, layers);
         }
     }
 

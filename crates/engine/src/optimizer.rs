@@ -61,7 +61,7 @@ impl Optimizer {
     pub fn new(kind: OptimizerKind, weight_decay: f32, clip_norm: Option<f32>, network: &Network) -> Self {
         let mut moments = Vec::new();
         network.visit(|parameter| {
-            if parameter.role != Role::Statistic {
+            if parameter.role != Role::RunningStat {
                 moments.push(vec![0.0; kind.slots() * parameter.value.len()]);
             }
         });
@@ -101,7 +101,7 @@ impl Optimizer {
         let (kind, steps) = (self.kind, self.steps);
         let mut moments = self.moments.iter_mut();
         network.visit_mut(|parameter| {
-            if parameter.role == Role::Statistic {
+            if parameter.role == Role::RunningStat {
                 return;
             }
             let Some(moments) = moments.next() else { return };

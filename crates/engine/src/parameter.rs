@@ -10,9 +10,9 @@ pub enum Role {
     /// Trained, with weight decay.
     Weight,
     /// Trained, without weight decay (biases, scales).
-    Offset,
+    NoDecay,
     /// Not trained but kept with the weights (running mean and variance).
-    Statistic,
+    RunningStat,
 }
 
 /// A named array that belongs to a layer.
@@ -36,7 +36,7 @@ impl Parameter {
     pub(crate) fn new(layer: &str, array: &str, shape: Vec<usize>, role: Role, fill: impl FnMut() -> f32) -> Self {
         let len: usize = shape.iter().product();
         let value = Buffer::from_iter(64, std::iter::repeat_with(fill).take(len));
-        let gradient = zeros(if role == Role::Statistic { 0 } else { len });
+        let gradient = zeros(if role == Role::RunningStat { 0 } else { len });
         Self { name: format!("{layer}.{array}"), shape, role, l2: 0.0, value, gradient }
     }
 

@@ -2,14 +2,14 @@
 
 mod nets;
 
-use moue_engine::{InferenceNetwork, Layer, Network, Pass, Shape, Tensor, Workspace};
+use moue_engine::{InferenceNetwork, Layer, Mode, Network, Shape, Tensor, Workspace};
 
 #[test]
 fn it_answers_as_the_network_does() {
     let mut training = nets::Training::new(8);
     (0..3).for_each(|step| training.step(&nets::images(8, step)));
     let x = nets::images(5, 9);
-    let expected = training.network.forward(&x, Pass::Inference).data().to_vec();
+    let expected = training.network.forward(&x, Mode::Inference).data().to_vec();
     let mut ready = InferenceNetwork::new(&training.network);
     let got = ready.run(&x).data();
     assert_eq!(got.len(), expected.len());
@@ -66,7 +66,7 @@ fn the_gradient_at_a_layer_is_that_of_what_follows() {
     for class in [0, 3] {
         let mut wanted = Tensor::zeros(1, Shape::flat(nets::CLASSES));
         wanted.data_mut()[class] = 1.0;
-        network.forward(&x, Pass::Inference);
+        network.forward(&x, Mode::Inference);
         let (map, gradient) = network.gradient_at(index, &x, &wanted).unwrap();
         assert_eq!((map.shape(), gradient.shape()), (network.layers().children()[index].output_shape(), map.shape()));
         let channels = map.shape().channels;
@@ -75,7 +75,7 @@ fn the_gradient_at_a_layer_is_that_of_what_follows() {
             let sum: f32 = places.filter(|(value, _)| **value > 0.0).map(|(_, gradient)| gradient).sum();
             let mut output = |by: f32| {
                 shift(network, channel, by);
-                let output = network.forward(&x, Pass::Inference).data()[class];
+                let output = network.forward(&x, Mode::Inference).data()[class];
                 shift(network, channel, -by);
                 output
             };
@@ -93,9 +93,9 @@ fn the_gradient_at_a_layer_is_that_of_what_follows() {
 #[test]
 fn a_batch_of_no_images_runs_and_teaches_nothing() {
     let (mut network, some, x) = (nets::network(), nets::images(3, 1), nets::images(0, 1));
-    let gradient = network.forward(&some, Pass::Inference).clone();
+    let gradient = network.forward(&some, Mode::Inference).clone();
     network.backward(&some, &gradient);
-    assert!(network.forward(&x, Pass::Train { keys: &[] }).data().is_empty());
+    assert!(network.forward(&x, Mode::Train { keys: &[] }).data().is_empty());
     network.backward(&x, &Tensor::zeros(0, network.output_shape()));
     let (mut before, mut after) = (Vec::new(), Vec::new());
     nets::network().visit(|parameter| before.extend_from_slice(&parameter.value));

@@ -9,7 +9,7 @@ use moue_engine::layers::{
 };
 use moue_engine::loss::{self, categorical_crossentropy, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
-use moue_engine::{Activation, Context, Isa, Layer, Padding, Pass, Role, Shape, Tensor};
+use moue_engine::{Activation, Context, Isa, Layer, Mode, Padding, Role, Shape, Tensor};
 use proptest::prelude::*;
 use reference::{Geometry, Real, Reference};
 use std::process::Command;
@@ -67,19 +67,19 @@ fn check_against(
         assert!(passed_over * 10 <= checked, "{passed_over} of {checked} places lie at a kink");
     }
 
-    let pass = if training { Pass::Train { keys: &KEYS[..batch] } } else { Pass::Inference };
+    let mode = if training { Mode::Train { keys: &KEYS[..batch] } } else { Mode::Inference };
     let x32 = Tensor::from_slice(batch, layer.input_shape(), &narrow(&x));
     let mut y32 = Tensor::zeros(batch, layer.output_shape());
     let dy32 = Tensor::from_slice(batch, layer.output_shape(), &narrow(&weights));
     let mut context = Context::default();
-    layer.forward(&x32, &mut y32, pass, &mut context);
+    layer.forward(&x32, &mut y32, mode, &mut context);
     assert_close("y", y32.data(), &y);
     let dx32 = layer.backward(&x32, &y32, dy32, true, &mut context).unwrap();
     assert_close("dx", dx32.data(), &dx);
     let mut expected = dparameters.iter();
     layer.visit(&mut |parameter| {
         let expected = expected.next().unwrap();
-        if parameter.role != Role::Statistic {
+        if parameter.role != Role::RunningStat {
             assert_close(&parameter.name, &parameter.gradient, expected);
         }
     });
@@ -400,7 +400,7 @@ fn dropout_sends_gradients_where_it_let_values_through() {
     let mut layer = Dropout::new("dropout", shape, 0.4, 9).unwrap();
     let ones = Tensor::from_slice(4, shape, &[1.0; 180]);
     let mut mask = Tensor::zeros(4, shape);
-    layer.forward(&ones, &mut mask, Pass::Train { keys: &KEYS }, &mut Context::default());
+    layer.forward(&ones, &mut mask, Mode::Train { keys: &KEYS }, &mut Context::default());
     let factors: Vec<f64> = mask.data().iter().map(|&v| f64::from(v)).collect();
     assert!(factors.contains(&0.0) && factors.iter().any(|&f| (f - 1.0 / 0.6).abs() < 1e-6));
     check(layer, &Mask(factors), 4, true, key(&[1]));
@@ -427,7 +427,7 @@ fn a_map_of_several_tasks_is_a_direct_sum() {
     let mut output = Tensor::zeros(3, layer.output_shape());
     let dy = Tensor::from_slice(3, layer.output_shape(), &narrow(&weights));
     let mut context = Context::default();
-    layer.forward(&input, &mut output, Pass::Train { keys: &KEYS[..3] }, &mut context);
+    layer.forward(&input, &mut output, Mode::Train { keys: &KEYS[..3] }, &mut context);
     assert_close("y", output.data(), &y);
     let dinput = layer.backward(&input, &output, dy, true, &mut context).unwrap();
     assert_close("dx", dinput.data(), &dx);

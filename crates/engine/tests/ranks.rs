@@ -2,14 +2,14 @@
 
 mod nets;
 
-use moue_engine::{Gradient, Group};
+use moue_engine::{Communicator, Gradient};
 use std::sync::{Arc, Mutex};
 
 /// A group of one process.
 #[derive(Default)]
 struct Alone(Mutex<Vec<Gradient>>);
 
-impl Group for Alone {
+impl Communicator for Alone {
     fn rank(&self) -> usize {
         0
     }
@@ -38,7 +38,7 @@ impl Group for Alone {
 #[test]
 fn one_rank_is_bit_identical_to_no_group() {
     // 70 images are three grains.
-    let train = |group: Option<Arc<dyn Group>>| {
+    let train = |communicator: Option<Arc<dyn Communicator>>| {
         let mut training = nets::Training::new(70);
         // Sums find their parameters by name.
         let mut number = 0;
@@ -46,8 +46,8 @@ fn one_rank_is_bit_identical_to_no_group() {
             number += 1;
             parameter.name = format!("{number}.{}", parameter.name);
         });
-        if let Some(group) = group {
-            training.network.join(group);
+        if let Some(communicator) = communicator {
+            training.network.join(communicator);
         }
         (0..3).for_each(|step| training.step(&nets::images(70, step)));
         let mut bits = Vec::new();

@@ -120,7 +120,7 @@ impl Classifier {
     /// When the images have another shape than [`Self::input_shape`].
     #[must_use]
     pub fn probabilities(&self, mut images: Tensor) -> Vec<f32> {
-        self.model.normalisation.apply(images.data_mut(), self.input()[2]);
+        self.model.normalization.apply(images.data_mut(), self.input()[2]);
         self.input_probabilities(&images)
     }
 

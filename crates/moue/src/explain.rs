@@ -7,7 +7,7 @@
 use crate::classifier::Classifier;
 use crate::image::Bilinear;
 use crate::model::{build_blank, weights};
-use moue_engine::{Layer, Network, Pass, Shape, Tensor};
+use moue_engine::{Layer, Mode, Network, Shape, Tensor};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Least rows and columns of the feature map that Grad-CAM looks at.
@@ -23,7 +23,7 @@ pub enum Method {
     /// Gradients at the deepest feature map of at least 6 × 6.
     #[default]
     GradCam,
-    /// The probability that is lost where a grey square covers the face.
+    /// The probability that is lost where a gray square covers the face.
     Occlusion,
 }
 
@@ -90,7 +90,7 @@ impl Explainer {
         image.data_mut().iter_mut().zip(pixels).for_each(|(out, &pixel)| *out = f32::from(pixel));
         let channels = image.shape().channels;
         let model = self.classifier.model();
-        model.normalisation.apply(image.data_mut(), channels);
+        model.normalization.apply(image.data_mut(), channels);
         // Nothing is half-done where a thread has died: each pass overwrites the last.
         let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
         if network.is_none() {
@@ -99,7 +99,7 @@ impl Explainer {
             *network = Some(copy);
         }
         let network = network.as_mut()?;
-        let logits = network.forward(&image, Pass::Inference).shape();
+        let logits = network.forward(&image, Mode::Inference).shape();
         let mut wanted = Tensor::zeros(1, logits);
         wanted.data_mut()[class] = 1.0;
         let (map, gradient) = network.gradient_at(layer, &image, &wanted)?;
@@ -122,7 +122,7 @@ impl Explainer {
         let (rows, columns) = (steps(height), steps(width));
         let mut images = self.images(1 + rows.len() * columns.len());
         let len = images.shape().len();
-        let grey = pixels.iter().map(|&pixel| f32::from(pixel)).sum::<f32>() / pixels.len().max(1) as f32;
+        let gray = pixels.iter().map(|&pixel| f32::from(pixel)).sum::<f32>() / pixels.len().max(1) as f32;
         let middles: Vec<[usize; 2]> =
             rows.iter().flat_map(|&row| columns.iter().map(move |&column| [row, column])).collect();
         for (number, out) in images.data_mut().chunks_exact_mut(len).enumerate() {
@@ -133,7 +133,7 @@ impl Explainer {
             for y in row.saturating_sub(reach[0] / 2)..(row + reach[0].div_ceil(2) + 1).min(height) {
                 let from = column.saturating_sub(reach[1] / 2);
                 let to = (column + reach[1].div_ceil(2) + 1).min(width);
-                out[(y * width + from) * channels..(y * width + to) * channels].fill(grey);
+                out[(y * width + from) * channels..(y * width + to) * channels].fill(gray);
             }
         }
         let probabilities = self.classifier.probabilities(images);

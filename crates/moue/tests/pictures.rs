@@ -17,12 +17,12 @@ fn pixels(bytes: &[u8], channels: usize) -> Vec<u8> {
 #[test]
 fn sixteen_bits_are_brought_to_eight() {
     let steps: Vec<u16> = vec![0, 257 * 100, 257 * 200, 65_535];
-    let grey: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_raw(2, 2, steps.clone()).unwrap();
-    let colour: ImageBuffer<Rgb<u16>, _> =
+    let gray: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_raw(2, 2, steps.clone()).unwrap();
+    let color: ImageBuffer<Rgb<u16>, _> =
         ImageBuffer::from_raw(2, 2, steps.iter().flat_map(|&value| [value; 3]).collect::<Vec<u16>>()).unwrap();
     for format in [ImageFormat::Png, ImageFormat::Tiff] {
-        assert_eq!(pixels(&coded(&grey.clone().into(), format), 1), [0, 100, 200, 255], "{format:?}");
-        assert_eq!(pixels(&coded(&colour.clone().into(), format), 1), [0, 100, 200, 255], "{format:?}");
+        assert_eq!(pixels(&coded(&gray.clone().into(), format), 1), [0, 100, 200, 255], "{format:?}");
+        assert_eq!(pixels(&coded(&color.clone().into(), format), 1), [0, 100, 200, 255], "{format:?}");
     }
 }
 

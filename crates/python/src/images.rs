@@ -2,7 +2,7 @@
 
 use crate::error::refused;
 use moue_train::config::DataOptions;
-use moue_train::data::{DataSource, ImageForm};
+use moue_train::data::{DataSource, ImageSpec};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ pub fn load(
     channels: usize,
     seed: u64,
 ) -> PyResult<Arrays<'_>> {
-    let source = data.map_or(DataSource::Drawn, DataSource::Given);
-    let form = ImageForm { size, channels };
+    let source = data.map_or(DataSource::Synthetic, DataSource::Given);
+    let form = ImageSpec { size, channels };
     let opened = py.detach(|| source.open(form, &DataOptions::default(), seed, &|_| {}));
     let dataset = opened.map_err(|error| refused(&error))?;
     let document = serde_json::json!({

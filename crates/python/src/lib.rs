@@ -1,6 +1,6 @@
 //! `moue._moue`: what the Python package `moue` calls. Arguments are checked and
-//! answers are made into dataclasses in Python (`python/moue/__init__.py`);
-//! structured answers cross over as JSON.
+//! predictions are made into dataclasses in Python (`python/moue/__init__.py`);
+//! structured predictions cross over as JSON.
 
 mod error;
 mod images;

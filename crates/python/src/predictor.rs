@@ -1,4 +1,4 @@
-//! Answers for pictures and for arrays of faces.
+//! Predictions for pictures and for arrays of faces.
 
 use crate::error::refused;
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
@@ -77,10 +77,10 @@ impl Predictor {
 
     /// A JSON document for each picture, in their order.
     fn predict(&self, py: Python<'_>, pictures: Vec<Source>, detect: bool) -> PyResult<Vec<String>> {
-        let answers: Vec<Prediction> = py.detach(|| {
+        let predictions: Vec<Prediction> = py.detach(|| {
             self.installed(|| pictures.par_iter().with_max_len(1).map(|source| self.answer(source, detect)).collect())
         });
-        let texts: Result<Vec<String>, _> = answers.iter().map(serde_json::to_string).collect();
+        let texts: Result<Vec<String>, _> = predictions.iter().map(serde_json::to_string).collect();
         texts.map_err(|error| refused(&error))
     }
 

@@ -3,7 +3,7 @@
 use crate::error::refused;
 use moue::model::Model;
 use moue_train::config::Config;
-use moue_train::data::{DataError, DataSource, Dataset, ImageForm};
+use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::{self as evaluation, EvaluateOptions, EvaluationError};
 use moue_train::experiment::{self, Experiment, RunConfig, RunOptions, Variation, collect, conclude, run_folders};
 use moue_train::train as training;
@@ -52,12 +52,12 @@ pub fn train(
             folder: &folder,
             init: init.as_ref(),
             resume: begun,
-            group: None,
+            communicator: None,
         };
         let listener = Listener { progress, stop: AtomicBool::new(false) };
         let mut raised = None;
         let ended = training::train(&job, &listener.stop, &mut |event| {
-            if let Err(error) = listener.hear(&event) {
+            if let Err(error) = listener.observe(&event) {
                 listener.stop.store(true, Ordering::Relaxed);
                 raised.get_or_insert(error);
             }
@@ -80,7 +80,7 @@ struct Listener {
 
 impl Listener {
     /// Passes an epoch on; an error is an exception of the callback's, or Ctrl-C.
-    fn hear(&self, event: &Event<'_>) -> PyResult<()> {
+    fn observe(&self, event: &Event<'_>) -> PyResult<()> {
         Python::attach(|py| {
             py.check_signals()?;
             let (Event::Epoch { record, epochs, best }, Some(progress)) = (event, &self.progress) else {
@@ -141,7 +141,7 @@ fn experiments((archs, variations, seeds, epochs): &Plan) -> PyResult<Vec<Experi
 #[pyfunction]
 pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf) -> PyResult<Vec<String>> {
     py.detach(|| {
-        let source = data.map_or(DataSource::Drawn, DataSource::Given);
+        let source = data.map_or(DataSource::Synthetic, DataSource::Given);
         let experiments = experiments(&plan)?;
         let folders =
             run_folders(&experiments, &mut |config| opened(&source, config), &out).map_err(|error| refused(&error))?;
@@ -158,21 +158,21 @@ pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf) -> 
 
 /// The data in the form and with the options of a configuration.
 fn opened(source: &DataSource, config: &Config) -> Result<Dataset, DataError> {
-    source.open(ImageForm::of_input(config.model.input), &config.data, config.train.seed, &|_| {})
+    source.open(ImageSpec::of_input(config.model.input), &config.data, config.train.seed, &|_| {})
 }
 
 /// Trains all experiments, or only collects what is there, and returns a JSON document.
 #[pyfunction]
 pub fn compare(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf, trains: bool) -> PyResult<String> {
     py.detach(|| {
-        let source = data.map_or(DataSource::Drawn, DataSource::Given);
+        let source = data.map_or(DataSource::Synthetic, DataSource::Given);
         let experiments = experiments(&plan)?;
         std::fs::create_dir_all(out.join("runs"))?;
         let open = &mut |config: &Config| opened(&source, config);
         let listener = Listener { progress: None, stop: AtomicBool::new(false) };
         let found = if trains {
             experiment::compare(&experiments, &source, open, &out, &listener.stop, &mut |_, event| {
-                if listener.hear(&event).is_err() {
+                if listener.observe(&event).is_err() {
                     listener.stop.store(true, Ordering::Relaxed);
                 }
             })

@@ -63,7 +63,7 @@ pub fn with_state(routes: Router<App>, app: App) -> Router {
         .with_state(app)
 }
 
-/// How pictures are to be looked at.
+/// How pictures are predicted.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -130,7 +130,7 @@ async fn answer(app: &App, request: Request, wanted: Wanted) -> Result<Response,
     if bytes.is_empty() {
         return Err(Problem::bad_request("the body is empty: send an image file"));
     }
-    let prediction = app.work.look(Upload { name: "image".into(), bytes }, wanted).await?;
+    let prediction = app.work.inspect(Upload { name: "image".into(), bytes }, wanted).await?;
     let faces = Faces(prediction.faces.len());
     Ok(with_faces(Json(prediction).into_response(), faces))
 }
@@ -140,7 +140,7 @@ async fn several(app: &App, uploads: Vec<Upload>, wanted: Wanted) -> Result<Resp
     let (mut answers, mut faces, mut worst) = (Vec::with_capacity(uploads.len()), 0, None);
     for upload in uploads {
         let name = upload.name.clone();
-        match app.work.look(upload, wanted).await {
+        match app.work.inspect(upload, wanted).await {
             Ok(prediction) => {
                 faces += prediction.faces.len();
                 answers.push(prediction);

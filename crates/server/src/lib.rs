@@ -69,7 +69,7 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Duration, st
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // Answers are small; none shall wait for more.
+        // Predictions are small; none shall wait for more.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));

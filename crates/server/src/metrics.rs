@@ -78,7 +78,7 @@ impl Metrics {
     }
 
     /// A picture was answered for.
-    pub fn looked(&self, faces: usize) {
+    pub fn inspected(&self, faces: usize) {
         self.images.inc();
         self.faces.inc_by(faces as u64);
     }

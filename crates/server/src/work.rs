@@ -11,7 +11,7 @@ use crate::problem::Problem;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use moue::Classifier;
-use moue::predict::{Cut, Photo, PhotoError, PredictOptions, Predictor};
+use moue::predict::{FaceCrops, Photo, PhotoError, PredictOptions, Predictor};
 use moue::prediction::Prediction;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -91,38 +91,38 @@ impl Work {
 
     /// The prediction for a picture, by the three steps of [`Predictor::predict`]: a worker
     /// finds the faces, the network's thread classifies them, a worker puts it together.
-    pub async fn look(&self, Upload { name, bytes }: Upload, wanted: Wanted) -> Result<Prediction, Problem> {
+    pub async fn inspect(&self, Upload { name, bytes }: Upload, wanted: Wanted) -> Result<Prediction, Problem> {
         let options = PredictOptions { detect: wanted.detect, explain: wanted.explain, ..*self.predictor.options() };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
         let predictor = Arc::clone(&self.predictor);
-        let cut = spawn_blocking(move || {
+        let face_crops = spawn_blocking(move || {
             let photo = Photo::Bytes("", &bytes).decode(options.max_pixels);
-            let cut = photo.map(|photo| predictor.cut(&photo, &options));
+            let face_crops = photo.map(|photo| predictor.crop_faces(&photo, &options));
             drop(worker);
-            cut
+            face_crops
         });
-        let cut = cut.await.map_err(|_| gone())?.map_err(|error| unusable(&error))?;
-        let probabilities = self.ask(&cut).await?;
-        self.metrics.looked(cut.places.len());
+        let face_crops = face_crops.await.map_err(|_| gone())?.map_err(|error| unusable(&error))?;
+        let probabilities = self.ask(&face_crops).await?;
+        self.metrics.inspected(face_crops.places.len());
         if !wanted.explain {
-            return Ok(self.predictor.prediction(name, &cut, &probabilities, &options));
+            return Ok(self.predictor.prediction(name, &face_crops, &probabilities, &options));
         }
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
         let predictor = Arc::clone(&self.predictor);
         let explained = spawn_blocking(move || {
-            let prediction = predictor.prediction(name, &cut, &probabilities, &options);
+            let prediction = predictor.prediction(name, &face_crops, &probabilities, &options);
             drop(worker);
             prediction
         });
         explained.await.map_err(|_| gone())
     }
 
-    async fn ask(&self, cut: &Cut) -> Result<Vec<f32>, Problem> {
-        if cut.crops.is_empty() {
+    async fn ask(&self, face_crops: &FaceCrops) -> Result<Vec<f32>, Problem> {
+        if face_crops.crops.is_empty() {
             return Ok(Vec::new());
         }
         let (answer, answered) = oneshot::channel();
-        self.network.send(Ask { crops: cut.crops.clone(), answer }).map_err(|_| gone())?;
+        self.network.send(Ask { crops: face_crops.crops.clone(), answer }).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
     }
 }

@@ -8,7 +8,7 @@ use axum::http::{Request, StatusCode};
 use client::{Reply, classifier, get, send};
 use moue::predict::{Photo, PredictOptions, Predictor};
 use moue_server::{Limits, Options, router};
-use moue_train::data::{Dataset, ImageForm, drawn};
+use moue_train::data::{Dataset, ImageSpec, synthetic};
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,14 +17,14 @@ fn service(options: &Options) -> Router {
     router(classifier(), options).unwrap()
 }
 
-/// A drawn face as the bytes of a BMP file (48×48, grey).
+/// A drawn face as the bytes of a BMP file (48×48, gray).
 fn face(number: usize) -> Vec<u8> {
-    static FACES: LazyLock<Dataset> = LazyLock::new(|| drawn::dataset(70, ImageForm::of_input([48, 48, 1]), 0));
+    static FACES: LazyLock<Dataset> = LazyLock::new(|| synthetic::dataset(70, ImageSpec::of_input([48, 48, 1]), 0));
     image_of(48, 48, FACES.image(number))
 }
 
-fn image_of(width: u32, height: u32, grey: &[u8]) -> Vec<u8> {
-    let picture = image::GrayImage::from_raw(width, height, grey.to_vec()).unwrap();
+fn image_of(width: u32, height: u32, gray: &[u8]) -> Vec<u8> {
+    let picture = image::GrayImage::from_raw(width, height, gray.to_vec()).unwrap();
     let mut bytes = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut bytes, image::ImageFormat::Bmp).unwrap();
     bytes.into_inner()

@@ -1,7 +1,7 @@
 //! What finding and cutting out a face costs, beside FER2013's own pictures.
 //!
 //! Each PublicTest picture is put at a random size and place on a larger, noisy
-//! paper, found, cut out and answered for; the original picture is answered for
+//! paper, detected, cropped and predicted; the original picture is predicted
 //! as it is.
 //!
 //! `cargo run --release --example crop_cost model.safetensors fer2013.csv 1000`
@@ -11,7 +11,7 @@ use moue::Classifier;
 use moue::predict::{PredictOptions, Predictor};
 use moue_engine::random::{Stream, key};
 use moue_train::config::DataOptions;
-use moue_train::data::{Cache, ImageForm, Split};
+use moue_train::data::{Cache, ImageSpec, Split};
 use moue_train::evaluate::wilson;
 use std::error::Error;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let classifier = Arc::new(Classifier::open(arguments.next().ok_or("name a model")?.as_ref())?);
     let path = arguments.next().ok_or("name a data set")?;
     let count: usize = arguments.next().map_or(Ok(1000), |count| count.parse())?;
-    let form = ImageForm { size: Some([48, 48]), channels: 1 };
+    let form = ImageSpec { size: Some([48, 48]), channels: 1 };
     let dataset = moue_train::data::open(path.as_ref(), form, &DataOptions::default(), 0, &Cache::standard(), &|_| ())?;
     let finds = Predictor::new(Arc::clone(&classifier), PredictOptions::default());
     let whole = Predictor::new(classifier, PredictOptions { detect: false, ..PredictOptions::default() });
@@ -32,11 +32,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     for index in dataset.indices(Split::Validation).into_iter().take(count) {
         let label = &dataset.classes[dataset.labels[index] as usize];
         let Some(face) = GrayImage::from_raw(48, 48, dataset.image(index).to_vec()) else { continue };
-        let answer = |faces: &[moue::prediction::Face]| {
+        let label_of = |faces: &[moue::prediction::Face]| {
             faces.iter().max_by_key(|face| face.place.width).map(|face| face.label.clone())
         };
-        let alone = answer(&whole.predict(&DynamicImage::ImageLuma8(face.clone())).faces).as_ref() == Some(label);
-        let pasted = answer(&finds.predict(&pasted(&face, index)).faces);
+        let alone = label_of(&whole.predict(&DynamicImage::ImageLuma8(face.clone())).faces).as_ref() == Some(label);
+        let pasted = label_of(&finds.predict(&pasted(&face, index)).faces);
         n += 1;
         right += usize::from(alone);
         found += usize::from(pasted.is_some());

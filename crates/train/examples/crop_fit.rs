@@ -1,6 +1,6 @@
 //! Where a FER2013 picture lies relative to the face detector's box.
 //!
-//! Training pictures are enlarged, put on grey paper and searched; what is
+//! Training pictures are enlarged, put on gray paper and searched; what is
 //! printed is the median place of the picture in sides of the box.
 //!
 //! `cargo run --release --example crop_fit fer2013.csv 2000`, and for YuNet
@@ -9,7 +9,7 @@
 use image::{DynamicImage, GrayImage, Luma, imageops};
 use moue::detect::{DetectOptions, Detector};
 use moue_train::config::DataOptions;
-use moue_train::data::{Cache, ImageForm, Split};
+use moue_train::data::{Cache, ImageSpec, Split};
 
 /// Side of an enlarged picture, and of the paper around it.
 const SIDE: u32 = 192;
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = arguments.next().ok_or("name a data set")?;
     let count: usize = arguments.next().map_or(Ok(2000), |count| count.parse())?;
     let detector = detector(arguments.next().as_deref())?;
-    let form = ImageForm { size: Some([48, 48]), channels: 1 };
+    let form = ImageSpec { size: Some([48, 48]), channels: 1 };
     let dataset = moue_train::data::open(path.as_ref(), form, &DataOptions::default(), 0, &Cache::standard(), &|_| ())?;
     let (mut sides, mut rights, mut downs) = (Vec::new(), Vec::new(), Vec::new());
     let mut tried = 0;

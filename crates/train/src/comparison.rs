@@ -4,9 +4,9 @@ use crate::train::EpochRecord;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Figures of one epoch.
+/// Metrics of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct EpochFigures {
+pub struct EpochMetrics {
     /// From 1.
     pub epoch: usize,
     /// Mean over the epoch's steps, with dropout and augmentation.
@@ -19,7 +19,7 @@ pub struct EpochFigures {
     pub validation_loss: f64,
 }
 
-impl From<&EpochRecord> for EpochFigures {
+impl From<&EpochRecord> for EpochMetrics {
     fn from(record: &EpochRecord) -> Self {
         Self {
             epoch: record.epoch,
@@ -41,9 +41,9 @@ pub struct Run {
     /// Whether all its epochs are done.
     pub finished: bool,
     /// The epoch that was best on validation.
-    pub best: Option<EpochFigures>,
+    pub best: Option<EpochMetrics>,
     /// The last epoch.
-    pub last: Option<EpochFigures>,
+    pub last: Option<EpochMetrics>,
     /// Seconds of all its epochs.
     pub seconds: f64,
     /// Why it failed, if it did.
@@ -153,10 +153,10 @@ impl Comparison {
 
 impl Row {
     /// Computes the means anew.
-    pub fn summarise(&mut self) {
+    pub fn summarize(&mut self) {
         let count = self.runs.iter().filter(|run| run.best.is_some()).count().max(1) as f64;
-        let best = |of: fn(&EpochFigures) -> f64| self.runs.iter().filter_map(|r| r.best.as_ref()).map(of).sum::<f64>();
-        let last = |of: fn(&EpochFigures) -> f64| self.runs.iter().filter_map(|r| r.last.as_ref()).map(of).sum::<f64>();
+        let best = |of: fn(&EpochMetrics) -> f64| self.runs.iter().filter_map(|r| r.best.as_ref()).map(of).sum::<f64>();
+        let last = |of: fn(&EpochMetrics) -> f64| self.runs.iter().filter_map(|r| r.last.as_ref()).map(of).sum::<f64>();
         let (best_train, best_validation) = (best(|e| e.train_accuracy), best(|e| e.validation_accuracy));
         let (last_train, last_validation) = (last(|e| e.train_accuracy), last(|e| e.validation_accuracy));
         let mean = best_validation / count;

@@ -38,7 +38,7 @@ fn efficientnet_b0_is_the_published_one() {
         let row = &rows[at];
         assert_eq!(row.parameters, kernel * kernel * row.output_shape[2], "{}", row.name);
     }
-    // Keras counts 4,049,571 without the head, seven of them in its normalisation of the input.
+    // Keras counts 4,049,571 without the head, seven of them in its normalization of the input.
     let head = rows.iter().rposition(|row| row.kind == "global_average_pooling2d").unwrap();
     assert_eq!(rows[..head].iter().map(|row| row.parameters).sum::<usize>(), 4_049_571 - 7);
     // 0.39 billion multiply-adds.

@@ -3,7 +3,7 @@
 use moue_train::comparison::Comparison;
 use moue_train::config::Config;
 use moue_train::data::DataSource;
-use moue_train::data::{Dataset, ImageForm, drawn};
+use moue_train::data::{Dataset, ImageSpec, synthetic};
 use moue_train::experiment::{Experiment, compare, plan};
 use moue_train::train::Event;
 use std::fs;
@@ -32,7 +32,7 @@ fn net(name: &str) -> Config {
 }
 
 fn faces(config: &Config) -> Dataset {
-    drawn::dataset(280, ImageForm::of_input(config.model.input), config.train.seed)
+    synthetic::dataset(280, ImageSpec::of_input(config.model.input), config.train.seed)
 }
 
 /// The comparison, and the epochs that were trained for it.
@@ -40,7 +40,7 @@ fn run(experiments: &[Experiment], out: &Path, stop_after: usize) -> (Comparison
     let stop = AtomicBool::new(false);
     let mut epochs = 0;
     let found =
-        compare(experiments, &DataSource::Drawn, &mut |config| Ok(faces(config)), out, &stop, &mut |_, event| {
+        compare(experiments, &DataSource::Synthetic, &mut |config| Ok(faces(config)), out, &stop, &mut |_, event| {
             if let Event::Epoch { .. } = event {
                 epochs += 1;
                 stop.store(epochs >= stop_after, Ordering::Relaxed);

@@ -1,12 +1,12 @@
 //! Every layout that data sets come in, whole and broken.
 
 use moue_train::config::DataOptions;
-use moue_train::data::{Cache, DataError, Dataset, ImageForm, Split, open, statistics};
+use moue_train::data::{Cache, DataError, Dataset, ImageSpec, Split, open, statistics};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-const ANY: ImageForm = ImageForm { size: None, channels: 1 };
+const ANY: ImageSpec = ImageSpec { size: None, channels: 1 };
 
 fn read_with(path: &Path, options: &DataOptions) -> Result<Dataset, DataError> {
     open(path, ANY, options, 0, &Cache::off(), &|_| {})
@@ -283,7 +283,7 @@ fn plain_class_folders_of_photos_of_any_size_and_name() {
         photo.write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
         folder.put(&format!("photos/{class}/IMG {i}.JPG"), bytes.into_inner());
     }
-    let form = ImageForm { size: Some([24, 32]), channels: 3 };
+    let form = ImageSpec { size: Some([24, 32]), channels: 3 };
     let path = folder.0.path().join("photos");
     let dataset = open(&path, form, &DataOptions::default(), 0, &Cache::off(), &|_| {}).unwrap();
     assert_eq!(dataset.classes, ["no smile", "smile"]);

@@ -4,11 +4,11 @@
 #![cfg(feature = "onnx")]
 
 use moue::model::onnx::{from_onnx, to_onnx};
-use moue::model::{Calibration, Model, Normalisation};
+use moue::model::{Calibration, Model, Normalization};
 use moue_engine::random::{Stream, key};
 use moue_engine::{InferenceNetwork, Shape, Tensor};
 use moue_train::config::{Config, PRESETS};
-use moue_train::data::{ImageForm, drawn};
+use moue_train::data::{ImageSpec, synthetic};
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -29,7 +29,7 @@ fn model(architecture: moue::model::Architecture) -> Model {
             parameter.value.iter_mut().for_each(|value| *value = around + 0.2 * (stream.uniform() - 0.5));
         }
     });
-    model.normalisation = Normalisation { mean: vec![0.5], std: vec![0.25] };
+    model.normalization = Normalization { mean: vec![0.5], std: vec![0.25] };
     model.calibration =
         Calibration { temperature: 0.8, scale: Some(vec![0.9, 1.2, 0.9]), bias: Some(vec![0.1, -0.2, 0.3]) };
     model.uncertain_below = 0.4;
@@ -40,9 +40,9 @@ fn everything() -> Model {
     model(Config::parse("everything", EVERYTHING).unwrap().model)
 }
 
-fn answers(model: &Model) -> Vec<f32> {
+fn predictions(model: &Model) -> Vec<f32> {
     let [height, width, channels] = model.architecture.input;
-    let faces = drawn::dataset(4, ImageForm::of_input(model.architecture.input), 1);
+    let faces = synthetic::dataset(4, ImageSpec::of_input(model.architecture.input), 1);
     let mut images = Tensor::zeros(faces.len(), Shape::new(height, width, channels));
     let pixels = (0..faces.len()).flat_map(|i| faces.image(i).to_vec());
     images.data_mut().iter_mut().zip(pixels).for_each(|(x, pixel)| *x = (f32::from(pixel) / 255.0 - 0.5) / 0.25);
@@ -67,7 +67,7 @@ fn every_preset_comes_back_with_its_answers() {
         let name = model.architecture.name.clone();
         let bytes = to_onnx(&model).unwrap();
         let back = read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let distance = distance(&answers(&model), &answers(&back));
+        let distance = distance(&predictions(&model), &predictions(&back));
         assert!(distance < 1e-5, "{name}: {distance}");
         assert_eq!((&back.classes, back.uncertain_below), (&model.classes, model.uncertain_below));
         assert_eq!(back.provenance, model.provenance);

@@ -2,7 +2,7 @@
 #![cfg(feature = "parquet")]
 
 use moue_train::config::DataOptions;
-use moue_train::data::{Cache, Dataset, ImageForm, Split, drawn, open, table, to_parquet};
+use moue_train::data::{Cache, Dataset, ImageSpec, Split, open, synthetic, table, to_parquet};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn faces() -> Dataset {
-    drawn::dataset(42, ImageForm { size: None, channels: 1 }, 3)
+    synthetic::dataset(42, ImageSpec { size: None, channels: 1 }, 3)
 }
 
 fn png(faces: &Dataset, index: usize) -> Vec<u8> {
@@ -57,7 +57,7 @@ fn write(path: &Path, faces: &Dataset, indices: std::ops::Range<usize>, metadata
 }
 
 fn opened(path: &Path) -> Result<Dataset, moue_train::data::DataError> {
-    let form = ImageForm { size: None, channels: 1 };
+    let form = ImageSpec { size: None, channels: 1 };
     open(path, form, &DataOptions::default(), 0, &Cache::off(), &|_| {})
 }
 

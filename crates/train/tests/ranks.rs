@@ -4,8 +4,8 @@
 use moue_engine::GRAIN;
 use moue_train::config::Config;
 use moue_train::data::DataSource;
-use moue_train::data::{Dataset, ImageForm, Split, drawn};
-use moue_train::train::{Ending, Event, Gradient, Group, Job, Outcome, RunFolder, TrainError, train};
+use moue_train::data::{Dataset, ImageSpec, Split, synthetic};
+use moue_train::train::{Communicator, Ending, Event, Gradient, Job, Outcome, RunFolder, TrainError, train};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
@@ -63,7 +63,7 @@ struct Thread {
     begun: Mutex<Vec<Gradient>>,
 }
 
-impl Group for Thread {
+impl Communicator for Thread {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -108,14 +108,21 @@ fn shared(
 ) -> Vec<Result<Outcome, TrainError>> {
     let place = Arc::new(Place { slots: Mutex::new(vec![Vec::new(); ranks]), barrier: Barrier::new(ranks) });
     let one = |rank| {
-        let group = (ranks > 1).then(|| {
-            let group: Arc<dyn Group> =
+        let communicator = (ranks > 1).then(|| {
+            let communicator: Arc<dyn Communicator> =
                 Arc::new(Thread { place: Arc::clone(&place), rank, begun: Mutex::new(Vec::new()) });
-            group
+            communicator
         });
         let (config, folder) = (config(rank), RunFolder::existing(folder));
-        let job =
-            Job { config: &config, dataset, source: DataSource::Drawn, folder: &folder, init: None, resume, group };
+        let job = Job {
+            config: &config,
+            dataset,
+            source: DataSource::Synthetic,
+            folder: &folder,
+            init: None,
+            resume,
+            communicator,
+        };
         let (stop, mut steps) = (AtomicBool::new(false), 0);
         train(&job, &stop, &mut |event| {
             if let Event::Step { .. } = event {
@@ -149,7 +156,7 @@ fn config() -> Config {
 }
 
 fn faces(count: usize) -> Dataset {
-    drawn::dataset(count, ImageForm::of_input(config().model.input), 0)
+    synthetic::dataset(count, ImageSpec::of_input(config().model.input), 0)
 }
 
 #[test]
@@ -164,7 +171,7 @@ fn ranks_together_are_one_process_with_the_same_batches() {
         let folder = place.path().join(format!("{count}-{ranks}"));
         let outcomes: Vec<Outcome> =
             shared(ranks, |_| config(), &dataset, &folder, 0, false).into_iter().map(Result::unwrap).collect();
-        // With more ranks than grains these are cut, and sums rounded otherwise.
+        // With more ranks than grains these are cut, and sums are rounded otherwise.
         let exact = ranks <= config().train.batch_size.div_ceil(GRAIN);
         for outcome in &outcomes {
             assert_eq!(weights(outcome), weights(&outcomes[0]), "all ranks have the same bits");

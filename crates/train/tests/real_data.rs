@@ -2,8 +2,8 @@
 
 use moue::Classifier;
 use moue_train::config::DataOptions;
-use moue_train::data::{Cache, Dataset, ImageForm, Split, open, statistics};
-use moue_train::evaluate::{answer, figures};
+use moue_train::data::{Cache, Dataset, ImageSpec, Split, open, statistics};
+use moue_train::evaluate::{compute_metrics, predict_split};
 use std::path::PathBuf;
 
 /// A file of the folder, or a line that says what is skipped.
@@ -17,7 +17,7 @@ fn data(name: &str) -> Option<PathBuf> {
 }
 
 fn read(path: &std::path::Path, options: &DataOptions) -> Dataset {
-    open(path, ImageForm { size: None, channels: 1 }, options, 0, &Cache::off(), &|_| {}).unwrap()
+    open(path, ImageSpec { size: None, channels: 1 }, options, 0, &Cache::off(), &|_| {}).unwrap()
 }
 
 #[test]
@@ -62,9 +62,9 @@ fn the_models_in_the_box_are_those_that_were_measured() {
     let dataset = read(&path, &DataOptions::default());
     for (name, accuracy) in [("default", 0.69), ("tiny", 0.66)] {
         let classifier = Classifier::open(name.as_ref()).unwrap();
-        let answers = answer(&classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
-        let figures = figures(classifier.classes(), &answers.labels, &answers.probabilities);
-        assert_eq!(figures.n, 3589);
-        assert!(figures.accuracy > accuracy && figures.ece < 0.04, "{name}: {figures:?}");
+        let predictions = predict_split(&classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
+        let metrics = compute_metrics(classifier.classes(), &predictions.labels, &predictions.probabilities);
+        assert_eq!(metrics.n, 3589);
+        assert!(metrics.accuracy > accuracy && metrics.ece < 0.04, "{name}: {metrics:?}");
     }
 }

@@ -5,8 +5,8 @@ use moue::Classifier;
 use moue::model::Model;
 use moue_train::config::Config;
 use moue_train::data::DataSource;
-use moue_train::data::{Dataset, ImageForm, Split, drawn};
-use moue_train::evaluate::{Answers, answer, cross_fit, figures};
+use moue_train::data::{Dataset, ImageSpec, Split, synthetic};
+use moue_train::evaluate::{Predictions, compute_metrics, cross_fit, predict_split};
 use moue_train::train::{Ending, Event, Job, Outcome, RunFolder, TrainError, train};
 use std::fs;
 use std::path::Path;
@@ -61,7 +61,7 @@ fn config(text: &str) -> Config {
 }
 
 fn faces(config: &Config, count: usize) -> Dataset {
-    drawn::dataset(count, ImageForm::of_input(config.model.input), 0)
+    synthetic::dataset(count, ImageSpec::of_input(config.model.input), 0)
 }
 
 fn run(
@@ -72,7 +72,8 @@ fn run(
     stop_after: usize,
 ) -> Result<Outcome, TrainError> {
     let folder = RunFolder::existing(folder);
-    let job = Job { config, dataset, source: DataSource::Drawn, folder: &folder, init: None, resume, group: None };
+    let job =
+        Job { config, dataset, source: DataSource::Synthetic, folder: &folder, init: None, resume, communicator: None };
     let stop = AtomicBool::new(false);
     let mut steps = 0;
     train(&job, &stop, &mut |event| {
@@ -153,7 +154,7 @@ fn teachers_move_the_target_and_are_written_down() {
     run(&config, &dataset, &folder("teacher"), false, 0).unwrap();
     let teacher = folder("teacher").join("model.safetensors");
     let alone = model_bytes(&folder("teacher"));
-    // With its answers weighing nothing, all is as without.
+    // With teacher weight 0 all is as without teachers.
     config.train.teachers = vec![teacher.clone(), teacher.clone()];
     config.train.teacher_weight = 0.0;
     let weightless = run(&config, &dataset, &folder("weightless"), false, 0).unwrap().model.unwrap();
@@ -214,9 +215,11 @@ fn a_finished_model_is_calibrated_on_the_split_it_was_chosen_by() {
     let outcome = run(&config, &dataset, place.path(), false, 0).unwrap();
     let (model, validation) = (outcome.model.unwrap(), outcome.validation.unwrap());
     assert_ne!(model.calibration.temperature, 1.0);
-    let nll = |answers: &Answers| figures(&dataset.classes, &answers.labels, &answers.probabilities).nll;
+    let nll = |predictions: &Predictions| {
+        compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities).nll
+    };
     let predicted =
-        |classifier: &Classifier| answer(classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
+        |classifier: &Classifier| predict_split(classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
     let mut saved = Classifier::open(&place.path().join("model.safetensors")).unwrap();
     let again = predicted(&saved);
     assert_eq!(again.probabilities, validation.probabilities, "the calibration is stored and applied");
@@ -232,8 +235,8 @@ fn test_accuracy(text: &str, count: usize) -> f64 {
     let dataset = faces(&config, count);
     let place = tempfile::tempdir().unwrap();
     let model = run(&config, &dataset, place.path(), false, 0).unwrap().model.unwrap();
-    let answers = answer(&Classifier::new(model), &dataset, Split::Test, false, &mut |_| {}).unwrap();
-    figures(&dataset.classes, &answers.labels, &answers.probabilities).accuracy
+    let predictions = predict_split(&Classifier::new(model), &dataset, Split::Test, false, &mut |_| {}).unwrap();
+    compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities).accuracy
 }
 
 #[test]
@@ -325,7 +328,7 @@ fn fine_tuning_takes_the_body_and_makes_a_new_head() {
         folder: &folder,
         init: Some(&model),
         resume: false,
-        group: None,
+        communicator: None,
     };
     let mut notes = Vec::new();
     let tuned = train(&job, &AtomicBool::new(false), &mut |event| {
@@ -398,19 +401,19 @@ fn a_page_names_what_was_measured_and_escapes_what_was_given() {
     let place = tempfile::tempdir().unwrap();
     let outcome = run(&config, &dataset, place.path(), false, 0).unwrap();
     let classifier = Classifier::new(outcome.model.unwrap());
-    let answers = answer(&classifier, &dataset, Split::Validation, true, &mut |_| {}).unwrap();
-    let figures = figures(classifier.classes(), &answers.labels, &answers.probabilities);
+    let predictions = predict_split(&classifier, &dataset, Split::Validation, true, &mut |_| {}).unwrap();
+    let metrics = compute_metrics(classifier.classes(), &predictions.labels, &predictions.probabilities);
     let page = moue_train::report::training(&moue_train::report::Training {
         title: "<b>tiny</b>",
         config: "x = \"<i>\"",
         history: &outcome.history,
         best_epoch: outcome.best_epoch,
-        evaluation: moue_train::evaluate::Evaluation {
+        evaluation: moue_train::evaluate::EvaluationView {
             title: "tiny",
             model: classifier.model(),
-            figures: &figures,
-            fitted: &cross_fit(classifier.model(), &answers),
-            answers: &answers,
+            metrics: &metrics,
+            fitted: &cross_fit(classifier.model(), &predictions),
+            predictions: &predictions,
             dataset: &dataset,
             split: "validation",
             selection: true,

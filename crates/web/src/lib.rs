@@ -1,6 +1,6 @@
 //! moue's predictor for browsers and Node: what `npm/index.ts` calls from JavaScript.
 //!
-//! Pictures come as files or as pixels, answers go back as the JSON of
+//! Pictures come as files or as pixels, predictions go back as the JSON of
 //! `moue predict`. Threads, files and the network are left to the page.
 #![deny(missing_docs)]
 
@@ -96,10 +96,10 @@ fn json(prediction: &Prediction) -> Result<String, JsError> {
 mod tests {
     use super::*;
     use image::DynamicImage;
-    use moue_train::data::{ImageForm, drawn};
+    use moue_train::data::{ImageSpec, synthetic};
 
     fn face() -> image::GrayImage {
-        let faces = drawn::dataset(7, ImageForm::of_input([48, 48, 1]), 0);
+        let faces = synthetic::dataset(7, ImageSpec::of_input([48, 48, 1]), 0);
         image::GrayImage::from_raw(48, 48, faces.image(0).to_vec()).unwrap()
     }
 

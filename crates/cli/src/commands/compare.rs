@@ -6,9 +6,9 @@ use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue_train::comparison::{Comparison, Row};
-use moue_train::config::VaryError;
+use moue_train::config::OverrideError;
 use moue_train::data::DataSource;
-use moue_train::data::ImageForm;
+use moue_train::data::ImageSpec;
 use moue_train::experiment::{Experiment, RunConfig, RunOptions, Variation, compare, plan};
 use moue_train::train::Event;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 
 pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let experiments = resolve(args, common)?;
-    let source = args.data.clone().map_or(DataSource::Drawn, DataSource::Given);
+    let source = args.data.clone().map_or(DataSource::Synthetic, DataSource::Given);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs/compare"));
     std::fs::create_dir_all(out.join("runs")).with_context(|| format!("cannot use {}", out.display()))?;
     let stop = stop_on_interrupt()?;
@@ -26,7 +26,7 @@ pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
         &experiments,
         &source,
         &mut |config| {
-            let form = ImageForm::of_input(config.model.input);
+            let form = ImageSpec::of_input(config.model.input);
             open_source(&source, form, &config.data, config.train.seed, common)
         },
         &out,
@@ -63,7 +63,7 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<Vec<Experiment
         };
         configs.push(RunConfig::resolve_untaught(&options).map_err(run_error)?.config);
     }
-    let usage = |error: VaryError| UsageError(error.to_string());
+    let usage = |error: OverrideError| UsageError(error.to_string());
     let variations: Result<Vec<Variation>, _> = args.vary.iter().map(|text| text.parse()).collect();
     Ok(plan(&configs, &variations.map_err(usage)?, args.seeds).map_err(usage)?)
 }

@@ -9,7 +9,7 @@ use moue_train::config::Config;
 use moue_train::config::DataOptions;
 use moue_train::data::statistics::{Duplicates, Statistics, describe};
 use moue_train::data::table::{TableRow, rows, to_csv};
-use moue_train::data::{DataSource, Dataset, ImageForm, drawn};
+use moue_train::data::{DataSource, Dataset, ImageSpec, synthetic};
 use moue_train::report::preview::{self, Preview};
 use serde_json::json;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
     let open = |path: &Path, official_split: bool| -> anyhow::Result<Dataset> {
         let options = DataOptions { official_split, ..DataOptions::default() };
         let source = DataSource::Given(path.to_owned());
-        Ok(open_source(&source, ImageForm { size: None, channels: 1 }, &options, seed, common)?)
+        Ok(open_source(&source, ImageSpec { size: None, channels: 1 }, &options, seed, common)?)
     };
     match command {
         DataCommand::Info { path, official_split } => {
@@ -46,7 +46,7 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
             let augmentation = Config::open(arch.as_deref().unwrap_or("small"))?.augment;
             let dataset = match path {
                 Some(path) => open(path, *official_split)?,
-                None => drawn::dataset(drawn::STANDARD_COUNT, ImageForm { size: None, channels: 1 }, seed),
+                None => synthetic::dataset(synthetic::STANDARD_COUNT, ImageSpec { size: None, channels: 1 }, seed),
             };
             let name = path.as_ref().and_then(|path| path.file_name());
             let title = name.map_or("drawn faces".into(), |name| name.to_string_lossy());
@@ -58,7 +58,7 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
             print(&if common.json { format!("{document}\n") } else { text })?;
         }
         DataCommand::Draw { dir, count } => {
-            let written = drawn::write(dir, *count as usize, seed)
+            let written = synthetic::write(dir, *count as usize, seed)
                 .with_context(|| format!("cannot draw into {}", dir.display()))?;
             let document = json!({"dir": dir, "images": written, "seed": seed});
             let text =

@@ -10,7 +10,8 @@ use moue::fs::write_atomically;
 use moue::model::stored;
 use moue_train::bench::latency_ms;
 use moue_train::evaluate::{
-    EvaluateEvent, EvaluateOptions, Evaluated, Evaluation, EvaluationError, Figures, corruptions, evaluate, judge,
+    EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Metrics, corruptions, evaluate,
+    evaluate_split,
 };
 use moue_train::report::{self, Card, percent, points};
 use std::path::Path;
@@ -103,25 +104,25 @@ impl Watcher<'_> {
 
 fn write_card(
     path: &Path,
-    evaluated: &Evaluated,
+    evaluation: &Evaluation,
     args: &EvaluateArgs,
     watcher: &mut Watcher<'_>,
 ) -> anyhow::Result<()> {
-    let Evaluated { classifier, dataset, split, judged, tta, .. } = evaluated;
+    let Evaluation { classifier, dataset, split, result, tta, .. } = evaluation;
     // With and without mirror images: one of the two is there already.
-    let counterpart = judge(classifier, dataset, *split, !tta, &mut |event| watcher.observe(&event))?;
-    let (plain, mirrored) = if *tta { (&counterpart, judged) } else { (judged, &counterpart) };
+    let counterpart = evaluate_split(classifier, dataset, *split, !tta, &mut |event| watcher.observe(&event))?;
+    let (plain, mirrored) = if *tta { (&counterpart, result) } else { (result, &counterpart) };
     let model = classifier.model();
     let split = dataset.describe(*split);
     let card = report::card(&Card {
-        evaluation: Evaluation {
-            figures: &plain.figures,
+        evaluation: EvaluationView {
+            metrics: &plain.metrics,
             fitted: &plain.fitted,
-            answers: &plain.answers,
+            predictions: &plain.predictions,
             tta: false,
-            ..evaluated.view(&model.architecture.name, &split)
+            ..evaluation.view(&model.architecture.name, &split)
         },
-        mirrored: &mirrored.figures,
+        mirrored: &mirrored.metrics,
         recipes: args.recipes,
         bytes: stored(&args.model)?.len(),
         macs: model.macs(),
@@ -142,10 +143,10 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn text(evaluation: &Evaluation<'_>) -> String {
-    let figures = evaluation.figures;
+fn text(evaluation: &EvaluationView<'_>) -> String {
+    let metrics = evaluation.metrics;
     let mut classes = vec![["", "precision", "recall", "f1", "support"].map(str::to_owned).to_vec()];
-    for class in &figures.per_class {
+    for class in &metrics.per_class {
         classes.push(vec![
             class.label.clone(),
             percent(class.precision),
@@ -155,8 +156,8 @@ fn text(evaluation: &Evaluation<'_>) -> String {
         ]);
     }
     let mut confusion =
-        vec![std::iter::once("true \\ answer".to_owned()).chain(figures.labels.iter().cloned()).collect::<Vec<_>>()];
-    for (label, row) in figures.labels.iter().zip(&figures.confusion) {
+        vec![std::iter::once("true \\ answer".to_owned()).chain(metrics.labels.iter().cloned()).collect::<Vec<_>>()];
+    for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
         confusion.push(std::iter::once(label.clone()).chain(row.iter().map(ToString::to_string)).collect());
     }
     format!(
@@ -164,10 +165,10 @@ fn text(evaluation: &Evaluation<'_>) -> String {
         evaluation.split,
         if evaluation.selection { " (selection split, optimistic)" } else { "" },
         if evaluation.tta { ", each image with its mirror image" } else { "" },
-        accuracy_text(figures),
-        figures.macro_f1,
-        figures.nll,
-        figures.ece,
+        accuracy_text(metrics),
+        metrics.macro_f1,
+        metrics.nll,
+        metrics.ece,
         table(&classes),
         table(&confusion),
         others_text(evaluation),
@@ -175,26 +176,26 @@ fn text(evaluation: &Evaluation<'_>) -> String {
     )
 }
 
-fn others_text(evaluation: &Evaluation<'_>) -> String {
+fn others_text(evaluation: &EvaluationView<'_>) -> String {
     if evaluation.others.is_empty() {
         return String::new();
     }
-    let line = |name: &str, figures: &Figures, rest: [String; 4]| {
-        let mut cells = vec![name.to_owned(), percent(figures.accuracy), format!("{:.3}", figures.macro_f1)];
+    let line = |name: &str, metrics: &Metrics, rest: [String; 4]| {
+        let mut cells = vec![name.to_owned(), percent(metrics.accuracy), format!("{:.3}", metrics.macro_f1)];
         cells.extend(rest);
         cells
     };
     let head = ["model", "accuracy", "macro F1", "difference", "95 % interval", "only first/this right", "p"];
     let mut rows = vec![
         head.map(str::to_owned).to_vec(),
-        line(&evaluation.model.architecture.name, evaluation.figures, Default::default()),
+        line(&evaluation.model.architecture.name, evaluation.metrics, Default::default()),
     ];
     for other in evaluation.others {
         let paired = &other.paired;
         let [low, high] = paired.difference_ci95.map(|bound| points(-bound));
         rows.push(line(
             &other.model,
-            &other.figures,
+            &other.metrics,
             [
                 points(-paired.difference),
                 format!("{high} to {low}"),

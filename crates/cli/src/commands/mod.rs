@@ -16,8 +16,8 @@ use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue_train::config::DataOptions;
-use moue_train::data::{DataError, DataSource, Dataset, ImageForm};
-use moue_train::evaluate::Figures;
+use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
+use moue_train::evaluate::Metrics;
 use moue_train::experiment::RunConfigError;
 use moue_train::train::Event;
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Opens the data of a run, shows how far it is, and prints its notes.
 pub fn open_source(
     source: &DataSource,
-    form: ImageForm,
+    form: ImageSpec,
     options: &DataOptions,
     seed: u64,
     common: &Common,
@@ -112,9 +112,9 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// `62.4 % (60.8–64.0 %, n = 3589)`.
-pub fn accuracy_text(figures: &Figures) -> String {
-    let [low, high] = figures.accuracy_ci95.map(|share| share * 100.0);
-    format!("{:.1} % (95 % interval {low:.1}–{high:.1} %, n = {})", figures.accuracy * 100.0, figures.n)
+pub fn accuracy_text(metrics: &Metrics) -> String {
+    let [low, high] = metrics.accuracy_ci95.map(|share| share * 100.0);
+    format!("{:.1} % (95 % interval {low:.1}–{high:.1} %, n = {})", metrics.accuracy * 100.0, metrics.n)
 }
 
 /// A table whose first column is flush left and whose others are flush right.

@@ -7,9 +7,9 @@ use crate::progress::Progress;
 use anyhow::Context;
 use moue::model::Model;
 use moue_train::config::Config;
-use moue_train::data::{DataSource, Dataset, ImageForm, Split};
+use moue_train::data::{DataSource, Dataset, ImageSpec, Split};
 use moue_train::experiment::{RunConfig, RunOptions, conclude};
-use moue_train::train::{Ending, Group, Job, Outcome, RunFolder, train};
+use moue_train::train::{Communicator, Ending, Job, Outcome, RunFolder, train};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use std::sync::Arc;
 /// and writes.
 pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let run = resolve(args, common)?;
-    let Some(group) = group()? else { return train_as(args, common, &run, None) };
-    let quiet = Common { quiet: common.quiet || group.rank() > 0, ..common.clone() };
-    train_as(args, &quiet, &run, Some(Arc::clone(&group))).map_err(|error| {
-        eprintln!("moue: rank {}: {}", group.rank(), chain(&error));
+    let Some(communicator) = communicator()? else { return train_as(args, common, &run, None) };
+    let quiet = Common { quiet: common.quiet || communicator.rank() > 0, ..common.clone() };
+    train_as(args, &quiet, &run, Some(Arc::clone(&communicator))).map_err(|error| {
+        eprintln!("moue: rank {}: {}", communicator.rank(), chain(&error));
         // The others would wait for this one.
-        group.abort(1)
+        communicator.abort(1)
     })
 }
 
 /// The processes that `mpirun` started with this one, if there are any.
-fn group() -> anyhow::Result<Option<Arc<dyn Group>>> {
+fn communicator() -> anyhow::Result<Option<Arc<dyn Communicator>>> {
     #[cfg(feature = "mpi")]
     return Ok(moue_train::train::Mpi::start()?);
     #[cfg(not(feature = "mpi"))]
@@ -49,11 +49,11 @@ fn train_as(
     args: &TrainArgs,
     common: &Common,
     run: &RunConfig,
-    group: Option<Arc<dyn Group>>,
+    communicator: Option<Arc<dyn Communicator>>,
 ) -> anyhow::Result<ExitCode> {
-    let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
+    let leads = communicator.as_ref().is_none_or(|communicator| communicator.rank() == 0);
     let RunConfig { config, source } = run;
-    let form = ImageForm::of_input(config.model.input);
+    let form = ImageSpec::of_input(config.model.input);
     let dataset = open_source(source, form, &config.data, config.train.seed, common)?;
     let init = args.init.as_deref().map(Model::open).transpose()?;
     let folder = match &args.resume {
@@ -76,7 +76,7 @@ fn train_as(
         folder: &folder,
         init: init.as_ref(),
         resume: args.resume.is_some(),
-        group,
+        communicator,
     };
     let outcome = train(&job, &stop, &mut |event| tell(&event, &progress));
     progress.done();
@@ -102,7 +102,7 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
 
 fn introduce(config: &Config, dataset: &Dataset, source: &DataSource, folder: &RunFolder, progress: &Progress) {
     let data = match source {
-        DataSource::Drawn => "faces drawn by the program".to_owned(),
+        DataSource::Synthetic => "faces drawn by the program".to_owned(),
         DataSource::Given(path) => path.display().to_string(),
     };
     let count = |split| dataset.indices(split).len();
@@ -136,18 +136,20 @@ fn finish(outcome: &Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<E
         return Ok(code);
     };
     let data = match &job.source {
-        DataSource::Drawn => String::new(),
+        DataSource::Synthetic => String::new(),
         DataSource::Given(path) => format!(" --data {}", path.display()),
     };
     let next = match &job.source {
         _ if interrupted => format!("Go on:  {resume}"),
-        DataSource::Drawn => "Next:   moue train --data PATH   with your own pictures, or Kaggle's FER2013".to_owned(),
+        DataSource::Synthetic => {
+            "Next:   moue train --data PATH   with your own pictures, or Kaggle's FER2013".to_owned()
+        }
         DataSource::Given(_) => format!("Next:   moue predict --model {} PICTURE…", best.model.display()),
     };
     print(&format!(
         "{}\nAccuracy {} on {}, epoch {} of {}\nModel:  {}\nReport: {}\nJudge:  moue evaluate {}{data}\n{next}\n",
         if interrupted { "Stopped; what was done is saved." } else { "Done." },
-        accuracy_text(&best.figures),
+        accuracy_text(&best.metrics),
         job.dataset.describe(Split::Validation),
         outcome.best_epoch,
         outcome.history.len(),

@@ -4,7 +4,7 @@
 //! The arithmetic is in `kernels::activation`.
 
 use super::context::Context;
-use super::layer::{Layer, Pass, wanted};
+use super::layer::{Layer, Mode, wanted};
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation;
 use crate::kernels::activation::Activation;
@@ -50,7 +50,7 @@ impl Layer for ActivationLayer {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, _context: &mut Context) {
         y.data_mut().copy_from_slice(x.data());
         activation::apply_all(self.activation, y.data_mut(), self.shape.channels);
     }

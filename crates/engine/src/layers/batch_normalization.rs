@@ -5,7 +5,7 @@
 
 use super::context::Context;
 use super::gradient::{settle, sum_over_ranks};
-use super::layer::{Layer, Pass, wanted};
+use super::layer::{Layer, Mode, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::activation::Activation;
@@ -65,10 +65,10 @@ impl BatchNormalization {
             name: name.to_owned(),
             shape: input,
             options,
-            gamma: Parameter::constant(name, "gamma", channels, Role::Offset, 1.0),
-            beta: Parameter::constant(name, "beta", channels, Role::Offset, 0.0),
-            mean: Parameter::constant(name, "moving_mean", channels, Role::Statistic, 0.0),
-            variance: Parameter::constant(name, "moving_variance", channels, Role::Statistic, 1.0),
+            gamma: Parameter::constant(name, "gamma", channels, Role::NoDecay, 1.0),
+            beta: Parameter::constant(name, "beta", channels, Role::NoDecay, 0.0),
+            mean: Parameter::constant(name, "moving_mean", channels, Role::RunningStat, 0.0),
+            variance: Parameter::constant(name, "moving_variance", channels, Role::RunningStat, 1.0),
             used_mean: vec![0.0; channels],
             used_inverse: vec![0.0; channels],
             scale: vec![0.0; channels],
@@ -126,8 +126,8 @@ impl Layer for BatchNormalization {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
-        self.used_batch = matches!(pass, Pass::Train { .. });
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
+        self.used_batch = matches!(mode, Mode::Train { .. });
         if self.used_batch {
             self.measure(x, context);
         } else {

@@ -3,7 +3,7 @@
 //! The branches are sequences of layers; copying channels is left to `kernels::concatenate`.
 
 use super::context::Context;
-use super::layer::{Layer, Pass, lower, wanted};
+use super::layer::{Layer, Mode, lower, wanted};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -63,13 +63,13 @@ impl Layer for Concatenate {
         self.branches.iter().map(Layer::macs).sum()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         self.outputs.drain(..).for_each(|output| context.workspace.give(output));
         let all = y.shape().channels;
         let mut first = 0;
         for branch in &mut self.branches {
             let mut output = context.workspace.take(x.batch(), branch.output_shape());
-            branch.forward(x, &mut output, pass, context);
+            branch.forward(x, &mut output, mode, context);
             concatenate::put(output.data(), output.shape().channels, y.data_mut(), all, first);
             first += output.shape().channels;
             self.outputs.push(output);

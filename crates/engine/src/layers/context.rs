@@ -1,9 +1,9 @@
 //! What a network lends to its layers while they run.
 //!
 //! It only holds things together: memory is managed by [`Workspace`], times are measured by
-//! [`Profiler`], and [`Group`] communicates with other processes.
+//! [`Profiler`], and [`Communicator`] communicates with other processes.
 
-use crate::communicator::Group;
+use crate::communicator::Communicator;
 use crate::profile::Profiler;
 use crate::tensor::{Buffer, zeros};
 use crate::workspace::Workspace;
@@ -17,7 +17,7 @@ pub struct Context {
     pub(crate) scratch: Scratch,
     pub(crate) profiler: Profiler,
     /// The other processes, where several train the network together.
-    pub(crate) communicator: Option<Arc<dyn Group>>,
+    pub(crate) communicator: Option<Arc<dyn Communicator>>,
 }
 
 /// Buffers that a layer may use while it runs.

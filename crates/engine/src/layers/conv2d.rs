@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::gradient::{kernel_gradient, settle};
 use super::initializer::Initializer;
-use super::layer::{Layer, Pass};
+use super::layer::{Layer, Mode};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
@@ -69,7 +69,7 @@ impl Conv2d {
             convolution: Convolution::new(window, filters),
             activation: options.activation,
             kernel: Parameter::new(name, "kernel", shape, Role::Weight, draw),
-            bias: options.use_bias.then(|| Parameter::constant(name, "bias", filters, Role::Offset, 0.0)),
+            bias: options.use_bias.then(|| Parameter::constant(name, "bias", filters, Role::NoDecay, 0.0)),
         })
     }
 }
@@ -100,7 +100,7 @@ impl Layer for Conv2d {
         self.convolution.method()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, context: &mut Context) {
         let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
         let epilogue = Epilogue { bias, add: None, activation: self.activation };
         let prepared = &mut context.scratch.first;

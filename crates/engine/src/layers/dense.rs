@@ -5,7 +5,7 @@
 use super::context::Context;
 use super::conv2d::{Conv2d, Conv2dOptions};
 use super::initializer::Initializer;
-use super::layer::{Layer, Pass};
+use super::layer::{Layer, Mode};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::activation::Activation;
@@ -82,8 +82,8 @@ impl Layer for Dense {
         self.0.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
-        self.0.forward(x, y, pass, context);
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
+        self.0.forward(x, y, mode, context);
     }
 
     fn backward(

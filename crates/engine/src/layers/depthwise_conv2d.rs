@@ -5,7 +5,7 @@
 use super::context::Context;
 use super::gradient::{kernel_gradient, settle};
 use super::initializer::Initializer;
-use super::layer::{Layer, Pass};
+use super::layer::{Layer, Mode};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
@@ -63,7 +63,7 @@ impl DepthwiseConv2d {
             window,
             activation: options.activation,
             kernel: Parameter::new(name, "kernel", shape, Role::Weight, draw),
-            bias: options.use_bias.then(|| Parameter::constant(name, "bias", input.channels, Role::Offset, 0.0)),
+            bias: options.use_bias.then(|| Parameter::constant(name, "bias", input.channels, Role::NoDecay, 0.0)),
         })
     }
 }
@@ -93,7 +93,7 @@ impl Layer for DepthwiseConv2d {
         "direct"
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, _context: &mut Context) {
         let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
         let epilogue = Epilogue { bias, add: None, activation: self.activation };
         depthwise::forward(&self.window, x.data(), &self.kernel.value, &epilogue, y.data_mut());

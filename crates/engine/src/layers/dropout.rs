@@ -4,7 +4,7 @@
 //! random numbers is in [`crate::random`].
 
 use super::context::Context;
-use super::layer::{Layer, Pass, wanted};
+use super::layer::{Layer, Mode, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::isa;
@@ -96,10 +96,10 @@ impl Layer for Dropout {
         self.shape
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, _context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, _context: &mut Context) {
         self.keys.clear();
         y.data_mut().copy_from_slice(x.data());
-        if let Pass::Train { keys } = pass {
+        if let Mode::Train { keys } = mode {
             self.keys.extend_from_slice(keys);
             self.mask(y.data_mut());
         }
@@ -132,7 +132,7 @@ mod tests {
         let mut layer = Dropout::new("dropout", shape, 0.3, 0).unwrap();
         let x = Tensor::from_slice(2, shape, &vec![1.0; 2 * shape.len()]);
         let mut y = Tensor::zeros(2, shape);
-        layer.forward(&x, &mut y, Pass::Train { keys: &[1, 2] }, &mut Context::default());
+        layer.forward(&x, &mut y, Mode::Train { keys: &[1, 2] }, &mut Context::default());
         let dropped = y.data().iter().filter(|&&v| v == 0.0).count() as f64 / y.data().len() as f64;
         assert!((dropped - 0.3).abs() < 0.01, "{dropped}");
         let mean = y.data().iter().sum::<f32>() / y.data().len() as f32;
@@ -146,7 +146,7 @@ mod tests {
         let keys: Vec<u64> = (0..4000).collect();
         let x = Tensor::from_slice(4000, shape, &vec![3.0; 4000 * shape.len()]);
         let mut y = Tensor::zeros(4000, shape);
-        layer.forward(&x, &mut y, Pass::Train { keys: &keys }, &mut Context::default());
+        layer.forward(&x, &mut y, Mode::Train { keys: &keys }, &mut Context::default());
         let mut dropped = 0;
         for image in y.data().chunks_exact(shape.len()) {
             assert!(image.iter().all(|&v| v == image[0]) && (image[0] == 0.0 || image[0] == 4.0));
@@ -161,8 +161,8 @@ mod tests {
         let mut layer = Dropout::new("dropout", shape, 0.5, 3).unwrap();
         let x = Tensor::from_slice(2, shape, &[1.0; 128]);
         let (mut one, mut two) = (Tensor::zeros(2, shape), Tensor::zeros(2, shape));
-        layer.forward(&x, &mut one, Pass::Train { keys: &[7, 8] }, &mut Context::default());
-        layer.forward(&x, &mut two, Pass::Train { keys: &[8, 7] }, &mut Context::default());
+        layer.forward(&x, &mut one, Mode::Train { keys: &[7, 8] }, &mut Context::default());
+        layer.forward(&x, &mut two, Mode::Train { keys: &[8, 7] }, &mut Context::default());
         assert_eq!(one.data()[..64], two.data()[64..]);
         assert_ne!(one.data()[..64], one.data()[64..]);
     }

@@ -3,7 +3,7 @@
 //! Memory is NHWC and stays as it is; only the shape changes.
 
 use super::context::Context;
-use super::layer::{Layer, Pass, wanted};
+use super::layer::{Layer, Mode, wanted};
 use crate::inference::plan::{Operation, Step};
 use crate::tensor::{Shape, Tensor};
 
@@ -38,7 +38,7 @@ impl Layer for Flatten {
         Shape::flat(self.input.len())
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, _context: &mut Context) {
         y.data_mut().copy_from_slice(x.data());
     }
 

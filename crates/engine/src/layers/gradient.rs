@@ -2,11 +2,11 @@
 //!
 //! A kernel sums over the images of a grain; here the grains are summed, and the sums of all
 //! processes that train together. How a sum reaches the other processes is left to the
-//! [`Group`].
+//! [`Communicator`].
 
 use super::context::{Context, Scratch};
 use super::layer::Layer;
-use crate::communicator::{GRAIN, Gradient, Group};
+use crate::communicator::{Communicator, GRAIN, Gradient};
 use crate::kernels::reduce;
 use crate::parameter::Parameter;
 use crate::tensor::{Buffer, Tensor};
@@ -17,8 +17,8 @@ const GRAINS_AT_ONCE: usize = 8;
 
 /// Replaces sums over a share of a batch by those over the shares of all ranks.
 pub(super) fn sum_over_ranks(context: &Context, sums: &mut [f64]) {
-    if let Some(group) = &context.communicator {
-        group.sum(sums);
+    if let Some(communicator) = &context.communicator {
+        communicator.sum(sums);
     }
 }
 
@@ -62,14 +62,14 @@ pub(super) fn kernel_gradient(
 pub(super) fn settle(context: &Context, parameter: &mut Parameter) {
     let sums = &context.scratch.sums[..parameter.gradient.len()];
     match &context.communicator {
-        Some(group) => group.begin_sum(Gradient { name: parameter.name.clone(), values: sums.to_vec() }),
+        Some(communicator) => communicator.begin_sum(Gradient { name: parameter.name.clone(), values: sums.to_vec() }),
         None => reduce::round(sums, &mut parameter.gradient),
     }
 }
 
 /// Waits for the sums over all ranks and rounds them to the gradients of the parameters.
-pub(crate) fn take_back(group: &dyn Group, layers: &mut dyn Layer) {
-    let sums = group.finish_sums().into_iter().map(|gradient| (gradient.name, gradient.values));
+pub(crate) fn take_back(communicator: &dyn Communicator, layers: &mut dyn Layer) {
+    let sums = communicator.finish_sums().into_iter().map(|gradient| (gradient.name, gradient.values));
     let mut sums: HashMap<String, Vec<f64>> = sums.collect();
     layers.visit_mut(&mut |parameter| {
         if let Some(sum) = sums.remove(&parameter.name) {

@@ -10,7 +10,7 @@ use crate::tensor::{Shape, Tensor};
 
 /// Why a network is run.
 #[derive(Clone, Copy, Debug)]
-pub enum Pass<'a> {
+pub enum Mode<'a> {
     /// To learn: batch statistics, dropout. One random key for each image of the
     /// batch ([`crate::random::key`] of seed, epoch and image).
     Train {
@@ -50,7 +50,7 @@ pub trait Layer: Send + Sync {
     }
 
     /// Computes `y` from `x`.
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context);
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context);
 
     /// Computes the gradients of the parameters, and that of the input where it
     /// is wanted, from that of the output. The memory of `dy` is the layer's: it

@@ -33,7 +33,7 @@ pub use depthwise_conv2d::{DepthwiseConv2d, DepthwiseConv2dOptions};
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use initializer::Initializer;
-pub use layer::{Layer, Pass};
+pub use layer::{Layer, Mode};
 pub use pooling::Pooling2d;
 pub use residual::Residual;
 pub use sequence::Sequence;

@@ -3,7 +3,7 @@
 //! The arithmetic is in `kernels::pooling`.
 
 use super::context::Context;
-use super::layer::{Layer, Pass};
+use super::layer::{Layer, Mode};
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::pooling::{self, PoolingKind};
@@ -73,7 +73,7 @@ impl Layer for Pooling2d {
         Shape::new(self.window.output[0], self.window.output[1], self.window.input.channels)
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Pass<'_>, _context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, _context: &mut Context) {
         match self.kind {
             PoolingKind::Max => {
                 self.argmax.resize(y.data().len(), 0);

@@ -3,7 +3,7 @@
 //! Branch and shortcut are sequences of layers; the block adds their outputs.
 
 use super::context::Context;
-use super::layer::{Layer, Pass, lower, wanted};
+use super::layer::{Layer, Mode, lower, wanted};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -60,20 +60,20 @@ impl Layer for Residual {
         self.branch.macs() + self.shortcut.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         let shape = self.output_shape();
         for output in [self.branch_output.take(), self.shortcut_output.take()] {
             output.into_iter().for_each(|output| context.workspace.give(output));
         }
         let mut branch = context.workspace.take(x.batch(), shape);
-        self.branch.forward(x, &mut branch, pass, context);
+        self.branch.forward(x, &mut branch, mode, context);
         y.data_mut().copy_from_slice(branch.data());
         self.branch_output = Some(branch);
         if self.shortcut.is_empty() {
             activation::add_and_apply(x.data(), self.activation, y.data_mut(), shape.channels);
         } else {
             let mut shortcut = context.workspace.take(x.batch(), shape);
-            self.shortcut.forward(x, &mut shortcut, pass, context);
+            self.shortcut.forward(x, &mut shortcut, mode, context);
             activation::add_and_apply(shortcut.data(), self.activation, y.data_mut(), shape.channels);
             self.shortcut_output = Some(shortcut);
         }

@@ -4,7 +4,7 @@
 //! each layer; what a layer computes is left to the layer.
 
 use super::context::Context;
-use super::layer::{Layer, Pass};
+use super::layer::{Layer, Mode};
 use crate::inference::plan::Step;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
@@ -90,7 +90,7 @@ impl Layer for Sequence {
         self.layers.iter().map(|layer| layer.macs()).sum()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         let Self { layers, outputs, .. } = self;
         outputs.drain(..).for_each(|output| context.workspace.give(output));
         let Some((last, firsts)) = layers.split_last_mut() else {
@@ -100,12 +100,12 @@ impl Layer for Sequence {
         for layer in firsts {
             let mut output = context.workspace.take(x.batch(), layer.output_shape());
             let start = context.profiler.clock();
-            layer.forward(outputs.last().unwrap_or(x), &mut output, pass, context);
+            layer.forward(outputs.last().unwrap_or(x), &mut output, mode, context);
             context.profiler.record_forward(layer.name(), start);
             outputs.push(output);
         }
         let start = context.profiler.clock();
-        last.forward(outputs.last().unwrap_or(x), y, pass, context);
+        last.forward(outputs.last().unwrap_or(x), y, mode, context);
         context.profiler.record_forward(last.name(), start);
     }
 

@@ -4,7 +4,7 @@
 //! in `kernels::channel_scale`.
 
 use super::context::Context;
-use super::layer::{Layer, Pass, lower};
+use super::layer::{Layer, Mode, lower};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -56,12 +56,12 @@ impl Layer for SqueezeExcite {
         self.gate.macs()
     }
 
-    fn forward(&mut self, x: &Tensor, y: &mut Tensor, pass: Pass<'_>, context: &mut Context) {
+    fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         if let Some(weights) = self.weights.take() {
             context.workspace.give(weights);
         }
         let mut weights = context.workspace.take(x.batch(), self.gate.output_shape());
-        self.gate.forward(x, &mut weights, pass, context);
+        self.gate.forward(x, &mut weights, mode, context);
         y.data_mut().copy_from_slice(x.data());
         channel_scale::apply(y.data_mut(), weights.data(), x.shape());
         self.weights = Some(weights);

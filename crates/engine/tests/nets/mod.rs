@@ -6,7 +6,7 @@ use moue_engine::layers::{
 };
 use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
-use moue_engine::{Activation, Layer, Network, Optimizer, OptimizerKind, Padding, Pass, Shape, Tensor};
+use moue_engine::{Activation, Layer, Mode, Network, Optimizer, OptimizerKind, Padding, Shape, Tensor};
 
 /// Images are 17 × 15, so that tiles and vectors are broken.
 pub const INPUT: Shape = Shape::new(17, 15, 1);
@@ -129,7 +129,7 @@ impl Training {
     }
 
     pub fn step(&mut self, x: &Tensor) {
-        let logits = self.network.forward(x, Pass::Train { keys: &self.keys });
+        let logits = self.network.forward(x, Mode::Train { keys: &self.keys });
         sparse_categorical_crossentropy(&self.loss, logits, &self.labels, &mut self.gradient);
         self.network.backward(x, &self.gradient);
         self.optimizer.step(&mut self.network, 0.05);

@@ -3,13 +3,13 @@
 use crate::image::Square;
 use crate::prediction::FaceBox;
 
-/// The smallest face that is looked for where nothing else is asked for, in pixels.
+/// The smallest face that is searched for where nothing else is asked for, in pixels.
 const SMALLEST: f32 = 40.0;
 
 /// How faces are searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DetectOptions {
-    /// Side of the smallest face that is looked for, in the photo's pixels; 0
+    /// Side of the smallest face that is searched for, in the photo's pixels; 0
     /// for a 24th of its longer side, but at least 40.
     pub min_face: u32,
     /// Least score of a face, on the detector's own scale; higher means fewer,
@@ -45,7 +45,7 @@ pub struct Detection {
     pub height: f32,
     /// How sure the detector is.
     pub score: f32,
-    /// What FER2013 would have cut out.
+    /// The square that FER2013 would have cropped.
     pub crop: Square,
 }
 

@@ -71,8 +71,8 @@ mod tests {
 
     #[test]
     fn boxes_are_cut_at_the_photos_edges() {
-        let cut = face(-10.4, 90.0, 30.0, 1.0).within(200, 100);
-        assert_eq!(cut, FaceBox { x: 0, y: 90, width: 20, height: 10 });
+        let face_crops = face(-10.4, 90.0, 30.0, 1.0).within(200, 100);
+        assert_eq!(face_crops, FaceBox { x: 0, y: 90, width: 20, height: 10 });
         assert_eq!(face(300.0, 0.0, 10.0, 1.0).within(200, 100).width, 0);
     }
 

@@ -1,7 +1,7 @@
 //! Where the faces are in a photo.
 //!
 //! The bundled detector is `seetaface`; `yunet` runs another one that a person
-//! supplies. What the faces look like is not known here.
+//! supplies. Their expressions are not known here.
 
 mod detection;
 mod detector;

@@ -1,7 +1,7 @@
 //! `YuNet` (Wu et al. 2023), a face detector that a person supplies as an ONNX
 //! file, run by `rten`. Its landmarks tell how far a face is tilted.
 //!
-//! The network answers for each cell of three grids: how sure it is of a face
+//! For each cell of three grids the network predicts how likely it is a face
 //! (class and object), its box, and its eyes, nose and corners of the mouth.
 
 use super::detection::{DetectOptions, Detection};
@@ -79,7 +79,7 @@ impl YuNet {
             .collect()
     }
 
-    /// The answers of all cells that are not hopeless, in searched pixels.
+    /// The outputs of all cells that are not hopeless, in searched pixels.
     fn cells(&self, photo: &DynamicImage, scale: f32) -> Option<Vec<Cell>> {
         let input = self.input(photo, scale);
         let wanted: Vec<NodeId> = self.outputs.iter().flatten().copied().collect();

@@ -1,5 +1,5 @@
 //! A model as its network runs at inference: batch normalization multiplied into
-//! the convolution before it, dropout left out. It gives the same answers with
+//! the convolution before it, dropout left out. It gives the same predictions with
 //! fewer layers, and is what files for other programs hold.
 
 use super::architecture::{LayerSpec, Size, Units};

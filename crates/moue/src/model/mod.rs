@@ -29,6 +29,6 @@ pub use bundled::{EMBEDDED, Embedded, stored};
 pub use calibration::Calibration;
 pub use error::ModelFileError;
 pub use model::Model;
-pub use normalization::Normalisation;
+pub use normalization::Normalization;
 pub use provenance::Provenance;
 pub use tensors::{Precision, read_tensors, write_tensors};

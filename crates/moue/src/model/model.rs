@@ -3,7 +3,7 @@
 use super::architecture::Architecture;
 use super::build::{ArchitectureError, build};
 use super::calibration::Calibration;
-use super::normalization::Normalisation;
+use super::normalization::Normalization;
 use super::provenance::Provenance;
 use moue_engine::{Isa, Network};
 use serde::{Deserialize, Serialize};
@@ -19,10 +19,10 @@ pub struct Model {
     /// Names of the classes, in the order of the outputs.
     pub classes: Vec<String>,
     /// How pixels become inputs.
-    pub normalisation: Normalisation,
+    pub normalization: Normalization,
     /// What is done to logits.
     pub calibration: Calibration,
-    /// Answers with a lower confidence are called uncertain; 0 for never.
+    /// Predictions with a lower confidence are called uncertain; 0 for never.
     pub uncertain_below: f32,
     /// Where it comes from.
     pub provenance: Provenance,
@@ -47,7 +47,7 @@ impl Model {
         Ok(Self {
             architecture,
             classes,
-            normalisation: Normalisation::unit(),
+            normalization: Normalization::unit(),
             calibration: Calibration::default(),
             uncertain_below: 0.0,
             provenance,
@@ -77,7 +77,8 @@ pub(super) struct Document {
     format: u32,
     pub(super) architecture: Architecture,
     pub(super) classes: Vec<String>,
-    normalisation: Normalisation,
+    #[serde(rename = "normalisation", alias = "normalization")]
+    normalization: Normalization,
     calibration: Calibration,
     uncertain_below: f32,
     provenance: Provenance,
@@ -89,7 +90,7 @@ impl Document {
             format: FORMAT,
             architecture: model.architecture.clone(),
             classes: model.classes.clone(),
-            normalisation: model.normalisation.clone(),
+            normalization: model.normalization.clone(),
             calibration: model.calibration.clone(),
             uncertain_below: model.uncertain_below,
             provenance: model.provenance.clone(),
@@ -117,7 +118,7 @@ impl Document {
         Model {
             architecture: self.architecture,
             classes: self.classes,
-            normalisation: self.normalisation,
+            normalization: self.normalization,
             calibration: self.calibration,
             uncertain_below: self.uncertain_below,
             provenance: self.provenance,

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 /// How pixels become network inputs: `(pixel / 255 − mean) / std`, one number
 /// for each channel or one for all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Normalisation {
+pub struct Normalization {
     /// On the scale 0–1.
     pub mean: Vec<f32>,
     /// On the scale 0–1; positive.
     pub std: Vec<f32>,
 }
 
-impl Normalisation {
+impl Normalization {
     /// Pixels divided by 255 and nothing else.
     #[must_use]
     pub fn unit() -> Self {

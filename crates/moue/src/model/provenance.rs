@@ -14,7 +14,7 @@ pub struct Provenance {
     /// Images of each class that it learned from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub training_images: Vec<usize>,
-    /// SHA-256 of each model whose answers were part of the target.
+    /// SHA-256 of each model whose predictions were part of the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teachers: Vec<String>,
     /// SHA-256 of the model whose weights it started from.

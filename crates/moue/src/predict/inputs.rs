@@ -11,7 +11,7 @@ pub enum Input {
     File(PathBuf),
     /// The bytes of an image file.
     Bytes {
-        /// What they are called in answers.
+        /// What they are called in predictions.
         name: String,
         /// The file's content.
         bytes: Vec<u8>,
@@ -19,7 +19,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// As it is called in answers.
+    /// As it is called in predictions.
     #[must_use]
     pub fn name(&self) -> String {
         match self {

@@ -10,4 +10,4 @@ mod predictor;
 
 pub use inputs::Input;
 pub use photo::{Photo, PhotoError};
-pub use predictor::{Cut, Looked, PredictOptions, Predictor};
+pub use predictor::{FaceCrops, Inspected, PredictOptions, Predictor};

@@ -19,9 +19,9 @@ use std::sync::Arc;
 /// Photos that each thread works on before predictions are handed over.
 const PHOTOS_A_THREAD: usize = 16;
 
-/// The faces of a photo, cut out, before the network has seen them.
+/// The faces of a photo, cropped, before they are classified.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cut {
+pub struct FaceCrops {
     /// `[width, height]` of the photo.
     pub extent: [u32; 2],
     /// Where each face is, and the detector's score.
@@ -32,7 +32,7 @@ pub struct Cut {
 
 /// A prediction with what it was made from.
 #[derive(Clone, Debug)]
-pub struct Looked<'a> {
+pub struct Inspected<'a> {
     /// The prediction.
     pub prediction: Prediction,
     /// The picture, turned upright; `None` when it cannot be read.
@@ -41,11 +41,11 @@ pub struct Looked<'a> {
     pub crops: Vec<Vec<u8>>,
 }
 
-impl Looked<'_> {
+impl Inspected<'_> {
     /// The same without the picture, which can be large.
     #[must_use]
-    pub fn without_photo(self) -> Looked<'static> {
-        Looked { prediction: self.prediction, photo: None, crops: self.crops }
+    pub fn without_photo(self) -> Inspected<'static> {
+        Inspected { prediction: self.prediction, photo: None, crops: self.crops }
     }
 }
 
@@ -81,7 +81,7 @@ impl Default for PredictOptions {
 /// ```
 ///
 /// [`Self::predict`] is made of three steps that a program may also take one by one:
-/// [`Self::cut`], [`Classifier::crop_probabilities`] and [`Self::prediction`].
+/// [`Self::crop_faces`], [`Classifier::crop_probabilities`] and [`Self::prediction`].
 pub struct Predictor {
     classifier: Arc<Classifier>,
     explainer: Explainer,
@@ -136,22 +136,22 @@ impl Predictor {
 
     /// The same with other options.
     pub fn predict_with<'a>(&self, photo: impl Into<Photo<'a>>, options: &PredictOptions) -> Prediction {
-        self.look(photo.into(), options).prediction
+        self.inspect(photo.into(), options).prediction
     }
 
     /// The prediction with what it was made from.
     #[must_use]
-    pub fn look<'a>(&self, photo: Photo<'a>, options: &PredictOptions) -> Looked<'a> {
+    pub fn inspect<'a>(&self, photo: Photo<'a>, options: &PredictOptions) -> Inspected<'a> {
         let input = photo.name();
         match photo.decode(options.max_pixels) {
             Ok(photo) => {
-                let cut = self.cut(&photo, options);
-                let probabilities = self.classifier.crop_probabilities(&cut.crops);
-                let prediction = self.prediction(input, &cut, &probabilities, options);
-                Looked { prediction, photo: Some(photo), crops: cut.crops }
+                let face_crops = self.crop_faces(&photo, options);
+                let probabilities = self.classifier.crop_probabilities(&face_crops.crops);
+                let prediction = self.prediction(input, &face_crops, &probabilities, options);
+                Inspected { prediction, photo: Some(photo), crops: face_crops.crops }
             }
             Err(error) => {
-                Looked { prediction: Prediction::failed(input, error.to_string()), photo: None, crops: Vec::new() }
+                Inspected { prediction: Prediction::failed(input, error.to_string()), photo: None, crops: Vec::new() }
             }
         }
     }
@@ -162,13 +162,13 @@ impl Predictor {
     pub fn predict_all<T: Send>(
         &self,
         inputs: &[Input],
-        work: impl Fn(Looked<'_>) -> T + Sync,
+        work: impl Fn(Inspected<'_>) -> T + Sync,
         mut emit: impl FnMut(T) -> bool,
     ) {
         for chunk in inputs.chunks(PHOTOS_A_THREAD * rayon::current_num_threads()) {
             // One at a time: photos differ a hundredfold in size.
-            let look = |input: &Input| work(self.look(input.into(), &self.options));
-            let done: Vec<T> = chunk.par_iter().with_max_len(1).map(look).collect();
+            let inspect = |input: &Input| work(self.inspect(input.into(), &self.options));
+            let done: Vec<T> = chunk.par_iter().with_max_len(1).map(inspect).collect();
             if !done.into_iter().all(&mut emit) {
                 return;
             }
@@ -178,31 +178,37 @@ impl Predictor {
     /// Finds the faces of a photo and cuts them out; without [`PredictOptions::detect`]
     /// the whole photo is one.
     #[must_use]
-    pub fn cut(&self, photo: &DynamicImage, options: &PredictOptions) -> Cut {
+    pub fn crop_faces(&self, photo: &DynamicImage, options: &PredictOptions) -> FaceCrops {
         let [height, width, channels] = self.classifier.input();
         let extent = [photo.width(), photo.height()];
-        let mut cut = Cut { extent, places: Vec::new(), crops: Vec::new() };
+        let mut face_crops = FaceCrops { extent, places: Vec::new(), crops: Vec::new() };
         if options.detect {
             for found in self.detector.find(photo, &options.detect_options) {
-                cut.places.push((found.within(extent[0], extent[1]), Some(found.score)));
-                cut.crops.push(face_pixels(photo, &found.crop, [height, width], channels));
+                face_crops.places.push((found.within(extent[0], extent[1]), Some(found.score)));
+                face_crops.crops.push(face_pixels(photo, &found.crop, [height, width], channels));
             }
         } else {
-            cut.places.push((FaceBox { x: 0, y: 0, width: extent[0], height: extent[1] }, None));
-            cut.crops.push(to_pixels(photo, [height, width], channels));
+            face_crops.places.push((FaceBox { x: 0, y: 0, width: extent[0], height: extent[1] }, None));
+            face_crops.crops.push(to_pixels(photo, [height, width], channels));
         }
-        cut
+        face_crops
     }
 
     /// The prediction for a photo whose faces have these probabilities, `[N, classes]`.
     #[must_use]
-    pub fn prediction(&self, input: String, cut: &Cut, probabilities: &[f32], options: &PredictOptions) -> Prediction {
-        let rows = probabilities.chunks_exact(self.classifier.classes().len()).zip(&cut.places);
+    pub fn prediction(
+        &self,
+        input: String,
+        face_crops: &FaceCrops,
+        probabilities: &[f32],
+        options: &PredictOptions,
+    ) -> Prediction {
+        let rows = probabilities.chunks_exact(self.classifier.classes().len()).zip(&face_crops.places);
         let mut faces: Vec<Face> = rows.map(|(row, &(place, score))| self.face(row, place, score)).collect();
         if options.explain {
-            explain_faces(&self.explainer, &mut faces, &cut.crops);
+            explain_faces(&self.explainer, &mut faces, &face_crops.crops);
         }
-        let [width, height] = cut.extent;
+        let [width, height] = face_crops.extent;
         Prediction { input, width, height, faces, error: None }
     }
 

@@ -1,7 +1,7 @@
 //! A photo with what was seen in it: boxes, labels and a small bar chart for
 //! each face; and a face with a map of what mattered on it.
 
-use super::canvas::{Canvas, Colour, LINE};
+use super::canvas::{Canvas, Color, LINE};
 use super::encode::image_url;
 use crate::explain::{Explainer, Explanation, Method};
 use crate::prediction::{Face, FaceBox};
@@ -20,10 +20,10 @@ const LETTER: usize = 8;
 const BAR: usize = 56;
 const GAP: usize = 4;
 
-const DARK: Colour = [16, 16, 20];
-const LIGHT: Colour = [255, 255, 255];
+const DARK: Color = [16, 16, 20];
+const LIGHT: Color = [255, 255, 255];
 /// One for each class in turn, all bright enough for dark letters.
-const COLOURS: [Colour; 7] = [
+const COLORS: [Color; 7] = [
     [255, 107, 107],
     [144, 212, 96],
     [190, 150, 255],
@@ -34,7 +34,7 @@ const COLOURS: [Colour; 7] = [
 ];
 
 /// The photo with a frame around each face, its label above or below, and beside
-/// it a bar for each class. Uncertain answers carry a question mark.
+/// it a bar for each class. Uncertain predictions carry a question mark.
 #[must_use]
 pub fn annotated(mut picture: RgbImage, faces: &[Face]) -> RgbImage {
     let longest = picture.width().max(picture.height()).max(1);
@@ -48,9 +48,9 @@ pub fn annotated(mut picture: RgbImage, faces: &[Face]) -> RgbImage {
     let places: Vec<Place> = faces.iter().map(|face| Place::of(face.place, enlarge)).collect();
     let mut taken = places.clone();
     for (face, place) in faces.iter().zip(&places) {
-        let colour = colour_of(face);
-        frame(&mut canvas, *place, scale, colour);
-        label(&mut canvas, face, *place, scale, colour);
+        let color = color_of(face);
+        frame(&mut canvas, *place, scale, color);
+        label(&mut canvas, face, *place, scale, color);
         let panel = free_place(*place, &taken, canvas.extent(), scale, face.probabilities.len());
         chart(&mut canvas, face, panel, scale);
         taken.push(panel);
@@ -82,20 +82,20 @@ impl Place {
     }
 }
 
-/// The class's colour, by its place in the alphabet.
-fn colour_of(face: &Face) -> Colour {
+/// The class's color, by its place in the alphabet.
+fn color_of(face: &Face) -> Color {
     let class = face.probabilities.keys().position(|class| *class == face.label).unwrap_or(0);
-    COLOURS[class % COLOURS.len()]
+    COLORS[class % COLORS.len()]
 }
 
 /// A bright line between two dark ones shows on any photo.
-fn frame(canvas: &mut Canvas, place: Place, scale: usize, colour: Colour) {
+fn frame(canvas: &mut Canvas, place: Place, scale: usize, color: Color) {
     let around = |by: usize| {
         let (x, y) = (place.x.saturating_sub(by), place.y.saturating_sub(by));
         [x, y, place.x + place.width + by - x, place.y + place.height + by - y]
     };
     canvas.frame(around(scale), scale, DARK);
-    canvas.frame(around(0), 2 * scale, colour);
+    canvas.frame(around(0), 2 * scale, color);
     let inner = 2 * scale;
     if place.width > 2 * inner && place.height > 2 * inner {
         let inside = [place.x + inner, place.y + inner, place.width - 2 * inner, place.height - 2 * inner];
@@ -103,7 +103,7 @@ fn frame(canvas: &mut Canvas, place: Place, scale: usize, colour: Colour) {
     }
 }
 
-fn label(canvas: &mut Canvas, face: &Face, place: Place, scale: usize, colour: Colour) {
+fn label(canvas: &mut Canvas, face: &Face, place: Place, scale: usize, color: Color) {
     let mark = if face.uncertain { "?" } else { "" };
     let text = format!("{}{mark} {:.0}%", face.label, face.confidence * 100.0);
     let (width, height) = (Canvas::text_width(&text) * scale + 2 * GAP * scale, LINE * scale);
@@ -113,7 +113,7 @@ fn label(canvas: &mut Canvas, face: &Face, place: Place, scale: usize, colour: C
         Some(above) => above,
         None => (place.y + place.height + scale).min(down.saturating_sub(height)),
     };
-    canvas.rectangle(x, y, width, height, colour);
+    canvas.rectangle(x, y, width, height, color);
     canvas.large_text(x + GAP * scale, y, &text, scale, true, DARK);
 }
 
@@ -150,7 +150,7 @@ fn chart(canvas: &mut Canvas, face: &Face, panel: Place, scale: usize) {
         canvas.large_text(panel.x + GAP * scale, y, &name, scale, *class == face.label, LIGHT);
         let x = panel.x + (2 * GAP + LETTERS * LETTER) * scale;
         let length = ((p * (BAR * scale) as f32).round() as usize).max(scale);
-        canvas.rectangle(x, y + 4 * scale, length, (LINE - 8) * scale, COLOURS[row % COLOURS.len()]);
+        canvas.rectangle(x, y + 4 * scale, length, (LINE - 8) * scale, COLORS[row % COLORS.len()]);
     }
 }
 
@@ -179,14 +179,14 @@ pub fn enlarged(pixels: &[u8], [height, width, channels]: [usize; 3]) -> RgbImag
     imageops::resize(&face, across, EXPLAINED, imageops::FilterType::CatmullRom)
 }
 
-/// A face in grey with what mattered laid over it from blue (little) to red (much).
+/// A face in gray with what mattered laid over it from blue (little) to red (much).
 #[must_use]
 pub fn overlaid(face: &RgbImage, explanation: &Explanation) -> RgbImage {
     RgbImage::from_fn(face.width(), face.height(), |x, y| {
         let share = |at: u32, extent: u32| (at as f32 + 0.5) / extent as f32;
         let value = explanation.at(share(y, face.height()), share(x, face.width()));
-        let grey = face.get_pixel(x, y).0.map(f32::from).iter().sum::<f32>() / 3.0;
-        image::Rgb(heat(value).map(|colour| (0.5 * grey + 0.5 * colour) as u8))
+        let gray = face.get_pixel(x, y).0.map(f32::from).iter().sum::<f32>() / 3.0;
+        image::Rgb(heat(value).map(|color| (0.5 * gray + 0.5 * color) as u8))
     })
 }
 
@@ -231,7 +231,7 @@ mod tests {
         for (x, y, side) in [(0, 0, 50), (550, 350, 50), (100, 100, 300), (0, 0, 400), (599, 399, 1), (10, 10, 0)] {
             let drawn = annotated(photo.clone(), &[face(x, y, side)]);
             assert_eq!(drawn.dimensions(), (600, 400));
-            let framed = drawn.pixels().filter(|pixel| pixel.0 == COLOURS[1]).count();
+            let framed = drawn.pixels().filter(|pixel| pixel.0 == COLORS[1]).count();
             assert!(framed > 0, "{x} {y} {side}");
         }
     }

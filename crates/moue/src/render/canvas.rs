@@ -7,7 +7,7 @@ use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_wid
 pub const LINE: usize = 16;
 
 /// Red, green and blue, 0–255.
-pub type Colour = [u8; 3];
+pub type Color = [u8; 3];
 
 /// `[H, W, 3]`; what lies outside is not drawn.
 pub struct Canvas {
@@ -19,7 +19,7 @@ pub struct Canvas {
 impl Canvas {
     /// Blank paper.
     #[must_use]
-    pub fn new(width: usize, height: usize, paper: Colour) -> Self {
+    pub fn new(width: usize, height: usize, paper: Color) -> Self {
         Self { width, height, pixels: paper.repeat(width * height) }
     }
 
@@ -34,38 +34,38 @@ impl Canvas {
         [self.width, self.height]
     }
 
-    fn blend(&mut self, x: usize, y: usize, colour: Colour, share: u8) {
+    fn blend(&mut self, x: usize, y: usize, color: Color, share: u8) {
         if x >= self.width || y >= self.height {
             return;
         }
         let at = (y * self.width + x) * 3;
-        for (pixel, value) in self.pixels[at..at + 3].iter_mut().zip(colour) {
+        for (pixel, value) in self.pixels[at..at + 3].iter_mut().zip(color) {
             let (old, new, share) = (u32::from(*pixel), u32::from(value), u32::from(share));
             *pixel = ((old * (255 - share) + new * share + 127) / 255) as u8;
         }
     }
 
     /// Fills a rectangle; what lies outside the canvas is left out.
-    pub fn rectangle(&mut self, x: usize, y: usize, width: usize, height: usize, colour: Colour) {
-        self.veil(x, y, width, height, colour, 255);
+    pub fn rectangle(&mut self, x: usize, y: usize, width: usize, height: usize, color: Color) {
+        self.veil(x, y, width, height, color, 255);
     }
 
     /// A rectangle through which `255 − share` of what was there shows.
-    pub fn veil(&mut self, x: usize, y: usize, width: usize, height: usize, colour: Colour, share: u8) {
+    pub fn veil(&mut self, x: usize, y: usize, width: usize, height: usize, color: Color, share: u8) {
         for row in y..(y + height).min(self.height) {
             for column in x..(x + width).min(self.width) {
-                self.blend(column, row, colour, share);
+                self.blend(column, row, color, share);
             }
         }
     }
 
     /// The outline of a rectangle, `thickness` wide, inside of it.
-    pub fn frame(&mut self, [x, y, width, height]: [usize; 4], thickness: usize, colour: Colour) {
+    pub fn frame(&mut self, [x, y, width, height]: [usize; 4], thickness: usize, color: Color) {
         let thickness = thickness.min(width.div_ceil(2)).min(height.div_ceil(2));
-        self.rectangle(x, y, width, thickness, colour);
-        self.rectangle(x, y + height - thickness, width, thickness, colour);
-        self.rectangle(x, y, thickness, height, colour);
-        self.rectangle(x + width - thickness, y, thickness, height, colour);
+        self.rectangle(x, y, width, thickness, color);
+        self.rectangle(x, y + height - thickness, width, thickness, color);
+        self.rectangle(x, y, thickness, height, color);
+        self.rectangle(x + width - thickness, y, thickness, height, color);
     }
 
     /// Width of a text in pixels.
@@ -75,19 +75,19 @@ impl Canvas {
 
     /// A line of text whose upper left corner is given; letters beyond ASCII
     /// become question marks.
-    pub fn text(&mut self, x: usize, y: usize, text: &str, bold: bool, colour: Colour) {
-        self.large_text(x, y, text, 1, bold, colour);
+    pub fn text(&mut self, x: usize, y: usize, text: &str, bold: bool, color: Color) {
+        self.large_text(x, y, text, 1, bold, color);
     }
 
     /// The same, `scale` times as large.
-    pub fn large_text(&mut self, mut x: usize, y: usize, text: &str, scale: usize, bold: bool, colour: Colour) {
+    pub fn large_text(&mut self, mut x: usize, y: usize, text: &str, scale: usize, bold: bool, color: Color) {
         let weight = if bold { FontWeight::Bold } else { FontWeight::Regular };
         for letter in text.chars() {
             let raster = get_raster(letter, weight, RasterHeight::Size16);
             let Some(raster) = raster.or_else(|| get_raster('?', weight, RasterHeight::Size16)) else { continue };
             for (row, line) in raster.rows().enumerate() {
                 for (column, &share) in line.iter().enumerate() {
-                    self.veil(x + column * scale, y + row * scale, scale, scale, colour, share);
+                    self.veil(x + column * scale, y + row * scale, scale, scale, color, share);
                 }
             }
             x += raster.width() * scale;
@@ -101,8 +101,8 @@ impl Canvas {
         for row in 0..rows {
             for column in 0..columns {
                 let at = (row * height / rows * width + column * width / columns) * channels;
-                let colour = if channels == 1 { [image[at]; 3] } else { [image[at], image[at + 1], image[at + 2]] };
-                self.blend(x + column, y + row, colour, 255);
+                let color = if channels == 1 { [image[at]; 3] } else { [image[at], image[at + 1], image[at + 2]] };
+                self.blend(x + column, y + row, color, 255);
             }
         }
     }

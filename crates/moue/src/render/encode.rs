@@ -25,12 +25,12 @@ pub fn save_picture(path: &Path, picture: &RgbImage) -> std::io::Result<()> {
 /// the pixels are not so many.
 #[must_use]
 pub fn image_url(image: &[u8], [height, width, channels]: [usize; 3]) -> Option<String> {
-    let colour = if channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
+    let color = if channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
     if image.len() != height * width * channels {
         return None;
     }
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    image::ImageEncoder::write_image(encoder, image, width as u32, height as u32, colour).ok()?;
+    image::ImageEncoder::write_image(encoder, image, width as u32, height as u32, color).ok()?;
     Some(format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png)))
 }

@@ -1,6 +1,6 @@
-//! Why a film cannot be read or written.
+//! Why a video cannot be read or written.
 
-/// Why a film cannot be read or written.
+/// Why a video cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum VideoError {
     /// The program is not there.
@@ -12,7 +12,7 @@ pub enum VideoError {
         /// `ffmpeg` or `ffprobe`.
         program: &'static str,
     },
-    /// The film cannot be read.
+    /// The video cannot be read.
     #[error("{input}: {reason}")]
     Open {
         /// As it was given.
@@ -20,7 +20,7 @@ pub enum VideoError {
         /// What `ffmpeg` says.
         reason: String,
     },
-    /// The film cannot be written.
+    /// The video cannot be written.
     #[error("cannot write {path}: {reason}")]
     Write {
         /// The file.

@@ -47,9 +47,9 @@ impl Source {
     }
 }
 
-/// What is known of a film before it is read.
+/// What is known of a video before it is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Film {
+pub struct Video {
     /// Frames a second.
     pub rate: f64,
     /// Number of frames, where the container tells.
@@ -60,7 +60,7 @@ pub struct Film {
 ///
 /// # Errors
 /// When the program is missing or cannot open the source.
-pub fn probe(source: &Source) -> Result<Film, VideoError> {
+pub fn probe(source: &Source) -> Result<Video, VideoError> {
     let entries = "stream=avg_frame_rate,r_frame_rate,nb_frames,duration:format=duration";
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "json"])
@@ -81,7 +81,7 @@ pub fn probe(source: &Source) -> Result<Film, VideoError> {
     let rate = rate.unwrap_or(USUAL_RATE);
     let seconds = number(&stream["duration"]).or_else(|| number(&told["format"]["duration"]));
     let frames = number(&stream["nb_frames"]).or_else(|| seconds.map(|seconds| seconds * rate));
-    Ok(Film { rate, frames: frames.map(|frames| frames.round() as usize) })
+    Ok(Video { rate, frames: frames.map(|frames| frames.round() as usize) })
 }
 
 /// `30000/1001` as a number; `None` for `0/0`.
@@ -135,7 +135,7 @@ fn last_line(text: &[u8]) -> String {
     line.unwrap_or("ffmpeg says no more").trim().to_owned()
 }
 
-/// The frames of a film, one after the other.
+/// The frames of a video, one after the other.
 pub struct Frames {
     program: Program,
     pixmaps: BufReader<ChildStdout>,
@@ -143,16 +143,16 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Begins to read a film.
+    /// Begins to read a video.
     ///
     /// # Errors
     /// When the program is missing.
-    pub fn open(source: &Source, film: &Film) -> Result<Self, VideoError> {
+    pub fn open(source: &Source, video: &Video) -> Result<Self, VideoError> {
         let mut command = Command::new("ffmpeg");
         command
             .args(["-v", "error", "-nostdin"])
             .args(source.arguments())
-            .args(["-map", "0:v:0", "-vf", &format!("fps={}", film.rate), "-f", "image2pipe", "-c:v", "ppm", "-"])
+            .args(["-map", "0:v:0", "-vf", &format!("fps={}", video.rate), "-f", "image2pipe", "-c:v", "ppm", "-"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut program = Program::start(command)?;
@@ -164,7 +164,7 @@ impl Frames {
     /// The next frame; `None` at the end.
     ///
     /// # Errors
-    /// When the film cannot be decoded, or no frame came at all.
+    /// When the video cannot be decoded, or no frame came at all.
     pub fn next_frame(&mut self) -> Result<Option<RgbImage>, VideoError> {
         match read_pixmap(&mut self.pixmaps) {
             Ok(Some(frame)) => Ok(Some(frame)),
@@ -217,7 +217,7 @@ fn read_pixmap(reader: &mut impl Read) -> std::io::Result<Option<RgbImage>> {
     Ok(RgbImage::from_raw(width as u32, height as u32, pixels))
 }
 
-/// A film that is being written.
+/// A video that is being written.
 pub struct Writer {
     program: Program,
     pixels: Option<BufWriter<ChildStdin>>,
@@ -225,15 +225,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a film of frames of this size; sound is taken from `source`, where
+    /// Begins a video of frames of this size; sound is taken from `source`, where
     /// it has any.
     ///
     /// # Errors
     /// When the program is missing.
-    pub fn create(path: &Path, [width, height]: [u32; 2], film: &Film, source: &Source) -> Result<Self, VideoError> {
+    pub fn create(path: &Path, [width, height]: [u32; 2], video: &Video, source: &Source) -> Result<Self, VideoError> {
         let mut command = Command::new("ffmpeg");
         command.args(["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]);
-        command.args(["-s", &format!("{width}x{height}"), "-r", &film.rate.to_string(), "-i", "-"]);
+        command.args(["-s", &format!("{width}x{height}"), "-r", &video.rate.to_string(), "-i", "-"]);
         // A device cannot be opened twice.
         if source.format.is_none() {
             command.args(["-i", &source.input, "-map", "0:v", "-map", "1:a?", "-shortest"]);
@@ -256,7 +256,7 @@ impl Writer {
         }
     }
 
-    /// Ends the film.
+    /// Ends the video.
     ///
     /// # Errors
     /// When it could not be written.

@@ -1,4 +1,4 @@
-//! Expressions in films and from cameras: anything that the `ffmpeg` program
+//! Expressions in videos and from cameras: anything that the `ffmpeg` program
 //! reads. Faces are found in each frame as in a photo, followed from frame to
 //! frame (`track`), and their predictions smoothed over time (`watch`). Only a few frames are
 //! in memory at any moment.
@@ -9,6 +9,6 @@ mod track;
 mod watch;
 
 pub use error::VideoError;
-pub use ffmpeg::{Film, Frames, Source, Writer, probe};
+pub use ffmpeg::{Frames, Source, Video, Writer, probe};
 pub use track::Tracker;
-pub use watch::{FrameAnswer, Seen, TrackedFace, watch};
+pub use watch::{FramePrediction, TrackedFace, VideoFrame, watch};

@@ -1,4 +1,4 @@
-//! Faces followed from frame to frame, their answers smoothed over time.
+//! Faces followed from frame to frame, their predictions smoothed over time.
 
 use crate::prediction::{Face, FaceBox};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ struct Track {
     label: String,
 }
 
-/// Follows the faces of a film.
+/// Follows the faces of a video.
 #[derive(Debug, Default)]
 pub struct Tracker {
     tracks: Vec<Track>,

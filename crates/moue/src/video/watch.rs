@@ -1,7 +1,7 @@
-//! A film from its beginning to its end.
+//! A video from its beginning to its end.
 
 use super::error::VideoError;
-use super::ffmpeg::{Film, Frames, Source};
+use super::ffmpeg::{Frames, Source, Video};
 use super::track::Tracker;
 use crate::predict::Predictor;
 use crate::prediction::Face;
@@ -12,7 +12,7 @@ use serde::Serialize;
 /// Frames for each thread that are worked on at a time.
 const FRAMES_A_THREAD: usize = 4;
 
-/// A face in a film.
+/// A face in a video.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrackedFace {
     /// Number of the face that is followed, from 1.
@@ -24,8 +24,8 @@ pub struct TrackedFace {
 
 /// The answer for a frame, named as that for a photo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FrameAnswer {
-    /// The film as it was given.
+pub struct FramePrediction {
+    /// The video as it was given.
     pub input: String,
     /// Number of the frame, from 0.
     pub frame: usize,
@@ -37,35 +37,35 @@ pub struct FrameAnswer {
     pub height: u32,
     /// From left to right.
     pub faces: Vec<TrackedFace>,
-    /// Always `None`: a film that breaks off ends with an error of its own.
+    /// Always `None`: a video that breaks off ends with an error of its own.
     pub error: Option<String>,
 }
 
 /// A frame on its way out.
-pub struct Seen<'a> {
-    /// The answer, or that of the last frame that was looked at.
-    pub answer: &'a FrameAnswer,
-    /// Whether this frame was looked at.
-    pub looked_at: bool,
+pub struct VideoFrame<'a> {
+    /// The prediction for this frame, or for the last frame that was predicted.
+    pub answer: &'a FramePrediction,
+    /// Whether this frame itself was predicted.
+    pub is_predicted: bool,
     /// The frame.
     pub picture: &'a RgbImage,
 }
 
-/// Answers for every `every`-th frame of a film and hands over all of them, in
+/// Predicts every `every`-th frame of a video and hands over all frames, in
 /// order; `each` returns whether to go on. Returns the number of frames.
 ///
 /// # Errors
-/// When the film cannot be read, or `each` fails.
+/// When the video cannot be read, or `each` fails.
 pub fn watch<E: From<VideoError>>(
     predictor: &Predictor,
     source: &Source,
-    film: &Film,
+    video: &Video,
     every: usize,
-    each: &mut dyn FnMut(Seen<'_>) -> Result<bool, E>,
+    each: &mut dyn FnMut(VideoFrame<'_>) -> Result<bool, E>,
 ) -> Result<usize, E> {
-    let mut frames = Frames::open(source, film)?;
+    let mut frames = Frames::open(source, video)?;
     let mut tracker = Tracker::default();
-    let mut last: Option<FrameAnswer> = None;
+    let mut last: Option<FramePrediction> = None;
     let mut number = 0;
     loop {
         let mut pictures = Vec::new();
@@ -80,13 +80,13 @@ pub fn watch<E: From<VideoError>>(
             .par_iter()
             .enumerate()
             .with_max_len(1)
-            .map(|(i, picture)| ((number + i) % every.max(1) == 0).then(|| look(predictor, picture)))
+            .map(|(i, picture)| ((number + i) % every.max(1) == 0).then(|| inspect(predictor, picture)))
             .collect();
         for (picture, faces) in pictures.iter().zip(found) {
-            let looked_at = faces.is_some();
+            let is_predicted = faces.is_some();
             if let Some(faces) = faces {
-                let time_s = number as f64 / film.rate;
-                last = Some(FrameAnswer {
+                let time_s = number as f64 / video.rate;
+                last = Some(FramePrediction {
                     input: source.input.clone(),
                     frame: number,
                     time_s,
@@ -98,14 +98,14 @@ pub fn watch<E: From<VideoError>>(
             }
             number += 1;
             let Some(answer) = &last else { continue };
-            if !each(Seen { answer, looked_at, picture })? {
+            if !each(VideoFrame { answer, is_predicted, picture })? {
                 return Ok(number);
             }
         }
     }
 }
 
-fn look(predictor: &Predictor, picture: &RgbImage) -> Vec<Face> {
+fn inspect(predictor: &Predictor, picture: &RgbImage) -> Vec<Face> {
     predictor.predict(&DynamicImage::ImageRgb8(picture.clone())).faces
 }
 

@@ -94,7 +94,7 @@ fn blur(shape: Shape, deviation: f32, out: &mut [f32]) {
     }
 }
 
-/// Fills a rectangle with one random grey.
+/// Fills a rectangle with one random gray.
 fn erase(shape: Shape, stream: &mut Stream, out: &mut [f32]) {
     let area = shape.positions() as f32 * stream.between(ERASED_AREA[0], ERASED_AREA[1]);
     let ratio = stream.between(ERASED_RATIO[0], ERASED_RATIO[1]);
@@ -102,10 +102,10 @@ fn erase(shape: Shape, stream: &mut Stream, out: &mut [f32]) {
     let width = ((area / ratio).sqrt() as usize).clamp(1, shape.width);
     let top = stream.below(shape.height - height + 1);
     let left = stream.below(shape.width - width + 1);
-    let grey = stream.between(0.0, 255.0);
+    let gray = stream.between(0.0, 255.0);
     for row in top..top + height {
         let start = (row * shape.width + left) * shape.channels;
-        out[start..start + width * shape.channels].fill(grey);
+        out[start..start + width * shape.channels].fill(gray);
     }
 }
 
@@ -276,11 +276,11 @@ mod tests {
     #[test]
     fn noise_reaches_every_other_image_with_deviations_up_to_its_limit() {
         let options = Augmentation { noise: 0.1, ..Augmentation::default() };
-        let (grey, shape) = (vec![128; 400], Shape::new(20, 20, 1));
+        let (gray, shape) = (vec![128; 400], Shape::new(20, 20, 1));
         let mut out = vec![0.0; 400];
         let deviations: Vec<f32> = (0..600)
             .map(|key| {
-                options.apply(&grey, shape, &mut Stream::new(key), [20, 20], &mut out);
+                options.apply(&gray, shape, &mut Stream::new(key), [20, 20], &mut out);
                 (out.iter().map(|v| (v - 128.0) * (v - 128.0)).sum::<f32>() / 400.0).sqrt()
             })
             .collect();

@@ -5,7 +5,7 @@ use crate::config::Config;
 use moue::model::{ArchitectureError, summary};
 use moue_engine::layers::Layer;
 use moue_engine::loss::sparse_categorical_crossentropy;
-use moue_engine::{InferenceNetwork, Pass, Profile};
+use moue_engine::{InferenceNetwork, Mode, Profile};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -111,7 +111,7 @@ fn profile_training(bench: &mut Bench, time: Duration) -> (Profile, [Duration; 2
     let mut steps = 0;
     let begin = Instant::now();
     while steps == 0 || begin.elapsed() < time {
-        let logits = bench.network.forward(&bench.images, Pass::Train { keys: &bench.keys });
+        let logits = bench.network.forward(&bench.images, Mode::Train { keys: &bench.keys });
         let start = Instant::now();
         sparse_categorical_crossentropy(&bench.loss, logits, &bench.labels, &mut bench.gradient);
         others[0] += start.elapsed();

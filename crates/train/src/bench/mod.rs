@@ -2,7 +2,7 @@
 //! by layer.
 //!
 //! Images are noise and already in memory: reading, augmentation and evaluation
-//! are not in these figures. Every figure is a median over steps.
+//! are not counted. Every number is a median over steps.
 
 mod layers;
 
@@ -14,7 +14,7 @@ use moue::model::{ArchitectureError, build};
 use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
 use moue_engine::optimizer::Optimizer;
 use moue_engine::random::Stream;
-use moue_engine::{InferenceNetwork, Isa, Network, Pass, Shape, Tensor};
+use moue_engine::{InferenceNetwork, Isa, Mode, Network, Shape, Tensor};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ impl Bench {
     }
 
     fn step(&mut self) {
-        let logits = self.network.forward(&self.images, Pass::Train { keys: &self.keys });
+        let logits = self.network.forward(&self.images, Mode::Train { keys: &self.keys });
         sparse_categorical_crossentropy(&self.loss, logits, &self.labels, &mut self.gradient);
         self.network.backward(&self.images, &self.gradient);
         self.optimizer.step(&mut self.network, self.learning_rate);

@@ -29,7 +29,7 @@ pub struct Augmentation {
     pub scale: f32,
     /// Adds up to this share of white, or takes it away.
     pub brightness: f32,
-    /// Stretches around the middle grey by up to this share, more or less.
+    /// Stretches around the middle gray by up to this share, more or less.
     pub contrast: f32,
     /// How moved images are sampled.
     pub interpolation: Interpolation,

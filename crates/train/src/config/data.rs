@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How pixels are scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum NormalisationKind {
+pub enum NormalizationKind {
     /// To mean 0 and deviation 1 over the training images.
     #[default]
     Standard,
@@ -26,7 +26,8 @@ pub struct DataOptions {
     /// the others are left out altogether.
     pub train_fraction: f32,
     /// How pixels are scaled.
-    pub normalisation: NormalisationKind,
+    #[serde(rename = "normalisation", alias = "normalization")]
+    pub normalization: NormalizationKind,
     /// Restores FER2013's official split for Kaggle's numbered files.
     pub official_split: bool,
     /// Leaves out training images whose pixels are all equal.
@@ -46,7 +47,7 @@ impl Default for DataOptions {
         Self {
             validation_fraction: 0.1,
             train_fraction: 1.0,
-            normalisation: NormalisationKind::default(),
+            normalization: NormalizationKind::default(),
             official_split: false,
             exclude_blank: false,
             exclude_leaks: false,

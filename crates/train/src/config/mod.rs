@@ -10,8 +10,8 @@ mod range;
 mod train;
 
 pub use augment::{Augmentation, Interpolation};
-pub use data::{DataOptions, NormalisationKind};
+pub use data::{DataOptions, NormalizationKind};
 pub use file::{Config, ConfigError};
-pub use overrides::{VaryError, with_option};
+pub use overrides::{OverrideError, with_option};
 pub use presets::{PRESETS, Preset};
 pub use train::{ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};

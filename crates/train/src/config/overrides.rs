@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 /// Why a variation cannot be applied.
 #[derive(Debug, thiserror::Error)]
-pub enum VaryError {
+pub enum OverrideError {
     /// It is not written `key=a,b,c`.
     #[error("`{0}` is no variation; write key=a,b,c, for instance dropout.rate=0.1,0.3,0.5")]
     Form(String),
@@ -43,8 +43,8 @@ pub enum VaryError {
 ///
 /// # Errors
 /// When the key leads nowhere or the value does not do.
-pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, VaryError> {
-    let mut document: Table = toml::from_str(&config.to_toml()?).map_err(|error| VaryError::Key {
+pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, OverrideError> {
+    let mut document: Table = toml::from_str(&config.to_toml()?).map_err(|error| OverrideError::Key {
         architecture: config.model.name.clone(),
         key: key.to_owned(),
         reason: error.to_string(),
@@ -56,14 +56,14 @@ pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, Var
         "dense_layers" => set_dense_layers(&mut document, &value),
         _ => set(&mut document, key, value),
     };
-    changed.map_err(|reason| VaryError::Key {
+    changed.map_err(|reason| OverrideError::Key {
         architecture: config.model.name.clone(),
         key: key.to_owned(),
         reason,
     })?;
     let setting = format!("{key}={text}");
     let text = toml::to_string(&document)?;
-    Config::parse(&config.model.name, &text).map_err(|error| VaryError::Value {
+    Config::parse(&config.model.name, &text).map_err(|error| OverrideError::Value {
         architecture: config.model.name.clone(),
         setting,
         reason: reason(error),

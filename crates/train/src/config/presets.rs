@@ -49,12 +49,14 @@ impl Preset {
 }
 
 impl Config {
-    /// A preset by its name, or a file by its path.
+    /// A preset by its name, or a file by its path; `tutorial/…` is another name of `seed/…`.
     ///
     /// # Errors
     /// When there is neither, or it cannot be used.
     pub fn open(name: &str) -> Result<Self, ConfigError> {
-        if let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) {
+        let listed = name.strip_prefix("tutorial/").map(|own| format!("seed/{own}"));
+        let listed = listed.as_deref().unwrap_or(name);
+        if let Some(preset) = PRESETS.iter().find(|preset| preset.name == listed) {
             return Self::parse(preset.name, preset.text);
         }
         let path = Path::new(name);
@@ -66,5 +68,16 @@ impl Config {
             }),
             Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tutorial_presets_have_two_names() {
+        assert_eq!(Config::open("tutorial/model-6").unwrap(), Config::open("seed/model-6").unwrap());
+        assert!(Config::open("tutorial/nothing").unwrap_err().to_string().contains("`tutorial/nothing`"));
     }
 }

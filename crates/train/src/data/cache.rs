@@ -4,7 +4,7 @@
 //! of all files of a folder, is checked at every start, so a changed source is
 //! decoded anew. Entries may be deleted at any time.
 
-use super::dataset::{Broken, ImageForm, Split};
+use super::dataset::{Broken, ImageSpec, Split};
 use super::error::DataError;
 use super::raw::Raw;
 use base16ct::lower::encode_string as hex;
@@ -72,7 +72,7 @@ impl Cache {
     pub(super) fn get_or_decode(
         &self,
         path: &Path,
-        form: ImageForm,
+        form: ImageSpec,
         decode: impl FnOnce() -> Result<Raw, DataError>,
     ) -> Result<Raw, DataError> {
         let Some(folder) = &self.folder else { return decode() };

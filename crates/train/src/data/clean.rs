@@ -93,11 +93,11 @@ fn conflicts(dataset: &Dataset, groups: &[Vec<usize>]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{ImageForm, drawn};
+    use crate::data::{ImageSpec, synthetic};
 
     /// 70 drawn faces: 7 classes in turn; all of them train but the last 20.
     fn faces() -> Dataset {
-        let mut faces = drawn::dataset(70, ImageForm { size: None, channels: 1 }, 1);
+        let mut faces = synthetic::dataset(70, ImageSpec { size: None, channels: 1 }, 1);
         faces.splits = (0..70).map(|i| if i < 50 { Split::Train } else { Split::Validation }).collect();
         faces
     }

@@ -1,8 +1,8 @@
 //! Images with labels and splits.
 
 use super::error::DataError;
-use crate::config::NormalisationKind;
-use moue::model::Normalisation;
+use crate::config::NormalizationKind;
+use moue::model::Normalization;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +17,7 @@ pub enum Split {
     Train,
     /// To choose by.
     Validation,
-    /// To judge by, once.
+    /// For the final evaluation, once.
     Test,
 }
 
@@ -49,14 +49,14 @@ impl Split {
 
 /// The form in which images are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ImageForm {
+pub struct ImageSpec {
     /// Rows and columns, or those of the source's first image.
     pub size: Option<[usize; 2]>,
     /// 1 for luma, 3 for RGB.
     pub channels: usize,
 }
 
-impl ImageForm {
+impl ImageSpec {
     /// The form of a network's input `[height, width, channels]`.
     #[must_use]
     pub fn of_input(input: [usize; 3]) -> Self {
@@ -219,11 +219,11 @@ impl Dataset {
         base16ct::lower::encode_string(&hasher.finalize())
     }
 
-    /// The normalisation that `kind` asks for, measured on the training images.
+    /// The normalization that `kind` asks for, measured on the training images.
     #[must_use]
-    pub fn normalisation(&self, kind: NormalisationKind) -> Normalisation {
-        if kind == NormalisationKind::Unit {
-            return Normalisation::unit();
+    pub fn normalization(&self, kind: NormalizationKind) -> Normalization {
+        if kind == NormalizationKind::Unit {
+            return Normalization::unit();
         }
         let mut sums = vec![[0u64; 2]; self.channels];
         let mut count = 0u64;
@@ -239,7 +239,7 @@ impl Dataset {
         let count = count.max(1) as f64;
         let mean = |sum: &[u64; 2]| sum[0] as f64 / count;
         let std = |sum: &[u64; 2]| (sum[1] as f64 / count - mean(sum) * mean(sum)).max(1.0).sqrt();
-        Normalisation {
+        Normalization {
             mean: sums.iter().map(|sum| (mean(sum) / 255.0) as f32).collect(),
             std: sums.iter().map(|sum| (std(sum) / 255.0) as f32).collect(),
         }

@@ -117,11 +117,11 @@ fn reduced(dataset: &Dataset, index: usize, side: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{ImageForm, drawn};
+    use crate::data::{ImageSpec, synthetic};
 
     #[test]
     fn copies_are_found_and_others_are_not() {
-        let mut faces = drawn::dataset(70, ImageForm { size: None, channels: 1 }, 1);
+        let mut faces = synthetic::dataset(70, ImageSpec { size: None, channels: 1 }, 1);
         assert_eq!(near_duplicates(&faces), Vec::<Vec<usize>>::new());
         let len = faces.image_len();
         // Brighter, noisier, and the same: copies of image 0, of image 1, of image 2.
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn pictures_smaller_than_the_grid() {
-        let faces = drawn::dataset(14, ImageForm { size: Some([4, 3]), channels: 3 }, 1);
+        let faces = synthetic::dataset(14, ImageSpec { size: Some([4, 3]), channels: 3 }, 1);
         let _ = near_duplicates(&faces);
     }
 }

@@ -27,7 +27,7 @@ pub enum DataError {
          Expected a CSV with the columns emotion, pixels and (if it is split) Usage, or images in folders named \
          after their classes (angry/1.jpg, train/angry/1.jpg, …), as a folder, .zip, .tar.gz or .csv.gz", .path.display()
     )]
-    Unrecognised {
+    Unrecognized {
         /// File or folder.
         path: PathBuf,
         /// What was there instead.

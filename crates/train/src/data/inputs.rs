@@ -2,7 +2,7 @@
 
 use super::dataset::Dataset;
 use moue::image::mirror;
-use moue::model::Normalisation;
+use moue::model::Normalization;
 use moue_engine::{Shape, Tensor};
 use rayon::prelude::*;
 
@@ -11,8 +11,8 @@ use rayon::prelude::*;
 ///
 /// # Panics
 /// When there is no image of one of these indices.
-pub fn inputs(dataset: &Dataset, images: &[usize], normalisation: &Normalisation, mirrored: bool, out: &mut Tensor) {
-    fill(dataset.shape(), images, |index| dataset.image(index), normalisation, mirrored, out);
+pub fn inputs(dataset: &Dataset, images: &[usize], normalization: &Normalization, mirrored: bool, out: &mut Tensor) {
+    fill(dataset.shape(), images, |index| dataset.image(index), normalization, mirrored, out);
 }
 
 /// The same for pixels from elsewhere: `pixels` gives those of an index, `[H, W, C]`,
@@ -21,7 +21,7 @@ pub fn fill<P: AsRef<[u8]>>(
     [height, width, channels]: [usize; 3],
     images: &[usize],
     pixels: impl Fn(usize) -> P + Sync,
-    normalisation: &Normalisation,
+    normalization: &Normalization,
     mirrored: bool,
     out: &mut Tensor,
 ) {
@@ -32,6 +32,6 @@ pub fn fill<P: AsRef<[u8]>>(
         if mirrored {
             mirror(out, width, channels);
         }
-        normalisation.apply(out, channels);
+        normalization.apply(out, channels);
     });
 }

@@ -2,13 +2,12 @@
 //!
 //! [`open`] reads a source (`sources`), keeps the decoded pixels in a `cache`, decides the
 //! splits (`splits`) and leaves out what should not be trained on (`clean`).
-//! [`statistics`] describes the result; [`drawn`] makes synthetic faces; [`inputs()`] turns
+//! [`statistics`] describes the result; [`synthetic`] makes synthetic faces; [`inputs()`] turns
 //! images into tensors. Augmentation is elsewhere: pixels here are as they came.
 
 mod cache;
 mod clean;
 mod dataset;
-pub mod drawn;
 mod duplicates;
 mod error;
 mod inputs;
@@ -18,12 +17,13 @@ mod source;
 mod sources;
 mod splits;
 pub mod statistics;
+pub mod synthetic;
 pub mod table;
 #[cfg(feature = "parquet")]
 mod table_parquet;
 
 pub use cache::Cache;
-pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageForm, Split};
+pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageSpec, Split};
 pub use duplicates::near_duplicates;
 pub use error::DataError;
 pub use inputs::{fill, inputs};

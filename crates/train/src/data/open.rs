@@ -1,7 +1,7 @@
 //! A path becomes a data set.
 
 use super::cache::Cache;
-use super::dataset::{Dataset, ImageForm};
+use super::dataset::{Dataset, ImageSpec};
 use super::error::DataError;
 use super::raw::Raw;
 #[cfg(feature = "parquet")]
@@ -18,14 +18,14 @@ use std::path::Path;
 /// When the path holds no data set, or too much of it is broken.
 pub fn open(
     path: &Path,
-    form: ImageForm,
+    form: ImageSpec,
     options: &DataOptions,
     seed: u64,
     cache: &Cache,
     progress: &dyn Fn(usize),
 ) -> Result<Dataset, DataError> {
     let raw = cache.get_or_decode(path, form, || decode(path, form, progress))?;
-    let mut dataset = splits::settle(raw, options, seed)?;
+    let mut dataset = splits::resolve(raw, options, seed)?;
     clean::clean(&mut dataset, options);
     Ok(dataset)
 }
@@ -34,12 +34,12 @@ pub fn open(
 fn refuse_parquet(path: &Path) -> Result<Option<Raw>, DataError> {
     if path.extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet")) {
         let found = "a Parquet file, which this build does not read: build it with `--features parquet`".to_owned();
-        return Err(DataError::Unrecognised { path: path.to_owned(), found });
+        return Err(DataError::Unrecognized { path: path.to_owned(), found });
     }
     Ok(None)
 }
 
-fn decode(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
+fn decode(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
     #[cfg(feature = "parquet")]
     let table = parquet::open(path, form, progress)?;
     #[cfg(not(feature = "parquet"))]

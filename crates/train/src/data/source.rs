@@ -1,10 +1,10 @@
 //! Where a run's data comes from: a path, or the program itself.
 
 use super::cache::Cache;
-use super::dataset::{Dataset, ImageForm};
-use super::drawn;
+use super::dataset::{Dataset, ImageSpec};
 use super::error::DataError;
 use super::open::open;
+use super::synthetic;
 use crate::config::DataOptions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -13,8 +13,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataSource {
-    /// Drawn by the program.
-    Drawn,
+    /// Synthetic faces, made by the program.
+    #[serde(rename = "drawn")]
+    Synthetic,
     /// Given by path.
     Given(PathBuf),
 }
@@ -23,7 +24,7 @@ impl std::fmt::Display for DataSource {
     /// For headings.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Drawn => f.write_str("drawn faces"),
+            Self::Synthetic => f.write_str("drawn faces"),
             Self::Given(path) => match path.file_name() {
                 Some(name) => f.write_str(&name.to_string_lossy()),
                 None => path.display().fmt(f),
@@ -40,13 +41,13 @@ impl DataSource {
     /// When the path holds no data set, or too much of it is broken.
     pub fn open(
         &self,
-        form: ImageForm,
+        form: ImageSpec,
         options: &DataOptions,
         seed: u64,
         progress: &dyn Fn(usize),
     ) -> Result<Dataset, DataError> {
         match self {
-            Self::Drawn => Ok(drawn::dataset(drawn::STANDARD_COUNT, form, seed)),
+            Self::Synthetic => Ok(synthetic::dataset(synthetic::STANDARD_COUNT, form, seed)),
             Self::Given(path) => open(path, form, options, seed, &Cache::standard(), progress),
         }
     }
@@ -55,7 +56,7 @@ impl DataSource {
     #[must_use]
     pub fn path_text(&self) -> String {
         match self {
-            Self::Drawn => self.word().to_owned(),
+            Self::Synthetic => self.word().to_owned(),
             Self::Given(path) => path.display().to_string(),
         }
     }
@@ -64,7 +65,7 @@ impl DataSource {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Drawn => "drawn",
+            Self::Synthetic => "drawn",
             Self::Given(_) => "given",
         }
     }

@@ -21,7 +21,7 @@ fn official(row: usize) -> Split {
 }
 
 /// Gives every image its split and collects what a person should know.
-pub fn settle(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset, DataError> {
+pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset, DataError> {
     let mut notes = Vec::new();
     let rows = kaggle_rows(&raw);
     if options.official_split {

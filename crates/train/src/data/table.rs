@@ -1,4 +1,4 @@
-//! A data set as a table, one row for each image, for people who look at it in
+//! A data set as a table, one row for each image, for people who open it in
 //! a spreadsheet or a notebook.
 
 use super::dataset::Dataset;

@@ -5,8 +5,8 @@
 //! What pays is found by cross-fitting: each fifth of the images is answered
 //! with what was fitted on the other four. What is kept is fitted on all.
 
-use super::answers::{Answers, most_confident_first};
-use super::metrics::{Figures, figures};
+use super::metrics::{Metrics, compute_metrics};
+use super::predictions::{Predictions, most_confident_first};
 use moue::model::{Calibration, Model};
 use moue_engine::loss::argmax;
 use moue_engine::random::key;
@@ -14,10 +14,10 @@ use serde::Serialize;
 
 const FOLDS: u64 = 5;
 
-/// Share of right answers wanted among those that are not called uncertain.
+/// Share of correct predictions wanted among those that are not called uncertain.
 const KEPT_ACCURACY: f64 = 0.8;
 
-/// At least this share of the answers is not called uncertain.
+/// At least this share of the predictions is not called uncertain.
 const LEAST_COVERAGE: f64 = 0.5;
 
 /// More numbers to fit must lower the NLL by this share to be worth having.
@@ -29,7 +29,7 @@ const PULL: f64 = 1.0;
 /// What is fitted, from the fewest numbers to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum CalibrationKind {
     /// One factor for all logits.
     Temperature,
     /// That, and a bias for each class.
@@ -45,7 +45,7 @@ struct Fit {
     bias: Vec<f64>,
 }
 
-/// How well calibrated answers are, each judged by a fit that has not seen it.
+/// How well calibrated predictions are, each evaluated by a fit that has not seen it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CrossFitted {
     /// Mean negative logarithm of the true class's probability.
@@ -53,60 +53,60 @@ pub struct CrossFitted {
     /// Expected calibration error over 15 bins.
     pub ece: f64,
     /// What was fitted.
-    pub form: Form,
-    /// The answers, `[N, classes]`.
+    pub form: CalibrationKind,
+    /// The predictions, `[N, classes]`.
     #[serde(skip)]
     pub probabilities: Vec<f32>,
 }
 
-/// The answers at a confidence or above it.
+/// The predictions at a confidence or above it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Kept {
+pub struct SelectivePoint {
     /// The lowest confidence among them.
     pub confidence: f32,
-    /// Their share of all answers.
+    /// Their share of all predictions.
     pub coverage: f64,
     /// Share of them that are right.
     pub accuracy: f64,
 }
 
-/// Fits the model's calibration on these answers of its own, and the confidence
-/// below which it calls its answers uncertain.
-pub fn calibrate(model: &mut Model, answers: &Answers) {
+/// Fits the model's calibration on these predictions of its own, and the confidence
+/// below which it calls its predictions uncertain.
+pub fn calibrate(model: &mut Model, predictions: &Predictions) {
     let classes = model.classes.len();
-    if answers.labels.is_empty() {
+    if predictions.labels.is_empty() {
         return;
     }
-    let logits = model.calibration.undo(&answers.probabilities, classes);
-    let found = best_form(&model.classes, &answers.labels, &logits);
-    let Fit { scale, bias } = fit(&logits, &answers.labels, classes, &|_| true, found.form);
+    let logits = model.calibration.undo(&predictions.probabilities, classes);
+    let found = best_form(&model.classes, &predictions.labels, &logits);
+    let Fit { scale, bias } = fit(&logits, &predictions.labels, classes, &|_| true, found.form);
     let mean = scale.iter().sum::<f64>() / classes as f64;
-    let vector = found.form == Form::Vector;
+    let vector = found.form == CalibrationKind::Vector;
     model.calibration = Calibration {
         temperature: (1.0 / mean) as f32,
         scale: vector.then(|| scale.iter().map(|s| (s / mean) as f32).collect()),
-        bias: (found.form != Form::Temperature).then(|| bias.iter().map(|&b| b as f32).collect()),
+        bias: (found.form != CalibrationKind::Temperature).then(|| bias.iter().map(|&b| b as f32).collect()),
     };
-    model.uncertain_below = threshold(&risk_coverage(&answers.labels, &found.probabilities, classes));
+    model.uncertain_below = threshold(&risk_coverage(&predictions.labels, &found.probabilities, classes));
 }
 
-/// Calibrates a model's answers anew by cross-fitting: with a bias for each class,
-/// and then a factor for each, where that lowers the NLL. An average of two answers
+/// Calibrates a model's predictions anew by cross-fitting: with a bias for each class,
+/// and then a factor for each, where that lowers the NLL. An average of two predictions
 /// is treated as one.
 #[must_use]
-pub fn cross_fit(model: &Model, answers: &Answers) -> CrossFitted {
-    let logits = model.calibration.undo(&answers.probabilities, model.classes.len());
-    best_form(&model.classes, &answers.labels, &logits)
+pub fn cross_fit(model: &Model, predictions: &Predictions) -> CrossFitted {
+    let logits = model.calibration.undo(&predictions.probabilities, model.classes.len());
+    best_form(&model.classes, &predictions.labels, &logits)
 }
 
 fn best_form(classes: &[String], labels: &[u32], logits: &[f64]) -> CrossFitted {
-    let found = |form: Form| {
+    let found = |form: CalibrationKind| {
         let probabilities = cross_fitted(logits, labels, classes.len(), form);
-        let Figures { nll, ece, .. } = figures(classes, labels, &probabilities);
+        let Metrics { nll, ece, .. } = compute_metrics(classes, labels, &probabilities);
         CrossFitted { nll, ece, form, probabilities }
     };
-    let mut best = found(Form::Temperature);
-    for richer in [Form::Bias, Form::Vector].map(found) {
+    let mut best = found(CalibrationKind::Temperature);
+    for richer in [CalibrationKind::Bias, CalibrationKind::Vector].map(found) {
         if richer.nll < best.nll * (1.0 - WORTH) {
             best = richer;
         }
@@ -115,19 +115,19 @@ fn best_form(classes: &[String], labels: &[u32], logits: &[f64]) -> CrossFitted 
 }
 
 /// Coverage and accuracy at each confidence, from the highest on: what is right
-/// among the answers that one keeps (the risk–coverage curve, El-Yaniv and
+/// among the predictions that one keeps (the risk–coverage curve, El-Yaniv and
 /// Wiener 2010, with accuracy for one minus risk).
 #[must_use]
-pub fn risk_coverage(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec<Kept> {
+pub fn risk_coverage(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec<SelectivePoint> {
     let mut right = 0;
     let order = most_confident_first(probabilities, classes);
     let total = order.len() as f64;
-    let mut curve: Vec<Kept> = Vec::new();
+    let mut curve: Vec<SelectivePoint> = Vec::new();
     for (count, (index, confidence)) in order.into_iter().enumerate() {
         let row = &probabilities[index * classes..(index + 1) * classes];
         right += usize::from(argmax(row) == labels[index] as usize);
         let count = (count + 1) as f64;
-        let kept = Kept { confidence, coverage: count / total, accuracy: f64::from(right as u32) / count };
+        let kept = SelectivePoint { confidence, coverage: count / total, accuracy: f64::from(right as u32) / count };
         // Equal confidences are kept together or not at all.
         match curve.last_mut().filter(|last| last.confidence == confidence) {
             Some(last) => *last = kept,
@@ -137,10 +137,10 @@ pub fn risk_coverage(labels: &[u32], probabilities: &[f32], classes: usize) -> V
     curve
 }
 
-/// The confidence from which answers count as certain: as many as possible, so
+/// The confidence from which predictions count as certain: as many as possible, so
 /// that four in five of them are right, and at least half of all. In whole
 /// percent; 0 where nothing needs to be called uncertain.
-fn threshold(curve: &[Kept]) -> f32 {
+fn threshold(curve: &[SelectivePoint]) -> f32 {
     let enough = curve.iter().rposition(|kept| kept.accuracy >= KEPT_ACCURACY);
     let half = curve.iter().position(|kept| kept.coverage >= LEAST_COVERAGE);
     match enough.max(half) {
@@ -149,7 +149,7 @@ fn threshold(curve: &[Kept]) -> f32 {
     }
 }
 
-fn cross_fitted(logits: &[f64], labels: &[u32], classes: usize, form: Form) -> Vec<f32> {
+fn cross_fitted(logits: &[f64], labels: &[u32], classes: usize, form: CalibrationKind) -> Vec<f32> {
     let fold = |image: usize| key(&[u64::from_le_bytes(*b"fold\0\0\0\0"), image as u64]) % FOLDS;
     let fits: Vec<Fit> =
         (0..FOLDS).map(|held_out| fit(logits, labels, classes, &|image| fold(image) != held_out, form)).collect();
@@ -175,7 +175,7 @@ impl Fit {
 
     /// The fit after a step of these lengths: for the scales, one of which stands for
     /// all where they are tied, and then for the biases, if any.
-    fn stepped(&self, step: &[f64], form: Form) -> Self {
+    fn stepped(&self, step: &[f64], form: CalibrationKind) -> Self {
         let (scales, biases) = step.split_at(form.scales(self.scale.len()));
         let scale = self.scale.iter().zip(scales.iter().cycle()).map(|(s, step)| (s - step).max(0.01));
         let bias = self.bias.iter().enumerate().map(|(class, b)| b - biases.get(class).copied().unwrap_or(0.0));
@@ -183,7 +183,7 @@ impl Fit {
     }
 }
 
-impl Form {
+impl CalibrationKind {
     /// How many factors are fitted.
     fn scales(self, classes: usize) -> usize {
         if self == Self::Vector { classes } else { 1 }
@@ -197,7 +197,7 @@ impl Form {
 
 /// The fit of the lowest NLL over the chosen images, slightly pulled towards
 /// changing nothing: Newton's method, the problem being convex.
-fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) -> bool, form: Form) -> Fit {
+fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) -> bool, form: CalibrationKind) -> Fit {
     let images: Vec<(&[f64], usize)> = logits
         .chunks_exact(classes)
         .zip(labels)
@@ -235,7 +235,7 @@ fn cost(fit: &Fit, images: &[(&[f64], usize)]) -> f64 {
 
 /// Gradient and Hessian of the cost by what the form leaves free: the scales, then
 /// the biases.
-fn derivatives(fit: &Fit, images: &[(&[f64], usize)], form: Form) -> (Vec<f64>, Vec<Vec<f64>>) {
+fn derivatives(fit: &Fit, images: &[(&[f64], usize)], form: CalibrationKind) -> (Vec<f64>, Vec<Vec<f64>>) {
     let classes = fit.scale.len();
     // Which free number moves the value of a class, and how far for this row.
     let (scales, free) = (form.scales(classes), form.free(classes));
@@ -299,7 +299,7 @@ mod tests {
     use crate::config::Config;
     use moue_engine::random::Stream;
 
-    const FORMS: [Form; 3] = [Form::Temperature, Form::Bias, Form::Vector];
+    const KINDS: [CalibrationKind; 3] = [CalibrationKind::Temperature, CalibrationKind::Bias, CalibrationKind::Vector];
 
     /// Centred logits of three classes, labels drawn from the softmax of
     /// `scale · logit + bias`.
@@ -319,26 +319,26 @@ mod tests {
         (logits, labels)
     }
 
-    /// A model that is not calibrated, and its answers.
-    fn answered((logits, labels): (Vec<f64>, Vec<u32>)) -> (Model, Answers) {
+    /// A model that is not calibrated, and its predictions.
+    fn answered((logits, labels): (Vec<f64>, Vec<u32>)) -> (Model, Predictions) {
         let layers = "[model]\nname = \"it\"\ninput = [2, 2, 1]\nlayers = [{ kind = \"flatten\" }, { kind = \"dense\", units = \"classes\" }]";
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
         let model = Model::untrained(Config::parse("it", layers).unwrap().model, classes, 1).unwrap();
         let probabilities = logits.chunks_exact(3).flat_map(|row| Fit::same(3).apply(row)).map(|p| p as f32).collect();
-        (model, Answers { images: (0..labels.len()).collect(), labels, probabilities })
+        (model, Predictions { images: (0..labels.len()).collect(), labels, probabilities })
     }
 
     #[test]
     fn a_fit_finds_the_scales_and_biases_that_drew_the_labels() {
         let (logits, labels) = drawn(20_000, [0.5; 3], [0.6, 0.0, -0.6]);
-        let found = fit(&logits, &labels, 3, &|_| true, Form::Bias);
+        let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Bias);
         assert!(found.scale.iter().all(|s| (s - 0.5).abs() < 0.02 && *s == found.scale[0]), "{found:?}");
         assert!((found.bias[0] - found.bias[2] - 1.2).abs() < 0.06, "{found:?}");
-        let plain = fit(&logits, &labels, 3, &|_| true, Form::Temperature);
+        let plain = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Temperature);
         assert_eq!(plain.bias, [0.0; 3]);
         let wanted = [0.4, 0.8, 1.2];
         let (logits, labels) = drawn(20_000, wanted, [0.6, 0.0, -0.6]);
-        let found = fit(&logits, &labels, 3, &|_| true, Form::Vector);
+        let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Vector);
         assert!(found.scale.iter().zip(wanted).all(|(s, wanted)| (s - wanted).abs() < 0.05), "{found:?}");
     }
 
@@ -347,9 +347,9 @@ mod tests {
         let (logits, labels) = drawn(40, [0.7; 3], [0.2, 0.0, -0.3]);
         let images: Vec<(&[f64], usize)> =
             logits.chunks_exact(3).zip(&labels).map(|(row, &label)| (row, label as usize)).collect();
-        for form in FORMS {
+        for form in KINDS {
             let at = match form {
-                Form::Vector => Fit { scale: vec![0.8, 0.6, 1.1], bias: vec![0.1, -0.2, 0.3] },
+                CalibrationKind::Vector => Fit { scale: vec![0.8, 0.6, 1.1], bias: vec![0.1, -0.2, 0.3] },
                 _ => Fit { scale: vec![0.8; 3], bias: vec![0.1, -0.2, 0.3] },
             };
             let free = form.free(3);
@@ -374,27 +374,28 @@ mod tests {
 
     #[test]
     fn overconfidence_is_mended_and_more_is_fitted_only_where_it_pays() {
-        let (model, answers) = answered(drawn(4000, [0.4; 3], [0.0; 3]));
-        let found = cross_fit(&model, &answers);
-        assert!(figures(&model.classes, &answers.labels, &answers.probabilities).ece > 0.1);
-        assert!(found.ece < 0.03 && found.form == Form::Temperature, "{} {:?}", found.ece, found.form);
-        let (model, answers) = answered(drawn(4000, [0.4; 3], [1.0, 0.0, -1.0]));
-        assert_eq!(cross_fit(&model, &answers).form, Form::Bias);
-        let (model, answers) = answered(drawn(4000, [0.2, 0.6, 1.0], [0.0; 3]));
-        assert_eq!(cross_fit(&model, &answers).form, Form::Vector);
+        let (model, predictions) = answered(drawn(4000, [0.4; 3], [0.0; 3]));
+        let found = cross_fit(&model, &predictions);
+        assert!(compute_metrics(&model.classes, &predictions.labels, &predictions.probabilities).ece > 0.1);
+        assert!(found.ece < 0.03 && found.form == CalibrationKind::Temperature, "{} {:?}", found.ece, found.form);
+        let (model, predictions) = answered(drawn(4000, [0.4; 3], [1.0, 0.0, -1.0]));
+        assert_eq!(cross_fit(&model, &predictions).form, CalibrationKind::Bias);
+        let (model, predictions) = answered(drawn(4000, [0.2, 0.6, 1.0], [0.0; 3]));
+        assert_eq!(cross_fit(&model, &predictions).form, CalibrationKind::Vector);
     }
 
     #[test]
     fn a_calibration_is_undone_before_the_next() {
         for (scale, bias) in [([0.4; 3], [0.0; 3]), ([0.4; 3], [1.0, 0.0, -1.0]), ([0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
-            let (mut model, mut answers) = answered(drawn(2000, scale, bias));
-            let (logits, raw) = (model.calibration.undo(&answers.probabilities, 3), cross_fit(&model, &answers));
-            calibrate(&mut model, &answers);
-            answers.probabilities = logits.iter().map(|&logit| logit as f32).collect();
-            model.calibration.apply(&mut answers.probabilities, 3);
-            let again = model.calibration.undo(&answers.probabilities, 3);
+            let (mut model, mut predictions) = answered(drawn(2000, scale, bias));
+            let (logits, raw) =
+                (model.calibration.undo(&predictions.probabilities, 3), cross_fit(&model, &predictions));
+            calibrate(&mut model, &predictions);
+            predictions.probabilities = logits.iter().map(|&logit| logit as f32).collect();
+            model.calibration.apply(&mut predictions.probabilities, 3);
+            let again = model.calibration.undo(&predictions.probabilities, 3);
             assert!(logits.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-3), "{:?}", model.calibration);
-            let calibrated = cross_fit(&model, &answers);
+            let calibrated = cross_fit(&model, &predictions);
             assert!((calibrated.nll - raw.nll).abs() < 1e-5 && calibrated.form == raw.form, "{calibrated:?}");
         }
     }
@@ -403,7 +404,7 @@ mod tests {
     fn a_faultless_model_stays_finite() {
         let logits: Vec<f64> = (0..300).map(|i| if i / 3 % 3 == i % 3 { 5.0 } else { 0.0 }).collect();
         let labels: Vec<u32> = (0..100).map(|i| i % 3).collect();
-        for form in FORMS {
+        for form in KINDS {
             let found = fit(&logits, &labels, 3, &|_| true, form);
             assert!(found.scale.iter().all(|&scale| scale.is_finite() && scale < 10.0), "{found:?}");
         }
@@ -411,7 +412,7 @@ mod tests {
 
     #[test]
     fn thresholds_by_hand() {
-        // Ten answers, the surer the likelier right.
+        // Ten predictions, the surer the likelier right.
         let confidences = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5f32];
         let right = [true, true, true, true, false, true, false, false, false, false];
         let probabilities: Vec<f32> = confidences.iter().flat_map(|&c| [c, 1.0 - c]).collect();
@@ -419,7 +420,7 @@ mod tests {
         let curve = risk_coverage(&labels, &probabilities, 2);
         // Five of six are right at 0.7; seven are worse than four in five.
         assert_eq!(threshold(&curve), 0.7);
-        assert_eq!(curve[5], Kept { confidence: 0.7, coverage: 0.6, accuracy: 5.0 / 6.0 });
+        assert_eq!(curve[5], SelectivePoint { confidence: 0.7, coverage: 0.6, accuracy: 5.0 / 6.0 });
         // All right: nobody is uncertain. All wrong: half.
         assert_eq!(threshold(&risk_coverage(&[0; 10], &probabilities, 2)), 0.0);
         assert_eq!(threshold(&risk_coverage(&[1; 10], &probabilities, 2)), 0.75);

@@ -1,8 +1,8 @@
 //! How a model bears worse pictures: blur, noise, JPEG, low light, turns and low
 //! resolution, each in three strengths, seeded by the image's place.
 
-use super::answers::{Answers, EvaluateError, answer_with, check_fit};
-use super::metrics::figures;
+use super::metrics::compute_metrics;
+use super::predictions::{DataMismatch, Predictions, check_fit, predict_images};
 use crate::augment::turned;
 use crate::data::Dataset;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, imageops};
@@ -125,9 +125,9 @@ pub struct Row {
     pub corruption: &'static str,
     /// How much of it, in words.
     pub strength: String,
-    /// Share of right answers.
+    /// Share of correct predictions.
     pub accuracy: f64,
-    /// Share of right answers on the pictures as they are, minus that.
+    /// Accuracy on the pictures as they are, minus that.
     pub loss: f64,
 }
 
@@ -140,11 +140,13 @@ pub fn table(
     classifier: &Classifier,
     dataset: &Dataset,
     tta: bool,
-    clean: &Answers,
+    clean: &Predictions,
     progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Row>, EvaluateError> {
+) -> Result<Vec<Row>, DataMismatch> {
     check_fit(classifier, dataset)?;
-    let accuracy = |answers: &Answers| figures(&dataset.classes, &answers.labels, &answers.probabilities).accuracy;
+    let accuracy = |predictions: &Predictions| {
+        compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities).accuracy
+    };
     let before = accuracy(clean);
     let mut rows = Vec::new();
     for corruption in ALL.into_iter().flatten() {
@@ -154,8 +156,9 @@ pub fn table(
             corruption.apply(dataset.image(index), dataset.shape(), &mut stream)
         };
         let images = clean.images.clone();
-        let answers = answer_with(classifier, dataset, images, altered, tta, &mut |images| progress(done + images));
-        let accuracy = accuracy(&answers);
+        let predictions =
+            predict_images(classifier, dataset, images, altered, tta, &mut |images| progress(done + images));
+        let accuracy = accuracy(&predictions);
         rows.push(Row {
             corruption: corruption.name(),
             strength: corruption.strength(),
@@ -169,7 +172,7 @@ pub fn table(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{ImageForm, drawn};
+    use crate::data::{ImageSpec, synthetic};
 
     fn distance(a: &[u8], b: &[u8]) -> f64 {
         a.iter().zip(b).map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>() / a.len() as f64
@@ -178,7 +181,7 @@ mod tests {
     #[test]
     fn each_corruption_alters_a_face_and_more_of_it_alters_it_more() {
         for channels in [1, 3] {
-            let faces = drawn::dataset(21, ImageForm { size: None, channels }, 3);
+            let faces = synthetic::dataset(21, ImageSpec { size: None, channels }, 3);
             let shape = [faces.height, faces.width, faces.channels];
             for strengths in ALL {
                 let distances = strengths.map(|corruption| {
@@ -193,8 +196,8 @@ mod tests {
 
     #[test]
     fn noise_has_the_deviation_it_says() {
-        let grey = vec![128u8; 40_000];
-        let noisy = Noise(16.0).apply(&grey, [200, 200, 1], &mut Stream::new(2));
+        let gray = vec![128u8; 40_000];
+        let noisy = Noise(16.0).apply(&gray, [200, 200, 1], &mut Stream::new(2));
         let variance = noisy.iter().map(|&v| (f64::from(v) - 128.0) * (f64::from(v) - 128.0)).sum::<f64>() / 40_000.0;
         assert!((variance.sqrt() - 16.0).abs() < 0.3, "{}", variance.sqrt());
     }

@@ -1,13 +1,13 @@
 //! The evaluation of a model on a split: predictions, metrics, and what they are compared
 //! with.
 
-use super::answers::{Answers, EvaluateError, answer};
 use super::calibration::{CrossFitted, cross_fit};
 use super::corruptions;
 use super::mcnemar::{Paired, compare};
-use super::metrics::{Figures, figures};
+use super::metrics::{Metrics, compute_metrics};
+use super::predictions::{DataMismatch, Predictions, predict_split};
 use crate::config::DataOptions;
-use crate::data::{DataError, DataSource, Dataset, ImageForm, Split};
+use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split};
 use moue::Classifier;
 use moue::model::{Model, ModelFileError};
 use serde::Serialize;
@@ -16,17 +16,17 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 /// All that an evaluation found, for reports.
-pub struct Evaluation<'a> {
+pub struct EvaluationView<'a> {
     /// Heading.
     pub title: &'a str,
-    /// What was judged.
+    /// The model that was evaluated.
     pub model: &'a Model,
     /// Of the model.
-    pub figures: &'a Figures,
-    /// How well calibrated the answers are when fitted anew.
+    pub metrics: &'a Metrics,
+    /// How well calibrated the predictions are when fitted anew.
     pub fitted: &'a CrossFitted,
     /// What they were computed from.
-    pub answers: &'a Answers,
+    pub predictions: &'a Predictions,
     /// Where the images are.
     pub dataset: &'a Dataset,
     /// Name of the split.
@@ -41,7 +41,7 @@ pub struct Evaluation<'a> {
     pub corruptions: &'a [corruptions::Row],
 }
 
-/// Another model beside the one that is judged.
+/// Another model, compared with the one that is evaluated.
 #[derive(Clone, Debug, Serialize)]
 pub struct Other {
     /// As it was named.
@@ -50,12 +50,12 @@ pub struct Other {
     pub parameters: usize,
     /// On the same images.
     #[serde(flatten)]
-    pub figures: Figures,
-    /// The judged model first, this one second.
+    pub metrics: Metrics,
+    /// The evaluated model first, this one second.
     pub paired: Paired,
 }
 
-impl Evaluation<'_> {
+impl EvaluationView<'_> {
     /// What was found out, as `moue evaluate --json` prints it; `model` and
     /// `source` as they were named.
     #[must_use]
@@ -65,9 +65,9 @@ impl Evaluation<'_> {
             "source_split": self.dataset.split_names[split as usize],
             "selection_split": self.selection, "ece_cross_fitted": self.fitted.ece,
         });
-        let figures = serde_json::to_value(self.figures);
-        if let (Some(all), Ok(Value::Object(figures))) = (document.as_object_mut(), figures) {
-            all.extend(figures);
+        let metrics = serde_json::to_value(self.metrics);
+        if let (Some(all), Ok(Value::Object(metrics))) = (document.as_object_mut(), metrics) {
+            all.extend(metrics);
         }
         if !self.others.is_empty() {
             document["compare"] = json!(self.others);
@@ -79,7 +79,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// What is to be evaluated.
+/// What to evaluate, and how.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluateOptions {
     /// A model's file, or the name of a bundled one.
@@ -129,7 +129,7 @@ pub enum EvaluationError {
     Data(#[from] DataError),
     /// The model does not fit the data.
     #[error(transparent)]
-    Fit(#[from] EvaluateError),
+    Fit(#[from] DataMismatch),
     /// There is no data, and the model was not trained on synthetic faces.
     #[error("this model was not trained on drawn faces: say with {0} what to judge it on")]
     NoData(&'static str),
@@ -139,7 +139,7 @@ pub enum EvaluationError {
         /// The other model.
         path: PathBuf,
         /// Why it does not fit.
-        source: EvaluateError,
+        source: DataMismatch,
     },
     /// Two models have predictions for different images.
     #[error("{} did not answer for the same images", .path.display())]
@@ -151,17 +151,17 @@ pub enum EvaluationError {
 
 /// A model's predictions and what comes of them.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub struct SplitEvaluation {
     /// The predictions.
-    pub answers: Answers,
+    pub predictions: Predictions,
     /// Their metrics.
-    pub figures: Figures,
+    pub metrics: Metrics,
     /// How well calibrated they are when fitted anew.
     pub fitted: CrossFitted,
 }
 
-/// A model that has been evaluated, and what on.
-pub struct Evaluated {
+/// A model that has been evaluated, the data, and the results.
+pub struct Evaluation {
     /// The model.
     pub classifier: Classifier,
     /// Where the images came from.
@@ -171,7 +171,7 @@ pub struct Evaluated {
     /// The split.
     pub split: Split,
     /// Predictions and metrics.
-    pub judged: Judged,
+    pub result: SplitEvaluation,
     /// Whether mirror images were averaged in.
     pub tta: bool,
     /// Other models on the same images.
@@ -184,18 +184,18 @@ pub struct Evaluated {
 ///
 /// # Errors
 /// When the data has other classes, or images of another form, than the model.
-pub fn judge(
+pub fn evaluate_split(
     classifier: &Classifier,
     dataset: &Dataset,
     split: Split,
     tta: bool,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
-) -> Result<Judged, EvaluateError> {
-    let answers = observed(classifier, dataset, split, tta, observe)?;
-    Ok(Judged {
-        figures: figures(classifier.classes(), &answers.labels, &answers.probabilities),
-        fitted: cross_fit(classifier.model(), &answers),
-        answers,
+) -> Result<SplitEvaluation, DataMismatch> {
+    let predictions = observed(classifier, dataset, split, tta, observe)?;
+    Ok(SplitEvaluation {
+        metrics: compute_metrics(classifier.classes(), &predictions.labels, &predictions.probabilities),
+        fitted: cross_fit(classifier.model(), &predictions),
+        predictions,
     })
 }
 
@@ -205,11 +205,12 @@ fn observed(
     split: Split,
     tta: bool,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
-) -> Result<Answers, EvaluateError> {
+) -> Result<Predictions, DataMismatch> {
     observe(EvaluateEvent::Begin(dataset.indices(split).len()));
-    let answers = answer(classifier, dataset, split, tta, &mut |done| observe(EvaluateEvent::Predicted(done)));
+    let predictions =
+        predict_split(classifier, dataset, split, tta, &mut |done| observe(EvaluateEvent::Predicted(done)));
     observe(EvaluateEvent::End);
-    answers
+    predictions
 }
 
 /// Evaluates a model on a split of a data set, and compares it with others.
@@ -219,16 +220,16 @@ fn observed(
 pub fn evaluate(
     options: &EvaluateOptions,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
-) -> Result<Evaluated, EvaluationError> {
+) -> Result<Evaluation, EvaluationError> {
     let classifier = Classifier::open(&options.model)?;
     let source = match &options.data {
         Some(path) => DataSource::Given(path.clone()),
-        None if classifier.model().provenance.data == DataSource::Drawn.word() => DataSource::Drawn,
+        None if classifier.model().provenance.data == DataSource::Synthetic.word() => DataSource::Synthetic,
         None => return Err(EvaluationError::NoData("--data")),
     };
     let dataset = opened(options, &source, classifier.model(), classifier.input(), observe)?;
     let split = dataset.split_named(options.split.as_deref())?;
-    let judged = judge(&classifier, &dataset, split, options.tta, observe)?;
+    let result = evaluate_split(&classifier, &dataset, split, options.tta, observe)?;
     let mut others = Vec::new();
     for path in &options.compare {
         let other = Classifier::open(path)?;
@@ -236,27 +237,27 @@ pub fn evaluate(
             .then(|| opened(options, &source, classifier.model(), other.input(), observe))
             .transpose()?;
         let dataset = own_data.as_ref().unwrap_or(&dataset);
-        let answers = observed(&other, dataset, split, options.tta, observe)
+        let predictions = observed(&other, dataset, split, options.tta, observe)
             .map_err(|source| EvaluationError::Compare { path: path.clone(), source })?;
-        let paired =
-            compare(&judged.answers, &answers).ok_or_else(|| EvaluationError::OtherImages { path: path.clone() })?;
+        let paired = compare(&result.predictions, &predictions)
+            .ok_or_else(|| EvaluationError::OtherImages { path: path.clone() })?;
         others.push(Other {
             model: path.display().to_string(),
             parameters: other.model().parameters(),
-            figures: figures(other.classes(), &answers.labels, &answers.probabilities),
+            metrics: compute_metrics(other.classes(), &predictions.labels, &predictions.probabilities),
             paired,
         });
     }
     let mut corruptions = Vec::new();
     if options.corruptions {
-        observe(EvaluateEvent::BeginAltered(corruptions::ALL.as_flattened().len() * judged.answers.images.len()));
-        let rows = corruptions::table(&classifier, &dataset, options.tta, &judged.answers, &mut |done| {
+        observe(EvaluateEvent::BeginAltered(corruptions::ALL.as_flattened().len() * result.predictions.images.len()));
+        let rows = corruptions::table(&classifier, &dataset, options.tta, &result.predictions, &mut |done| {
             observe(EvaluateEvent::Predicted(done));
         });
         observe(EvaluateEvent::End);
         corruptions = rows?;
     }
-    Ok(Evaluated { classifier, source, dataset, split, judged, tta: options.tta, others, corruptions })
+    Ok(Evaluation { classifier, source, dataset, split, result, tta: options.tta, others, corruptions })
 }
 
 /// The data in the form that a network takes, split as `trained` was trained.
@@ -268,7 +269,7 @@ fn opened(
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Dataset, DataError> {
     let provenance = &trained.provenance;
-    let mut data = DataOptions::as_trained(provenance, *source != DataSource::Drawn);
+    let mut data = DataOptions::as_trained(provenance, *source != DataSource::Synthetic);
     data.official_split |= options.official_split;
     let seed = options.seed.unwrap_or(provenance.seed);
     let observe = RefCell::new(observe);
@@ -277,21 +278,21 @@ fn opened(
             (observe.borrow_mut())(EvaluateEvent::Reading(path, images));
         }
     };
-    let dataset = source.open(ImageForm::of_input(input), &data, seed, &progress)?;
+    let dataset = source.open(ImageSpec::of_input(input), &data, seed, &progress)?;
     (observe.borrow_mut())(EvaluateEvent::Opened(&dataset));
     Ok(dataset)
 }
 
-impl Evaluated {
+impl Evaluation {
     /// All that was found, under a heading for pages.
     #[must_use]
-    pub fn view<'a>(&'a self, title: &'a str, split: &'a str) -> Evaluation<'a> {
-        Evaluation {
+    pub fn view<'a>(&'a self, title: &'a str, split: &'a str) -> EvaluationView<'a> {
+        EvaluationView {
             title,
             model: self.classifier.model(),
-            figures: &self.judged.figures,
-            fitted: &self.judged.fitted,
-            answers: &self.judged.answers,
+            metrics: &self.result.metrics,
+            fitted: &self.result.fitted,
+            predictions: &self.result.predictions,
             dataset: &self.dataset,
             split,
             selection: self.split == Split::Validation,

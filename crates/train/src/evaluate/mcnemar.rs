@@ -1,10 +1,10 @@
 //! Two models on the same images: is one better, or was it luck?
 
-use super::answers::Answers;
+use super::predictions::Predictions;
 use moue_engine::loss::argmax;
 use serde::Serialize;
 
-/// Two models' answers for the same images.
+/// Two models' predictions for the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Paired {
     /// Accuracy of the first minus accuracy of the second.
@@ -20,17 +20,17 @@ pub struct Paired {
     pub p_value: f64,
 }
 
-/// Compares two models' answers image by image; `None` where they are not for
+/// Compares two models' predictions image by image; `None` where they are not for
 /// the same images.
 #[must_use]
-pub fn compare(first: &Answers, second: &Answers) -> Option<Paired> {
+pub fn compare(first: &Predictions, second: &Predictions) -> Option<Paired> {
     if first.images != second.images || first.labels != second.labels || first.labels.is_empty() {
         return None;
     }
     let n = first.labels.len();
-    let right = |answers: &Answers| {
-        let rows = answers.probabilities.chunks_exact(answers.probabilities.len() / n);
-        rows.zip(&answers.labels).map(|(row, label)| argmax(row) == *label as usize).collect::<Vec<bool>>()
+    let right = |predictions: &Predictions| {
+        let rows = predictions.probabilities.chunks_exact(predictions.probabilities.len() / n);
+        rows.zip(&predictions.labels).map(|(row, label)| argmax(row) == *label as usize).collect::<Vec<bool>>()
     };
     let pairs = || right(first).into_iter().zip(right(second));
     let only_first = pairs().filter(|&(a, b)| a && !b).count();
@@ -62,8 +62,8 @@ fn two_sided(a: usize, b: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn answers(right: &[bool]) -> Answers {
-        Answers {
+    fn predictions(right: &[bool]) -> Predictions {
+        Predictions {
             images: (0..right.len()).collect(),
             labels: vec![0; right.len()],
             probabilities: right.iter().flat_map(|&right| if right { [0.9, 0.1] } else { [0.1, 0.9] }).collect(),
@@ -81,13 +81,13 @@ mod tests {
 
     #[test]
     fn pairs_are_counted() {
-        let first = answers(&[true, true, true, false, true]);
-        let second = answers(&[true, false, false, true, true]);
+        let first = predictions(&[true, true, true, false, true]);
+        let second = predictions(&[true, false, false, true, true]);
         let found = compare(&first, &second).unwrap();
         assert_eq!((found.only_first, found.only_second, found.difference), (2, 1, 0.2));
         assert_eq!(found.p_value, 1.0);
         let [low, high] = found.difference_ci95;
         assert!(low < 0.2 && 0.2 < high && ((low + high) / 2.0 - 0.2).abs() < 1e-12);
-        assert_eq!(compare(&first, &answers(&[true])), None);
+        assert_eq!(compare(&first, &predictions(&[true])), None);
     }
 }

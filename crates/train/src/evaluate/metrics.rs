@@ -1,4 +1,4 @@
-//! Figures out of labels and probabilities.
+//! Metrics out of labels and probabilities.
 
 use moue_engine::loss::argmax;
 use serde::Serialize;
@@ -6,12 +6,12 @@ use serde::Serialize;
 /// Bins of the calibration error.
 const BINS: usize = 15;
 
-/// A class's figures; named as in scikit-learn.
+/// A class's metrics; named as in scikit-learn.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ClassFigures {
+pub struct ClassMetrics {
     /// The class.
     pub label: String,
-    /// Share of the answers with this label that are right; 0 without answers.
+    /// Share of the predictions with this label that are right; 0 without predictions.
     pub precision: f64,
     /// Share of the images with this label that are found; 0 without images.
     pub recall: f64,
@@ -21,12 +21,12 @@ pub struct ClassFigures {
     pub support: usize,
 }
 
-/// All figures of a model on a split.
+/// All metrics of a model on a split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Figures {
+pub struct Metrics {
     /// Number of images.
     pub n: usize,
-    /// Share of right answers.
+    /// Share of correct predictions.
     pub accuracy: f64,
     /// Its 95 % interval by Wilson.
     pub accuracy_ci95: [f64; 2],
@@ -37,7 +37,7 @@ pub struct Figures {
     /// Expected calibration error over 15 bins of equal width (Guo et al. 2017).
     pub ece: f64,
     /// One for each class.
-    pub per_class: Vec<ClassFigures>,
+    pub per_class: Vec<ClassMetrics>,
     /// The classes, in the order of `confusion`.
     pub labels: Vec<String>,
     /// Counts; the row is the true class, the column the answer.
@@ -47,7 +47,7 @@ pub struct Figures {
 /// One bin of a reliability diagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Reliability {
-    /// Answers whose confidence lies in the bin.
+    /// Predictions whose confidence lies in the bin.
     pub count: usize,
     /// Their mean confidence.
     pub confidence: f64,
@@ -92,9 +92,9 @@ pub fn reliability(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec
     bins
 }
 
-/// All figures of these answers. `probabilities` is `[N, classes]`.
+/// All metrics of these predictions. `probabilities` is `[N, classes]`.
 #[must_use]
-pub fn figures(classes: &[String], labels: &[u32], probabilities: &[f32]) -> Figures {
+pub fn compute_metrics(classes: &[String], labels: &[u32], probabilities: &[f32]) -> Metrics {
     let k = classes.len();
     let n = labels.len();
     let mut confusion = vec![vec![0; k]; k];
@@ -105,11 +105,11 @@ pub fn figures(classes: &[String], labels: &[u32], probabilities: &[f32]) -> Fig
         nll -= libm::log(f64::from(row[label]).max(f64::from(f32::MIN_POSITIVE)));
     }
     let hits = (0..k).map(|c| confusion[c][c]).sum();
-    let per_class: Vec<ClassFigures> = (0..k)
+    let per_class: Vec<ClassMetrics> = (0..k)
         .map(|c| {
             let answered = confusion.iter().map(|row| row[c]).sum();
             let support = confusion[c].iter().sum();
-            ClassFigures {
+            ClassMetrics {
                 label: classes[c].clone(),
                 precision: share(confusion[c][c], answered),
                 recall: share(confusion[c][c], support),
@@ -121,7 +121,7 @@ pub fn figures(classes: &[String], labels: &[u32], probabilities: &[f32]) -> Fig
     let seen = per_class.iter().filter(|class| class.support > 0).count();
     let f1_sum: f64 = per_class.iter().filter(|class| class.support > 0).map(|class| class.f1).sum();
     let gap = |bin: &Reliability| share(bin.count, n) * (bin.accuracy - bin.confidence).abs();
-    Figures {
+    Metrics {
         n,
         accuracy: share(hits, n),
         accuracy_ci95: wilson(hits, n),
@@ -151,16 +151,16 @@ mod tests {
     fn figures_by_hand() {
         let classes = ["a", "b", "c"].map(str::to_owned);
         let probabilities = [0.8, 0.1, 0.1, 0.5, 0.4, 0.1, 0.2, 0.7, 0.1, 0.3, 0.6, 0.1];
-        let figures = figures(&classes, &[0, 1, 1, 0], &probabilities);
-        assert_eq!(figures.confusion, [[1, 1, 0], [1, 1, 0], [0, 0, 0]]);
-        assert_eq!((figures.n, figures.accuracy), (4, 0.5));
-        assert_eq!(figures.per_class[0].precision, 0.5);
-        assert_eq!((figures.per_class[2].support, figures.per_class[2].f1), (0, 0.0));
+        let metrics = compute_metrics(&classes, &[0, 1, 1, 0], &probabilities);
+        assert_eq!(metrics.confusion, [[1, 1, 0], [1, 1, 0], [0, 0, 0]]);
+        assert_eq!((metrics.n, metrics.accuracy), (4, 0.5));
+        assert_eq!(metrics.per_class[0].precision, 0.5);
+        assert_eq!((metrics.per_class[2].support, metrics.per_class[2].f1), (0, 0.0));
         // The class without images does not count.
-        assert!((figures.macro_f1 - 0.5).abs() < 1e-12);
+        assert!((metrics.macro_f1 - 0.5).abs() < 1e-12);
         let nll = -(0.8f64.ln() + 0.4f64.ln() + 0.7f64.ln() + 0.3f64.ln()) / 4.0;
-        assert!((figures.nll - nll).abs() < 1e-6);
+        assert!((metrics.nll - nll).abs() < 1e-6);
         // Four bins with one answer each: gaps 0.2, 0.5, 0.3, 0.6.
-        assert!((figures.ece - 1.6 / 4.0).abs() < 1e-6, "{}", figures.ece);
+        assert!((metrics.ece - 1.6 / 4.0).abs() < 1e-6, "{}", metrics.ece);
     }
 }

@@ -2,17 +2,18 @@
 //! calibration; models compared with each other, and altered images. [`evaluate()`] does
 //! all of it; pages are drawn elsewhere.
 
-mod answers;
 mod calibration;
 pub mod corruptions;
 mod evaluation;
 mod mcnemar;
 mod metrics;
+mod predictions;
 
-pub use answers::{Answers, EvaluateError, answer, check_fit, logits, most_confident_first};
-pub use calibration::{CrossFitted, Form, Kept, calibrate, cross_fit, risk_coverage};
+pub use calibration::{CalibrationKind, CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
 pub use evaluation::{
-    EvaluateEvent, EvaluateOptions, Evaluated, Evaluation, EvaluationError, Judged, Other, evaluate, judge,
+    EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Other, SplitEvaluation, evaluate,
+    evaluate_split,
 };
 pub use mcnemar::{Paired, compare};
-pub use metrics::{ClassFigures, Figures, Reliability, figures, reliability, wilson};
+pub use metrics::{ClassMetrics, Metrics, Reliability, compute_metrics, reliability, wilson};
+pub use predictions::{DataMismatch, Predictions, check_fit, logits, most_confident_first, predict_split};

@@ -7,9 +7,9 @@
 
 use super::conclude::conclude;
 use super::grid::{Variation, grid};
-use crate::comparison::{Comparison, EpochFigures, Row, Run};
-use crate::config::{Config, DataOptions, VaryError};
-use crate::data::{DataError, DataSource, Dataset, ImageForm, Split};
+use crate::comparison::{Comparison, EpochMetrics, Row, Run};
+use crate::config::{Config, DataOptions, OverrideError};
+use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split};
 use crate::report;
 use crate::train::{Ending, Event, Job, RunFolder, train};
 use moue::fs::write_atomically;
@@ -33,7 +33,7 @@ pub struct Experiment {
 ///
 /// # Errors
 /// When a variation does not fit a configuration.
-pub fn plan(configs: &[Config], variations: &[Variation], seeds: u64) -> Result<Vec<Experiment>, VaryError> {
+pub fn plan(configs: &[Config], variations: &[Variation], seeds: u64) -> Result<Vec<Experiment>, OverrideError> {
     let mut experiments = Vec::new();
     for config in configs {
         for (settings, config) in grid(config, variations)? {
@@ -62,7 +62,7 @@ pub enum CompareError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The figures cannot be written down.
+    /// The metrics cannot be written down.
     #[error("the comparison cannot be written as JSON")]
     Json(#[from] serde_json::Error),
     /// There is nothing to compare.
@@ -116,7 +116,7 @@ fn each(
     observe: &mut dyn FnMut(usize, Event<'_>),
     ends_when_stopped: bool,
 ) -> Result<Comparison, CompareError> {
-    let mut kept = Kept { open, last: None };
+    let mut kept = SelectivePoint { open, last: None };
     let mut comparison: Option<Comparison> = None;
     for (number, experiment) in experiments.iter().enumerate() {
         let dataset = kept.data_for(&experiment.config)?;
@@ -133,14 +133,14 @@ fn each(
 }
 
 /// The data that was opened last, for the next experiment that wants the same.
-struct Kept<'a, 'b> {
+struct SelectivePoint<'a, 'b> {
     open: &'a mut OpenData<'b>,
-    last: Option<(ImageForm, DataOptions, u64, Dataset)>,
+    last: Option<(ImageSpec, DataOptions, u64, Dataset)>,
 }
 
-impl Kept<'_, '_> {
+impl SelectivePoint<'_, '_> {
     fn data_for(&mut self, config: &Config) -> Result<&Dataset, DataError> {
-        let (form, seed) = (ImageForm::of_input(config.model.input), config.train.seed);
+        let (form, seed) = (ImageSpec::of_input(config.model.input), config.train.seed);
         let dataset = match self.last.take() {
             Some((last_form, options, last_seed, dataset))
                 if (last_form, last_seed) == (form, seed) && options == config.data =>
@@ -158,7 +158,7 @@ impl Kept<'_, '_> {
 /// # Errors
 /// When the data cannot be opened.
 pub fn run_folders(experiments: &[Experiment], open: &mut OpenData<'_>, out: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut kept = Kept { open, last: None };
+    let mut kept = SelectivePoint { open, last: None };
     experiments.iter().map(|experiment| Ok(run_folder(experiment, kept.data_for(&experiment.config)?, out))).collect()
 }
 
@@ -197,7 +197,7 @@ fn run(
         folder: &folder,
         init: None,
         resume,
-        group: None,
+        communicator: None,
     };
     let mut run = Run { seed: experiment.config.train.seed, folder: folder.path().to_owned(), ..Run::default() };
     let mut trained = false;
@@ -207,8 +207,8 @@ fn run(
     });
     match outcome {
         Ok(outcome) => {
-            run.best = outcome.best_epoch.checked_sub(1).and_then(|i| outcome.history.get(i)).map(EpochFigures::from);
-            run.last = outcome.history.last().map(EpochFigures::from);
+            run.best = outcome.best_epoch.checked_sub(1).and_then(|i| outcome.history.get(i)).map(EpochMetrics::from);
+            run.last = outcome.history.last().map(EpochMetrics::from);
             run.seconds = outcome.history.iter().map(|record| record.seconds).sum();
             run.finished = outcome.ending != Ending::Interrupted;
             run.history.clone_from(&outcome.history);
@@ -257,7 +257,7 @@ fn add(comparison: &mut Comparison, experiment: &Experiment, run: Run, dataset: 
     }
     if let Some(row) = comparison.rows.last_mut() {
         row.runs.push(run);
-        row.summarise();
+        row.summarize();
     }
 }
 

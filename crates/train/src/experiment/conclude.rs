@@ -1,7 +1,7 @@
 //! The end of a training: its page and its summary.
 
 use crate::data::Split;
-use crate::evaluate::{self, Evaluation, Figures};
+use crate::evaluate::{self, EvaluationView, Metrics};
 use crate::report;
 use crate::train::{Ending, Job, Outcome, TrainError};
 use serde::Serialize;
@@ -26,10 +26,11 @@ pub struct RunSummary {
 /// The model of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct BestEpoch {
-    /// The split that it was judged on.
+    /// The split that it was evaluated on.
     pub split: Split,
     /// On that split.
-    pub figures: Figures,
+    #[serde(rename = "figures")]
+    pub metrics: Metrics,
     /// Its file.
     pub model: PathBuf,
     /// The run's page.
@@ -43,10 +44,10 @@ pub struct BestEpoch {
 pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainError> {
     let best = match page(outcome, job) {
         None => None,
-        Some((page, figures)) => {
+        Some((page, metrics)) => {
             job.folder.write_report(&page)?;
             let (model, report) = (job.folder.model(), job.folder.report());
-            Some(BestEpoch { split: Split::Validation, figures, model, report })
+            Some(BestEpoch { split: Split::Validation, metrics, model, report })
         }
     };
     Ok(RunSummary {
@@ -60,21 +61,21 @@ pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainErr
 
 /// The page of a training and the metrics of its model on the validation split, or
 /// nothing where no epoch was finished.
-fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, Figures)> {
-    let (model, answers) = (outcome.model.as_ref()?, outcome.validation.as_ref()?);
-    let figures = evaluate::figures(&model.classes, &answers.labels, &answers.probabilities);
+fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, Metrics)> {
+    let (model, predictions) = (outcome.model.as_ref()?, outcome.validation.as_ref()?);
+    let metrics = evaluate::compute_metrics(&model.classes, &predictions.labels, &predictions.probabilities);
     let title = format!("{} on {}", job.config.model.name, job.source);
     let page = report::training(&report::Training {
         title: &title,
         config: &job.config.to_toml().unwrap_or_default(),
         history: &outcome.history,
         best_epoch: outcome.best_epoch,
-        evaluation: Evaluation {
+        evaluation: EvaluationView {
             title: &title,
             model,
-            figures: &figures,
-            fitted: &evaluate::cross_fit(model, answers),
-            answers,
+            metrics: &metrics,
+            fitted: &evaluate::cross_fit(model, predictions),
+            predictions,
             dataset: job.dataset,
             split: &job.dataset.describe(Split::Validation),
             selection: true,
@@ -83,5 +84,5 @@ fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, Figures)> {
             corruptions: &[],
         },
     });
-    Some((page, figures))
+    Some((page, metrics))
 }

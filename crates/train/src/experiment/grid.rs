@@ -1,7 +1,7 @@
 //! Variations of a configuration, written `key=a,b,c`, and the grid of several. What a
 //! key may be is in `config::overrides`.
 
-use crate::config::{Config, VaryError, with_option};
+use crate::config::{Config, OverrideError, with_option};
 use std::str::FromStr;
 
 /// A key and the values it takes in turn.
@@ -12,10 +12,10 @@ pub struct Variation {
 }
 
 impl FromStr for Variation {
-    type Err = VaryError;
+    type Err = OverrideError;
 
-    fn from_str(text: &str) -> Result<Self, VaryError> {
-        let form = || VaryError::Form(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, OverrideError> {
+        let form = || OverrideError::Form(text.to_owned());
         let (key, values) = text.split_once('=').ok_or_else(form)?;
         let values = split_values(values);
         if key.trim().is_empty() || values.iter().any(String::is_empty) {
@@ -51,7 +51,7 @@ fn split_values(text: &str) -> Vec<String> {
 ///
 /// # Errors
 /// When a key leads nowhere or a value does not do.
-pub fn grid(config: &Config, variations: &[Variation]) -> Result<Vec<(Vec<String>, Config)>, VaryError> {
+pub fn grid(config: &Config, variations: &[Variation]) -> Result<Vec<(Vec<String>, Config)>, OverrideError> {
     let mut all = vec![(Vec::new(), config.clone())];
     for Variation { key, values } in variations {
         let mut next = Vec::new();
@@ -76,7 +76,7 @@ mod tests {
         config.model.layers.iter().map(LayerSpec::kind).collect()
     }
 
-    fn vary(preset: &str, variation: &str) -> Result<Vec<Config>, VaryError> {
+    fn vary(preset: &str, variation: &str) -> Result<Vec<Config>, OverrideError> {
         let config = Config::open(preset).unwrap();
         let all = grid(&config, &[variation.parse().unwrap()])?;
         Ok(all.into_iter().map(|(_, config)| config).collect())

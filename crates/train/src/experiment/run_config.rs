@@ -1,6 +1,6 @@
 //! What a run is: its configuration and its data, resolved from what was asked for.
 
-use crate::config::{Config, ConfigError, VaryError, with_option};
+use crate::config::{Config, ConfigError, OverrideError, with_option};
 use crate::data::DataSource;
 use crate::train::{CheckpointError, RunFolder, peek};
 use moue::model::{Model, ModelFileError};
@@ -52,7 +52,7 @@ pub enum RunConfigError {
     Checkpoint(#[from] CheckpointError),
     /// A single option does not fit.
     #[error(transparent)]
-    Override(#[from] VaryError),
+    Override(#[from] OverrideError),
     /// A number given beside the architecture file lies outside its range.
     #[error(transparent)]
     Range(ConfigError),
@@ -106,7 +106,7 @@ impl RunConfig {
         Ok(run)
     }
 
-    /// The same for one of several runs that are compared: teachers are looked for when it
+    /// The same for one of several runs that are compared: teachers are loaded when it
     /// is trained, and what is missing then is that run's failure alone.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl RunConfig {
         if options.official_split && options.data.is_none() {
             return Err(RunConfigError::OfficialSplit);
         }
-        let source = options.data.clone().map_or(DataSource::Drawn, DataSource::Given);
+        let source = options.data.clone().map_or(DataSource::Synthetic, DataSource::Given);
         Ok(Self { config, source })
     }
 

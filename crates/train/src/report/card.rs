@@ -3,15 +3,15 @@
 use super::evaluation::{applied, p_value, points};
 use super::page::percent;
 use crate::data::Split;
-use crate::evaluate::{Evaluation, Figures, risk_coverage, wilson};
+use crate::evaluate::{EvaluationView, Metrics, risk_coverage, wilson};
 use std::fmt::Write as _;
 
 /// What a card tells beyond the evaluation.
 pub struct Card<'a> {
     /// Of single images, on the split that is named in it.
-    pub evaluation: Evaluation<'a>,
-    /// The figures when each image is averaged with its mirror image.
-    pub mirrored: &'a Figures,
+    pub evaluation: EvaluationView<'a>,
+    /// The metrics when each image is averaged with its mirror image.
+    pub mirrored: &'a Metrics,
     /// How many recipes were compared on this split, where somebody counted.
     pub recipes: Option<usize>,
     /// Bytes of the model's file.
@@ -27,7 +27,8 @@ pub struct Card<'a> {
 /// The card.
 #[must_use]
 pub fn card(card: &Card<'_>) -> String {
-    let sections = [summary(card), uses(), data(card), figures(card), classes(card), calibration(card), worse(card)];
+    let sections =
+        [summary(card), uses(), data(card), compute_metrics(card), classes(card), calibration(card), worse(card)];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -37,9 +38,9 @@ fn learned_from(card: &Card<'_>) -> Vec<usize> {
     if told.is_empty() { dataset.per_class(&dataset.indices(Split::Train)) } else { told.clone() }
 }
 
-fn interval(figures: &Figures) -> String {
-    let [low, high] = figures.accuracy_ci95;
-    format!("{} % ({}–{} %)", percent(figures.accuracy), percent(low), percent(high))
+fn interval(metrics: &Metrics) -> String {
+    let [low, high] = metrics.accuracy_ci95;
+    format!("{} % ({}–{} %)", percent(metrics.accuracy), percent(low), percent(high))
 }
 
 /// What is said of a split that models are chosen by.
@@ -58,7 +59,7 @@ fn test_name(card: &Card<'_>) -> &'static str {
 }
 
 fn summary(card: &Card<'_>) -> String {
-    let Evaluation { model, figures, split, .. } = &card.evaluation;
+    let EvaluationView { model, metrics, split, .. } = &card.evaluation;
     let mut text = format!("# {}\n\n", model.architecture.name);
     if card.evaluation.selection {
         let _ = writeln!(text, "**{}: pending.**", test_name(card));
@@ -66,8 +67,8 @@ fn summary(card: &Card<'_>) -> String {
     let _ = writeln!(
         text,
         "**{split}: {}**, n = {}{}; each image averaged with its mirror image, {}.\n",
-        interval(figures),
-        figures.n,
+        interval(metrics),
+        metrics.n,
         caveat(card),
         interval(card.mirrored)
     );
@@ -131,26 +132,26 @@ fn data(card: &Card<'_>) -> String {
     text
 }
 
-fn figures(card: &Card<'_>) -> String {
-    let Evaluation { model, figures, split, others, .. } = &card.evaluation;
+fn compute_metrics(card: &Card<'_>) -> String {
+    let EvaluationView { model, metrics, split, others, .. } = &card.evaluation;
     let mut text = format!(
         "## Figures\n\nOn {split}{}. \"TTA\": each image averaged with its mirror image.\n\n\
          | | accuracy (95 % interval) | macro F1 | NLL | ECE |\n|---|---|---|---|---|\n",
         caveat(card)
     );
-    let mut row = |name: &str, figures: &Figures| {
+    let mut row = |name: &str, metrics: &Metrics| {
         let _ = writeln!(
             text,
             "| {name} | {} | {:.3} | {:.3} | {:.3} |",
-            interval(figures),
-            figures.macro_f1,
-            figures.nll,
-            figures.ece
+            interval(metrics),
+            metrics.macro_f1,
+            metrics.nll,
+            metrics.ece
         );
     };
-    row(&model.architecture.name, figures);
+    row(&model.architecture.name, metrics);
     row(&format!("{}, TTA", model.architecture.name), card.mirrored);
-    others.iter().for_each(|other| row(&other.model, &other.figures));
+    others.iter().for_each(|other| row(&other.model, &other.metrics));
     for other in *others {
         let paired = &other.paired;
         let _ = writeln!(
@@ -171,17 +172,17 @@ fn figures(card: &Card<'_>) -> String {
 }
 
 fn classes(card: &Card<'_>) -> String {
-    let figures = card.evaluation.figures;
+    let metrics = card.evaluation.metrics;
     let mut text =
         "## Classes\n\n| class | precision % | recall % | F1 % | images |\n|---|---|---|---|---|\n".to_owned();
-    for class in &figures.per_class {
+    for class in &metrics.per_class {
         let [precision, recall, f1] = [class.precision, class.recall, class.f1].map(percent);
         let _ = writeln!(text, "| {} | {precision} | {recall} | {f1} | {} |", class.label, class.support);
     }
-    let _ = writeln!(text, "\nRows are the true class, columns the answer:\n\n| | {} |", figures.labels.join(" | "));
-    text += &"|---".repeat(figures.labels.len() + 1);
+    let _ = writeln!(text, "\nRows are the true class, columns the answer:\n\n| | {} |", metrics.labels.join(" | "));
+    text += &"|---".repeat(metrics.labels.len() + 1);
     text += "|\n";
-    for (label, row) in figures.labels.iter().zip(&figures.confusion) {
+    for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
         let counts: Vec<String> = row.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "| {label} | {} |", counts.join(" | "));
     }
@@ -191,9 +192,9 @@ fn classes(card: &Card<'_>) -> String {
 /// The class that is found least, the pairs that are mixed up most, the rarest
 /// class in training.
 fn weaknesses(card: &Card<'_>) -> String {
-    let figures = card.evaluation.figures;
+    let metrics = card.evaluation.metrics;
     let mut text = "\n### Known weaknesses\n\n".to_owned();
-    let seen = figures.per_class.iter().filter(|class| class.support > 0);
+    let seen = metrics.per_class.iter().filter(|class| class.support > 0);
     if let Some(worst) = seen.min_by(|a, b| a.recall.total_cmp(&b.recall)) {
         let hits = (worst.recall * worst.support as f64).round() as usize;
         let [low, high] = wilson(hits, worst.support);
@@ -207,7 +208,7 @@ fn weaknesses(card: &Card<'_>) -> String {
         );
     }
     let mut mixed = Vec::new();
-    for (truth, row) in figures.confusion.iter().enumerate() {
+    for (truth, row) in metrics.confusion.iter().enumerate() {
         let total = row.iter().sum::<usize>().max(1) as f64;
         mixed.extend(
             row.iter()
@@ -218,26 +219,26 @@ fn weaknesses(card: &Card<'_>) -> String {
     }
     mixed.sort_by(|a, b| b.0.total_cmp(&a.0));
     for (share, truth, answer) in mixed.into_iter().take(3) {
-        let (truth, answer) = (&figures.labels[truth], &figures.labels[answer]);
+        let (truth, answer) = (&metrics.labels[truth], &metrics.labels[answer]);
         let _ = writeln!(text, "- {} % of the pictures labelled {truth} are taken for {answer}.", percent(share));
     }
     let counts = learned_from(card);
-    if let Some((class, count)) = figures.labels.iter().zip(&counts).min_by_key(|(_, count)| **count) {
+    if let Some((class, count)) = metrics.labels.iter().zip(&counts).min_by_key(|(_, count)| **count) {
         let _ = writeln!(text, "- It learned {class} from {count} images only.");
     }
     text
 }
 
 fn calibration(card: &Card<'_>) -> String {
-    let Evaluation { model, figures, fitted, answers, .. } = &card.evaluation;
+    let EvaluationView { model, metrics, fitted, predictions, .. } = &card.evaluation;
     let mut text = format!(
         "## Calibration\n\n{} Expected calibration error over 15 bins: {:.3}; cross-fitted (fitted on four fifths of these \
          images, judged on the last, in turn): **{:.3}**.\n",
         applied(&model.calibration),
-        figures.ece,
+        metrics.ece,
         fitted.ece
     );
-    let curve = risk_coverage(&answers.labels, &answers.probabilities, figures.labels.len());
+    let curve = risk_coverage(&predictions.labels, &predictions.probabilities, metrics.labels.len());
     let at = |share: f64| curve.iter().find(|kept| kept.coverage >= share);
     text += "\n| the surest answers kept | right among them | from confidence |\n|---|---|---|\n";
     for share in [0.25, 0.5, 0.75, 0.9, 1.0] {

@@ -1,4 +1,4 @@
-//! Line and bar charts as SVG; colours come from the page's style sheet.
+//! Line and bar charts as SVG; colors come from the page's style sheet.
 
 use crate::evaluate::Reliability;
 use maud::{Markup, html};
@@ -161,7 +161,7 @@ pub fn reliability(bins: &[Reliability]) -> Markup {
             }
             text.tick x=((LEFT + WIDTH - RIGHT) / 2.0) y=(HEIGHT - 4.0) text-anchor="middle" { "confidence" }
             @for (i, bin) in bins.iter().enumerate().filter(|(_, bin)| bin.count > 0) {
-                // Bins with few answers are pale.
+                // Bins with few predictions are pale.
                 rect.bar x=(LEFT + i as f64 * width + 1.0) y=(y.at(bin.accuracy)) width=(width - 2.0)
                     height=(y.at(0.0) - y.at(bin.accuracy))
                     fill-opacity=(format!("{:.2}", 0.25 + 0.75 * (bin.count as f64 / most).sqrt())) {

@@ -7,7 +7,7 @@ use crate::train::EpochRecord;
 use maud::{Markup, html};
 
 /// Colours that the style sheet has for lines.
-const COLOURS: usize = 10;
+const COLORS: usize = 10;
 
 /// Letters of a name that fit beside the picture.
 const LONGEST_NAME: usize = 38;
@@ -98,7 +98,7 @@ fn mean(row: &Row, of: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
 fn curves(found: &Comparison) -> Markup {
     let mut lines = Vec::new();
     for (number, (row, name)) in found.rows.iter().zip(short_names(&found.rows)).enumerate() {
-        let class = format!("c{}", number % COLOURS);
+        let class = format!("c{}", number % COLORS);
         let train = mean(row, |r| r.train_accuracy);
         lines.push(Line { name: String::new(), class: format!("{class} dashed"), points: train });
         lines.push(Line { name, class, points: mean(row, |r| r.validation_accuracy) });
@@ -118,14 +118,14 @@ fn table(found: &Comparison) -> Markup {
             } }
             tbody {
                 @for (number, row) in found.rows.iter().enumerate() {
-                    @let colour = format!("c{}", number % COLOURS);
+                    @let color = format!("c{}", number % COLORS);
                     tr {
-                        td { span class={ "key " (colour) } {} (row.name) }
+                        td { span class={ "key " (color) } {} (row.name) }
                         td { b { (percent(row.best_validation_accuracy)) }
                             @if let Some(deviation) = row.validation_deviation { " ± " (percent(deviation)) } }
                         td { (percent(row.last_validation_accuracy)) } td { (percent(row.last_train_accuracy)) }
                         td { (percent(row.last_gap)) }
-                        td.text { span class={ "gap " (colour) } style=(format!("width:{:.1}rem", 4.0 * row.last_gap.max(0.0) / widest)) {} }
+                        td.text { span class={ "gap " (color) } style=(format!("width:{:.1}rem", 4.0 * row.last_gap.max(0.0) / widest)) {} }
                         td { (percent(row.best_train_accuracy)) }
                         td { (row.parameters) } td { (format!("{:.1}", row.macs as f64 / 1e6)) } td { (row.epochs) }
                         td { (format!("{:.0}", row.seconds)) }

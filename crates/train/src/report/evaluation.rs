@@ -2,7 +2,7 @@
 
 use super::chart::{self, Chart, Line};
 use super::page::{self, percent};
-use crate::evaluate::{Evaluation, Figures, Other, corruptions, most_confident_first, reliability, risk_coverage};
+use crate::evaluate::{EvaluationView, Metrics, Other, corruptions, most_confident_first, reliability, risk_coverage};
 use maud::{Markup, html};
 use moue::model::Calibration;
 use moue::render::image_url;
@@ -13,7 +13,7 @@ const MISTAKES: usize = 40;
 
 /// The page of an evaluation.
 #[must_use]
-pub fn evaluation(report: &Evaluation<'_>) -> String {
+pub fn evaluation(report: &EvaluationView<'_>) -> String {
     page::page(
         report.title,
         &html! {
@@ -26,8 +26,8 @@ pub fn evaluation(report: &Evaluation<'_>) -> String {
 
 /// Accuracy, large, with what it was measured on; `epochs` is the best one and
 /// how many there were.
-pub fn headline(report: &Evaluation<'_>, epochs: Option<(usize, usize)>) -> Markup {
-    let f = report.figures;
+pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> Markup {
+    let f = report.metrics;
     let [low, high] = f.accuracy_ci95;
     let most = f.per_class.iter().map(|class| class.support).max().unwrap_or(0) as f64 / f.n.max(1) as f64;
     html! {
@@ -50,12 +50,12 @@ pub fn headline(report: &Evaluation<'_>, epochs: Option<(usize, usize)>) -> Mark
 }
 
 /// Precision, recall, F1 and support.
-pub fn per_class(figures: &Figures) -> Markup {
+pub fn per_class(metrics: &Metrics) -> Markup {
     html! {
         div.scroll { table {
             thead { tr { th { "class" } th { "precision %" } th { "recall %" } th { "F1 %" } th { "support" } } }
             tbody {
-                @for class in &figures.per_class {
+                @for class in &metrics.per_class {
                     tr {
                         td { (class.label) } td { (percent(class.precision)) } td { (percent(class.recall)) }
                         td { (percent(class.f1)) } td { (class.support) }
@@ -67,12 +67,12 @@ pub fn per_class(figures: &Figures) -> Markup {
 }
 
 /// Counts, shaded by their share of the row.
-pub fn confusion(figures: &Figures) -> Markup {
+pub fn confusion(metrics: &Metrics) -> Markup {
     html! {
         div.scroll { table {
-            thead { tr { th { "true \\ answer" } @for label in &figures.labels { th { (label) } } } }
+            thead { tr { th { "true \\ answer" } @for label in &metrics.labels { th { (label) } } } }
             tbody {
-                @for (label, row) in figures.labels.iter().zip(&figures.confusion) {
+                @for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
                     @let sum = row.iter().sum::<usize>().max(1) as f64;
                     tr {
                         td { (label) }
@@ -86,16 +86,16 @@ pub fn confusion(figures: &Figures) -> Markup {
     }
 }
 
-/// The wrong answers that the model was most sure of.
-pub fn mistakes(report: &Evaluation<'_>) -> Markup {
-    let classes = &report.figures.labels;
-    let answers = report.answers;
+/// The wrong predictions that the model was most sure of.
+pub fn mistakes(report: &EvaluationView<'_>) -> Markup {
+    let classes = &report.metrics.labels;
+    let predictions = report.predictions;
     let mut wrong = Vec::new();
-    for (at, confidence) in most_confident_first(&answers.probabilities, classes.len()) {
-        let answer = argmax(&answers.probabilities[at * classes.len()..(at + 1) * classes.len()]);
-        let label = answers.labels[at] as usize;
+    for (at, confidence) in most_confident_first(&predictions.probabilities, classes.len()) {
+        let answer = argmax(&predictions.probabilities[at * classes.len()..(at + 1) * classes.len()]);
+        let label = predictions.labels[at] as usize;
         if answer != label && wrong.len() < MISTAKES {
-            wrong.push((answers.images[at], label, answer, confidence));
+            wrong.push((predictions.images[at], label, answer, confidence));
         }
     }
     html! {
@@ -123,19 +123,19 @@ fn short(id: &str) -> &str {
 }
 
 /// An image of the data set as a PNG inside a URL.
-fn data_url(report: &Evaluation<'_>, index: usize) -> Option<String> {
+fn data_url(report: &EvaluationView<'_>, index: usize) -> Option<String> {
     let dataset = report.dataset;
     image_url(dataset.image(index), dataset.shape())
 }
 
 /// Everything below the headline.
-pub fn sections(report: &Evaluation<'_>) -> Markup {
+pub fn sections(report: &EvaluationView<'_>) -> Markup {
     html! {
         h2 { "Per class" }
-        (per_class(report.figures))
+        (per_class(report.metrics))
         h2 { "Confusion" }
         p { "Rows are the true class, columns the answer; shades are shares of a row." }
-        (confusion(report.figures))
+        (confusion(report.metrics))
         @if !report.others.is_empty() {
             h2 { "Beside other models" }
             (others(report))
@@ -151,9 +151,9 @@ pub fn sections(report: &Evaluation<'_>) -> Markup {
     }
 }
 
-fn calibration(report: &Evaluation<'_>) -> Markup {
-    let (labels, probabilities) = (&report.answers.labels, &report.answers.probabilities);
-    let classes = report.figures.labels.len();
+fn calibration(report: &EvaluationView<'_>) -> Markup {
+    let (labels, probabilities) = (&report.predictions.labels, &report.predictions.probabilities);
+    let classes = report.metrics.labels.len();
     let curve = risk_coverage(labels, probabilities, classes);
     // A few hundred points draw the same line as thousands.
     let points = curve.iter().step_by(curve.len().div_ceil(300).max(1)).chain(curve.last());
@@ -200,15 +200,15 @@ pub fn applied(calibration: &Calibration) -> String {
     format!("The model's logits are divided by {:.3}{each}.", calibration.temperature)
 }
 
-fn others(report: &Evaluation<'_>) -> Markup {
-    let row = |name: &str, parameters: usize, figures: &Figures, other: Option<&Other>| {
+fn others(report: &EvaluationView<'_>) -> Markup {
+    let row = |name: &str, parameters: usize, metrics: &Metrics, other: Option<&Other>| {
         html! { tr {
             td { (name) } td { (parameters) }
             td {
-                (percent(figures.accuracy)) " (" (percent(figures.accuracy_ci95[0])) "–"
-                (percent(figures.accuracy_ci95[1])) ")"
+                (percent(metrics.accuracy)) " (" (percent(metrics.accuracy_ci95[0])) "–"
+                (percent(metrics.accuracy_ci95[1])) ")"
             }
-            td { (format!("{:.3}", figures.macro_f1)) } td { (format!("{:.3}", figures.ece)) }
+            td { (format!("{:.3}", metrics.macro_f1)) } td { (format!("{:.3}", metrics.ece)) }
             @if let Some(Other { paired, .. }) = other {
                 td {
                     (points(-paired.difference)) " (" (points(-paired.difference_ci95[1])) " to "
@@ -226,8 +226,8 @@ fn others(report: &Evaluation<'_>) -> Markup {
                 th { "difference" } th { "right alone" } th { "p" }
             } }
             tbody {
-                (row(report.title, report.model.parameters(), report.figures, None))
-                @for other in report.others { (row(&other.model, other.parameters, &other.figures, Some(other))) }
+                (row(report.title, report.model.parameters(), report.metrics, None))
+                @for other in report.others { (row(&other.model, other.parameters, &other.metrics, Some(other))) }
             }
         } }
         p.soft {

@@ -1,4 +1,4 @@
-//! The expressions of a film over its time.
+//! The expressions in a video over time.
 
 use super::chart::{Chart, Line};
 use super::page;
@@ -10,7 +10,7 @@ const MOST_BINS: usize = 600;
 /// Seconds of a point to begin with.
 const FINEST: f64 = 0.2;
 
-/// Gathers the answers of a film. Its memory does not grow with the film's
+/// Gathers the predictions of a video. Its memory does not grow with the video's
 /// length.
 pub struct Timeline {
     classes: Vec<String>,
@@ -65,7 +65,7 @@ impl Timeline {
         self.bins[at].add(1, probabilities.map(f64::from));
     }
 
-    /// A page with the mean probability of each expression over the film.
+    /// A page with the mean probability of each expression over the video.
     #[must_use]
     pub fn page(&self, title: &str) -> String {
         let seen: usize = self.bins.iter().map(|bin| bin.faces).sum();

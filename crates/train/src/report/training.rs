@@ -2,7 +2,7 @@
 
 use super::chart::{Chart, Line};
 use super::{evaluation, page};
-use crate::evaluate::Evaluation;
+use crate::evaluate::EvaluationView;
 use crate::train::EpochRecord;
 use maud::{Markup, html};
 
@@ -17,7 +17,7 @@ pub struct Training<'a> {
     /// From 1.
     pub best_epoch: usize,
     /// What the best epoch's model does on `evaluation.split`.
-    pub evaluation: Evaluation<'a>,
+    pub evaluation: EvaluationView<'a>,
 }
 
 /// The page of a training.

@@ -3,7 +3,7 @@
 use super::ranks::Ranks;
 use crate::config::Augmentation;
 use crate::data::Dataset;
-use moue::model::Normalisation;
+use moue::model::Normalization;
 use moue_engine::random::{Stream, key};
 use moue_engine::{Shape, Tensor};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,7 +17,7 @@ pub struct Batch {
     /// Normalised images, `[N, H, W, C]`.
     pub images: Tensor,
     /// The same images at the data set's own size, 0–255, where there are
-    /// teachers to look at them.
+    /// teachers.
     pub full_size: Tensor,
     /// Index of each image's class.
     pub labels: Vec<u32>,
@@ -40,7 +40,7 @@ pub struct Loader<'a> {
     /// What is done to them.
     pub augmentation: &'a Augmentation,
     /// How they are scaled.
-    pub normalisation: &'a Normalisation,
+    pub normalization: &'a Normalization,
     /// Seed of the run.
     pub seed: u64,
     /// Images in a whole batch.
@@ -119,7 +119,7 @@ impl Loader<'_> {
         } else {
             self.draw(&images, epoch, &batch.shares, self.size, &mut batch.images);
         }
-        self.normalisation.apply(batch.images.data_mut(), self.dataset.channels);
+        self.normalization.apply(batch.images.data_mut(), self.dataset.channels);
     }
 
     /// The key of an image's random draws in an epoch.

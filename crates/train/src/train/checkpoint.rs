@@ -55,7 +55,7 @@ pub struct Running {
     pub images: usize,
     /// Sum of their losses.
     pub loss: f64,
-    /// Right answers.
+    /// Correct predictions.
     pub correct: usize,
     /// Spent in steps.
     pub seconds: f64,

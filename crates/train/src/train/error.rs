@@ -1,7 +1,7 @@
 //! Why a training failed.
 
 use super::checkpoint::CheckpointError;
-use crate::evaluate::EvaluateError;
+use crate::evaluate::DataMismatch;
 use moue::model::{ArchitectureError, ModelFileError};
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub enum TrainError {
     Empty(&'static str),
     /// The data cannot be evaluated.
     #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
+    Evaluate(#[from] DataMismatch),
     /// The loss left the numbers.
     #[error(
         "the loss became {loss} in epoch {epoch}, step {step} (learning rate {learning_rate}); lower the learning rate, \

@@ -4,9 +4,9 @@ use super::record::{Ending, EpochRecord};
 use super::run_folder::RunFolder;
 use crate::config::Config;
 use crate::data::{DataSource, Dataset};
-use crate::evaluate::Answers;
+use crate::evaluate::Predictions;
 use moue::model::Model;
-use moue_engine::Group;
+use moue_engine::Communicator;
 use std::sync::Arc;
 
 /// What a training leaves behind.
@@ -16,7 +16,7 @@ pub struct Outcome {
     /// The best epoch's model; `None` when no epoch was finished.
     pub model: Option<Model>,
     /// Its predictions for the validation split, calibrated.
-    pub validation: Option<Answers>,
+    pub validation: Option<Predictions>,
     /// All epochs.
     pub history: Vec<EpochRecord>,
     /// Its epoch, from 1; 0 when there is none.
@@ -39,5 +39,5 @@ pub struct Job<'a> {
     pub resume: bool,
     /// The processes that train together, each of which calls [`train`] with the
     /// same job; `None` for one alone.
-    pub group: Option<Arc<dyn Group>>,
+    pub communicator: Option<Arc<dyn Communicator>>,
 }

@@ -24,7 +24,7 @@ mod training;
 pub use checkpoint::{CheckpointError, peek};
 pub use error::TrainError;
 pub use job::{Job, Outcome};
-pub use moue_engine::{Gradient, Group};
+pub use moue_engine::{Communicator, Gradient};
 #[cfg(feature = "mpi")]
 pub use mpi::{Mpi, MpiError};
 pub use record::{Ending, EpochRecord, Event};

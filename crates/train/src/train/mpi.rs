@@ -7,12 +7,12 @@
 //! `MPI_Allreduce` fixes the order. Small sums that the pass waits for go past it on
 //! a communicator of their own.
 
-use moue_engine::{Gradient, Group};
+use moue_engine::{Communicator, Gradient};
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::request::{Request, Scope, scope};
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, CommunicatorCollectives};
+use mpi::traits::{Communicator as _, CommunicatorCollectives};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -59,7 +59,7 @@ impl Mpi {
     ///
     /// # Errors
     /// When MPI was started before, or does not do what is needed.
-    pub fn start() -> Result<Option<Arc<dyn Group>>, MpiError> {
+    pub fn start() -> Result<Option<Arc<dyn Communicator>>, MpiError> {
         let (universe, threading) = mpi::initialize_with_threading(Threading::Multiple).ok_or(MpiError::Twice)?;
         if threading != Threading::Multiple {
             return Err(MpiError::Threads(threading));
@@ -73,9 +73,9 @@ impl Mpi {
         let (done, sums) = channel();
         let (ready, is_ready) = channel();
         let adder = std::thread::spawn(move || {
-            let group = SimpleCommunicator::world().duplicate();
+            let communicator = SimpleCommunicator::world().duplicate();
             let _ = ready.send(());
-            Adder { group, size, sent: Vec::new(), received: Vec::new(), own: Vec::new() }.work(&todo, &done);
+            Adder { communicator, size, sent: Vec::new(), received: Vec::new(), own: Vec::new() }.work(&todo, &done);
         });
         let _ = is_ready.recv();
         let sums = Mutex::new(sums);
@@ -98,7 +98,7 @@ impl Drop for Mpi {
     }
 }
 
-impl Group for Mpi {
+impl Communicator for Mpi {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -130,7 +130,7 @@ impl Group for Mpi {
 
 /// The thread that adds up gradients.
 struct Adder {
-    group: SimpleCommunicator,
+    communicator: SimpleCommunicator,
     size: usize,
     sent: Vec<f64>,
     received: Vec<f64>,
@@ -169,14 +169,14 @@ impl Adder {
         bucket.iter().for_each(|gradient| self.sent.extend_from_slice(&gradient.values));
         self.sent.resize(part * self.size, 0.0);
         self.received.resize(part * self.size, 0.0);
-        let Self { group, sent, received, own, .. } = self;
-        scope(|scope| wait(group.immediate_all_to_all_into(scope, &sent[..], &mut received[..])));
+        let Self { communicator, sent, received, own, .. } = self;
+        scope(|scope| wait(communicator.immediate_all_to_all_into(scope, &sent[..], &mut received[..])));
         own.clear();
         own.resize(part, 0.0);
         for theirs in received.chunks_exact(part) {
             own.iter_mut().zip(theirs).for_each(|(sum, value)| *sum += value);
         }
-        scope(|scope| wait(group.immediate_all_gather_into(scope, &own[..], &mut sent[..])));
+        scope(|scope| wait(communicator.immediate_all_gather_into(scope, &own[..], &mut sent[..])));
         let mut rest = &sent[..];
         for gradient in bucket {
             let (values, after) = rest.split_at(gradient.values.len());

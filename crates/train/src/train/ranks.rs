@@ -2,27 +2,27 @@
 //! process alone has all of it and agrees with itself.
 
 use super::error::TrainError;
-use moue_engine::{GRAIN, Group};
+use moue_engine::{Communicator, GRAIN};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The processes of a training, seen from one of them.
 #[derive(Clone)]
-pub struct Ranks(Option<Arc<dyn Group>>);
+pub struct Ranks(Option<Arc<dyn Communicator>>);
 
 impl Ranks {
-    pub fn new(group: Option<&Arc<dyn Group>>) -> Self {
-        Self(group.cloned())
+    pub fn new(communicator: Option<&Arc<dyn Communicator>>) -> Self {
+        Self(communicator.cloned())
     }
 
     /// The way to the others, if there are any.
-    pub fn group(&self) -> Option<Arc<dyn Group>> {
+    pub fn communicator(&self) -> Option<Arc<dyn Communicator>> {
         self.0.clone()
     }
 
     fn place(&self) -> (usize, usize) {
-        self.0.as_ref().map_or((0, 1), |group| (group.rank(), group.size()))
+        self.0.as_ref().map_or((0, 1), |communicator| (communicator.rank(), communicator.size()))
     }
 
     /// Whether this process is the one that writes.
@@ -56,32 +56,32 @@ impl Ranks {
 
     /// Replaces each value by its sum over all of them.
     pub fn sum(&self, values: &mut [f64]) {
-        if let Some(group) = &self.0 {
-            group.sum(values);
+        if let Some(communicator) = &self.0 {
+            communicator.sum(values);
         }
     }
 
     /// The rows of all of them, `len` together, each of which has those of its
     /// [`Self::share`].
     pub fn join_rows(&self, own: Vec<f32>, width: usize, len: usize) -> Vec<f32> {
-        let Some(group) = &self.0 else { return own };
-        let longest = len.div_ceil(group.size()) * width;
+        let Some(communicator) = &self.0 else { return own };
+        let longest = len.div_ceil(communicator.size()) * width;
         let mut sent: Vec<f64> = own.into_iter().map(f64::from).collect();
         sent.resize(longest, 0.0);
-        let all = group.gather(&sent);
+        let all = communicator.gather(&sent);
         let parts = all.chunks_exact(longest.max(1)).enumerate();
-        let rows = parts.flat_map(|(rank, rows)| &rows[..part(len, rank, group.size()).len() * width]);
+        let rows = parts.flat_map(|(rank, rows)| &rows[..part(len, rank, communicator.size()).len() * width]);
         rows.map(|&value| value as f32).collect()
     }
 
     /// # Errors
     /// When one of them has other bytes than the first for any of these things.
     pub fn agree(&self, things: &[(&'static str, &[u8])]) -> Result<(), TrainError> {
-        let Some(group) = &self.0 else { return Ok(()) };
+        let Some(communicator) = &self.0 else { return Ok(()) };
         // 48 bits are a whole number that f64 holds exactly.
         let digest = |bytes: &[u8]| Sha256::digest(bytes)[..6].iter().fold(0.0, |sum, &b| sum * 256.0 + f64::from(b));
         let own: Vec<f64> = things.iter().map(|(_, bytes)| digest(bytes)).collect();
-        let all = group.gather(&own);
+        let all = communicator.gather(&own);
         for (rank, theirs) in all.chunks_exact(own.len().max(1)).enumerate() {
             for (&(what, _), (theirs, first)) in things.iter().zip(theirs.iter().zip(&all)) {
                 if theirs != first {

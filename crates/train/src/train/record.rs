@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One epoch's figures.
+/// One epoch's metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// From 1.
@@ -43,7 +43,7 @@ pub enum Event<'a> {
     },
     /// After each epoch.
     Epoch {
-        /// Its figures.
+        /// Its metrics.
         record: &'a EpochRecord,
         /// Of all.
         epochs: usize,

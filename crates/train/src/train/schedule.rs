@@ -27,7 +27,7 @@ impl Default for Plateau {
 
 impl Plateau {
     /// Hears an epoch's validation loss.
-    pub fn hear(&mut self, options: &TrainOptions, loss: f64) {
+    pub fn observe(&mut self, options: &TrainOptions, loss: f64) {
         if self.lowest.is_none_or(|lowest| loss < lowest) {
             self.lowest = Some(loss);
             self.waited = 0;
@@ -106,7 +106,7 @@ mod tests {
         let scales: Vec<f32> = [2.0, 1.0, 1.5, 1.2, 1.1, 1.1, 0.9]
             .into_iter()
             .map(|loss| {
-                plateau.hear(&options, loss);
+                plateau.observe(&options, loss);
                 plateau.scale
             })
             .collect();

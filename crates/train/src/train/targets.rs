@@ -1,5 +1,5 @@
 //! What a batch is to be taken for: labels, softened and blended, and the
-//! teachers' answers.
+//! teachers' predictions.
 
 use super::batches::Batch;
 use super::error::TrainError;
@@ -42,7 +42,7 @@ impl Targets {
         })
     }
 
-    /// Whether somebody looks at the images in their own size.
+    /// Whether there are teachers, who take the images in their own size.
     pub fn has_teachers(&self) -> bool {
         !self.teachers.is_empty()
     }
@@ -70,24 +70,24 @@ impl Targets {
         (&self.rows, &self.weights)
     }
 
-    /// Replaces a share of each target by the mean of the teachers' answers.
+    /// Replaces a share of each target by the mean of the teachers' predictions.
     fn ask_teachers(&mut self, batch: &Batch) {
         if !self.has_teachers() {
             return;
         }
         self.rows.iter_mut().for_each(|target| *target *= 1.0 - self.teacher_weight);
-        let looks = if self.teacher_tta { 2 } else { 1 };
-        let share = self.teacher_weight / (self.teachers.len() * looks) as f32;
+        let views = if self.teacher_tta { 2 } else { 1 };
+        let share = self.teacher_weight / (self.teachers.len() * views) as f32;
         let shape = batch.full_size.shape();
         for teacher in &self.teachers {
             self.images.copy_from(&batch.full_size);
-            teacher.model().normalisation.apply(self.images.data_mut(), shape.channels);
-            for look in 0..looks {
-                if look == 1 {
+            teacher.model().normalization.apply(self.images.data_mut(), shape.channels);
+            for view in 0..views {
+                if view == 1 {
                     mirror(self.images.data_mut(), shape.width, shape.channels);
                 }
-                let answers = teacher.input_probabilities(&self.images);
-                self.rows.iter_mut().zip(answers).for_each(|(target, answer)| *target += share * answer);
+                let predictions = teacher.input_probabilities(&self.images);
+                self.rows.iter_mut().zip(predictions).for_each(|(target, answer)| *target += share * answer);
             }
         }
     }

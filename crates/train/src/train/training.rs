@@ -9,12 +9,12 @@ use super::record::{Ending, EpochRecord, Event};
 use super::schedule;
 use super::targets::{Targets, model_hash};
 use crate::data::Split;
-use crate::evaluate::{self, Answers};
+use crate::evaluate::{self, Predictions};
 use moue::Classifier;
 use moue::model::weights::{snapshot, transfer};
 use moue::model::{ArchitectureError, Calibration, Model, Provenance, build, build_blank};
 use moue_engine::loss::{categorical_crossentropy, count_correct};
-use moue_engine::{Network, Optimizer, Pass, Shape, Tensor};
+use moue_engine::{Mode, Network, Optimizer, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -71,8 +71,8 @@ impl<'a> Training<'a> {
             saved.restore(&mut network, &mut average, &mut optimizer)?;
             checkpoint = saved.checkpoint;
         }
-        let ranks = Ranks::new(job.group.as_ref());
-        if let Some(group) = ranks.group() {
+        let ranks = Ranks::new(job.communicator.as_ref());
+        if let Some(communicator) = ranks.communicator() {
             let weights: Vec<u8> = snapshot(&network).concat().iter().flat_map(|value| value.to_le_bytes()).collect();
             ranks.agree(&[
                 ("configuration", checkpoint.config.as_bytes()),
@@ -80,7 +80,7 @@ impl<'a> Training<'a> {
                 ("list of teachers", teachers.concat().as_bytes()),
                 ("place to start from", &weights),
             ])?;
-            network.join(group);
+            network.join(communicator);
         }
         let validated = Classifier::new(unfitted(job, &checkpoint)?);
         evaluate::check_fit(&validated, dataset)?;
@@ -97,12 +97,12 @@ impl<'a> Training<'a> {
     pub fn epoch(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<bool, TrainError> {
         let (config, dataset) = (self.job.config, self.job.dataset);
         let options = &config.train;
-        let (normalisation, ranks) = (self.validated.model().normalisation.clone(), self.ranks.clone());
+        let (normalization, ranks) = (self.validated.model().normalization.clone(), self.ranks.clone());
         let epoch = self.checkpoint.history.len();
         let loader = Loader {
             dataset,
             augmentation: &config.augment,
-            normalisation: &normalisation,
+            normalization: &normalization,
             seed: options.seed,
             batch_size: options.batch_size,
             ranks: &ranks,
@@ -111,8 +111,8 @@ impl<'a> Training<'a> {
         };
         if self.network.input_shape() != Shape::new(loader.size[0], loader.size[1], dataset.channels) {
             self.network = resized(self.job, &self.network, loader.size)?;
-            if let Some(group) = ranks.group() {
-                self.network.join(group);
+            if let Some(communicator) = ranks.communicator() {
+                self.network.join(communicator);
             }
         }
         let order = loader.order(&self.indices, epoch);
@@ -147,7 +147,7 @@ impl<'a> Training<'a> {
 
     fn step(&mut self, batch: &Batch, gradient: &mut Tensor, rate: f32, epoch: usize) -> Result<(), TrainError> {
         let start = Instant::now();
-        let logits = self.network.forward(&batch.images, Pass::Train { keys: &batch.keys });
+        let logits = self.network.forward(&batch.images, Mode::Train { keys: &batch.keys });
         let (targets, weights) = self.targets.of(batch);
         let own = categorical_crossentropy(logits, targets, weights, batch.of, gradient);
         let mut sums = [own, count_correct(logits, &batch.labels) as f64];
@@ -197,8 +197,9 @@ impl<'a> Training<'a> {
         let start = Instant::now();
         let weights = if self.average.is_empty() { snapshot(&self.network) } else { self.average.clone() };
         self.validated.set_weights(&weights);
-        let (answers, _) = self.predictions();
-        let figures = evaluate::figures(self.validated.classes(), &answers.labels, &answers.probabilities);
+        let (predictions, _) = self.predictions();
+        let metrics =
+            evaluate::compute_metrics(self.validated.classes(), &predictions.labels, &predictions.probabilities);
         let checkpoint = &mut self.checkpoint;
         let running = std::mem::take(&mut checkpoint.running);
         let images = running.images.max(1) as f64;
@@ -207,16 +208,16 @@ impl<'a> Training<'a> {
             learning_rate: running.learning_rate,
             train_loss: running.loss / images,
             train_accuracy: running.correct as f64 / images,
-            validation_loss: figures.nll,
-            validation_accuracy: figures.accuracy,
+            validation_loss: metrics.nll,
+            validation_accuracy: metrics.accuracy,
             seconds: running.seconds + start.elapsed().as_secs_f64(),
             images_per_second: images / running.seconds.max(1e-9),
             wall_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
         };
-        checkpoint.plateau.hear(&self.job.config.train, figures.nll);
+        checkpoint.plateau.observe(&self.job.config.train, metrics.nll);
         let best = checkpoint.best.is_beaten_by(&record);
         if best {
-            checkpoint.best = checkpoint::Best { epoch: record.epoch, accuracy: figures.accuracy, loss: figures.nll };
+            checkpoint.best = checkpoint::Best { epoch: record.epoch, accuracy: metrics.accuracy, loss: metrics.nll };
             checkpoint.best_weights = weights;
         }
         observe(Event::Epoch { record: &record, epochs: self.job.config.train.epochs, best });
@@ -226,14 +227,14 @@ impl<'a> Training<'a> {
 
     /// The predictions of [`Self::validated`] for the validation split, not calibrated, and
     /// their logits; each rank computes a share of them.
-    fn predictions(&self) -> (Answers, Vec<f32>) {
+    fn predictions(&self) -> (Predictions, Vec<f32>) {
         let dataset = self.job.dataset;
         let images = dataset.indices(Split::Validation);
         let own = evaluate::logits(&self.validated, dataset, &images[self.ranks.share(images.len())]);
         let logits = self.ranks.join_rows(own, dataset.classes.len(), images.len());
         let labels = images.iter().map(|&index| dataset.labels[index]).collect();
         let probabilities = calibrated(&Calibration::default(), &logits, dataset.classes.len());
-        (Answers { images, labels, probabilities }, logits)
+        (Predictions { images, labels, probabilities }, logits)
     }
 
     pub fn save(&self) -> Result<(), TrainError> {
@@ -251,12 +252,12 @@ impl<'a> Training<'a> {
         let (mut model, mut validation) = (None, None);
         if best_epoch > 0 {
             self.validated.set_weights(&self.checkpoint.best_weights);
-            let (mut answers, logits) = self.predictions();
+            let (mut predictions, logits) = self.predictions();
             let mut best = self.validated.into_model();
             best.provenance.epoch = best_epoch;
-            evaluate::calibrate(&mut best, &answers);
-            answers.probabilities = calibrated(&best.calibration, &logits, best.classes.len());
-            (model, validation) = (Some(best), Some(answers));
+            evaluate::calibrate(&mut best, &predictions);
+            predictions.probabilities = calibrated(&best.calibration, &logits, best.classes.len());
+            (model, validation) = (Some(best), Some(predictions));
         }
         Outcome { ending, model, validation, history: self.checkpoint.history, best_epoch }
     }
@@ -315,7 +316,7 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
 fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, ArchitectureError> {
     let (config, dataset) = (job.config, job.dataset);
     let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;
-    model.normalisation = dataset.normalisation(config.data.normalisation);
+    model.normalization = dataset.normalization(config.data.normalization);
     model.provenance = Provenance {
         data: job.source.word().to_owned(),
         data_hash: checkpoint.data_hash.clone(),

@@ -1,4 +1,4 @@
-//! `moue predict`: pictures, films and cameras.
+//! `moue predict`: pictures, videos and cameras.
 //!
 //! `inputs` says what is meant, `photos` and `video` predict it, `output` prints.
 
@@ -15,7 +15,7 @@ use anyhow::Context;
 use moue::detect::{DetectOptions, Detector};
 use moue::predict::{PredictOptions, Predictor};
 use moue::prediction::Prediction;
-use output::Out;
+use output::PredictionWriter;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -29,33 +29,33 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };
     let options = PredictOptions { detect: !args.no_detect, detect_options, ..PredictOptions::default() };
     let predictor = Predictor::open(&args.model, options)?.with_detector(detector(args.detector.as_deref())?);
-    let (pictures, films, nothing) = inputs::expand(args)?;
-    if args.timeline.is_some() && films.len() != 1 {
-        return Err(UsageError(format!("--timeline takes one film, not {}", films.len())).into());
+    let (pictures, videos, nothing) = inputs::expand(args)?;
+    if args.timeline.is_some() && videos.len() != 1 {
+        return Err(UsageError(format!("--timeline takes one film, not {}", videos.len())).into());
     }
     for folder in [&args.annotate, &args.explain].into_iter().flatten() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let stop = stop_on_interrupt()?;
-    let out = Out { format, films: !films.is_empty(), alone: pictures.len() == 1 };
+    let out = PredictionWriter { format, videos: !videos.is_empty(), alone: pictures.len() == 1 };
     out.begin(predictor.classifier().classes())?;
     let mut failed = nothing + photos::run(&predictor, &pictures, args, common, &out, &stop)?;
-    for film in &films {
+    for video in &videos {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        if let Err(error) = video::watch(&predictor, film, args, common, &out, &stop) {
+        if let Err(error) = video::watch(&predictor, video, args, common, &out, &stop) {
             failed += 1;
             let error = format!("{error:#}");
-            // The prediction names the film itself.
-            let reason = error.strip_prefix(&format!("{}: ", film.input)).unwrap_or(&error).to_owned();
-            out.tell(&Prediction::failed(film.input.clone(), reason), &Progress::new(true, 0, ""))?;
+            // The prediction names the video itself.
+            let reason = error.strip_prefix(&format!("{}: ", video.input)).unwrap_or(&error).to_owned();
+            out.tell(&Prediction::failed(video.input.clone(), reason), &Progress::new(true, 0, ""))?;
         }
     }
     Ok(match failed {
         _ if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         0 => ExitCode::SUCCESS,
-        all if all == nothing + pictures.len() + films.len() => ExitCode::FAILURE,
+        all if all == nothing + pictures.len() + videos.len() => ExitCode::FAILURE,
         _ => ExitCode::from(SOME_FAILED),
     })
 }

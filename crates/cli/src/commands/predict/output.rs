@@ -5,19 +5,19 @@ use crate::commands::{print, table};
 use crate::progress::Progress;
 use moue::prediction::{Face, Prediction};
 
-/// The form in which answers are told.
-pub struct Out {
+/// The form in which predictions are printed.
+pub struct PredictionWriter {
     pub format: Format,
     /// Whether rows say frame, time and track.
-    pub films: bool,
+    pub videos: bool,
     /// Whether there is one picture only.
     pub alone: bool,
 }
 
-impl Out {
+impl PredictionWriter {
     pub fn begin(&self, classes: &[String]) -> anyhow::Result<()> {
         if self.format == Format::Csv {
-            print(&csv_line(csv_header(classes, self.films))?)?;
+            print(&csv_line(csv_header(classes, self.videos))?)?;
         }
         Ok(())
     }
@@ -29,7 +29,7 @@ impl Out {
         progress.suspend(|| match self.format {
             Format::Json => print(&format!("{}\n", serde_json::to_string(prediction)?)),
             Format::Csv => prediction.faces.iter().try_for_each(|face| {
-                let frame = if self.films { vec![String::new(); 3] } else { Vec::new() };
+                let frame = if self.videos { vec![String::new(); 3] } else { Vec::new() };
                 print(&csv_line(csv_row(&prediction.input, frame, face))?)
             }),
             Format::Table => print(&table_text(prediction, self.alone)),
@@ -70,8 +70,8 @@ fn left_bars(rows: &[Vec<String>]) -> String {
         .collect()
 }
 
-fn csv_header(classes: &[String], films: bool) -> Vec<String> {
-    let frame: &[&str] = if films { &["frame", "time_s", "track"] } else { &[] };
+fn csv_header(classes: &[String], videos: bool) -> Vec<String> {
+    let frame: &[&str] = if videos { &["frame", "time_s", "track"] } else { &[] };
     let fixed = ["x", "y", "width", "height", "label", "confidence", "uncertain", "score"];
     let head = ["input"].iter().chain(frame).chain(&fixed).map(ToString::to_string);
     head.chain(classes.iter().cloned()).chain(["error".to_owned()]).collect()

@@ -1,11 +1,11 @@
 //! Photos: their predictions, and what is drawn for each.
 
-use super::output::Out;
+use super::output::PredictionWriter;
 use crate::args::{Common, ExplainMethod, PredictArgs};
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::explain::{Explainer, Method};
-use moue::predict::{Input, Looked, Predictor};
+use moue::predict::{Input, Inspected, Predictor};
 use moue::render;
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub fn run(
     pictures: &[Input],
     args: &PredictArgs,
     common: &Common,
-    out: &Out,
+    out: &PredictionWriter,
     stop: &AtomicBool,
 ) -> anyhow::Result<usize> {
     let progress = Progress::new(common.quiet, pictures.len(), "pictures/s");
@@ -27,17 +27,17 @@ pub fn run(
     let explain = args.explain.as_deref().map(|folder| Explain::new(predictor, folder, args.explain_method));
     predictor.predict_all(
         pictures,
-        |looked| {
-            let drawn = annotate.map_or(Ok(()), |folder| annotated(&looked, folder, &names));
+        |inspected| {
+            let drawn = annotate.map_or(Ok(()), |folder| annotated(&inspected, folder, &names));
             // A photo can be large; only the faces are needed from here on.
-            (looked.without_photo(), drawn)
+            (inspected.without_photo(), drawn)
         },
-        |(looked, annotation)| {
+        |(inspected, annotation)| {
             done += 1;
-            failed += usize::from(looked.prediction.error.is_some());
+            failed += usize::from(inspected.prediction.error.is_some());
             trouble = annotation
-                .and_then(|()| explain.as_ref().map_or(Ok(()), |explain| explain.write(&looked, &names)))
-                .and_then(|()| out.tell(&looked.prediction, &progress));
+                .and_then(|()| explain.as_ref().map_or(Ok(()), |explain| explain.write(&inspected, &names)))
+                .and_then(|()| out.tell(&inspected.prediction, &progress));
             progress.set(done, "predicting");
             trouble.is_ok() && !stop.load(Ordering::Relaxed)
         },
@@ -65,10 +65,10 @@ fn names(pictures: &[Input], wanted: bool) -> HashMap<String, String> {
 }
 
 /// Writes the picture with its faces framed.
-fn annotated(looked: &Looked<'_>, folder: &Path, names: &HashMap<String, String>) -> anyhow::Result<()> {
-    let Some(photo) = &looked.photo else { return Ok(()) };
-    let name = names.get(&looked.prediction.input).map_or("picture", String::as_str);
-    let picture = render::annotated(photo.to_rgb8(), &looked.prediction.faces);
+fn annotated(inspected: &Inspected<'_>, folder: &Path, names: &HashMap<String, String>) -> anyhow::Result<()> {
+    let Some(photo) = &inspected.photo else { return Ok(()) };
+    let name = names.get(&inspected.prediction.input).map_or("picture", String::as_str);
+    let picture = render::annotated(photo.to_rgb8(), &inspected.prediction.faces);
     render::save_picture(&folder.join(format!("{name}.jpg")), &picture)
         .with_context(|| format!("cannot write {name}.jpg to {}", folder.display()))
 }
@@ -90,9 +90,9 @@ impl<'a> Explain<'a> {
     }
 
     /// Writes each face with its saliency map.
-    fn write(&self, looked: &Looked<'_>, names: &HashMap<String, String>) -> anyhow::Result<()> {
-        let name = names.get(&looked.prediction.input).map_or("picture", String::as_str);
-        for (number, (face, crop)) in looked.prediction.faces.iter().zip(&looked.crops).enumerate() {
+    fn write(&self, inspected: &Inspected<'_>, names: &HashMap<String, String>) -> anyhow::Result<()> {
+        let name = names.get(&inspected.prediction.input).map_or("picture", String::as_str);
+        for (number, (face, crop)) in inspected.prediction.faces.iter().zip(&inspected.crops).enumerate() {
             let explanation = self.explainer.explain(crop, &face.label, self.method);
             let picture = render::explained(crop, self.explainer.input(), &explanation);
             let path = self.folder.join(format!("{name}-face{}-{}.png", number + 1, face.label));

@@ -1,6 +1,6 @@
 //! Films and cameras.
 
-use super::output::{Out, csv_line, csv_row};
+use super::output::{PredictionWriter, csv_line, csv_row};
 use crate::args::{Common, Format, PredictArgs};
 use crate::commands::print;
 use crate::progress::Progress;
@@ -9,7 +9,7 @@ use moue::fs::write_atomically;
 use moue::predict::Predictor;
 use moue::prediction::Face;
 use moue::render::annotated;
-use moue::video::{self, Film, FrameAnswer, Seen, Source, TrackedFace, Writer};
+use moue::video::{self, FramePrediction, Source, TrackedFace, Video, VideoFrame, Writer};
 use moue_train::report::Timeline;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,38 +18,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Faces whose label is remembered, to tell changes only.
 const REMEMBERED: usize = 100;
 
-/// Answers for a film from its beginning to its end, or until `stop` is set.
+/// Predictions for a video from its beginning to its end, or until `stop` is set.
 pub fn watch(
     predictor: &Predictor,
     source: &Source,
     args: &PredictArgs,
     common: &Common,
-    out: &Out,
+    out: &PredictionWriter,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
-    let film = video::probe(source)?;
-    let progress = Progress::new(common.quiet, film.frames.unwrap_or(0), "frames/s");
+    let video = video::probe(source)?;
+    let progress = Progress::new(common.quiet, video.frames.unwrap_or(0), "frames/s");
     let mut watched = Watched {
         source,
-        film,
+        video,
         annotated: args.annotate.as_deref().map(|folder| annotated_path(folder, source)),
         writer: None,
         timeline: Timeline::new(predictor.classifier().classes()),
         labels: BTreeMap::new(),
     };
     let mut done = 0;
-    let ended = video::watch(predictor, source, &film, args.every as usize, &mut |seen| {
+    let ended = video::watch(predictor, source, &video, args.every as usize, &mut |seen| {
         done += 1;
         progress.set(done, &source.input);
         watched.draw(&seen)?;
-        if seen.looked_at {
+        if seen.is_predicted {
             watched.remember(seen.answer);
             progress.suspend(|| watched.tell(seen.answer, out))?;
         }
         anyhow::Ok(!stop.load(Ordering::Relaxed))
     });
     progress.done();
-    // What was seen before a film broke off is kept.
+    // Frames before a video broke off are kept.
     watched.finish(args.timeline.as_deref(), &progress)?;
     ended.map(|_| ())
 }
@@ -59,10 +59,10 @@ fn annotated_path(folder: &Path, source: &Source) -> PathBuf {
     folder.join(format!("{}.mp4", stem.map_or("camera".into(), |stem| stem.to_string_lossy())))
 }
 
-/// What comes of a film beside its answers.
+/// What is written for a video in addition to its predictions.
 struct Watched<'a> {
     source: &'a Source,
-    film: Film,
+    video: Video,
     annotated: Option<PathBuf>,
     writer: Option<Writer>,
     timeline: Timeline,
@@ -71,25 +71,25 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    fn draw(&mut self, seen: &Seen<'_>) -> anyhow::Result<()> {
+    fn draw(&mut self, seen: &VideoFrame<'_>) -> anyhow::Result<()> {
         let Some(path) = &self.annotated else { return Ok(()) };
         let faces: Vec<Face> = seen.answer.faces.iter().map(|face| face.face.clone()).collect();
         let picture = annotated(seen.picture.clone(), &faces);
         if self.writer.is_none() {
             let size = [picture.width(), picture.height()];
-            self.writer = Some(Writer::create(path, size, &self.film, self.source)?);
+            self.writer = Some(Writer::create(path, size, &self.video, self.source)?);
         }
         self.writer.as_mut().map_or(Ok(()), |writer| writer.write(&picture))?;
         Ok(())
     }
 
-    fn remember(&mut self, answer: &FrameAnswer) {
+    fn remember(&mut self, answer: &FramePrediction) {
         for face in &answer.faces {
             self.timeline.add(answer.time_s, face.face.probabilities.values().copied());
         }
     }
 
-    fn tell(&mut self, answer: &FrameAnswer, out: &Out) -> anyhow::Result<()> {
+    fn tell(&mut self, answer: &FramePrediction, out: &PredictionWriter) -> anyhow::Result<()> {
         match out.format {
             Format::Json => print(&format!("{}\n", serde_json::to_string(answer)?)),
             Format::Csv => answer.faces.iter().try_for_each(|TrackedFace { track, face }| {
@@ -101,7 +101,7 @@ impl Watched<'_> {
     }
 
     /// A line for each face whose expression has changed, or that has come.
-    fn changes(&mut self, answer: &FrameAnswer) -> anyhow::Result<()> {
+    fn changes(&mut self, answer: &FramePrediction) -> anyhow::Result<()> {
         for TrackedFace { track, face } in &answer.faces {
             if self.labels.get(track) != Some(&face.label) {
                 let uncertain = if face.uncertain { " (uncertain)" } else { "" };

@@ -1,7 +1,7 @@
 //! ONNX files: a model for other programs, and back.
 //!
 //! The graph takes `input`, `f32` pixels of 0–255 as `[N, C, H, W]`, and gives
-//! `probabilities`, `[N, classes]`: normalisation and calibration are part of it.
+//! `probabilities`, `[N, classes]`: normalization and calibration are part of it.
 //! Batch normalization is folded away where a convolution precedes it. Only files
 //! that this module wrote are read; their numbers may have been changed since.
 

@@ -121,8 +121,8 @@ fn fill(model: &mut Model, arrays: &Arrays) -> Result<(), String> {
         Some((dims, _)) => Err(format!("its array {name} has a shape of {dims:?}, but {len} numbers are wanted")),
         None => Err(format!("its array {name} is missing")),
     };
-    model.normalisation.mean.clone_from(get(MEAN, model.normalisation.mean.len())?);
-    model.normalisation.std.clone_from(get(STD, model.normalisation.std.len())?);
+    model.normalization.mean.clone_from(get(MEAN, model.normalization.mean.len())?);
+    model.normalization.std.clone_from(get(STD, model.normalization.std.len())?);
     model.calibration.temperature = get(TEMPERATURE, 1)?[0];
     for (name, values) in [(SCALE, &mut model.calibration.scale), (BIAS, &mut model.calibration.bias)] {
         if let Some(values) = values {
@@ -131,7 +131,7 @@ fn fill(model: &mut Model, arrays: &Arrays) -> Result<(), String> {
     }
     let mut problem = None;
     model.network.visit_mut(|parameter| {
-        if parameter.role == Role::Statistic {
+        if parameter.role == Role::RunningStat {
             fold::fill_statistic(parameter);
             return;
         }

@@ -90,7 +90,7 @@ impl Writer {
     }
 
     fn normalised(&mut self, model: &Model, shape: Shape) -> Map {
-        let (mean, std) = (&model.normalisation.mean, &model.normalisation.std);
+        let (mean, std) = (&model.normalization.mean, &model.normalization.std);
         self.constant(RANGE, &[], &[255.0]);
         self.constant(MEAN, &[1, mean.len(), 1, 1], mean);
         self.constant(STD, &[1, std.len(), 1, 1], std);

@@ -1,7 +1,7 @@
 //! FER2013's CSV form: `emotion, pixels, Usage` in any order, a row an image.
 
 use super::archive;
-use crate::data::dataset::{FER2013_CLASSES, ImageForm, Split};
+use crate::data::dataset::{FER2013_CLASSES, ImageSpec, Split};
 use crate::data::error::DataError;
 use crate::data::raw::Raw;
 use moue::image::to_pixels;
@@ -15,7 +15,7 @@ fn is_csv(name: &str) -> bool {
 }
 
 /// The source's best CSV table, or `None` when it holds none.
-pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Option<Raw>, DataError> {
+pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Option<Raw>, DataError> {
     let single = path.is_file();
     let mut best: Option<Table> = None;
     let wanted = |name: &str| is_csv(name) || (single && !name.contains('/') && !name.contains('.'));
@@ -59,7 +59,7 @@ impl Columns {
 fn read(
     path: &Path,
     reader: &mut dyn Read,
-    form: ImageForm,
+    form: ImageSpec,
     progress: &dyn Fn(usize),
 ) -> Result<Option<Table>, DataError> {
     let damaged = |error: csv::Error| DataError::Archive { path: path.to_owned(), reason: error.to_string() };
@@ -83,7 +83,7 @@ fn read(
 }
 
 struct Rows {
-    form: ImageForm,
+    form: ImageSpec,
     /// Side of the images as they are written, set by the first good row.
     size: Option<usize>,
     /// Classes in the order in which they were met.

@@ -2,7 +2,7 @@
 //! above them or split prefixes in their names.
 
 use super::archive;
-use crate::data::dataset::{ImageForm, Split};
+use crate::data::dataset::{ImageSpec, Split};
 use crate::data::error::DataError;
 use crate::data::raw::Raw;
 use moue::image::{decode_image, is_image, read_image_file, to_pixels};
@@ -34,7 +34,7 @@ impl<'a> Place<'a> {
 }
 
 /// The source's images, or an error that says what was found instead.
-pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
+pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
     let mut folders = Folders::new(form);
     let mut others = 0;
     archive::for_each(path, &|_| true, &mut |name, reader| {
@@ -52,14 +52,14 @@ pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Ra
             1 => "one file that is neither an image nor such a table".to_owned(),
             _ => format!("{others} files, none of them an image or such a table"),
         };
-        return Err(DataError::Unrecognised { path: path.to_owned(), found });
+        return Err(DataError::Unrecognized { path: path.to_owned(), found });
     }
     Ok(raw)
 }
 
 /// Image files on their way to a data set, decoded many at a time.
 pub struct Folders {
-    form: ImageForm,
+    form: ImageSpec,
     raw: Raw,
     names: Vec<String>,
     /// Index of each image by split, class and file name: Kaggle's zip holds
@@ -69,7 +69,7 @@ pub struct Folders {
 }
 
 impl Folders {
-    pub fn new(form: ImageForm) -> Self {
+    pub fn new(form: ImageSpec) -> Self {
         Self { form, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new(), waiting: Vec::new() }
     }
 

@@ -2,7 +2,7 @@
 //! writes it, or bytes alone) and a label column.
 
 use super::folders::Folders;
-use crate::data::dataset::{FER2013_CLASSES, ImageForm, Split};
+use crate::data::dataset::{FER2013_CLASSES, ImageSpec, Split};
 use crate::data::error::DataError;
 use crate::data::raw::Raw;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const LABELS: [&str; 4] = ["label", "labels", "emotion", "class"];
 
 /// The images of a Parquet file or of a folder of them; `None` where there is none.
-pub fn open(path: &Path, form: ImageForm, progress: &dyn Fn(usize)) -> Result<Option<Raw>, DataError> {
+pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Option<Raw>, DataError> {
     let files = files(path)?;
     if files.is_empty() {
         return Ok(None);
@@ -55,7 +55,7 @@ fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<
     let label = columns.iter().position(|name| LABELS.contains(&name.to_ascii_lowercase().as_str()));
     let Some(label) = label else {
         let found = format!("its columns are {}, none of which is called {}", columns.join(", "), LABELS.join(" or "));
-        return Err(DataError::Unrecognised { path: path.to_owned(), found });
+        return Err(DataError::Unrecognized { path: path.to_owned(), found });
     };
     let names = class_names(&reader, columns[label]);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

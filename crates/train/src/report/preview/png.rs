@@ -1,12 +1,12 @@
 //! The preview as one picture.
 
 use super::{Preview, SAMPLES, described};
-use moue::render::{Canvas, Colour, LINE};
+use moue::render::{Canvas, Color, LINE};
 
-const PAPER: Colour = [255, 255, 255];
-const INK: Colour = [28, 28, 31];
-const SOFT: Colour = [106, 106, 114];
-const COLOURS: [Colour; 3] = [[47, 111, 222], [217, 98, 43], [42, 157, 92]];
+const PAPER: Color = [255, 255, 255];
+const INK: Color = [28, 28, 31];
+const SOFT: Color = [106, 106, 114];
+const COLORS: [Color; 3] = [[47, 111, 222], [217, 98, 43], [42, 157, 92]];
 
 const MARGIN: usize = 24;
 /// Side of a shown image, and the gap after it.
@@ -80,10 +80,10 @@ impl Page {
         let room = width - self.left - MARGIN - Canvas::text_width("000000000000000 validation");
         for (class, label) in preview.dataset.classes.iter().enumerate() {
             self.canvas.text(MARGIN, self.y, label, false, INK);
-            for (split, colour) in splits.iter().zip(COLOURS.iter().cycle()) {
+            for (split, color) in splits.iter().zip(COLORS.iter().cycle()) {
                 let count = split.per_class[class];
                 let length = (count * room).div_ceil(most);
-                self.canvas.rectangle(self.left, self.y + 1, length, BAR, *colour);
+                self.canvas.rectangle(self.left, self.y + 1, length, BAR, *color);
                 let text = format!("{count} {}", split.split.name());
                 self.canvas.text(self.left + length + GAP, self.y, &text, false, SOFT);
                 self.y += BAR + 2;

@@ -8,9 +8,9 @@ use moue_engine::loss::argmax;
 /// Images that go through the network together.
 const BATCH: usize = 128;
 
-/// A model's answers for the images of a split.
+/// A model's predictions for the images of a split.
 #[derive(Clone, Debug)]
-pub struct Answers {
+pub struct Predictions {
     /// Indices of the images in the data set.
     pub images: Vec<usize>,
     /// Their labels.
@@ -19,9 +19,9 @@ pub struct Answers {
     pub probabilities: Vec<f32>,
 }
 
-/// Why a model cannot be judged on a data set.
+/// Why a model cannot be evaluated on a data set.
 #[derive(Debug, thiserror::Error)]
-pub enum EvaluateError {
+pub enum DataMismatch {
     /// Other classes.
     #[error("the model knows {model}, the data has {data}")]
     Classes {
@@ -45,50 +45,50 @@ pub enum EvaluateError {
 ///
 /// # Errors
 /// When the data has other classes, or images of another form, than the model.
-pub fn answer(
+pub fn predict_split(
     classifier: &Classifier,
     dataset: &Dataset,
     split: Split,
     tta: bool,
     progress: &mut dyn FnMut(usize),
-) -> Result<Answers, EvaluateError> {
+) -> Result<Predictions, DataMismatch> {
     check_fit(classifier, dataset)?;
-    Ok(answer_with(classifier, dataset, dataset.indices(split), |index| dataset.image(index), tta, progress))
+    Ok(predict_images(classifier, dataset, dataset.indices(split), |index| dataset.image(index), tta, progress))
 }
 
 /// Whether a classifier takes what a data set has.
 ///
 /// # Errors
 /// When the data has other classes, or images of another form, than the model.
-pub fn check_fit(classifier: &Classifier, dataset: &Dataset) -> Result<(), EvaluateError> {
+pub fn check_fit(classifier: &Classifier, dataset: &Dataset) -> Result<(), DataMismatch> {
     if classifier.classes() != dataset.classes {
         let list = |classes: &[String]| classes.join(", ");
-        return Err(EvaluateError::Classes { model: list(classifier.classes()), data: list(&dataset.classes) });
+        return Err(DataMismatch::Classes { model: list(classifier.classes()), data: list(&dataset.classes) });
     }
     if classifier.input() != dataset.shape() {
-        return Err(EvaluateError::Form { model: classifier.input(), data: dataset.shape() });
+        return Err(DataMismatch::Form { model: classifier.input(), data: dataset.shape() });
     }
     Ok(())
 }
 
-/// [`answer`] for these images, whose pixels (`[H, W, C]`, 0–255) `pixels` gives.
-pub(super) fn answer_with<P: AsRef<[u8]>>(
+/// [`predict_split`] for these images, whose pixels (`[H, W, C]`, 0–255) `pixels` gives.
+pub(super) fn predict_images<P: AsRef<[u8]>>(
     classifier: &Classifier,
     dataset: &Dataset,
     images: Vec<usize>,
     pixels: impl Fn(usize) -> P + Sync,
     tta: bool,
     progress: &mut dyn FnMut(usize),
-) -> Answers {
-    let normalisation = &classifier.model().normalisation;
+) -> Predictions {
+    let normalization = &classifier.model().normalization;
     let mut probabilities = Vec::with_capacity(images.len() * classifier.classes().len());
     let mut batch = Tensor::default();
     let mut done = 0;
     for chunk in images.chunks(BATCH) {
-        fill(dataset.shape(), chunk, &pixels, normalisation, false, &mut batch);
+        fill(dataset.shape(), chunk, &pixels, normalization, false, &mut batch);
         let mut rows = classifier.input_probabilities(&batch);
         if tta {
-            fill(dataset.shape(), chunk, &pixels, normalisation, true, &mut batch);
+            fill(dataset.shape(), chunk, &pixels, normalization, true, &mut batch);
             let mirrored = classifier.input_probabilities(&batch);
             rows.iter_mut().zip(mirrored).for_each(|(p, q)| *p = f32::midpoint(*p, q));
         }
@@ -97,7 +97,7 @@ pub(super) fn answer_with<P: AsRef<[u8]>>(
         progress(done);
     }
     let labels = images.iter().map(|&index| dataset.labels[index]).collect();
-    Answers { images, labels, probabilities }
+    Predictions { images, labels, probabilities }
 }
 
 /// Logits `[N, classes]` of a classifier for these images of a data set that it fits.
@@ -109,7 +109,7 @@ pub fn logits(classifier: &Classifier, dataset: &Dataset, images: &[usize]) -> V
     let mut batch = Tensor::default();
     let mut rows = Vec::with_capacity(images.len() * classifier.classes().len());
     for chunk in images.chunks(BATCH) {
-        inputs(dataset, chunk, &classifier.model().normalisation, false, &mut batch);
+        inputs(dataset, chunk, &classifier.model().normalization, false, &mut batch);
         rows.extend(classifier.logits(&batch));
     }
     rows

@@ -7,7 +7,7 @@
 //! (Ekman, Friesen 1978); head, skin, hair, glasses, pose, light and noise do
 //! not depend on it.
 
-use super::dataset::{Broken, Dataset, ImageForm, Split};
+use super::dataset::{Broken, Dataset, ImageSpec, Split};
 use moue_engine::random::{Stream, key};
 use rayon::prelude::*;
 use std::path::Path;
@@ -78,7 +78,7 @@ impl Features {
 
 /// A data set of drawn faces in memory; equal arguments give equal pixels.
 #[must_use]
-pub fn dataset(count: usize, form: ImageForm, seed: u64) -> Dataset {
+pub fn dataset(count: usize, form: ImageSpec, seed: u64) -> Dataset {
     let [height, width] = form.size.unwrap_or([SIDE, SIDE]);
     let channels = form.channels;
     let mut pixels = vec![0; count * height * width * channels];
@@ -119,7 +119,7 @@ pub fn write(folder: &Path, count: usize, seed: u64) -> std::io::Result<usize> {
     if std::fs::read_dir(folder)?.next().is_some() {
         return Err(std::io::Error::other("the folder is not empty; name a new one"));
     }
-    let faces = dataset(count, ImageForm { size: None, channels: 1 }, seed);
+    let faces = dataset(count, ImageSpec { size: None, channels: 1 }, seed);
     (0..count).into_par_iter().try_for_each(|index| {
         let class = &faces.classes[faces.labels[index] as usize];
         let place = folder.join(faces.splits[index].name()).join(class);
@@ -137,8 +137,8 @@ fn face(index: usize, seed: u64, size: [usize; 2], channels: usize, out: &mut [u
     let features = Features::draw(index % CLASSES.len(), &mut stream);
     let (width, height) = (size[1] as u32, size[0] as u32);
     let Some(mut canvas) = Pixmap::new(width, height) else { return };
-    let grey = stream.between(0.05, 0.95);
-    canvas.fill(colour([grey, grey, grey], 1.0));
+    let gray = stream.between(0.05, 0.95);
+    canvas.fill(color([gray, gray, gray], 1.0));
     let fit = Transform::from_scale(width as f32 / UNITS, height as f32 / UNITS);
     Artist { canvas: &mut canvas, pose: fit.pre_concat(pose(&mut stream)) }.draw(&features, &mut stream);
     develop(&canvas, &mut stream, channels, out);
@@ -152,7 +152,7 @@ fn pose(stream: &mut Stream) -> Transform {
         .pre_scale(zoom * stream.between(0.92, 1.08), zoom)
 }
 
-fn colour(rgb: [f32; 3], alpha: f32) -> Color {
+fn color(rgb: [f32; 3], alpha: f32) -> Color {
     let [r, g, b] = rgb.map(|v| v.clamp(0.0, 1.0));
     Color::from_rgba(r, g, b, alpha).unwrap_or(Color::BLACK)
 }
@@ -170,7 +170,7 @@ struct Artist<'a> {
 impl Artist<'_> {
     fn fill(&mut self, outline: Option<Outline>, rgb: [f32; 3]) {
         let mut paint = Paint::default();
-        paint.set_color(colour(rgb, 1.0));
+        paint.set_color(color(rgb, 1.0));
         if let Some(outline) = outline {
             self.canvas.fill_path(&outline, &paint, FillRule::Winding, self.pose, None);
         }
@@ -178,7 +178,7 @@ impl Artist<'_> {
 
     fn stroke(&mut self, outline: Option<Outline>, rgb: [f32; 3], width: f32) {
         let mut paint = Paint::default();
-        paint.set_color(colour(rgb, 1.0));
+        paint.set_color(color(rgb, 1.0));
         let stroke = Stroke { width, line_cap: LineCap::Round, ..Stroke::default() };
         if let Some(outline) = outline {
             self.canvas.stroke_path(&outline, &paint, &stroke, self.pose, None);
@@ -338,17 +338,17 @@ mod tests {
 
     #[test]
     fn equal_seeds_draw_equal_faces_of_any_size() {
-        let form = ImageForm { size: None, channels: 1 };
+        let form = ImageSpec { size: None, channels: 1 };
         let (one, two, other) = (dataset(40, form, 1), dataset(40, form, 1), dataset(40, form, 2));
         assert_eq!(one, two);
         assert_ne!(one.pixels, other.pixels);
-        let wide = dataset(7, ImageForm { size: Some([30, 60]), channels: 3 }, 1);
+        let wide = dataset(7, ImageSpec { size: Some([30, 60]), channels: 3 }, 1);
         assert_eq!(wide.pixels.len(), 7 * 30 * 60 * 3);
     }
 
     #[test]
     fn every_split_has_every_class() {
-        let faces = dataset(700, ImageForm { size: None, channels: 1 }, 0);
+        let faces = dataset(700, ImageSpec { size: None, channels: 1 }, 0);
         for (split, expected) in Split::ALL.into_iter().zip([490, 105, 105]) {
             let indices = faces.indices(split);
             assert_eq!(indices.len(), expected);
