@@ -5,5 +5,5 @@ use libfuzzer_sys::fuzz_target;
 use moue::model::Model;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = Model::from_bytes(bytes, "fuzz.onnx".as_ref());
+    let _ = Model::from_bytes(bytes, "fuzz.onnx");
 });

@@ -6,6 +6,7 @@ use crate::tensor::Shape;
 
 /// Why a layer cannot be built on the shape it is given.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The window (kernel or pool) does not fit into the input.
     #[error("a {window_height}x{window_width} window does not fit into an input of {input} with padding \"valid\"")]

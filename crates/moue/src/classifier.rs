@@ -3,7 +3,7 @@
 //! It takes faces as the network takes them and gives probabilities. Which part of a
 //! photo is a face is for others to know.
 
-use crate::model::{Calibration, Model, ModelFileError, weights};
+use crate::model::{Calibration, CalibrationError, Model, ModelFileError, weights};
 use moue_engine::{InferenceNetwork, Shape, Tensor, Workspace};
 use std::path::Path;
 use std::sync::Mutex;
@@ -34,7 +34,7 @@ impl Classifier {
     ///
     /// # Errors
     /// When the file cannot be read or is not a model's.
-    pub fn open(model: &Path) -> Result<Self, ModelFileError> {
+    pub fn open(model: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         Ok(Self::new(Model::open(model)?))
     }
 
@@ -88,11 +88,13 @@ impl Classifier {
         self.network = InferenceNetwork::new(&self.model.network);
     }
 
-    /// Changes what is done to logits, and the confidence below which predictions are
+    /// Changes what is done to logits, and the confidence (0–1) below which predictions are
     /// called uncertain.
-    pub fn set_calibration(&mut self, calibration: Calibration, uncertain_below: f32) {
-        self.model.calibration = calibration;
-        self.model.uncertain_below = uncertain_below;
+    ///
+    /// # Errors
+    /// When the calibration cannot be applied, or undone, for this many classes.
+    pub fn set_calibration(&mut self, calibration: Calibration, uncertain_below: f32) -> Result<(), CalibrationError> {
+        self.model.set_calibration(calibration, uncertain_below)
     }
 
     /// Logits `[N, classes]` of network inputs: images `[N, H, W, C]` after normalization.

@@ -21,7 +21,10 @@ pub mod render;
 pub mod video;
 
 pub use classifier::Classifier;
+pub use model::Model;
 pub use moue_engine::Isa;
+pub use predict::{Photo, PredictOptions, Predictor};
+pub use prediction::{Face, FaceBox, Prediction};
 
 /// An error and its causes on one line.
 #[must_use]

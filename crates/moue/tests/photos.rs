@@ -1,8 +1,8 @@
 //! Real photos, where their folder is named by `MOUE_TEST_DATA`.
 
-use moue::detect::{DetectOptions, Detector};
 #[cfg(feature = "model-default")]
-use moue::predict::{PredictOptions, Predictor};
+use moue::Predictor;
+use moue::detect::{DetectOptions, Detector};
 use std::path::PathBuf;
 
 /// A file of the folder, or a line that says what is skipped.
@@ -40,7 +40,7 @@ fn yunet_finds_the_faces_in_real_photos() {
 #[test]
 fn a_portrait_with_a_smile_is_happy() {
     let Some(path) = data("photos/portrait-smile.jpg") else { return };
-    let predictor = Predictor::open("default".as_ref(), PredictOptions::default()).unwrap();
-    let faces = predictor.predict(path.as_path()).faces;
+    let predictor = Predictor::open("default").unwrap();
+    let faces = predictor.predict(&path).unwrap().faces;
     assert!(faces.len() == 1 && faces[0].label == "happy" && !faces[0].uncertain, "{faces:?}");
 }

@@ -3,7 +3,7 @@
 use crate::error::refused;
 use moue_train::config::DataOptions;
 use moue_train::data::{DataSource, ImageSpec};
-use numpy::{IntoPyArray, PyArray1};
+use numpy::{PyArray1, ToPyArray};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -24,10 +24,10 @@ pub fn load(
     let opened = py.detach(|| source.open(form, &DataOptions::default(), seed, &|_| {}));
     let dataset = opened.map_err(|error| refused(&error))?;
     let document = serde_json::json!({
-        "shape": [dataset.len(), dataset.height, dataset.width, dataset.channels],
-        "classes": dataset.classes,
-        "splits": dataset.splits,
-        "ids": dataset.ids,
+        "shape": [dataset.len(), dataset.shape()[0], dataset.shape()[1], dataset.shape()[2]],
+        "classes": dataset.classes(),
+        "splits": dataset.splits(),
+        "ids": dataset.ids(),
     });
-    Ok((dataset.pixels.into_pyarray(py), dataset.labels.into_pyarray(py), document.to_string()))
+    Ok((dataset.pixels().to_pyarray(py), dataset.labels().to_pyarray(py), document.to_string()))
 }

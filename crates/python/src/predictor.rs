@@ -3,7 +3,7 @@
 use crate::error::refused;
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 use moue::detect::DetectOptions;
-use moue::predict::{self, Photo, PredictOptions};
+use moue::predict::{self, Photo, PhotoError, PredictOptions};
 use moue::prediction::Prediction;
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn};
 use pyo3::exceptions::PyValueError;
@@ -53,8 +53,8 @@ impl Predictor {
                 PredictOptions { detect_options: DetectOptions { min_face, min_score }, ..Default::default() };
             let pool = (threads > 0).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
             let pool = pool.transpose().map_err(|error| refused(&error))?;
-            let inner = predict::Predictor::open(&model, options).map_err(|error| refused(&error))?;
-            Ok(Self { inner, pool })
+            let inner = predict::Predictor::open(&model).map_err(|error| refused(&error))?;
+            Ok(Self { inner: inner.with_options(options), pool })
         })
     }
 
@@ -120,7 +120,10 @@ impl Predictor {
 
     fn answer(&self, source: &Source, detect: bool) -> Prediction {
         let options = PredictOptions { detect, ..*self.inner.options() };
-        let predicted = |photo| self.inner.predict_with(photo, &options);
+        let predicted = |photo: Photo<'_>| {
+            let failed = |error: PhotoError| Prediction::failed(photo.name(), error.to_string());
+            self.inner.predict_with(photo, &options).unwrap_or_else(failed)
+        };
         match source {
             Source::File(path) => predicted(Photo::File(path)),
             Source::Bytes(bytes) => predicted(Photo::Bytes("<bytes>", bytes)),

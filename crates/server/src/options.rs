@@ -49,6 +49,7 @@ pub struct Options {
 
 /// Why a service cannot begin.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SetupError {
     /// An origin that is none.
     #[error("{0:?} is not an origin like https://example.org")]

@@ -67,7 +67,7 @@ impl Work {
     /// Starts the network's thread; it ends when this is dropped.
     pub fn new(classifier: Classifier, limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let options = PredictOptions { max_pixels: Some(limits.pixels), ..PredictOptions::default() };
-        let predictor = Arc::new(Predictor::new(Arc::new(classifier), options));
+        let predictor = Arc::new(Predictor::new(classifier).with_options(options));
         let (network, asked) = mpsc::unbounded_channel();
         let (runs, counts) = (Arc::clone(&predictor), Arc::clone(&metrics));
         std::thread::spawn(move || run_network(&runs, asked, &counts));
@@ -103,7 +103,7 @@ impl Work {
         });
         let face_crops = face_crops.await.map_err(|_| gone())?.map_err(|error| unusable(&error))?;
         let probabilities = self.ask(&face_crops).await?;
-        self.metrics.inspected(face_crops.places.len());
+        self.metrics.inspected(face_crops.places().len());
         if !wanted.explain {
             return Ok(self.predictor.prediction(name, &face_crops, &probabilities, &options));
         }
@@ -118,11 +118,11 @@ impl Work {
     }
 
     async fn ask(&self, face_crops: &FaceCrops) -> Result<Vec<f32>, Problem> {
-        if face_crops.crops.is_empty() {
+        if face_crops.crops().is_empty() {
             return Ok(Vec::new());
         }
         let (answer, answered) = oneshot::channel();
-        self.network.send(Ask { crops: face_crops.crops.clone(), answer }).map_err(|_| gone())?;
+        self.network.send(Ask { crops: face_crops.crops().to_vec(), answer }).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
     }
 }
@@ -131,7 +131,7 @@ impl Work {
 fn unusable(error: &PhotoError) -> Problem {
     match error {
         PhotoError::TooLarge { .. } => Problem::too_large(error.to_string()),
-        PhotoError::Unreadable(reason) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, reason.clone()),
+        _ => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
     }
 }
 

@@ -10,7 +10,7 @@ use moue::predict::{Photo, PredictOptions, Predictor};
 use moue_server::{Limits, Options, router};
 use moue_train::data::{Dataset, ImageSpec, synthetic};
 use serde_json::Value;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 fn service(options: &Options) -> Router {
@@ -53,7 +53,8 @@ async fn a_picture_is_answered_as_the_library_answers_it() {
     let reply = post(&service, "/v1/predict?detect=false", face(4)).await;
     assert_eq!(reply.status, StatusCode::OK);
     let options = PredictOptions { detect: false, ..PredictOptions::default() };
-    let predicted = Predictor::new(Arc::new(classifier()), options).predict(Photo::Bytes("image", &face(4)));
+    let predicted =
+        Predictor::new(classifier()).with_options(options).predict(Photo::Bytes("image", &face(4))).unwrap();
     assert_eq!(reply.text(), serde_json::to_string(&predicted).unwrap());
 }
 
@@ -208,9 +209,9 @@ async fn waiting_requests_share_the_network() {
         })
         .collect();
     let options = PredictOptions { detect: false, ..PredictOptions::default() };
-    let predictor = Predictor::new(Arc::new(classifier()), options);
+    let predictor = Predictor::new(classifier()).with_options(options);
     for (number, reply) in asked.into_iter().enumerate() {
-        let expected = predictor.predict(Photo::Bytes("image", &face(number)));
+        let expected = predictor.predict(Photo::Bytes("image", &face(number))).unwrap();
         let reply = reply.await.unwrap().json();
         // A batch is summed in another order than one picture.
         for (class, p) in &expected.faces[0].probabilities {

@@ -21,22 +21,22 @@ const HEIGHT: u32 = 480;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let classifier = Arc::new(Classifier::open(arguments.next().ok_or("name a model")?.as_ref())?);
+    let classifier = Arc::new(Classifier::open(arguments.next().ok_or("name a model")?)?);
     let path = arguments.next().ok_or("name a data set")?;
     let count: usize = arguments.next().map_or(Ok(1000), |count| count.parse())?;
     let form = ImageSpec { size: Some([48, 48]), channels: 1 };
-    let dataset = moue_train::data::open(path.as_ref(), form, &DataOptions::default(), 0, &Cache::standard(), &|_| ())?;
-    let finds = Predictor::new(Arc::clone(&classifier), PredictOptions::default());
-    let whole = Predictor::new(classifier, PredictOptions { detect: false, ..PredictOptions::default() });
+    let dataset = moue_train::data::open(path, form, &DataOptions::default(), 0, &Cache::standard(), &|_| ())?;
+    let finds = Predictor::new(Arc::clone(&classifier));
+    let whole = Predictor::new(classifier).with_options(PredictOptions { detect: false, ..PredictOptions::default() });
     let (mut n, mut found, mut right, mut right_of_found, mut right_alone) = (0, 0, 0, 0, 0);
     for index in dataset.indices(Split::Validation).into_iter().take(count) {
-        let label = &dataset.classes[dataset.labels[index] as usize];
+        let label = &dataset.classes()[dataset.labels()[index] as usize];
         let Some(face) = GrayImage::from_raw(48, 48, dataset.image(index).to_vec()) else { continue };
         let label_of = |faces: &[moue::prediction::Face]| {
             faces.iter().max_by_key(|face| face.place.width).map(|face| face.label.clone())
         };
-        let alone = label_of(&whole.predict(&DynamicImage::ImageLuma8(face.clone())).faces).as_ref() == Some(label);
-        let pasted = label_of(&finds.predict(&pasted(&face, index)).faces);
+        let alone = label_of(&whole.predict(&DynamicImage::ImageLuma8(face.clone()))?.faces).as_ref() == Some(label);
+        let pasted = label_of(&finds.predict(&pasted(&face, index))?.faces);
         n += 1;
         right += usize::from(alone);
         found += usize::from(pasted.is_some());

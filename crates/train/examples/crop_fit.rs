@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: usize = arguments.next().map_or(Ok(2000), |count| count.parse())?;
     let detector = detector(arguments.next().as_deref())?;
     let form = ImageSpec { size: Some([48, 48]), channels: 1 };
-    let dataset = moue_train::data::open(path.as_ref(), form, &DataOptions::default(), 0, &Cache::standard(), &|_| ())?;
+    let dataset = moue_train::data::open(path, form, &DataOptions::default(), 0, &Cache::standard(), &|_| ())?;
     let (mut sides, mut rights, mut downs) = (Vec::new(), Vec::new(), Vec::new());
     let mut tried = 0;
     for index in dataset.indices(Split::Train).into_iter().take(count) {
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 #[cfg(feature = "yunet")]
 fn detector(path: Option<&str>) -> Result<Detector, Box<dyn std::error::Error>> {
     Ok(match path {
-        Some(path) => Detector::YuNet(Box::new(moue::detect::YuNet::load(path.as_ref())?)),
+        Some(path) => Detector::YuNet(Box::new(moue::detect::YuNet::load(path)?)),
         None => Detector::SeetaFace,
     })
 }

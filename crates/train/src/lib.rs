@@ -18,3 +18,5 @@ pub mod evaluate;
 pub mod experiment;
 pub mod report;
 pub mod train;
+
+pub use experiment::Trainer;

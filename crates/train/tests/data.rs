@@ -1,7 +1,7 @@
 //! Every layout that data sets come in, whole and broken.
 
 use moue_train::config::DataOptions;
-use moue_train::data::{Cache, DataError, Dataset, ImageSpec, Split, open, statistics};
+use moue_train::data::{Cache, DataError, Dataset, ImageSpec, LabeledImage, Split, open, statistics};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -84,12 +84,12 @@ fn the_original_csv_in_every_wrapping_is_one_data_set() {
     let csv = original_csv();
     let inside = [("fer2013/README", b"hello".to_vec()), ("fer2013/fer2013.csv", csv.clone().into_bytes())];
     let plain = read(&folder.put("fer2013.csv", &csv)).unwrap();
-    assert_eq!((plain.len(), plain.height, plain.width), (70, 8, 8));
-    assert_eq!(plain.classes, ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]);
+    assert_eq!((plain.len(), plain.shape()[0], plain.shape()[1]), (70, 8, 8));
+    assert_eq!(plain.classes(), ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]);
     // Id 6 is neutral, which stands fifth in the alphabet.
-    assert_eq!(plain.classes[plain.labels[6] as usize], "neutral");
+    assert_eq!(plain.classes()[plain.labels()[6] as usize], "neutral");
     assert_eq!(plain.image(3), pixels(3));
-    assert_eq!(plain.splits[..5], [Split::Train, Split::Train, Split::Train, Split::Validation, Split::Test]);
+    assert_eq!(plain.splits()[..5], [Split::Train, Split::Train, Split::Train, Split::Validation, Split::Test]);
     assert_eq!(plain.describe(Split::Validation), "validation (PublicTest)");
     for (name, bytes) in [
         ("a.csv.gz", gzip(csv.as_bytes())),
@@ -139,12 +139,12 @@ fn a_table_without_splits_gets_a_seeded_stratified_one() {
     let validation = dataset.indices(Split::Validation);
     assert_eq!(validation.len(), 28);
     for class in 0..7 {
-        assert_eq!(validation.iter().filter(|&&i| dataset.labels[i] == class).count(), 4);
+        assert_eq!(validation.iter().filter(|&&i| dataset.labels()[i] == class).count(), 4);
     }
-    assert!(dataset.notes[0].contains("no validation split"), "{:?}", dataset.notes);
+    assert!(dataset.notes()[0].contains("no validation split"), "{:?}", dataset.notes());
     assert_eq!(read_with(&path, &options).unwrap(), dataset);
     let other = open(&path, ANY, &options, 1, &Cache::off(), &|_| {}).unwrap();
-    assert_ne!(other.splits, dataset.splits);
+    assert_ne!(other.splits(), dataset.splits());
 }
 
 #[test]
@@ -154,10 +154,10 @@ fn broken_rows_are_reported_by_row_and_a_few_are_skipped() {
     csv += "9,1 2 3 4,Training\n";
     csv += "3,1 2 300 4,Training\n";
     let dataset = read(&folder.put("a.csv", &csv)).unwrap();
-    assert_eq!((dataset.len(), dataset.broken.count), (70, 2));
-    assert_eq!(dataset.broken.examples[0], "row 70 (line 72): emotion is 9, expected 0 to 6");
-    assert_eq!(dataset.broken.examples[1], "row 71 (line 73): pixel 2 is `300`, expected 0 to 255");
-    assert!(dataset.notes.iter().any(|note| note.contains("2 items could not be read")));
+    assert_eq!((dataset.len(), dataset.broken().count), (70, 2));
+    assert_eq!(dataset.broken().examples[0], "row 70 (line 72): emotion is 9, expected 0 to 6");
+    assert_eq!(dataset.broken().examples[1], "row 71 (line 73): pixel 2 is `300`, expected 0 to 255");
+    assert!(dataset.notes().iter().any(|note| note.contains("2 items could not be read")));
 
     csv += "3,1 2 3,Training\n3,,Training\n,1 2 3 4,Training\n3,1 2 3 4,Tuesday\n3\n";
     let error = read(&folder.put("b.csv", &csv)).unwrap_err().to_string();
@@ -209,9 +209,9 @@ fn kaggles_zip_opens_at_any_depth_and_points_out_the_mixed_split() {
     assert_eq!(flat.describe(Split::Validation), "validation");
     let leaked = official_rows().filter(|row| row % 3 != 0 && *row >= 28_709).count();
     assert!(
-        flat.notes[0].contains(&format!("`train` here contains {leaked} official test images")),
+        flat.notes()[0].contains(&format!("`train` here contains {leaked} official test images")),
         "{:?}",
-        flat.notes
+        flat.notes()
     );
 
     // The real zip holds some folders twice, and what macOS leaves behind.
@@ -219,13 +219,26 @@ fn kaggles_zip_opens_at_any_depth_and_points_out_the_mixed_split() {
     files.push(("__MACOSX/images/train/angry/._3.png".into(), b"junk".to_vec()));
     files.push(("images/.DS_Store".into(), b"junk".to_vec()));
     let twice = read(&folder.put("twice.zip", zip(&borrowed(&files)))).unwrap();
-    assert_eq!((twice.len(), twice.broken.count), (flat.len(), 0));
+    assert_eq!((twice.len(), twice.broken().count), (flat.len(), 0));
     files.iter().for_each(|(name, bytes)| {
         folder.put(&format!("unpacked/{name}"), bytes);
     });
-    let mut unpacked = read(&folder.0.path().join("unpacked")).unwrap();
-    unpacked.ids.clone_from(&twice.ids);
-    assert_eq!(unpacked, twice);
+    let unpacked = read(&folder.0.path().join("unpacked")).unwrap();
+    // All but the ids, which are paths.
+    let parts = |dataset: &Dataset| {
+        let own_names = Split::ALL.map(|split| dataset.source_name(split).map(str::to_owned));
+        let images: Vec<_> =
+            (0..dataset.len()).map(|i| LabeledImage { id: String::new(), ..dataset.labeled_image(i) }).collect();
+        (
+            dataset.classes().to_vec(),
+            images,
+            dataset.sizes().to_vec(),
+            own_names,
+            dataset.broken().clone(),
+            dataset.notes().to_vec(),
+        )
+    };
+    assert_eq!(parts(&unpacked), parts(&twice));
 }
 
 #[test]
@@ -237,7 +250,7 @@ fn the_official_split_is_rebuilt_from_the_numbers() {
     let counts = Split::ALL.map(|split| dataset.indices(split).len());
     assert_eq!(counts, [109, 60 + 8, 32]);
     assert_eq!(dataset.describe(Split::Test), "test (PrivateTest)");
-    for (id, split) in dataset.ids.iter().zip(&dataset.splits) {
+    for (id, split) in dataset.ids().iter().zip(dataset.splits()) {
         let row: usize = id.rsplit('/').next().unwrap().trim_end_matches(".png").parse().unwrap();
         let expected = if row < 28_709 {
             Split::Train
@@ -286,7 +299,7 @@ fn plain_class_folders_of_photos_of_any_size_and_name() {
     let form = ImageSpec { size: Some([24, 32]), channels: 3 };
     let path = folder.0.path().join("photos");
     let dataset = open(&path, form, &DataOptions::default(), 0, &Cache::off(), &|_| {}).unwrap();
-    assert_eq!(dataset.classes, ["no smile", "smile"]);
+    assert_eq!(dataset.classes(), ["no smile", "smile"]);
     assert_eq!((dataset.len(), dataset.image_len()), (20, 24 * 32 * 3));
     assert_eq!(Split::ALL.map(|split| dataset.indices(split).len()), [18, 2, 0]);
     let error = dataset.split_named(Some("test")).unwrap_err().to_string();
@@ -294,8 +307,8 @@ fn plain_class_folders_of_photos_of_any_size_and_name() {
     // One broken file is left out by name, and one class alone is no data set.
     folder.put("photos/smile/broken.jpg", b"\xff\xd8\xff and no more");
     let dataset = open(&path, form, &DataOptions::default(), 0, &Cache::off(), &|_| {}).unwrap();
-    assert_eq!((dataset.len(), dataset.broken.count), (20, 1));
-    assert!(dataset.broken.examples[0].starts_with("smile/broken.jpg: "), "{:?}", dataset.broken);
+    assert_eq!((dataset.len(), dataset.broken().count), (20, 1));
+    assert!(dataset.broken().examples[0].starts_with("smile/broken.jpg: "), "{:?}", dataset.broken());
     fs::remove_dir_all(path.join("smile")).unwrap();
     assert!(matches!(read(&path).unwrap_err(), DataError::OneClass { .. }));
 }
@@ -319,7 +332,7 @@ fn the_cache_answers_until_the_content_changes() {
     // The same length and the same time, another pixel.
     let changed = original_csv().replacen(" 7 ", " 8 ", 1);
     fs::write(&path, &changed).unwrap();
-    assert_ne!(get().0.pixels, first.pixels);
+    assert_ne!(get().0.pixels(), first.pixels());
     // A damaged entry is decoded again.
     fs::write(&path, original_csv()).unwrap();
     fs::write(&entry, b"damaged").unwrap();
@@ -361,10 +374,10 @@ fn a_share_of_the_training_images() {
     let half = read_with(&path, &DataOptions { train_fraction: 0.5, ..DataOptions::default() }).unwrap();
     assert_eq!((all.indices(Split::Train).len(), half.indices(Split::Train).len()), (42, 21));
     assert_eq!(all.indices(Split::Validation).len(), half.indices(Split::Validation).len());
-    assert!(half.notes[0].contains("21 of 42 training images are used"), "{:?}", half.notes);
+    assert!(half.notes()[0].contains("21 of 42 training images are used"), "{:?}", half.notes());
     for index in 0..half.len() {
-        let row: usize = half.ids[index].parse().unwrap();
-        assert_eq!((half.image(index), half.labels[index]), (all.image(row), all.labels[row]));
+        let row: usize = half.ids()[index].parse().unwrap();
+        assert_eq!((half.image(index), half.labels()[index]), (all.image(row), all.labels()[row]));
     }
 }
 

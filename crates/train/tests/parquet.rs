@@ -2,7 +2,7 @@
 #![cfg(feature = "parquet")]
 
 use moue_train::config::DataOptions;
-use moue_train::data::{Cache, Dataset, ImageSpec, Split, open, synthetic, table, to_parquet};
+use moue_train::data::{Cache, Dataset, ImageSpec, LabeledImage, Split, open, synthetic, table, to_parquet};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -31,7 +31,7 @@ fn write(path: &Path, faces: &Dataset, indices: std::ops::Range<usize>, metadata
         OPTIONAL group image { OPTIONAL BYTE_ARRAY bytes; OPTIONAL BYTE_ARRAY path (UTF8); }
         OPTIONAL INT64 label;
     }";
-    let names = serde_json::to_string(&faces.classes).unwrap();
+    let names = serde_json::to_string(&faces.classes()).unwrap();
     let document = format!(r#"{{"info": {{"features": {{"label": {{"names": {names}, "_type": "ClassLabel"}}}}}}}}"#);
     let properties = WriterProperties::builder()
         .set_key_value_metadata(metadata.then(|| vec![KeyValue::new("huggingface".to_owned(), document)]))
@@ -43,7 +43,7 @@ fn write(path: &Path, faces: &Dataset, indices: std::ops::Range<usize>, metadata
     let mut group = writer.next_row_group().unwrap();
     let images: Vec<ByteArray> = indices.clone().map(|i| ByteArray::from(png(faces, i))).collect();
     let paths: Vec<ByteArray> = indices.clone().map(|i| ByteArray::from(format!("{i}.png").as_str())).collect();
-    let labels: Vec<i64> = indices.clone().map(|i| i64::from(faces.labels[i])).collect();
+    let labels: Vec<i64> = indices.clone().map(|i| i64::from(faces.labels()[i])).collect();
     for values in [images, paths] {
         let mut column = group.next_column().unwrap().unwrap();
         column.typed::<ByteArrayType>().write_batch(&values, Some(&vec![2; values.len()]), None).unwrap();
@@ -67,11 +67,11 @@ fn a_folder_of_files_with_splits_in_their_names() {
     write(&place.path().join("train-00000-of-00001.parquet"), &faces, 0..28, true);
     write(&place.path().join("test-00000-of-00001.parquet"), &faces, 28..42, true);
     let dataset = opened(place.path()).unwrap();
-    assert_eq!(dataset.classes, faces.classes);
+    assert_eq!(dataset.classes(), faces.classes());
     assert_eq!(dataset.len(), 42);
     // Test comes first in the folder.
     assert_eq!(dataset.image(0), faces.image(28));
-    assert_eq!(dataset.labels[14..], faces.labels[..28]);
+    assert_eq!(dataset.labels()[14..], faces.labels()[..28]);
     assert_eq!(dataset.indices(Split::Test).len(), 14);
 }
 
@@ -81,8 +81,8 @@ fn one_file_without_names_for_its_labels() {
     let path = place.path().join("faces.parquet");
     write(&path, &faces, 0..42, false);
     let dataset = opened(&path).unwrap();
-    assert_eq!(dataset.classes, ["0", "1", "2", "3", "4", "5", "6"]);
-    assert_eq!((dataset.len(), dataset.pixels == faces.pixels), (42, true));
+    assert_eq!(dataset.classes(), ["0", "1", "2", "3", "4", "5", "6"]);
+    assert_eq!((dataset.len(), dataset.pixels() == faces.pixels()), (42, true));
 }
 
 #[test]
@@ -122,9 +122,12 @@ fn damaged_files_are_survived() {
 
 #[test]
 fn a_table_reads_back() {
-    let mut faces = faces();
-    let len = faces.image_len();
-    faces.pixels.copy_within(0..len, 20 * len);
+    let faces = faces();
+    let images = (0..faces.len()).map(|index| match index {
+        20 => LabeledImage { pixels: faces.image(0).to_vec(), ..faces.labeled_image(20) },
+        _ => faces.labeled_image(index),
+    });
+    let faces = Dataset::from_images(faces.classes(), faces.shape(), images).unwrap();
     let rows = table::rows(&faces);
     let bytes = to_parquet(&rows).unwrap();
     let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();

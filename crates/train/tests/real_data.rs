@@ -46,9 +46,9 @@ fn the_csv_has_the_known_counts() {
 fn kaggles_zip_opens_as_it_is_and_gives_back_the_official_split() {
     let Some(path) = data("kaggle-layout-sample.zip") else { return };
     let mixed = read(&path, &DataOptions::default());
-    assert_eq!((mixed.height, mixed.width, mixed.classes.len()), (48, 48, 7));
+    assert_eq!((mixed.shape()[0], mixed.shape()[1], mixed.classes().len()), (48, 48, 7));
     assert!(!mixed.indices(Split::Validation).is_empty() && mixed.indices(Split::Test).is_empty());
-    assert!(mixed.notes[0].contains("--official-split"), "{:?}", mixed.notes);
+    assert!(mixed.notes()[0].contains("--official-split"), "{:?}", mixed.notes());
     let official = read(&path, &DataOptions { official_split: true, ..DataOptions::default() });
     assert_eq!(official.len(), mixed.len());
     assert_eq!(official.describe(Split::Train), "train (Training)");
@@ -61,7 +61,7 @@ fn the_models_in_the_box_are_those_that_were_measured() {
     let Some(path) = data("fer2013-train-public.csv.gz") else { return };
     let dataset = read(&path, &DataOptions::default());
     for (name, accuracy) in [("default", 0.69), ("tiny", 0.66)] {
-        let classifier = Classifier::open(name.as_ref()).unwrap();
+        let classifier = Classifier::open(name).unwrap();
         let predictions = predict_split(&classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
         let metrics = compute_metrics(classifier.classes(), &predictions.labels, &predictions.probabilities);
         assert_eq!(metrics.n, 3589);

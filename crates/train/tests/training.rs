@@ -5,7 +5,7 @@ use moue::Classifier;
 use moue::model::Model;
 use moue_train::config::Config;
 use moue_train::data::DataSource;
-use moue_train::data::{Dataset, ImageSpec, Split, synthetic};
+use moue_train::data::{Dataset, ImageSpec, LabeledImage, Split, synthetic};
 use moue_train::evaluate::{Predictions, compute_metrics, cross_fit, predict_split};
 use moue_train::train::{Ending, Event, Job, Outcome, RunFolder, TrainError, train};
 use std::fs;
@@ -161,7 +161,7 @@ fn teachers_move_the_target_and_are_written_down() {
     let without = Model::load(&teacher).unwrap();
     let weights = |model: &Model| {
         let mut all = Vec::new();
-        model.network.visit(|parameter| all.extend_from_slice(&parameter.value));
+        model.network().visit(|parameter| all.extend_from_slice(&parameter.value));
         all
     };
     assert_eq!(weights(&weightless), weights(&without));
@@ -171,8 +171,8 @@ fn teachers_move_the_target_and_are_written_down() {
         run(&config, &dataset, &folder(name), false, 0).unwrap().model.unwrap()
     };
     let model = taught(0.7, "taught");
-    assert_eq!(model.provenance.teachers.len(), 2);
-    assert_eq!(model.provenance.teachers[0], moue_sha256(&alone));
+    assert_eq!(model.provenance().teachers.len(), 2);
+    assert_eq!(model.provenance().teachers[0], moue_sha256(&alone));
     assert_ne!(model_bytes(&folder("taught")), model_bytes(&folder("weightless")));
     let mut both_ways = config.clone();
     (both_ways.train.teacher_weight, both_ways.train.teacher_tta) = (0.7, true);
@@ -214,16 +214,16 @@ fn a_finished_model_is_calibrated_on_the_split_it_was_chosen_by() {
     let place = tempfile::tempdir().unwrap();
     let outcome = run(&config, &dataset, place.path(), false, 0).unwrap();
     let (model, validation) = (outcome.model.unwrap(), outcome.validation.unwrap());
-    assert_ne!(model.calibration.temperature, 1.0);
+    assert_ne!(model.calibration().temperature, 1.0);
     let nll = |predictions: &Predictions| {
-        compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities).nll
+        compute_metrics(&dataset.classes(), &predictions.labels, &predictions.probabilities).nll
     };
     let predicted =
         |classifier: &Classifier| predict_split(classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
     let mut saved = Classifier::open(&place.path().join("model.safetensors")).unwrap();
     let again = predicted(&saved);
     assert_eq!(again.probabilities, validation.probabilities, "the calibration is stored and applied");
-    let images = &saved.model().provenance.training_images;
+    let images = &saved.model().provenance().training_images;
     assert_eq!(images.iter().sum::<usize>(), dataset.indices(Split::Train).len());
     saved.set_calibration(moue::model::Calibration::default(), 0.0);
     assert!(nll(&predicted(&saved)) > nll(&validation));
@@ -236,7 +236,7 @@ fn test_accuracy(text: &str, count: usize) -> f64 {
     let place = tempfile::tempdir().unwrap();
     let model = run(&config, &dataset, place.path(), false, 0).unwrap().model.unwrap();
     let predictions = predict_split(&Classifier::new(model), &dataset, Split::Test, false, &mut |_| {}).unwrap();
-    compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities).accuracy
+    compute_metrics(&dataset.classes(), &predictions.labels, &predictions.probabilities).accuracy
 }
 
 #[test]
@@ -310,11 +310,12 @@ fn early_stopping_ends_after_its_patience() {
 fn fine_tuning_takes_the_body_and_makes_a_new_head() {
     let config = config(TINY);
     let place = tempfile::tempdir().unwrap();
-    let mut base = faces(&config, 140);
+    let base = faces(&config, 140);
     let model = run(&config, &base, &place.path().join("base"), false, 0).unwrap().model.unwrap();
     // The same pictures under three classes of one's own.
-    base.classes = ["open", "shut", "wide"].map(str::to_owned).to_vec();
-    base.labels.iter_mut().for_each(|label| *label %= 3);
+    let images =
+        (0..base.len()).map(|index| LabeledImage { label: base.labels()[index] % 3, ..base.labeled_image(index) });
+    let base = Dataset::from_images(&["open", "shut", "wide"].map(str::to_owned), base.shape(), images).unwrap();
     let folder = RunFolder::existing(&place.path().join("own"));
     let mut frozen = config.clone();
     frozen.train.learning_rate = 1e-12;
@@ -338,12 +339,12 @@ fn fine_tuning_takes_the_body_and_makes_a_new_head() {
     });
     let tuned = tuned.unwrap().model.unwrap();
     assert_eq!(notes, ["weights taken from the given model; new: dense_1.kernel, dense_1.bias"]);
-    assert_eq!(tuned.classes, ["open", "shut", "wide"]);
+    assert_eq!(tuned.classes(), ["open", "shut", "wide"]);
     let file = fs::read(place.path().join("base/model.safetensors")).unwrap();
-    assert_eq!(tuned.provenance.init, Some(moue_sha256(&file)));
+    assert_eq!(tuned.provenance().init, Some(moue_sha256(&file)));
     let kernel = |model: &Model| {
         let mut found = Vec::new();
-        model.network.visit(|p| {
+        model.network().visit(|p| {
             if p.name == "conv2d_1.kernel" {
                 found = p.value.to_vec();
             }
@@ -363,8 +364,8 @@ fn a_model_file_comes_back_as_it_was_and_damage_is_told() {
     let read = Model::load(&path).unwrap();
     assert_eq!(read.to_bytes().unwrap(), fs::read(&path).unwrap());
     let images = moue_engine::Tensor::from_slice(2, moue_engine::Shape::new(24, 24, 1), &[0.3; 2 * 576]);
-    assert_eq!(read.provenance.data, "drawn");
-    assert!(read.provenance.epoch >= 1 && !read.provenance.isa.is_empty());
+    assert_eq!(read.provenance().data, "drawn");
+    assert!(read.provenance().epoch >= 1 && !read.provenance().isa.is_empty());
     let [read, trained] = [read, model].map(Classifier::new);
     assert_eq!(read.input_probabilities(&images), trained.input_probabilities(&images));
 
@@ -396,8 +397,12 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[test]
 fn a_page_names_what_was_measured_and_escapes_what_was_given() {
     let config = config(TINY);
-    let mut dataset = faces(&config, 140);
-    dataset.ids[0] = "<script>alert(1)</script>".into();
+    let dataset = faces(&config, 140);
+    let images = (0..dataset.len()).map(|index| match index {
+        0 => LabeledImage { id: "<script>alert(1)</script>".into(), ..dataset.labeled_image(0) },
+        _ => dataset.labeled_image(index),
+    });
+    let dataset = Dataset::from_images(dataset.classes(), dataset.shape(), images).unwrap();
     let place = tempfile::tempdir().unwrap();
     let outcome = run(&config, &dataset, place.path(), false, 0).unwrap();
     let classifier = Classifier::new(outcome.model.unwrap());

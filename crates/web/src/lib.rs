@@ -6,9 +6,8 @@
 
 use moue::Classifier;
 use moue::model::Model;
-use moue::predict::{Photo, PredictOptions, Predictor};
+use moue::predict::{Photo, PhotoError, PredictOptions, Predictor};
 use moue::prediction::Prediction;
-use std::sync::Arc;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
 /// Columns times rows of a picture: four bytes each must fit into a page's memory
@@ -75,16 +74,18 @@ impl WebPredictor {
 impl WebPredictor {
     fn open(model: Option<&[u8]>) -> Result<Self, String> {
         let model = match model {
-            Some(bytes) => Model::from_bytes(bytes, "model".as_ref()),
-            None => Model::open("tiny".as_ref()),
+            Some(bytes) => Model::from_bytes(bytes, "model"),
+            None => Model::open("tiny"),
         };
         let classifier = Classifier::new(model.map_err(|error| error.to_string())?);
         let options = PredictOptions { max_pixels: Some(PIXELS), ..PredictOptions::default() };
-        Ok(Self { predictor: Predictor::new(Arc::new(classifier), options) })
+        Ok(Self { predictor: Predictor::new(classifier).with_options(options) })
     }
 
     fn predict(&self, photo: Photo<'_>, detect: bool, explain: bool) -> Prediction {
-        self.predictor.predict_with(photo, &PredictOptions { detect, explain, ..*self.predictor.options() })
+        let options = PredictOptions { detect, explain, ..*self.predictor.options() };
+        let failed = |error: PhotoError| Prediction::failed(photo.name(), error.to_string());
+        self.predictor.predict_with(photo, &options).unwrap_or_else(failed)
     }
 }
 
@@ -114,7 +115,8 @@ mod tests {
         let (engine, face) = (WebPredictor::open(None).unwrap(), face());
         let file = engine.predict(Photo::Bytes("face", &png(&face)), false, true);
         let options = PredictOptions { detect: false, ..PredictOptions::default() };
-        let command = Predictor::open("tiny".as_ref(), options).unwrap().predict(Photo::Bytes("face", &png(&face)));
+        let command =
+            Predictor::open("tiny").unwrap().with_options(options).predict(Photo::Bytes("face", &png(&face))).unwrap();
         assert_eq!(file.faces[0].probabilities, command.faces[0].probabilities);
         assert!(file.faces[0].explanation.as_ref().unwrap().starts_with("data:image/png;base64,"));
         let rgba = DynamicImage::ImageLuma8(face).to_rgba8().into_raw();

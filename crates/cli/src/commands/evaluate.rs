@@ -34,7 +34,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         other => anyhow::Error::new(other),
     })?;
     watcher.done();
-    let name = &evaluated.classifier.model().architecture.name;
+    let name = &evaluated.classifier.model().architecture().name;
     let (title, split) = (format!("{name} on {}", evaluated.source), evaluated.dataset.describe(evaluated.split));
     let evaluation = evaluated.view(&title, &split);
     let document = evaluation.document(&args.model, &evaluated.source, evaluated.split);
@@ -120,7 +120,7 @@ fn write_card(
             fitted: &plain.fitted,
             predictions: &plain.predictions,
             tta: false,
-            ..evaluation.view(&model.architecture.name, &split)
+            ..evaluation.view(&model.architecture().name, &split)
         },
         mirrored: &mirrored.metrics,
         recipes: args.recipes,
@@ -188,7 +188,7 @@ fn others_text(evaluation: &EvaluationView<'_>) -> String {
     let head = ["model", "accuracy", "macro F1", "difference", "95 % interval", "only first/this right", "p"];
     let mut rows = vec![
         head.map(str::to_owned).to_vec(),
-        line(&evaluation.model.architecture.name, evaluation.metrics, Default::default()),
+        line(&evaluation.model.architecture().name, evaluation.metrics, Default::default()),
     ];
     for other in evaluation.others {
         let paired = &other.paired;

@@ -47,7 +47,7 @@ pub fn open_source(
 /// Prints what a person should know about a data set.
 pub fn print_notes(dataset: &Dataset, common: &Common) {
     if !common.quiet {
-        dataset.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        dataset.notes().iter().for_each(|note| eprintln!("note: {note}"));
     }
 }
 

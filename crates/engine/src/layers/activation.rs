@@ -4,7 +4,7 @@
 //! The arithmetic is in `kernels::activation`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, wanted};
+use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation;
 use crate::kernels::activation::Activation;
@@ -24,6 +24,8 @@ impl ActivationLayer {
         Self { name: name.to_owned(), shape: input, activation }
     }
 }
+
+impl Sealed for ActivationLayer {}
 
 impl Layer for ActivationLayer {
     fn name(&self) -> &str {

@@ -5,7 +5,7 @@
 
 use super::context::Context;
 use super::gradient::{settle, sum_over_ranks};
-use super::layer::{Layer, Mode, wanted};
+use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::activation::Activation;
@@ -108,6 +108,8 @@ impl BatchNormalization {
         }
     }
 }
+
+impl Sealed for BatchNormalization {}
 
 impl Layer for BatchNormalization {
     fn name(&self) -> &str {

@@ -3,7 +3,7 @@
 //! The branches are sequences of layers; copying channels is left to `kernels::concatenate`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, lower, wanted};
+use super::layer::{Layer, Mode, Sealed, lower, wanted};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -40,6 +40,8 @@ impl Concatenate {
         Ok(Self { name: name.to_owned(), branches, outputs })
     }
 }
+
+impl Sealed for Concatenate {}
 
 impl Layer for Concatenate {
     fn name(&self) -> &str {

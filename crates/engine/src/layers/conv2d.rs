@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::gradient::{kernel_gradient, settle};
 use super::initializer::Initializer;
-use super::layer::{Layer, Mode};
+use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
@@ -73,6 +73,8 @@ impl Conv2d {
         })
     }
 }
+
+impl Sealed for Conv2d {}
 
 impl Layer for Conv2d {
     fn name(&self) -> &str {

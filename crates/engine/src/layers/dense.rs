@@ -5,7 +5,7 @@
 use super::context::Context;
 use super::conv2d::{Conv2d, Conv2dOptions};
 use super::initializer::Initializer;
-use super::layer::{Layer, Mode};
+use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::activation::Activation;
@@ -60,6 +60,8 @@ impl Dense {
         Ok(Self(inner))
     }
 }
+
+impl Sealed for Dense {}
 
 impl Layer for Dense {
     fn name(&self) -> &str {

@@ -5,7 +5,7 @@
 use super::context::Context;
 use super::gradient::{kernel_gradient, settle};
 use super::initializer::Initializer;
-use super::layer::{Layer, Mode};
+use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
@@ -67,6 +67,8 @@ impl DepthwiseConv2d {
         })
     }
 }
+
+impl Sealed for DepthwiseConv2d {}
 
 impl Layer for DepthwiseConv2d {
     fn name(&self) -> &str {

@@ -4,7 +4,7 @@
 //! random numbers is in [`crate::random`].
 
 use super::context::Context;
-use super::layer::{Layer, Mode, wanted};
+use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::isa;
@@ -78,6 +78,8 @@ impl Dropout {
         });
     }
 }
+
+impl Sealed for Dropout {}
 
 impl Layer for Dropout {
     fn name(&self) -> &str {

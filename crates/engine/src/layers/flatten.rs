@@ -3,7 +3,7 @@
 //! Memory is NHWC and stays as it is; only the shape changes.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, wanted};
+use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::inference::plan::{Operation, Step};
 use crate::tensor::{Shape, Tensor};
 
@@ -20,6 +20,8 @@ impl Flatten {
         Self { name: name.to_owned(), input }
     }
 }
+
+impl Sealed for Flatten {}
 
 impl Layer for Flatten {
     fn name(&self) -> &str {

@@ -26,7 +26,7 @@ pub enum Mode<'a> {
 ///
 /// The caller gives `y` its size; `backward` follows the `forward` it belongs
 /// to, with the same `x` and `y`.
-pub trait Layer: Send + Sync {
+pub trait Layer: Sealed + Send + Sync {
     /// The layer's name in the network, for instance `conv2d_1`.
     fn name(&self) -> &str;
 
@@ -88,3 +88,7 @@ pub(crate) fn lower(layer: &dyn Layer) -> Vec<Step> {
     layer.lower(&mut steps);
     steps
 }
+
+/// Keeps the trait to the layers of this crate: their gradients are tested, and what they
+/// are at inference has to be one of its operations.
+pub trait Sealed {}

@@ -3,7 +3,7 @@
 //! The arithmetic is in `kernels::pooling`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode};
+use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::pooling::{self, PoolingKind};
@@ -50,6 +50,8 @@ impl Pooling2d {
         Ok(Self { name: name.to_owned(), kind, window, global, argmax: Vec::new() })
     }
 }
+
+impl Sealed for Pooling2d {}
 
 impl Layer for Pooling2d {
     fn name(&self) -> &str {

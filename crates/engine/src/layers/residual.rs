@@ -3,7 +3,7 @@
 //! Branch and shortcut are sequences of layers; the block adds their outputs.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, lower, wanted};
+use super::layer::{Layer, Mode, Sealed, lower, wanted};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -38,6 +38,8 @@ impl Residual {
         Ok(Self { name: name.to_owned(), branch, shortcut, activation, branch_output: None, shortcut_output: None })
     }
 }
+
+impl Sealed for Residual {}
 
 impl Layer for Residual {
     fn name(&self) -> &str {

@@ -4,7 +4,7 @@
 //! each layer; what a layer computes is left to the layer.
 
 use super::context::Context;
-use super::layer::{Layer, Mode};
+use super::layer::{Layer, Mode, Sealed};
 use crate::inference::plan::Step;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
@@ -68,6 +68,8 @@ impl Sequence {
         (output, gradient)
     }
 }
+
+impl Sealed for Sequence {}
 
 impl Layer for Sequence {
     fn name(&self) -> &str {

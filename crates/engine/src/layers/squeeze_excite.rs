@@ -4,7 +4,7 @@
 //! in `kernels::channel_scale`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, lower};
+use super::layer::{Layer, Mode, Sealed, lower};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -34,6 +34,8 @@ impl SqueezeExcite {
         Ok(Self { name: name.to_owned(), gate, weights: None })
     }
 }
+
+impl Sealed for SqueezeExcite {}
 
 impl Layer for SqueezeExcite {
     fn name(&self) -> &str {

@@ -45,7 +45,8 @@ impl YuNet {
     ///
     /// # Errors
     /// When it is no ONNX file, or not YuNet's.
-    pub fn load(path: &Path) -> Result<Self, YuNetError> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, YuNetError> {
+        let path = path.as_ref();
         let wrong = |reason: String| YuNetError { path: path.to_owned(), reason };
         let model = Model::load_file(path).map_err(|error| wrong(error.to_string()))?;
         let node = |name: String| model.find_node(&name).ok_or_else(|| wrong(format!("it has no output `{name}`")));

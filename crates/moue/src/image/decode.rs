@@ -6,14 +6,36 @@ use std::io::{Cursor, Read};
 /// Endings of the files that are taken for images.
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
 
-const NO_IMAGE: &str = "not a PNG, JPEG, WebP, BMP, GIF or TIFF image";
-
 /// Largest image file that is read.
 const MAX_FILE: u64 = 256 << 20;
 
 /// Largest extent of an image, and most memory that decoding one may take.
 const MAX_EXTENT: u32 = 32_768;
 const MAX_MEMORY: u64 = 1 << 30;
+
+/// Why an image file has no pixels.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
+    /// The file is larger than any image should be.
+    #[error("the file is larger than {} MB", MAX_FILE >> 20)]
+    FileTooLarge,
+    /// There is nothing in it.
+    #[error("the file is empty")]
+    Empty,
+    /// Its first bytes are those of no image.
+    #[error("not a PNG, JPEG, WebP, BMP, GIF or TIFF image")]
+    UnknownFormat,
+    /// It has no rows or no columns.
+    #[error("the image has no pixels")]
+    NoPixels,
+    /// It is damaged, too large, or of a kind that is not supported.
+    #[error(transparent)]
+    Decode(#[from] image::ImageError),
+}
 
 /// Whether a file's name ends as an image's.
 #[must_use]
@@ -24,12 +46,12 @@ pub fn is_image(name: &str) -> bool {
 /// The content of an image file, if it is not larger than any image should be.
 ///
 /// # Errors
-/// A text, when the file cannot be read or is too large.
-pub fn read_image_file(reader: impl Read) -> Result<Vec<u8>, String> {
+/// When the file cannot be read or is too large.
+pub fn read_image_file(reader: impl Read) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
-    reader.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    reader.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("the file is larger than {} MB", MAX_FILE >> 20));
+        return Err(ImageError::FileTooLarge);
     }
     Ok(bytes)
 }
@@ -39,25 +61,25 @@ pub fn read_image_file(reader: impl Read) -> Result<Vec<u8>, String> {
 /// becomes white.
 ///
 /// # Errors
-/// A text that says what is wrong with the file.
-pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, String> {
+/// When the file is no image, or a damaged one.
+pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
     if bytes.is_empty() {
-        return Err("the file is empty".into());
+        return Err(ImageError::Empty);
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_EXTENT);
     limits.max_image_height = Some(MAX_EXTENT);
     limits.max_alloc = Some(MAX_MEMORY);
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     if reader.format().is_none() {
-        return Err(NO_IMAGE.into());
+        return Err(ImageError::UnknownFormat);
     }
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
-    let orientation = decoder.orientation().map_err(|error| error.to_string())?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
+    let mut decoder = reader.into_decoder()?;
+    let orientation = decoder.orientation()?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
     if image.width() == 0 || image.height() == 0 {
-        return Err("the image has no pixels".into());
+        return Err(ImageError::NoPixels);
     }
     image.apply_orientation(orientation);
     Ok(if image.color().has_alpha() { on_white(&image) } else { image })
@@ -66,13 +88,14 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, String> {
 /// Columns and rows of an image file as they are stored, from its head alone.
 ///
 /// # Errors
-/// A text that says what is wrong with the file.
-pub fn image_extent(bytes: &[u8]) -> Result<[u32; 2], String> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| error.to_string())?;
+/// When the file is no image, or a damaged one.
+pub fn image_extent(bytes: &[u8]) -> Result<[u32; 2], ImageError> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     if reader.format().is_none() {
-        return Err(NO_IMAGE.into());
+        return Err(ImageError::UnknownFormat);
     }
-    reader.into_dimensions().map(|(width, height)| [width, height]).map_err(|error| error.to_string())
+    let (width, height) = reader.into_dimensions()?;
+    Ok([width, height])
 }
 
 /// The image on white paper.

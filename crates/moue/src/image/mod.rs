@@ -6,6 +6,6 @@ mod mirror;
 mod sample;
 
 pub use crop::{Square, face_pixels};
-pub use decode::{decode_image, image_extent, is_image, read_image_file, to_pixels};
+pub use decode::{ImageError, decode_image, image_extent, is_image, read_image_file, to_pixels};
 pub use mirror::mirror;
 pub use sample::Bilinear;

@@ -22,6 +22,14 @@ pub struct Architecture {
     pub layers: Vec<LayerSpec>,
 }
 
+impl Architecture {
+    /// A network of these layers, its kernels drawn from He's normal distribution.
+    #[must_use]
+    pub fn new(name: &str, input: [usize; 3], layers: Vec<LayerSpec>) -> Self {
+        Self { name: name.to_owned(), input, kernel_initializer: Initializer::default(), claim: None, layers }
+    }
+}
+
 /// One or two extents: `3` is `[3, 3]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a whole number or [height, width]")]
@@ -63,6 +71,14 @@ pub enum Units {
     Number(usize),
     /// As many as the data has classes.
     PerClass(ClassesWord),
+}
+
+impl Units {
+    /// As many as the data has classes: for the last layer.
+    #[must_use]
+    pub fn per_class() -> Self {
+        Self::PerClass(ClassesWord::Classes)
+    }
 }
 
 /// The word `classes`.

@@ -16,6 +16,7 @@ const MOST_WEIGHTS: usize = 1 << 28;
 
 /// Why an architecture is no network.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArchitectureError {
     /// A layer does not fit the one before it.
     #[error("layer {} ({kind}, on an input of {input})", path_text(.path))]

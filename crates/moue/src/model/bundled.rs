@@ -34,14 +34,15 @@ pub const EMBEDDED: &[Embedded] = &[
     },
 ];
 
-/// The file of a model that is named as for [`Model::open`].
+/// The file of a model that is named as for [`Model::open`](super::Model::open).
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn stored(model: &Path) -> Result<Cow<'static, [u8]>, ModelFileError> {
+pub fn stored(model: impl AsRef<Path>) -> Result<Cow<'static, [u8]>, ModelFileError> {
+    let model = model.as_ref();
     match EMBEDDED.iter().find(|embedded| Path::new(embedded.name) == model) {
         Some(Embedded { bytes: Some(bytes), .. }) => Ok(Cow::Borrowed(bytes)),
-        Some(Embedded { name, bytes: None }) => Err(ModelFileError::NotInTheBox((*name).to_owned())),
+        Some(Embedded { name, bytes: None }) => Err(ModelFileError::NotBundled((*name).to_owned())),
         None => std::fs::read(model)
             .map(Cow::Owned)
             .map_err(|source| ModelFileError::Read { path: model.to_owned(), source }),

@@ -20,18 +20,39 @@ pub struct Calibration {
     pub bias: Option<Vec<f32>>,
 }
 
+/// Why a calibration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CalibrationError {
+    /// The temperature is 0, negative or no number.
+    #[error("its calibration temperature is not a positive number")]
+    Temperature,
+    /// The factors are not one positive number for each class.
+    #[error("its calibration scale is not {classes} positive numbers, one for each class")]
+    Scale {
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// The biases are not one number for each class.
+    #[error("its calibration bias is not {classes} numbers, one for each class")]
+    Bias {
+        /// How many classes there are.
+        classes: usize,
+    },
+}
+
 impl Calibration {
     /// Refuses numbers that cannot be applied, or undone, for this many classes.
-    pub(super) fn check(&self, classes: usize) -> Result<(), String> {
+    pub(super) fn check(&self, classes: usize) -> Result<(), CalibrationError> {
         let positive = |value: f32| value.is_finite() && value > 0.0;
         if !positive(self.temperature) {
-            return Err("its calibration temperature is not a positive number".into());
+            return Err(CalibrationError::Temperature);
         }
         if self.scale.as_ref().is_some_and(|scale| scale.len() != classes || !scale.iter().all(|&s| positive(s))) {
-            return Err(format!("its calibration scale is not {classes} positive numbers, one for each class"));
+            return Err(CalibrationError::Scale { classes });
         }
         if self.bias.as_ref().is_some_and(|bias| bias.len() != classes || !bias.iter().all(|b| b.is_finite())) {
-            return Err(format!("its calibration bias is not {classes} numbers, one for each class"));
+            return Err(CalibrationError::Bias { classes });
         }
         Ok(())
     }
@@ -113,7 +134,7 @@ mod tests {
         let refused = |change: fn(&mut Calibration), part: &str| {
             let mut calibration = vector();
             change(&mut calibration);
-            let message = calibration.check(3).unwrap_err();
+            let message = calibration.check(3).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         };
         assert_eq!(vector().check(3), Ok(()));

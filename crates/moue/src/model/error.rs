@@ -5,10 +5,14 @@ use std::path::PathBuf;
 
 /// Why a model file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelFileError {
     /// A name of a model that other builds of the program have in them.
     #[error("this build has no model `{0}` in it: name a model file")]
-    NotInTheBox(String),
+    NotBundled(String),
+    /// The model cannot be brought into a file's form.
+    #[error("the model cannot be written: {0}")]
+    Encode(String),
     /// The file cannot be read.
     #[error("cannot read {}", .path.display())]
     Read {

@@ -16,8 +16,8 @@ impl Model {
     /// `f32`, and the rest as JSON in the metadata. Equal models give equal bytes.
     ///
     /// # Errors
-    /// When safetensors refuses the arrays.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+    /// When an array or the metadata cannot be written.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ModelFileError> {
         self.to_bytes_with(Precision::F32)
     }
 
@@ -25,22 +25,22 @@ impl Model {
     /// stay `f32`.
     ///
     /// # Errors
-    /// When safetensors refuses the arrays.
-    pub fn to_bytes_with(&self, kernels: Precision) -> Result<Vec<u8>, String> {
-        let document = Value::Object(Document::of(self).to_fields()?);
+    /// When an array or the metadata cannot be written.
+    pub fn to_bytes_with(&self, kernels: Precision) -> Result<Vec<u8>, ModelFileError> {
+        let document = Value::Object(Document::of(self).to_fields().map_err(ModelFileError::Encode)?);
         let mut stored = Vec::new();
         self.network.visit(|parameter| {
             let precision = if parameter.role == Role::Weight { kernels } else { Precision::F32 };
             stored.extend(Stored::new(&parameter.name, &parameter.shape, &parameter.value, precision));
         });
-        write_stored(&stored, KEY, &document.to_string())
+        write_stored(&stored, KEY, &document.to_string()).map_err(|error| ModelFileError::Encode(error.to_string()))
     }
 
     /// Writes the model's file, whole or not at all.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), ModelFileError> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelFileError> {
         self.save_with(path, Precision::F32)
     }
 
@@ -48,14 +48,15 @@ impl Model {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save_with(&self, path: &Path, kernels: Precision) -> Result<(), ModelFileError> {
-        let bytes = self.to_bytes_with(kernels).map_err(|reason| not_a_model(path, reason))?;
+    pub fn save_with(&self, path: impl AsRef<Path>, kernels: Precision) -> Result<(), ModelFileError> {
+        let path = path.as_ref();
+        let bytes = self.to_bytes_with(kernels)?;
         write_atomically(path, &bytes).map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
     }
 
     /// Reads a model from the bytes of a safetensors file; `path` is for messages.
     pub(super) fn from_safetensors(bytes: &[u8], path: &Path) -> Result<Self, ModelFileError> {
-        let (tensors, document) = read_tensors(bytes, KEY).map_err(|reason| not_a_model(path, reason))?;
+        let (tensors, document) = read_tensors(bytes, KEY).map_err(|error| not_a_model(path, error.to_string()))?;
         let document = serde_json::from_str(&document)
             .map_err(|error| error.to_string())
             .and_then(Document::from_fields)

@@ -2,7 +2,7 @@
 
 use super::architecture::Architecture;
 use super::build::{ArchitectureError, build};
-use super::calibration::Calibration;
+use super::calibration::{Calibration, CalibrationError};
 use super::normalization::Normalization;
 use super::provenance::Provenance;
 use moue_engine::{Isa, Network};
@@ -15,19 +15,19 @@ const FORMAT: u32 = 1;
 /// A network with all that is needed to use it.
 pub struct Model {
     /// The network as it is written down.
-    pub architecture: Architecture,
+    pub(crate) architecture: Architecture,
     /// Names of the classes, in the order of the outputs.
-    pub classes: Vec<String>,
+    pub(crate) classes: Vec<String>,
     /// How pixels become inputs.
-    pub normalization: Normalization,
+    pub(crate) normalization: Normalization,
     /// What is done to logits.
-    pub calibration: Calibration,
+    pub(crate) calibration: Calibration,
     /// Predictions with a lower confidence are called uncertain; 0 for never.
-    pub uncertain_below: f32,
+    pub(crate) uncertain_below: f32,
     /// Where it comes from.
-    pub provenance: Provenance,
+    pub(crate) provenance: Provenance,
     /// The network and its weights.
-    pub network: Network,
+    pub(crate) network: Network,
 }
 
 impl Model {
@@ -53,6 +53,81 @@ impl Model {
             provenance,
             network,
         })
+    }
+
+    /// The network as it is written down.
+    #[must_use]
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Names of the classes, in the order of the outputs.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// `[height, width, channels]` of the images that the network takes.
+    #[must_use]
+    pub fn input(&self) -> [usize; 3] {
+        self.architecture.input
+    }
+
+    /// How pixels become network inputs.
+    #[must_use]
+    pub fn normalization(&self) -> &Normalization {
+        &self.normalization
+    }
+
+    /// Changes how pixels become network inputs.
+    pub fn set_normalization(&mut self, normalization: Normalization) {
+        self.normalization = normalization;
+    }
+
+    /// What is done to logits.
+    #[must_use]
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Predictions with a lower confidence are called uncertain; 0 for never.
+    #[must_use]
+    pub fn uncertain_below(&self) -> f32 {
+        self.uncertain_below
+    }
+
+    /// Changes what is done to logits, and the confidence (0–1) below which predictions are
+    /// called uncertain.
+    ///
+    /// # Errors
+    /// When the calibration cannot be applied, or undone, for this many classes.
+    pub fn set_calibration(&mut self, calibration: Calibration, uncertain_below: f32) -> Result<(), CalibrationError> {
+        calibration.check(self.classes.len())?;
+        self.calibration = calibration;
+        self.uncertain_below = uncertain_below;
+        Ok(())
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Where it comes from, to be filled in by who trains it.
+    pub fn provenance_mut(&mut self) -> &mut Provenance {
+        &mut self.provenance
+    }
+
+    /// The network and its weights.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network, whose weights may be changed.
+    pub fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
     }
 
     /// Multiply-adds for one image.
@@ -110,7 +185,9 @@ impl Document {
         if document.format != FORMAT {
             return Err(format!("it has format {}, this version reads format {FORMAT}", document.format));
         }
-        document.calibration.check(document.classes.len())?;
+        let (mean, std) = (document.normalization.mean().to_vec(), document.normalization.std().to_vec());
+        Normalization::new(mean, std).ok_or(Normalization::UNUSABLE)?;
+        document.calibration.check(document.classes.len()).map_err(|error| error.to_string())?;
         Ok(document)
     }
 

@@ -8,12 +8,35 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Normalization {
     /// On the scale 0–1.
-    pub mean: Vec<f32>,
+    mean: Vec<f32>,
     /// On the scale 0–1; positive.
-    pub std: Vec<f32>,
+    std: Vec<f32>,
 }
 
 impl Normalization {
+    /// What a message says of numbers that [`Self::new`] refuses.
+    pub(super) const UNUSABLE: &'static str = "its normalisation is not finite means and positive standard deviations";
+
+    /// A mean and a standard deviation for each channel, or one for all, on the scale 0–1;
+    /// `None` where one is missing or not finite, or a deviation is not positive.
+    #[must_use]
+    pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Option<Self> {
+        let usable = !mean.is_empty() && !std.is_empty() && mean.iter().all(|value| value.is_finite());
+        (usable && std.iter().all(|value| value.is_finite() && *value > 0.0)).then_some(Self { mean, std })
+    }
+
+    /// Means of the channels, on the scale 0–1.
+    #[must_use]
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// Standard deviations of the channels, on the scale 0–1.
+    #[must_use]
+    pub fn std(&self) -> &[f32] {
+        &self.std
+    }
+
     /// Pixels divided by 255 and nothing else.
     #[must_use]
     pub fn unit() -> Self {

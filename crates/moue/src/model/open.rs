@@ -11,7 +11,8 @@ impl Model {
     ///
     /// # Errors
     /// When the file cannot be read or is not a model's.
-    pub fn open(model: &Path) -> Result<Self, ModelFileError> {
+    pub fn open(model: impl AsRef<Path>) -> Result<Self, ModelFileError> {
+        let model = model.as_ref();
         Self::from_bytes(&stored(model)?, model)
     }
 
@@ -19,7 +20,8 @@ impl Model {
     ///
     /// # Errors
     /// When the file cannot be read or is not a model's.
-    pub fn load(path: &Path) -> Result<Self, ModelFileError> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
+        let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| ModelFileError::Read { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes, path)
     }
@@ -29,7 +31,8 @@ impl Model {
     ///
     /// # Errors
     /// When the bytes are not a model's.
-    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ModelFileError> {
+    pub fn from_bytes(bytes: &[u8], path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
+        let path = path.as_ref();
         #[cfg(feature = "onnx")]
         if super::onnx::is_named_so(path) {
             return super::onnx::from_onnx(bytes, path);
@@ -42,9 +45,9 @@ impl Model {
     /// # Errors
     /// When the file cannot be written.
     #[cfg(feature = "onnx")]
-    pub fn save_onnx(&self, path: &Path) -> Result<(), ModelFileError> {
-        let bytes =
-            super::onnx::to_onnx(self).map_err(|reason| ModelFileError::NotAModel { path: path.to_owned(), reason })?;
+    pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<(), ModelFileError> {
+        let path = path.as_ref();
+        let bytes = super::onnx::to_onnx(self)?;
         crate::fs::write_atomically(path, &bytes)
             .map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
     }
@@ -60,7 +63,7 @@ mod tests {
     fn models_in_the_box_are_whole_and_small() {
         for Embedded { name, bytes } in EMBEDDED {
             let Some(bytes) = bytes else { continue };
-            let model = Model::open(Path::new(name)).unwrap();
+            let model = Model::open(name).unwrap();
             let largest = if *name == "tiny" { 300_000 } else { 6_000_000 };
             assert!(model.parameters() <= 3_000_000 && bytes.len() <= largest, "{name}");
             assert_eq!(model.architecture.name, *name);

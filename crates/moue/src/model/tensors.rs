@@ -5,11 +5,53 @@
 //! each entry of the last axis (the filters).
 
 use half::f16;
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
 
 /// Named arrays of `f32`: shape and values.
 pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Why arrays cannot be read from a file, or written to one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TensorError {
+    /// The file is damaged, or no safetensors file.
+    #[error(transparent)]
+    Safetensors(#[from] SafeTensorError),
+    /// The metadata has no such entry.
+    #[error("its metadata has no entry `{0}`")]
+    NoEntry(String),
+    /// An array has a type that is not read.
+    #[error("{name} is {found}, not F32, F16 or I8")]
+    Type {
+        /// The array.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// An array of whole numbers has no factors.
+    #[error("{0} is missing")]
+    NoScale(String),
+    /// An array of whole numbers has too many factors, or too few.
+    #[error("{name} has {entries} entries for an array of {shape:?}")]
+    Scale {
+        /// The array of factors.
+        name: String,
+        /// How many there are.
+        entries: usize,
+        /// Shape of the array that they belong to.
+        shape: Vec<usize>,
+    },
+    /// An array cannot be written.
+    #[error("{name}: {source}")]
+    Array {
+        /// The array.
+        name: String,
+        /// What is wrong with it.
+        source: SafeTensorError,
+    },
+}
 
 /// How numbers are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,21 +112,22 @@ fn scales(values: &[f32], filters: usize) -> Vec<f32> {
 ///
 /// # Errors
 /// When safetensors refuses the arrays.
-pub fn write_stored(stored: &[Stored], key: &str, document: &str) -> Result<Vec<u8>, String> {
+pub fn write_stored(stored: &[Stored], key: &str, document: &str) -> Result<Vec<u8>, TensorError> {
     let mut views = Vec::new();
     for Stored { name, dtype, shape, bytes } in stored {
-        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| format!("{name}: {error}"))?;
+        let view = TensorView::new(*dtype, shape.clone(), bytes)
+            .map_err(|source| TensorError::Array { name: name.clone(), source })?;
         views.push((name.clone(), view));
     }
     let metadata = HashMap::from([(key.to_owned(), document.to_owned())]);
-    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
+    Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
 /// The same for arrays of `f32`, stored exactly.
 ///
 /// # Errors
 /// When safetensors refuses the arrays.
-pub fn write_tensors(tensors: &Tensors, key: &str, document: &str) -> Result<Vec<u8>, String> {
+pub fn write_tensors(tensors: &Tensors, key: &str, document: &str) -> Result<Vec<u8>, TensorError> {
     let stored: Vec<Stored> =
         tensors.iter().flat_map(|(name, (shape, values))| Stored::new(name, shape, values, Precision::F32)).collect();
     write_stored(&stored, key, document)
@@ -94,15 +137,15 @@ pub fn write_tensors(tensors: &Tensors, key: &str, document: &str) -> Result<Vec
 ///
 /// # Errors
 /// When the bytes are not such a file.
-pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), String> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
+pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), TensorError> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes)?;
     let document = metadata
         .metadata()
         .as_ref()
         .and_then(|entries| entries.get(key))
-        .ok_or_else(|| format!("its metadata has no entry `{key}`"))?
+        .ok_or_else(|| TensorError::NoEntry(key.to_owned()))?
         .clone();
-    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let file = SafeTensors::deserialize(bytes)?;
     let mut tensors = Tensors::new();
     let mut multiplied = Vec::new();
     for (name, view) in file.tensors() {
@@ -114,7 +157,7 @@ pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), String
                 multiplied.push(name.clone());
                 data.iter().map(|&b| f32::from(b as i8)).collect()
             }
-            other => return Err(format!("{name} is {other:?}, not F32, F16 or I8")),
+            other => return Err(TensorError::Type { name, found: format!("{other:?}") }),
         };
         tensors.insert(name, (view.shape().to_vec(), values));
     }
@@ -125,11 +168,12 @@ pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), String
 }
 
 /// Multiplies an array with its factors, which are then no array of their own.
-fn multiply(tensors: &mut Tensors, name: &str) -> Result<(), String> {
-    let (_, scales) = tensors.remove(&format!("{name}{SCALE}")).ok_or_else(|| format!("{name}{SCALE} is missing"))?;
+fn multiply(tensors: &mut Tensors, name: &str) -> Result<(), TensorError> {
+    let factors = format!("{name}{SCALE}");
+    let Some((_, scales)) = tensors.remove(&factors) else { return Err(TensorError::NoScale(factors)) };
     let Some((shape, values)) = tensors.get_mut(name) else { return Ok(()) };
     if scales.len() != shape.last().copied().unwrap_or(1) {
-        return Err(format!("{name}{SCALE} has {} entries for an array of {shape:?}", scales.len()));
+        return Err(TensorError::Scale { name: factors, entries: scales.len(), shape: shape.clone() });
     }
     values.iter_mut().enumerate().for_each(|(i, value)| *value *= scales[i % scales.len()]);
     Ok(())
@@ -174,7 +218,8 @@ mod tests {
     #[test]
     fn factors_must_be_there_and_fit() {
         let mut stored = Stored::new("a", &[2, 3], &[1.0; 6], Precision::I8);
-        let read = |stored: &[Stored]| read_tensors(&write_stored(stored, "k", "d").unwrap(), "k").unwrap_err();
+        let read =
+            |stored: &[Stored]| read_tensors(&write_stored(stored, "k", "d").unwrap(), "k").unwrap_err().to_string();
         let scale = stored.pop().unwrap();
         assert_eq!(read(&stored), "a.scale is missing");
         stored.push(Stored { shape: vec![1], bytes: scale.bytes[..4].to_vec(), ..scale });

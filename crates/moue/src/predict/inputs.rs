@@ -1,6 +1,6 @@
 //! Which pictures are meant: files, folders, patterns, standard input.
 
-use crate::image::{is_image, read_image_file};
+use crate::image::{ImageError, is_image, read_image_file};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -29,6 +29,27 @@ impl Input {
     }
 }
 
+/// Why an argument stands for no picture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// Standard input cannot be read.
+    #[error(transparent)]
+    Read(#[from] ImageError),
+    /// A folder has no image files, nor have the folders in it.
+    #[error("there are no pictures in this folder or below it")]
+    EmptyTree,
+    /// A folder has no image files.
+    #[error("there are no pictures in this folder (--recursive looks below it)")]
+    EmptyFolder,
+    /// A pattern is not written as one.
+    #[error("not a pattern: {0}")]
+    Pattern(#[from] glob::PatternError),
+    /// A pattern matches nothing.
+    #[error("no file matches this pattern")]
+    NoMatch,
+}
+
 /// The pictures that an argument stands for: `-` for standard input, a file, the
 /// image files of a folder by name (and of the folders in it, if `recursive`),
 /// or those that a pattern (`photos/*.jpg`, `**/*.png`) matches. What cannot be
@@ -36,7 +57,8 @@ impl Input {
 ///
 /// # Errors
 /// When a folder or pattern holds no picture.
-pub fn expand(argument: &Path, recursive: bool) -> Result<Vec<Input>, String> {
+pub fn expand(argument: impl AsRef<Path>, recursive: bool) -> Result<Vec<Input>, InputError> {
+    let argument = argument.as_ref();
     if argument == Path::new("-") {
         let bytes = read_image_file(std::io::stdin())?;
         return Ok(vec![Input::Bytes { name: "-".to_owned(), bytes }]);
@@ -49,15 +71,15 @@ pub fn expand(argument: &Path, recursive: bool) -> Result<Vec<Input>, String> {
         let inputs: Vec<Input> = files.map(Input::File).collect();
         return match (inputs.is_empty(), recursive) {
             (false, _) => Ok(inputs),
-            (true, true) => Err("there are no pictures in this folder or below it".into()),
-            (true, false) => Err("there are no pictures in this folder (--recursive looks below it)".into()),
+            (true, true) => Err(InputError::EmptyTree),
+            (true, false) => Err(InputError::EmptyFolder),
         };
     }
     let pattern = argument.to_string_lossy();
     if !argument.exists() && pattern.contains(['*', '?', '[']) {
-        let paths = glob::glob(&pattern).map_err(|error| format!("not a pattern: {error}"))?;
+        let paths = glob::glob(&pattern)?;
         let inputs: Vec<Input> = paths.filter_map(Result::ok).filter(|path| path.is_file()).map(Input::File).collect();
-        return if inputs.is_empty() { Err("no file matches this pattern".into()) } else { Ok(inputs) };
+        return if inputs.is_empty() { Err(InputError::NoMatch) } else { Ok(inputs) };
     }
     Ok(vec![Input::File(argument.to_owned())])
 }
@@ -67,7 +89,7 @@ mod tests {
     use super::*;
 
     fn names(argument: &Path, recursive: bool) -> Result<Vec<String>, String> {
-        let inputs = expand(argument, recursive)?;
+        let inputs = expand(argument, recursive).map_err(|error| error.to_string())?;
         Ok(inputs.iter().map(|input| Path::new(&input.name()).file_name().unwrap().display().to_string()).collect())
     }
 

@@ -1,7 +1,7 @@
 //! A photo as a caller has it.
 
 use super::inputs::Input;
-use crate::image::{decode_image, image_extent, read_image_file};
+use crate::image::{ImageError, decode_image, image_extent, read_image_file};
 use image::DynamicImage;
 use std::borrow::Cow;
 use std::path::Path;
@@ -18,11 +18,12 @@ pub enum Photo<'a> {
 }
 
 /// Why a photo has no pixels.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PhotoError {
-    /// It is not an image, or a damaged one.
-    #[error("{0}")]
-    Unreadable(String),
+    /// It cannot be read, is not an image, or a damaged one.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// It is larger than the caller allows.
     #[error("a picture of {width} x {height} has more than {limit} pixels: send a smaller one")]
     TooLarge {
@@ -50,16 +51,16 @@ impl<'a> Photo<'a> {
     /// # Errors
     /// When it cannot be read or is too large.
     pub fn decode(self, max_pixels: Option<u64>) -> Result<Cow<'a, DynamicImage>, PhotoError> {
-        let decode = |bytes: &[u8]| {
+        let decode = |bytes: &[u8]| -> Result<Cow<'a, DynamicImage>, PhotoError> {
             if let Some(limit) = max_pixels {
-                within(image_extent(bytes).map_err(PhotoError::Unreadable)?, limit)?;
+                within(image_extent(bytes)?, limit)?;
             }
-            decode_image(bytes).map(Cow::Owned).map_err(PhotoError::Unreadable)
+            Ok(Cow::Owned(decode_image(bytes)?))
         };
         match self {
             Self::File(path) => {
-                let file = std::fs::File::open(path).map_err(|error| PhotoError::Unreadable(error.to_string()))?;
-                decode(&read_image_file(file).map_err(PhotoError::Unreadable)?)
+                let file = std::fs::File::open(path).map_err(ImageError::Read)?;
+                decode(&read_image_file(file)?)
             }
             Self::Bytes(_, bytes) => decode(bytes),
             Self::Image(_, photo) => {
@@ -86,6 +87,12 @@ impl<'a> From<&'a Path> for Photo<'a> {
 impl<'a> From<&'a str> for Photo<'a> {
     fn from(path: &'a str) -> Self {
         Self::File(Path::new(path))
+    }
+}
+
+impl<'a> From<&'a std::path::PathBuf> for Photo<'a> {
+    fn from(path: &'a std::path::PathBuf) -> Self {
+        Self::File(path)
     }
 }
 

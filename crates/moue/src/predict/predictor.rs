@@ -1,12 +1,12 @@
 //! From a photo to the expressions in it.
 
 use super::inputs::Input;
-use super::photo::Photo;
+use super::photo::{Photo, PhotoError};
 use crate::classifier::Classifier;
 use crate::detect::{DetectOptions, Detector};
 use crate::explain::Explainer;
 use crate::image::{face_pixels, to_pixels};
-use crate::model::{Model, ModelFileError};
+use crate::model::ModelFileError;
 use crate::prediction::{Face, FaceBox, Prediction};
 use crate::render::explain_faces;
 use image::DynamicImage;
@@ -22,12 +22,29 @@ const PHOTOS_A_THREAD: usize = 16;
 /// The faces of a photo, cropped, before they are classified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaceCrops {
+    extent: [u32; 2],
+    places: Vec<(FaceBox, Option<f32>)>,
+    crops: Vec<Vec<u8>>,
+}
+
+impl FaceCrops {
     /// `[width, height]` of the photo.
-    pub extent: [u32; 2],
+    #[must_use]
+    pub fn extent(&self) -> [u32; 2] {
+        self.extent
+    }
+
     /// Where each face is, and the detector's score.
-    pub places: Vec<(FaceBox, Option<f32>)>,
-    /// For each face, the pixels that the network takes, `[H, W, C]`.
-    pub crops: Vec<Vec<u8>>,
+    #[must_use]
+    pub fn places(&self) -> &[(FaceBox, Option<f32>)] {
+        &self.places
+    }
+
+    /// For each face, the pixels that the network takes, `[H, W, C]`, 0–255.
+    #[must_use]
+    pub fn crops(&self) -> &[Vec<u8>] {
+        &self.crops
+    }
 }
 
 /// A prediction with what it was made from.
@@ -42,6 +59,11 @@ pub struct Inspected<'a> {
 }
 
 impl Inspected<'_> {
+    /// What is left of an input that cannot be read.
+    fn failed(input: String, error: String) -> Self {
+        Inspected { prediction: Prediction::failed(input, error), photo: None, crops: Vec::new() }
+    }
+
     /// The same without the picture, which can be large.
     #[must_use]
     pub fn without_photo(self) -> Inspected<'static> {
@@ -71,13 +93,11 @@ impl Default for PredictOptions {
 /// A classifier with a face detector, for photos, from any number of threads.
 ///
 /// ```no_run
-/// use moue::predict::{PredictOptions, Predictor};
-///
-/// let predictor = Predictor::open("default".as_ref(), PredictOptions::default())?;
-/// for face in predictor.predict("photo.jpg").faces {
-///     println!("{} {:.0} %", face.label, face.confidence * 100.0);
+/// let predictor = moue::Predictor::open("default")?;
+/// for face in predictor.predict("photo.jpg")?.faces {
+///     println!("{} {:.2}", face.label, face.confidence);
 /// }
-/// # Ok::<(), moue::model::ModelFileError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// [`Self::predict`] is made of three steps that a program may also take one by one:
@@ -94,15 +114,22 @@ impl Predictor {
     ///
     /// # Errors
     /// When the file cannot be read or is not a model's.
-    pub fn open(model: &Path, options: PredictOptions) -> Result<Self, ModelFileError> {
-        Ok(Self::new(Arc::new(Classifier::new(Model::open(model)?)), options))
+    pub fn open(model: impl AsRef<Path>) -> Result<Self, ModelFileError> {
+        Ok(Self::new(Classifier::open(model)?))
     }
 
-    /// A predictor with this classifier.
+    /// A predictor with this classifier, which may be shared.
     #[must_use]
-    pub fn new(classifier: Arc<Classifier>, options: PredictOptions) -> Self {
+    pub fn new(classifier: impl Into<Arc<Classifier>>) -> Self {
+        let classifier = classifier.into();
         let explainer = Explainer::new(Arc::clone(&classifier));
-        Self { classifier, explainer, options, detector: Detector::default() }
+        Self { classifier, explainer, options: PredictOptions::default(), detector: Detector::default() }
+    }
+
+    /// The same with other options.
+    #[must_use]
+    pub fn with_options(self, options: PredictOptions) -> Self {
+        Self { options, ..self }
     }
 
     /// The same with another detector.
@@ -129,36 +156,47 @@ impl Predictor {
         &self.options
     }
 
-    /// The prediction for a photo; one that cannot be read has an `error`.
-    pub fn predict<'a>(&self, photo: impl Into<Photo<'a>>) -> Prediction {
+    /// The prediction for a photo: a path, or what else a [`Photo`] can be.
+    ///
+    /// # Errors
+    /// When the photo cannot be read or is too large.
+    pub fn predict<'a>(&self, photo: impl Into<Photo<'a>>) -> Result<Prediction, PhotoError> {
         self.predict_with(photo, &self.options)
     }
 
     /// The same with other options.
-    pub fn predict_with<'a>(&self, photo: impl Into<Photo<'a>>, options: &PredictOptions) -> Prediction {
-        self.inspect(photo.into(), options).prediction
+    ///
+    /// # Errors
+    /// When the photo cannot be read or is too large.
+    pub fn predict_with<'a>(
+        &self,
+        photo: impl Into<Photo<'a>>,
+        options: &PredictOptions,
+    ) -> Result<Prediction, PhotoError> {
+        Ok(self.inspect(photo, options)?.prediction)
     }
 
     /// The prediction with what it was made from.
-    #[must_use]
-    pub fn inspect<'a>(&self, photo: Photo<'a>, options: &PredictOptions) -> Inspected<'a> {
-        let input = photo.name();
-        match photo.decode(options.max_pixels) {
-            Ok(photo) => {
-                let face_crops = self.crop_faces(&photo, options);
-                let probabilities = self.classifier.crop_probabilities(&face_crops.crops);
-                let prediction = self.prediction(input, &face_crops, &probabilities, options);
-                Inspected { prediction, photo: Some(photo), crops: face_crops.crops }
-            }
-            Err(error) => {
-                Inspected { prediction: Prediction::failed(input, error.to_string()), photo: None, crops: Vec::new() }
-            }
-        }
+    ///
+    /// # Errors
+    /// When the photo cannot be read or is too large.
+    pub fn inspect<'a>(
+        &self,
+        photo: impl Into<Photo<'a>>,
+        options: &PredictOptions,
+    ) -> Result<Inspected<'a>, PhotoError> {
+        let photo = photo.into();
+        let (input, photo) = (photo.name(), photo.decode(options.max_pixels)?);
+        let faces = self.crop_faces(&photo, options);
+        let probabilities = self.classifier.crop_probabilities(&faces.crops);
+        let prediction = self.prediction(input, &faces, &probabilities, options);
+        Ok(Inspected { prediction, photo: Some(photo), crops: faces.crops })
     }
 
     /// Predicts many inputs at once, over all threads of the pool, and hands
-    /// over what `work` makes of each, in their order. What is held in memory
-    /// does not grow with their number. `emit` returns whether to go on.
+    /// over what `work` makes of each, in their order. One that cannot be read is a
+    /// prediction with an `error`. What is held in memory does not grow with their
+    /// number. `emit` returns whether to go on.
     pub fn predict_all<T: Send>(
         &self,
         inputs: &[Input],
@@ -167,7 +205,10 @@ impl Predictor {
     ) {
         for chunk in inputs.chunks(PHOTOS_A_THREAD * rayon::current_num_threads()) {
             // One at a time: photos differ a hundredfold in size.
-            let inspect = |input: &Input| work(self.inspect(input.into(), &self.options));
+            let inspect = |input: &Input| {
+                let failed = |error: PhotoError| Inspected::failed(input.name(), error.to_string());
+                work(self.inspect(input, &self.options).unwrap_or_else(failed))
+            };
             let done: Vec<T> = chunk.par_iter().with_max_len(1).map(inspect).collect();
             if !done.into_iter().all(&mut emit) {
                 return;

@@ -10,7 +10,8 @@ use std::path::Path;
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn save_picture(path: &Path, picture: &RgbImage) -> std::io::Result<()> {
+pub fn save_picture(path: impl AsRef<Path>, picture: &RgbImage) -> std::io::Result<()> {
+    let path = path.as_ref();
     let mut bytes = Cursor::new(Vec::new());
     let coded = if path.extension().is_some_and(|own| own == "png") {
         picture.write_with_encoder(image::codecs::png::PngEncoder::new(&mut bytes))

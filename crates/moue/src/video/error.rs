@@ -2,6 +2,7 @@
 
 /// Why a video cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum VideoError {
     /// The program is not there.
     #[error(

@@ -230,7 +230,13 @@ impl Writer {
     ///
     /// # Errors
     /// When the program is missing.
-    pub fn create(path: &Path, [width, height]: [u32; 2], video: &Video, source: &Source) -> Result<Self, VideoError> {
+    pub fn create(
+        path: impl AsRef<Path>,
+        [width, height]: [u32; 2],
+        video: &Video,
+        source: &Source,
+    ) -> Result<Self, VideoError> {
+        let path = path.as_ref();
         let mut command = Command::new("ffmpeg");
         command.args(["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]);
         command.args(["-s", &format!("{width}x{height}"), "-r", &video.rate.to_string(), "-i", "-"]);

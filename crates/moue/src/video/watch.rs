@@ -106,7 +106,7 @@ pub fn watch<E: From<VideoError>>(
 }
 
 fn inspect(predictor: &Predictor, picture: &RgbImage) -> Vec<Face> {
-    predictor.predict(&DynamicImage::ImageRgb8(picture.clone())).faces
+    predictor.predict(&DynamicImage::ImageRgb8(picture.clone())).map_or_else(|_| Vec::new(), |found| found.faces)
 }
 
 fn tracked(predictor: &Predictor, faces: Vec<(u32, Face)>) -> Vec<TrackedFace> {

@@ -9,6 +9,9 @@ use moue::model::{Architecture, ArchitectureError, build_blank};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Classes that a network is checked with: any number does, only the head depends on it.
+const CLASSES: usize = 7;
+
 /// A whole architecture file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +31,7 @@ pub struct Config {
 
 /// Why an architecture file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// Neither a preset nor a file.
     #[error("there is no preset or file `{name}`; presets are {presets}")]
@@ -74,6 +78,23 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// A configuration of this network, with the defaults of all options.
+    ///
+    /// # Errors
+    /// When a layer does not fit the one before it.
+    pub fn new(model: Architecture) -> Result<Self, ConfigError> {
+        let config = Self {
+            data: DataOptions::default(),
+            augment: Augmentation::default(),
+            train: TrainOptions::default(),
+            model,
+        };
+        match build_blank(&config.model, CLASSES) {
+            Ok(_) | Err(ArchitectureError::Classes { .. }) => Ok(config),
+            Err(source) => Err(ConfigError::Architecture { name: config.model.name.clone(), line: None, source }),
+        }
+    }
+
     /// Reads a document and checks all of it; `name` is for messages.
     ///
     /// # Errors
@@ -84,8 +105,7 @@ impl Config {
             message: broken_layer(text).unwrap_or_else(|| error.to_string().trim().to_owned()),
         })?;
         config.check(name)?;
-        // Seven classes stand for any number: only the head depends on it.
-        match build_blank(&config.model, 7) {
+        match build_blank(&config.model, CLASSES) {
             Ok(_) | Err(ArchitectureError::Classes { .. }) => Ok(config),
             Err(source) => Err(ConfigError::Architecture {
                 name: name.to_owned(),

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 /// Why a variation cannot be applied.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OverrideError {
     /// It is not written `key=a,b,c`.
     #[error("`{0}` is no variation; write key=a,b,c, for instance dropout.rate=0.1,0.3,0.5")]

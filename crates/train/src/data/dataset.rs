@@ -68,30 +68,30 @@ impl ImageSpec {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// Names of the classes, in alphabetical order.
-    pub classes: Vec<String>,
+    pub(crate) classes: Vec<String>,
     /// Rows of an image.
-    pub height: usize,
+    pub(crate) height: usize,
     /// Columns of an image.
-    pub width: usize,
+    pub(crate) width: usize,
     /// 1 or 3.
-    pub channels: usize,
+    pub(crate) channels: usize,
     /// `[N, H, W, C]`, 0–255.
-    pub pixels: Vec<u8>,
+    pub(crate) pixels: Vec<u8>,
     /// For each image, the index of its class.
-    pub labels: Vec<u32>,
+    pub(crate) labels: Vec<u32>,
     /// For each image, its split.
-    pub splits: Vec<Split>,
+    pub(crate) splits: Vec<Split>,
     /// For each image, its row number (from 0) or path in the source.
-    pub ids: Vec<String>,
+    pub(crate) ids: Vec<String>,
     /// For each image, `[height, width]` in the source.
-    pub sizes: Vec<[u32; 2]>,
+    pub(crate) sizes: Vec<[u32; 2]>,
     /// What the source itself calls train, validation and test; `None` where it
     /// has no such split.
-    pub split_names: [Option<String>; 3],
+    pub(crate) split_names: [Option<String>; 3],
     /// Rows and files that could not be read: how many, and the first of them.
-    pub broken: Broken,
+    pub(crate) broken: Broken,
     /// What a person should know about this source.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// What could not be read.
@@ -112,7 +112,134 @@ impl Broken {
     }
 }
 
+/// An image of a program's own, for [`Dataset::from_images`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabeledImage {
+    /// What it is called in reports.
+    pub id: String,
+    /// Index of its class.
+    pub label: u32,
+    /// Its split.
+    pub split: Split,
+    /// Pixels of the data set's shape, `[H, W, C]`, 0–255.
+    pub pixels: Vec<u8>,
+}
+
 impl Dataset {
+    /// A data set of images in memory. `shape` is `[height, width, channels]` of each; the classes
+    /// are put into alphabetical order and the labels renumbered.
+    ///
+    /// # Errors
+    /// When there are fewer than two classes, or an image has another shape or no such class.
+    pub fn from_images(
+        classes: &[String],
+        [height, width, channels]: [usize; 3],
+        images: impl IntoIterator<Item = LabeledImage>,
+    ) -> Result<Self, DataError> {
+        if classes.len() < 2 {
+            return Err(DataError::OneClass { path: "memory".into(), class: classes.concat() });
+        }
+        let mut order: Vec<usize> = (0..classes.len()).collect();
+        order.sort_by(|&a, &b| classes[a].cmp(&classes[b]));
+        let mut dataset = Self {
+            classes: order.iter().map(|&class| classes[class].clone()).collect(),
+            height,
+            width,
+            channels,
+            pixels: Vec::new(),
+            labels: Vec::new(),
+            splits: Vec::new(),
+            ids: Vec::new(),
+            sizes: Vec::new(),
+            split_names: [None, None, None],
+            broken: Broken::default(),
+            notes: Vec::new(),
+        };
+        for LabeledImage { id, label, split, pixels } in images {
+            if pixels.len() != dataset.image_len() {
+                let reason = format!("it has {} values instead of {height} x {width} x {channels}", pixels.len());
+                return Err(DataError::Image { id, reason });
+            }
+            let Some(label) = order.iter().position(|&class| class == label as usize) else {
+                return Err(DataError::Image { id, reason: format!("there is no class number {label}") });
+            };
+            dataset.pixels.extend(pixels);
+            dataset.labels.push(label as u32);
+            dataset.splits.push(split);
+            dataset.ids.push(id);
+            dataset.sizes.push([height as u32, width as u32]);
+        }
+        Ok(dataset)
+    }
+
+    /// An image with its id, label and split.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    #[must_use]
+    pub fn labeled_image(&self, index: usize) -> LabeledImage {
+        LabeledImage {
+            id: self.ids[index].clone(),
+            label: self.labels[index],
+            split: self.splits[index],
+            pixels: self.image(index).to_vec(),
+        }
+    }
+
+    /// Names of the classes, in alphabetical order.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Pixels of all images, `[N, H, W, C]`, 0–255.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// For each image, the index of its class.
+    #[must_use]
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// For each image, its split.
+    #[must_use]
+    pub fn splits(&self) -> &[Split] {
+        &self.splits
+    }
+
+    /// For each image, its row number (from 0) or path in the source.
+    #[must_use]
+    pub fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    /// For each image, `[height, width]` in the source.
+    #[must_use]
+    pub fn sizes(&self) -> &[[u32; 2]] {
+        &self.sizes
+    }
+
+    /// What the source itself calls a split; `None` where it has no such split.
+    #[must_use]
+    pub fn source_name(&self, split: Split) -> Option<&str> {
+        self.split_names[split as usize].as_deref()
+    }
+
+    /// Rows and files that could not be read: how many, and the first of them.
+    #[must_use]
+    pub fn broken(&self) -> &Broken {
+        &self.broken
+    }
+
+    /// What a person should know about this source.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -239,9 +366,33 @@ impl Dataset {
         let count = count.max(1) as f64;
         let mean = |sum: &[u64; 2]| sum[0] as f64 / count;
         let std = |sum: &[u64; 2]| (sum[1] as f64 / count - mean(sum) * mean(sum)).max(1.0).sqrt();
-        Normalization {
-            mean: sums.iter().map(|sum| (mean(sum) / 255.0) as f32).collect(),
-            std: sums.iter().map(|sum| (std(sum) / 255.0) as f32).collect(),
-        }
+        let means = sums.iter().map(|sum| (mean(sum) / 255.0) as f32).collect();
+        let deviations = sums.iter().map(|sum| (std(sum) / 255.0) as f32).collect();
+        Normalization::new(means, deviations).unwrap_or_else(Normalization::unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(id: &str, label: u32, pixels: Vec<u8>) -> LabeledImage {
+        LabeledImage { id: id.into(), label, split: Split::Train, pixels }
+    }
+
+    #[test]
+    fn images_in_memory_become_a_data_set() {
+        let classes = ["wide", "shut"].map(str::to_owned);
+        let images = [image("a", 0, vec![1, 2]), image("b", 1, vec![3, 4])];
+        let dataset = Dataset::from_images(&classes, [1, 2, 1], images.clone()).unwrap();
+        assert_eq!((dataset.classes(), dataset.labels()), (&["shut".to_owned(), "wide".to_owned()][..], &[1, 0][..]));
+        assert_eq!((dataset.image(1), dataset.labeled_image(1).id), (&[3, 4][..], "b".to_owned()));
+        let refused =
+            |classes: &[String], image| Dataset::from_images(classes, [1, 2, 1], [image]).unwrap_err().to_string();
+        assert!(
+            refused(&classes, image("c", 2, vec![0; 2])).contains("`c` cannot be used: there is no class number 2")
+        );
+        assert!(refused(&classes, image("d", 0, vec![0; 3])).contains("3 values instead of 1 x 2 x 1"));
+        assert!(refused(&classes[..1], image("e", 0, vec![0; 2])).contains("at least two"));
     }
 }

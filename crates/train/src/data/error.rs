@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Why a data set cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// The path cannot be read.
     #[error("cannot read {}", .path.display())]
@@ -52,6 +53,14 @@ pub enum DataError {
         path: PathBuf,
         /// The class.
         class: String,
+    },
+    /// An image of [`Dataset::from_images`](super::Dataset::from_images) does not fit the others.
+    #[error("image `{id}` cannot be used: {reason}")]
+    Image {
+        /// Its id.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The source has no such split.
     #[error("there is no split `{name}` here; there are {available}")]

@@ -23,11 +23,11 @@ pub mod table;
 mod table_parquet;
 
 pub use cache::Cache;
-pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageSpec, Split};
+pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageSpec, LabeledImage, Split};
 pub use duplicates::near_duplicates;
 pub use error::DataError;
 pub use inputs::{fill, inputs};
 pub use open::open;
 pub use source::DataSource;
 #[cfg(feature = "parquet")]
-pub use table_parquet::to_parquet;
+pub use table_parquet::{ParquetTableError, to_parquet};

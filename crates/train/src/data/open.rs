@@ -17,13 +17,14 @@ use std::path::Path;
 /// # Errors
 /// When the path holds no data set, or too much of it is broken.
 pub fn open(
-    path: &Path,
+    path: impl AsRef<Path>,
     form: ImageSpec,
     options: &DataOptions,
     seed: u64,
     cache: &Cache,
     progress: &dyn Fn(usize),
 ) -> Result<Dataset, DataError> {
+    let path = path.as_ref();
     let raw = cache.get_or_decode(path, form, || decode(path, form, progress))?;
     let mut dataset = splits::resolve(raw, options, seed)?;
     clean::clean(&mut dataset, options);

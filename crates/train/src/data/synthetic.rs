@@ -114,7 +114,8 @@ fn split(index: usize) -> Split {
 ///
 /// # Errors
 /// When the folder is not empty or cannot be written.
-pub fn write(folder: &Path, count: usize, seed: u64) -> std::io::Result<usize> {
+pub fn write(folder: impl AsRef<Path>, count: usize, seed: u64) -> std::io::Result<usize> {
+    let folder = folder.as_ref();
     std::fs::create_dir_all(folder)?;
     if std::fs::read_dir(folder)?.next().is_some() {
         return Err(std::io::Error::other("the folder is not empty; name a new one"));

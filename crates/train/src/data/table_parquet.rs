@@ -24,10 +24,15 @@ const SCHEMA: &str = "message table {
 /// The table as a Parquet file.
 ///
 /// # Errors
-/// A text, should the writer refuse.
-pub fn to_parquet(rows: &[TableRow]) -> Result<Vec<u8>, String> {
-    write(rows).map_err(|error| error.to_string())
+/// Should the writer refuse.
+pub fn to_parquet(rows: &[TableRow]) -> Result<Vec<u8>, ParquetTableError> {
+    Ok(write(rows)?)
 }
+
+/// A table that the Parquet writer refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("the table cannot be written as Parquet: {0}")]
+pub struct ParquetTableError(#[from] ParquetError);
 
 type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
 

@@ -73,21 +73,23 @@ pub struct SelectivePoint {
 /// Fits the model's calibration on these predictions of its own, and the confidence
 /// below which it calls its predictions uncertain.
 pub fn calibrate(model: &mut Model, predictions: &Predictions) {
-    let classes = model.classes.len();
+    let classes = model.classes().len();
     if predictions.labels.is_empty() {
         return;
     }
-    let logits = model.calibration.undo(&predictions.probabilities, classes);
-    let found = best_form(&model.classes, &predictions.labels, &logits);
+    let logits = model.calibration().undo(&predictions.probabilities, classes);
+    let found = best_form(&model.classes(), &predictions.labels, &logits);
     let Fit { scale, bias } = fit(&logits, &predictions.labels, classes, &|_| true, found.form);
     let mean = scale.iter().sum::<f64>() / classes as f64;
     let vector = found.form == CalibrationKind::Vector;
-    model.calibration = Calibration {
+    let calibration = Calibration {
         temperature: (1.0 / mean) as f32,
         scale: vector.then(|| scale.iter().map(|s| (s / mean) as f32).collect()),
         bias: (found.form != CalibrationKind::Temperature).then(|| bias.iter().map(|&b| b as f32).collect()),
     };
-    model.uncertain_below = threshold(&risk_coverage(&predictions.labels, &found.probabilities, classes));
+    let uncertain_below = threshold(&risk_coverage(&predictions.labels, &found.probabilities, classes));
+    // A fit of finite logits is finite; of others the model stays as it is.
+    let _ = model.set_calibration(calibration, uncertain_below);
 }
 
 /// Calibrates a model's predictions anew by cross-fitting: with a bias for each class,
@@ -95,8 +97,8 @@ pub fn calibrate(model: &mut Model, predictions: &Predictions) {
 /// is treated as one.
 #[must_use]
 pub fn cross_fit(model: &Model, predictions: &Predictions) -> CrossFitted {
-    let logits = model.calibration.undo(&predictions.probabilities, model.classes.len());
-    best_form(&model.classes, &predictions.labels, &logits)
+    let logits = model.calibration().undo(&predictions.probabilities, model.classes().len());
+    best_form(&model.classes(), &predictions.labels, &logits)
 }
 
 fn best_form(classes: &[String], labels: &[u32], logits: &[f64]) -> CrossFitted {
@@ -376,7 +378,7 @@ mod tests {
     fn overconfidence_is_mended_and_more_is_fitted_only_where_it_pays() {
         let (model, predictions) = answered(drawn(4000, [0.4; 3], [0.0; 3]));
         let found = cross_fit(&model, &predictions);
-        assert!(compute_metrics(&model.classes, &predictions.labels, &predictions.probabilities).ece > 0.1);
+        assert!(compute_metrics(&model.classes(), &predictions.labels, &predictions.probabilities).ece > 0.1);
         assert!(found.ece < 0.03 && found.form == CalibrationKind::Temperature, "{} {:?}", found.ece, found.form);
         let (model, predictions) = answered(drawn(4000, [0.4; 3], [1.0, 0.0, -1.0]));
         assert_eq!(cross_fit(&model, &predictions).form, CalibrationKind::Bias);
@@ -389,12 +391,12 @@ mod tests {
         for (scale, bias) in [([0.4; 3], [0.0; 3]), ([0.4; 3], [1.0, 0.0, -1.0]), ([0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
             let (mut model, mut predictions) = answered(drawn(2000, scale, bias));
             let (logits, raw) =
-                (model.calibration.undo(&predictions.probabilities, 3), cross_fit(&model, &predictions));
+                (model.calibration().undo(&predictions.probabilities, 3), cross_fit(&model, &predictions));
             calibrate(&mut model, &predictions);
             predictions.probabilities = logits.iter().map(|&logit| logit as f32).collect();
-            model.calibration.apply(&mut predictions.probabilities, 3);
-            let again = model.calibration.undo(&predictions.probabilities, 3);
-            assert!(logits.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-3), "{:?}", model.calibration);
+            model.calibration().apply(&mut predictions.probabilities, 3);
+            let again = model.calibration().undo(&predictions.probabilities, 3);
+            assert!(logits.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-3), "{:?}", model.calibration());
             let calibrated = cross_fit(&model, &predictions);
             assert!((calibrated.nll - raw.nll).abs() < 1e-5 && calibrated.form == raw.form, "{calibrated:?}");
         }

@@ -59,7 +59,8 @@ impl EvaluationView<'_> {
     /// What was found out, as `moue evaluate --json` prints it; `model` and
     /// `source` as they were named.
     #[must_use]
-    pub fn document(&self, model: &Path, source: &DataSource, split: Split) -> Value {
+    pub fn document(&self, model: impl AsRef<Path>, source: &DataSource, split: Split) -> Value {
+        let model = model.as_ref();
         let mut document = json!({
             "model": model, "data": source.path_text(), "split": split, "tta": self.tta,
             "source_split": self.dataset.split_names[split as usize],
@@ -224,7 +225,7 @@ pub fn evaluate(
     let classifier = Classifier::open(&options.model)?;
     let source = match &options.data {
         Some(path) => DataSource::Given(path.clone()),
-        None if classifier.model().provenance.data == DataSource::Synthetic.word() => DataSource::Synthetic,
+        None if classifier.model().provenance().data == DataSource::Synthetic.word() => DataSource::Synthetic,
         None => return Err(EvaluationError::NoData("--data")),
     };
     let dataset = opened(options, &source, classifier.model(), classifier.input(), observe)?;
@@ -268,7 +269,7 @@ fn opened(
     input: [usize; 3],
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Dataset, DataError> {
-    let provenance = &trained.provenance;
+    let provenance = trained.provenance();
     let mut data = DataOptions::as_trained(provenance, *source != DataSource::Synthetic);
     data.official_split |= options.official_split;
     let seed = options.seed.unwrap_or(provenance.seed);

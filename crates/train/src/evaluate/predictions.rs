@@ -21,6 +21,7 @@ pub struct Predictions {
 
 /// Why a model cannot be evaluated on a data set.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DataMismatch {
     /// Other classes.
     #[error("the model knows {model}, the data has {data}")]
@@ -80,7 +81,7 @@ pub(super) fn predict_images<P: AsRef<[u8]>>(
     tta: bool,
     progress: &mut dyn FnMut(usize),
 ) -> Predictions {
-    let normalization = &classifier.model().normalization;
+    let normalization = &classifier.model().normalization();
     let mut probabilities = Vec::with_capacity(images.len() * classifier.classes().len());
     let mut batch = Tensor::default();
     let mut done = 0;
@@ -109,7 +110,7 @@ pub fn logits(classifier: &Classifier, dataset: &Dataset, images: &[usize]) -> V
     let mut batch = Tensor::default();
     let mut rows = Vec::with_capacity(images.len() * classifier.classes().len());
     for chunk in images.chunks(BATCH) {
-        inputs(dataset, chunk, &classifier.model().normalization, false, &mut batch);
+        inputs(dataset, chunk, &classifier.model().normalization(), false, &mut batch);
         rows.extend(classifier.logits(&batch));
     }
     rows

@@ -50,6 +50,7 @@ pub fn plan(configs: &[Config], variations: &[Variation], seeds: u64) -> Result<
 
 /// Why a comparison ended early. A training that fails is a row instead.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CompareError {
     /// The data cannot be opened.
     #[error(transparent)]
@@ -85,11 +86,11 @@ pub fn compare(
     experiments: &[Experiment],
     source: &DataSource,
     open: &mut OpenData<'_>,
-    out: &Path,
+    out: impl AsRef<Path>,
     stop: &AtomicBool,
     observe: &mut dyn FnMut(usize, Event<'_>),
 ) -> Result<Comparison, CompareError> {
-    each(experiments, source, open, out, stop, observe, true)
+    each(experiments, source, open, out.as_ref(), stop, observe, true)
 }
 
 /// Compares what `out` holds and writes the same files, without training: for
@@ -102,9 +103,9 @@ pub fn collect(
     experiments: &[Experiment],
     source: &DataSource,
     open: &mut OpenData<'_>,
-    out: &Path,
+    out: impl AsRef<Path>,
 ) -> Result<Comparison, CompareError> {
-    each(experiments, source, open, out, &AtomicBool::new(true), &mut |_, _| {}, false)
+    each(experiments, source, open, out.as_ref(), &AtomicBool::new(true), &mut |_, _| {}, false)
 }
 
 fn each(
@@ -157,9 +158,16 @@ impl SelectivePoint<'_, '_> {
 ///
 /// # Errors
 /// When the data cannot be opened.
-pub fn run_folders(experiments: &[Experiment], open: &mut OpenData<'_>, out: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub fn run_folders(
+    experiments: &[Experiment],
+    open: &mut OpenData<'_>,
+    out: impl AsRef<Path>,
+) -> Result<Vec<PathBuf>, DataError> {
     let mut kept = SelectivePoint { open, last: None };
-    experiments.iter().map(|experiment| Ok(run_folder(experiment, kept.data_for(&experiment.config)?, out))).collect()
+    experiments
+        .iter()
+        .map(|experiment| Ok(run_folder(experiment, kept.data_for(&experiment.config)?, out.as_ref())))
+        .collect()
 }
 
 /// The folder of an experiment: its name and a digest of what it depends on. One

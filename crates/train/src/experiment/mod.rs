@@ -6,8 +6,10 @@ mod compare;
 mod conclude;
 mod grid;
 mod run_config;
+mod trainer;
 
 pub use compare::{CompareError, Experiment, OpenData, collect, compare, plan, run_folders};
 pub use conclude::{BestEpoch, RunSummary, conclude};
 pub use grid::{Variation, grid};
 pub use run_config::{RunConfig, RunConfigError, RunOptions};
+pub use trainer::{TrainedRun, Trainer, TrainerError};

@@ -34,7 +34,7 @@ pub fn card(card: &Card<'_>) -> String {
 
 /// Training images of each class: as the model tells, or else as they are here.
 fn learned_from(card: &Card<'_>) -> Vec<usize> {
-    let (told, dataset) = (&card.evaluation.model.provenance.training_images, card.evaluation.dataset);
+    let (told, dataset) = (&card.evaluation.model.provenance().training_images, card.evaluation.dataset);
     if told.is_empty() { dataset.per_class(&dataset.indices(Split::Train)) } else { told.clone() }
 }
 
@@ -60,7 +60,7 @@ fn test_name(card: &Card<'_>) -> &'static str {
 
 fn summary(card: &Card<'_>) -> String {
     let EvaluationView { model, metrics, split, .. } = &card.evaluation;
-    let mut text = format!("# {}\n\n", model.architecture.name);
+    let mut text = format!("# {}\n\n", model.architecture().name);
     if card.evaluation.selection {
         let _ = writeln!(text, "**{}: pending.**", test_name(card));
     }
@@ -73,8 +73,8 @@ fn summary(card: &Card<'_>) -> String {
         interval(card.mirrored)
     );
     let rows = [
-        ("classes", model.classes.join(", ")),
-        ("input", format!("{:?}: height, width, channels", model.architecture.input)),
+        ("classes", model.classes().join(", ")),
+        ("input", format!("{:?}: height, width, channels", model.architecture().input)),
         ("parameters", model.parameters().to_string()),
         ("multiply-adds", format!("{:.1} million", card.macs as f64 / 1e6)),
         ("file", format!("{:.0} KB", card.bytes as f64 / 1000.0)),
@@ -83,20 +83,24 @@ fn summary(card: &Card<'_>) -> String {
             "made by",
             format!(
                 "`moue train {}` (moue {}, seed {}), the weights of epoch {}",
-                model.architecture.name, model.provenance.moue_version, model.provenance.seed, model.provenance.epoch
+                model.architecture().name,
+                model.provenance().moue_version,
+                model.provenance().seed,
+                model.provenance().epoch
             ),
         ),
-        ("data", format!("SHA-256 `{}`", model.provenance.data_hash)),
+        ("data", format!("SHA-256 `{}`", model.provenance().data_hash)),
     ];
     text += "| | |\n|---|---|\n";
     for (name, value) in rows {
         let _ = writeln!(text, "| {name} | {value} |");
     }
-    if let Some(hash) = &model.provenance.init {
+    if let Some(hash) = &model.provenance().init {
         let _ = writeln!(text, "| started from | `{}` (start of the model's SHA-256) |", &hash[..12]);
     }
-    if !model.provenance.teachers.is_empty() {
-        let teachers: Vec<String> = model.provenance.teachers.iter().map(|hash| format!("`{}`", &hash[..12])).collect();
+    if !model.provenance().teachers.is_empty() {
+        let teachers: Vec<String> =
+            model.provenance().teachers.iter().map(|hash| format!("`{}`", &hash[..12])).collect();
         let _ = writeln!(text, "| taught by | {} (start of each model's SHA-256) |", teachers.join(", "));
     }
     text
@@ -149,8 +153,8 @@ fn compute_metrics(card: &Card<'_>) -> String {
             metrics.ece
         );
     };
-    row(&model.architecture.name, metrics);
-    row(&format!("{}, TTA", model.architecture.name), card.mirrored);
+    row(&model.architecture().name, metrics);
+    row(&format!("{}, TTA", model.architecture().name), card.mirrored);
     others.iter().for_each(|other| row(&other.model, &other.metrics));
     for other in *others {
         let paired = &other.paired;
@@ -158,7 +162,7 @@ fn compute_metrics(card: &Card<'_>) -> String {
             text,
             "\n{} against {}: {} points ({} to {}), p = {} (McNemar's exact test; {} images only the one has right, {} \
              only the other).",
-            model.architecture.name,
+            model.architecture().name,
             other.model,
             points(paired.difference),
             points(paired.difference_ci95[0]),
@@ -234,7 +238,7 @@ fn calibration(card: &Card<'_>) -> String {
     let mut text = format!(
         "## Calibration\n\n{} Expected calibration error over 15 bins: {:.3}; cross-fitted (fitted on four fifths of these \
          images, judged on the last, in turn): **{:.3}**.\n",
-        applied(&model.calibration),
+        applied(&model.calibration()),
         metrics.ece,
         fitted.ece
     );
@@ -246,12 +250,12 @@ fn calibration(card: &Card<'_>) -> String {
         let _ =
             writeln!(text, "| {} % | {} % | {:.2} |", percent(kept.coverage), percent(kept.accuracy), kept.confidence);
     }
-    let certain = curve.iter().rev().find(|kept| kept.confidence >= model.uncertain_below);
-    if let (Some(kept), true) = (certain, model.uncertain_below > 0.0) {
+    let certain = curve.iter().rev().find(|kept| kept.confidence >= model.uncertain_below());
+    if let (Some(kept), true) = (certain, model.uncertain_below() > 0.0) {
         let _ = writeln!(
             text,
             "\nAnswers of less than {:.2} are called *uncertain*: {} % of them. Of the others {} % are right.",
-            model.uncertain_below,
+            model.uncertain_below(),
             percent(1.0 - kept.coverage),
             percent(kept.accuracy)
         );

@@ -168,7 +168,7 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
         mark: curve
             .iter()
             .rev()
-            .find(|kept| report.model.uncertain_below > 0.0 && kept.confidence >= report.model.uncertain_below)
+            .find(|kept| report.model.uncertain_below() > 0.0 && kept.confidence >= report.model.uncertain_below())
             .map(|kept| kept.coverage * 100.0),
         level: None,
         wide: false,
@@ -176,14 +176,14 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
     html! {
         p {
             "Does a confidence mean what it says? Bars that reach the line do; the expected calibration error is the "
-            "mean gap, weighted by the number of answers. " (applied(&report.model.calibration)) " Fitted anew on four "
+            "mean gap, weighted by the number of answers. " (applied(&report.model.calibration())) " Fitted anew on four "
             "fifths of these images and judged on the last fifth, in turn, the error is "
             (format!("{:.3}", report.fitted.ece)) "."
         }
         div.charts { (chart::reliability(&reliability(labels, probabilities, classes))) (chart.svg()) }
-        @if report.model.uncertain_below > 0.0 {
+        @if report.model.uncertain_below() > 0.0 {
             p.soft {
-                "Answers of less than " (percent(f64::from(report.model.uncertain_below)))
+                "Answers of less than " (percent(f64::from(report.model.uncertain_below())))
                 " % are called uncertain: the dotted line."
             }
         }

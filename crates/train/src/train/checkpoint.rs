@@ -19,6 +19,7 @@ const KEY: &str = "moue-checkpoint";
 
 /// Why a checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     /// It cannot be read.
     #[error("cannot read the checkpoint {}; --resume takes a run folder that `moue train` has begun", .path.display())]
@@ -125,8 +126,8 @@ pub struct Saved {
 ///
 /// # Errors
 /// When the checkpoint cannot be read.
-pub fn peek(path: &Path) -> Result<(String, DataSource), CheckpointError> {
-    let saved = read(path)?;
+pub fn peek(path: impl AsRef<Path>) -> Result<(String, DataSource), CheckpointError> {
+    let saved = read(path.as_ref())?;
     Ok((saved.checkpoint.config, saved.checkpoint.source))
 }
 
@@ -149,7 +150,7 @@ pub fn load(path: &Path, fresh: &Checkpoint) -> Result<Saved, CheckpointError> {
 fn read(path: &Path) -> Result<Saved, CheckpointError> {
     let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
     let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
-    let (mut tensors, document) = read_tensors(&bytes, KEY).map_err(damaged)?;
+    let (mut tensors, document) = read_tensors(&bytes, KEY).map_err(|error| damaged(error.to_string()))?;
     let mut checkpoint: Checkpoint = serde_json::from_str(&document).map_err(|error| damaged(error.to_string()))?;
     let mut take = |group: &str| -> Vec<Vec<f32>> {
         (0..).map_while(|i| tensors.remove(&name(group, i)).map(|(_, values)| values)).collect()
@@ -235,6 +236,6 @@ impl Checkpoint {
         }
         let state = Self { optimizer_steps: optimizer.steps(), best_weights: Vec::new(), ..self.clone() };
         let document = serde_json::to_string(&state).map_err(|error| error.to_string())?;
-        write_tensors(&tensors, KEY, &document)
+        write_tensors(&tensors, KEY, &document).map_err(|error| error.to_string())
     }
 }

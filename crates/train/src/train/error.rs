@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 /// Why a training failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// The architecture does not fit the data.
     #[error("the architecture does not fit the data")]
@@ -52,9 +53,6 @@ pub enum TrainError {
     /// A teacher cannot teach this.
     #[error("a teacher does not fit: {0}")]
     Teacher(String),
-    /// A model has no file's form.
-    #[error("a model cannot be written as a file: {0}")]
-    Unwritable(String),
     /// The network's weights depend on the size of the images.
     #[error(
         "`progressive` needs a network that takes images of any size, and at {size:?} this one has other weights or \

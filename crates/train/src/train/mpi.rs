@@ -27,6 +27,7 @@ const PAUSE: Duration = Duration::from_micros(50);
 
 /// Why there is no MPI.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MpiError {
     /// Once in a process is enough.
     #[error("MPI was started before in this process")]

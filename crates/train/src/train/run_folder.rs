@@ -41,8 +41,8 @@ impl RunFolder {
 
     /// The folder of a run that was begun.
     #[must_use]
-    pub fn existing(path: &Path) -> Self {
-        Self(path.to_owned())
+    pub fn existing(path: impl AsRef<Path>) -> Self {
+        Self(path.as_ref().to_owned())
     }
 
     /// The folder itself.

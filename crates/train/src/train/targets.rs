@@ -81,7 +81,7 @@ impl Targets {
         let shape = batch.full_size.shape();
         for teacher in &self.teachers {
             self.images.copy_from(&batch.full_size);
-            teacher.model().normalization.apply(self.images.data_mut(), shape.channels);
+            teacher.model().normalization().apply(self.images.data_mut(), shape.channels);
             for view in 0..views {
                 if view == 1 {
                     mirror(self.images.data_mut(), shape.width, shape.channels);
@@ -95,7 +95,7 @@ impl Targets {
 
 /// SHA-256 of a model's file.
 pub fn model_hash(model: &Model) -> Result<String, TrainError> {
-    let bytes = model.to_bytes().map_err(TrainError::Unwritable)?;
+    let bytes = model.to_bytes()?;
     Ok(base16ct::lower::encode_string(&Sha256::digest(bytes)))
 }
 

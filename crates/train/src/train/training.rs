@@ -50,7 +50,7 @@ impl<'a> Training<'a> {
             resized(job, &network, stage.image_size)?;
         }
         if let Some(init) = job.init {
-            let fresh = transfer(&init.network, &mut network);
+            let fresh = transfer(&init.network(), &mut network);
             let mut total = 0;
             network.visit(|_| total += 1);
             if fresh.len() == total {
@@ -97,7 +97,7 @@ impl<'a> Training<'a> {
     pub fn epoch(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<bool, TrainError> {
         let (config, dataset) = (self.job.config, self.job.dataset);
         let options = &config.train;
-        let (normalization, ranks) = (self.validated.model().normalization.clone(), self.ranks.clone());
+        let (normalization, ranks) = (self.validated.model().normalization().clone(), self.ranks.clone());
         let epoch = self.checkpoint.history.len();
         let loader = Loader {
             dataset,
@@ -254,9 +254,9 @@ impl<'a> Training<'a> {
             self.validated.set_weights(&self.checkpoint.best_weights);
             let (mut predictions, logits) = self.predictions();
             let mut best = self.validated.into_model();
-            best.provenance.epoch = best_epoch;
+            best.provenance_mut().epoch = best_epoch;
             evaluate::calibrate(&mut best, &predictions);
-            predictions.probabilities = calibrated(&best.calibration, &logits, best.classes.len());
+            predictions.probabilities = calibrated(&best.calibration(), &logits, best.classes().len());
             (model, validation) = (Some(best), Some(predictions));
         }
         Outcome { ending, model, validation, history: self.checkpoint.history, best_epoch }
@@ -316,8 +316,8 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
 fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, ArchitectureError> {
     let (config, dataset) = (job.config, job.dataset);
     let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;
-    model.normalization = dataset.normalization(config.data.normalization);
-    model.provenance = Provenance {
+    model.set_normalization(dataset.normalization(config.data.normalization));
+    *model.provenance_mut() = Provenance {
         data: job.source.word().to_owned(),
         data_hash: checkpoint.data_hash.clone(),
         training_images: dataset.per_class(&dataset.indices(Split::Train)),
@@ -325,7 +325,7 @@ fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, Architectur
         init: checkpoint.init.clone(),
         validation_fraction: config.data.validation_fraction,
         official_split: config.data.official_split,
-        ..model.provenance
+        ..model.provenance().clone()
     };
     Ok(model)
 }

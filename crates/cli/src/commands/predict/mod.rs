@@ -28,7 +28,8 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let detect_options =
         DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };
     let options = PredictOptions { detect: !args.no_detect, detect_options, ..PredictOptions::default() };
-    let predictor = Predictor::open(&args.model, options)?.with_detector(detector(args.detector.as_deref())?);
+    let predictor =
+        Predictor::open(&args.model)?.with_options(options).with_detector(detector(args.detector.as_deref())?);
     let (pictures, videos, nothing) = inputs::expand(args)?;
     if args.timeline.is_some() && videos.len() != 1 {
         return Err(UsageError(format!("--timeline takes one film, not {}", videos.len())).into());

@@ -16,8 +16,8 @@ use std::path::Path;
 
 /// Whether a file's name says that it is ONNX.
 #[must_use]
-pub fn is_named_so(path: &Path) -> bool {
-    path.extension().is_some_and(|own| own.eq_ignore_ascii_case("onnx"))
+pub fn is_named_so(path: impl AsRef<Path>) -> bool {
+    path.as_ref().extension().is_some_and(|own| own.eq_ignore_ascii_case("onnx"))
 }
 
 /// Version of ONNX's operator set; ONNX Runtime reads it since 1.10.

@@ -8,7 +8,7 @@ use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::write::graph;
 use super::{BIAS, MEAN, OPSET, SCALE, STD, TEMPERATURE, channels_first};
 use crate::model::model::Document;
-use crate::model::{Model, ModelFileError, build_blank, fold};
+use crate::model::{Model, ModelFileError, Normalization, build_blank, fold};
 use moue_engine::Role;
 use prost::Message;
 use std::collections::HashMap;
@@ -46,7 +46,8 @@ type Arrays = HashMap<String, (Vec<usize>, Vec<f32>)>;
 /// # Errors
 /// When the bytes are no ONNX file, or one with a graph that [`super::to_onnx`] does
 /// not write; the operator or array is named.
-pub fn from_onnx(bytes: &[u8], path: &Path) -> Result<Model, ModelFileError> {
+pub fn from_onnx(bytes: &[u8], path: impl AsRef<Path>) -> Result<Model, ModelFileError> {
+    let path = path.as_ref();
     let not_a_model = |reason| ModelFileError::NotAModel { path: path.to_owned(), reason };
     let proto =
         ModelProto::decode(bytes).map_err(|error| not_a_model(format!("it is damaged or not ONNX: {error}")))?;
@@ -58,7 +59,7 @@ pub fn from_onnx(bytes: &[u8], path: &Path) -> Result<Model, ModelFileError> {
         .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
     let mut model = document.into_model(network);
     fill(&mut model, &arrays(found).map_err(not_a_model)?).map_err(not_a_model)?;
-    model.calibration.check(model.classes.len()).map_err(not_a_model)?;
+    model.calibration.check(model.classes.len()).map_err(|error| not_a_model(error.to_string()))?;
     same(&graph(&model), found).map_err(not_a_model)?;
     Ok(model)
 }
@@ -121,8 +122,9 @@ fn fill(model: &mut Model, arrays: &Arrays) -> Result<(), String> {
         Some((dims, _)) => Err(format!("its array {name} has a shape of {dims:?}, but {len} numbers are wanted")),
         None => Err(format!("its array {name} is missing")),
     };
-    model.normalization.mean.clone_from(get(MEAN, model.normalization.mean.len())?);
-    model.normalization.std.clone_from(get(STD, model.normalization.std.len())?);
+    let mean = get(MEAN, model.normalization.mean().len())?.clone();
+    let std = get(STD, model.normalization.std().len())?.clone();
+    model.normalization = Normalization::new(mean, std).ok_or(Normalization::UNUSABLE)?;
     model.calibration.temperature = get(TEMPERATURE, 1)?[0];
     for (name, values) in [(SCALE, &mut model.calibration.scale), (BIAS, &mut model.calibration.bias)] {
         if let Some(values) = values {

@@ -6,8 +6,8 @@ use super::proto::{
     TypeProto, ValueInfoProto,
 };
 use super::{BIAS, IR_VERSION, MEAN, OPSET, RANGE, SCALE, SPATIAL_AXES, STD, TEMPERATURE, channels_first};
-use crate::model::Model;
 use crate::model::model::Document;
+use crate::model::{Model, ModelFileError};
 use moue_engine::inference::{Filters, Operation, Step, steps};
 use moue_engine::layers::PoolingKind;
 use moue_engine::{Activation, Shape, Window};
@@ -19,8 +19,9 @@ const DOC: &str = "Facial expressions of 48x48 faces and the like: what a face l
 ///
 /// # Errors
 /// When the model's network is larger than one that can be built.
-pub fn to_onnx(model: &Model) -> Result<Vec<u8>, String> {
-    let model = model.folded().map_err(|error| error.to_string())?;
+pub fn to_onnx(model: &Model) -> Result<Vec<u8>, ModelFileError> {
+    let model = model.folded().map_err(|error| ModelFileError::Encode(error.to_string()))?;
+    let fields = Document::of(&model).to_fields().map_err(ModelFileError::Encode)?;
     let entry = |(key, value): (String, serde_json::Value)| StringStringEntryProto { key, value: value.to_string() };
     let proto = ModelProto {
         ir_version: Some(IR_VERSION),
@@ -29,7 +30,7 @@ pub fn to_onnx(model: &Model) -> Result<Vec<u8>, String> {
         doc_string: DOC.into(),
         graph: Some(graph(&model)),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
-        metadata_props: Document::of(&model).to_fields()?.into_iter().map(entry).collect(),
+        metadata_props: fields.into_iter().map(entry).collect(),
     };
     Ok(proto.encode_to_vec())
 }
@@ -90,7 +91,7 @@ impl Writer {
     }
 
     fn normalised(&mut self, model: &Model, shape: Shape) -> Map {
-        let (mean, std) = (&model.normalization.mean, &model.normalization.std);
+        let (mean, std) = (model.normalization.mean(), model.normalization.std());
         self.constant(RANGE, &[], &[255.0]);
         self.constant(MEAN, &[1, mean.len(), 1, 1], mean);
         self.constant(STD, &[1, std.len(), 1, 1], std);

@@ -42,7 +42,7 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Ra
             others += 1;
             return Ok(());
         }
-        progress(folders.add(name.to_owned(), read_image_file(reader)));
+        progress(folders.add(name.to_owned(), read_image_file(reader).map_err(|error| error.to_string())));
         Ok(())
     })?;
     let raw = folders.finish();
@@ -93,7 +93,7 @@ impl Folders {
             .waiting
             .par_drain(..)
             .map(|(name, bytes)| {
-                let image = bytes.and_then(|bytes| decode_image(&bytes));
+                let image = bytes.and_then(|bytes| decode_image(&bytes).map_err(|error| error.to_string()));
                 (name, image)
             })
             .collect();
