@@ -23,16 +23,16 @@ fn model(architecture: moue::model::Architecture) -> Model {
     let mut model = Model::untrained(architecture, classes, 3).unwrap();
     let mut stream = Stream::new(key(&[7]));
     // Statistics and offsets that change something.
-    model.network().visit_mut(|parameter| {
+    model.network_mut().visit_mut(|parameter| {
         let around = if parameter.name.ends_with("gamma") || parameter.name.ends_with("variance") { 1.0 } else { 0.0 };
         if parameter.shape.len() == 1 {
             parameter.value.iter_mut().for_each(|value| *value = around + 0.2 * (stream.uniform() - 0.5));
         }
     });
-    model.normalization() = Normalization { mean: vec![0.5], std: vec![0.25] };
-    model.calibration() =
+    model.set_normalization(Normalization::new(vec![0.5], vec![0.25]).unwrap());
+    let calibration =
         Calibration { temperature: 0.8, scale: Some(vec![0.9, 1.2, 0.9]), bias: Some(vec![0.1, -0.2, 0.3]) };
-    model.uncertain_below() = 0.4;
+    model.set_calibration(calibration, 0.4).unwrap();
     model
 }
 
@@ -46,7 +46,7 @@ fn predictions(model: &Model) -> Vec<f32> {
     let mut images = Tensor::zeros(faces.len(), Shape::new(height, width, channels));
     let pixels = (0..faces.len()).flat_map(|i| faces.image(i).to_vec());
     images.data_mut().iter_mut().zip(pixels).for_each(|(x, pixel)| *x = (f32::from(pixel) / 255.0 - 0.5) / 0.25);
-    let mut rows = InferenceNetwork::new(&model.network()).run(&images).data().to_vec();
+    let mut rows = InferenceNetwork::new(model.network()).run(&images).data().to_vec();
     model.calibration().apply(&mut rows, model.classes().len());
     rows
 }
@@ -69,7 +69,7 @@ fn every_preset_comes_back_with_its_answers() {
         let back = read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         let distance = distance(&predictions(&model), &predictions(&back));
         assert!(distance < 1e-5, "{name}: {distance}");
-        assert_eq!((&back.classes(), back.uncertain_below()), (&model.classes(), model.uncertain_below()));
+        assert_eq!((&back.classes(), back.uncertain_below()), (model.classes(), model.uncertain_below()));
         assert_eq!(back.provenance(), model.provenance());
         assert_eq!(to_onnx(&back).unwrap(), bytes, "{name}: another file the second time");
     }
@@ -78,7 +78,7 @@ fn every_preset_comes_back_with_its_answers() {
 #[test]
 fn normalization_is_folded_where_a_convolution_precedes_it() {
     let kinds = |model: &Model| {
-        let rows = moue::model::summary(&model.network());
+        let rows = moue::model::summary(model.network());
         ["conv2d", "batch_normalization", "dropout"].map(|kind| rows.iter().filter(|row| row.kind == kind).count())
     };
     let default = model(Config::open("default").unwrap().model);

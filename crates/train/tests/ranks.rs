@@ -147,7 +147,7 @@ fn shared(
 
 fn weights(outcome: &Outcome) -> Vec<f32> {
     let mut all = Vec::new();
-    outcome.model.as_ref().unwrap().network.visit(|parameter| all.extend_from_slice(&parameter.value));
+    outcome.model.as_ref().unwrap().network().visit(|parameter| all.extend_from_slice(&parameter.value));
     all
 }
 

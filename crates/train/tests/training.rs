@@ -216,16 +216,16 @@ fn a_finished_model_is_calibrated_on_the_split_it_was_chosen_by() {
     let (model, validation) = (outcome.model.unwrap(), outcome.validation.unwrap());
     assert_ne!(model.calibration().temperature, 1.0);
     let nll = |predictions: &Predictions| {
-        compute_metrics(&dataset.classes(), &predictions.labels, &predictions.probabilities).nll
+        compute_metrics(dataset.classes(), &predictions.labels, &predictions.probabilities).nll
     };
     let predicted =
         |classifier: &Classifier| predict_split(classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
-    let mut saved = Classifier::open(&place.path().join("model.safetensors")).unwrap();
+    let mut saved = Classifier::open(place.path().join("model.safetensors")).unwrap();
     let again = predicted(&saved);
     assert_eq!(again.probabilities, validation.probabilities, "the calibration is stored and applied");
     let images = &saved.model().provenance().training_images;
     assert_eq!(images.iter().sum::<usize>(), dataset.indices(Split::Train).len());
-    saved.set_calibration(moue::model::Calibration::default(), 0.0);
+    saved.set_calibration(moue::model::Calibration::default(), 0.0).unwrap();
     assert!(nll(&predicted(&saved)) > nll(&validation));
 }
 
@@ -236,7 +236,7 @@ fn test_accuracy(text: &str, count: usize) -> f64 {
     let place = tempfile::tempdir().unwrap();
     let model = run(&config, &dataset, place.path(), false, 0).unwrap().model.unwrap();
     let predictions = predict_split(&Classifier::new(model), &dataset, Split::Test, false, &mut |_| {}).unwrap();
-    compute_metrics(&dataset.classes(), &predictions.labels, &predictions.probabilities).accuracy
+    compute_metrics(dataset.classes(), &predictions.labels, &predictions.probabilities).accuracy
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn fine_tuning_takes_the_body_and_makes_a_new_head() {
     let images =
         (0..base.len()).map(|index| LabeledImage { label: base.labels()[index] % 3, ..base.labeled_image(index) });
     let base = Dataset::from_images(&["open", "shut", "wide"].map(str::to_owned), base.shape(), images).unwrap();
-    let folder = RunFolder::existing(&place.path().join("own"));
+    let folder = RunFolder::existing(place.path().join("own"));
     let mut frozen = config.clone();
     frozen.train.learning_rate = 1e-12;
     frozen.train.epochs = 1;

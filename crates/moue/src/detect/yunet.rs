@@ -185,6 +185,6 @@ mod tests {
         std::fs::write(&path, b"no model").unwrap();
         let error = YuNet::load(&path).err().unwrap().to_string();
         assert!(error.contains("x.onnx cannot be used as a YuNet detector"), "{error}");
-        assert!(YuNet::load(&place.path().join("missing.onnx")).is_err());
+        assert!(YuNet::load(place.path().join("missing.onnx")).is_err());
     }
 }

@@ -78,7 +78,7 @@ pub fn calibrate(model: &mut Model, predictions: &Predictions) {
         return;
     }
     let logits = model.calibration().undo(&predictions.probabilities, classes);
-    let found = best_form(&model.classes(), &predictions.labels, &logits);
+    let found = best_form(model.classes(), &predictions.labels, &logits);
     let Fit { scale, bias } = fit(&logits, &predictions.labels, classes, &|_| true, found.form);
     let mean = scale.iter().sum::<f64>() / classes as f64;
     let vector = found.form == CalibrationKind::Vector;
@@ -98,7 +98,7 @@ pub fn calibrate(model: &mut Model, predictions: &Predictions) {
 #[must_use]
 pub fn cross_fit(model: &Model, predictions: &Predictions) -> CrossFitted {
     let logits = model.calibration().undo(&predictions.probabilities, model.classes().len());
-    best_form(&model.classes(), &predictions.labels, &logits)
+    best_form(model.classes(), &predictions.labels, &logits)
 }
 
 fn best_form(classes: &[String], labels: &[u32], logits: &[f64]) -> CrossFitted {
@@ -378,7 +378,7 @@ mod tests {
     fn overconfidence_is_mended_and_more_is_fitted_only_where_it_pays() {
         let (model, predictions) = answered(drawn(4000, [0.4; 3], [0.0; 3]));
         let found = cross_fit(&model, &predictions);
-        assert!(compute_metrics(&model.classes(), &predictions.labels, &predictions.probabilities).ece > 0.1);
+        assert!(compute_metrics(model.classes(), &predictions.labels, &predictions.probabilities).ece > 0.1);
         assert!(found.ece < 0.03 && found.form == CalibrationKind::Temperature, "{} {:?}", found.ece, found.form);
         let (model, predictions) = answered(drawn(4000, [0.4; 3], [1.0, 0.0, -1.0]));
         assert_eq!(cross_fit(&model, &predictions).form, CalibrationKind::Bias);

@@ -110,7 +110,7 @@ pub fn logits(classifier: &Classifier, dataset: &Dataset, images: &[usize]) -> V
     let mut batch = Tensor::default();
     let mut rows = Vec::with_capacity(images.len() * classifier.classes().len());
     for chunk in images.chunks(BATCH) {
-        inputs(dataset, chunk, &classifier.model().normalization(), false, &mut batch);
+        inputs(dataset, chunk, classifier.model().normalization(), false, &mut batch);
         rows.extend(classifier.logits(&batch));
     }
     rows

@@ -196,7 +196,7 @@ fn run(
     stop: &AtomicBool,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Run {
-    let folder = RunFolder::existing(&run_folder(experiment, dataset, out));
+    let folder = RunFolder::existing(run_folder(experiment, dataset, out));
     let resume = folder.checkpoint().exists();
     let job = Job {
         config: &experiment.config,

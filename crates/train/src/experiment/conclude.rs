@@ -63,7 +63,7 @@ pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainErr
 /// nothing where no epoch was finished.
 fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, Metrics)> {
     let (model, predictions) = (outcome.model.as_ref()?, outcome.validation.as_ref()?);
-    let metrics = evaluate::compute_metrics(&model.classes(), &predictions.labels, &predictions.probabilities);
+    let metrics = evaluate::compute_metrics(model.classes(), &predictions.labels, &predictions.probabilities);
     let title = format!("{} on {}", job.config.model.name, job.source);
     let page = report::training(&report::Training {
         title: &title,

@@ -90,7 +90,7 @@ impl RunConfig {
     pub fn resolve(options: &RunOptions) -> Result<Self, RunConfigError> {
         let given = options.data.clone().map(DataSource::Given);
         if let Some(path) = &options.resume {
-            let (toml, source) = peek(&RunFolder::existing(path).checkpoint())?;
+            let (toml, source) = peek(RunFolder::existing(path).checkpoint())?;
             let config = Config::parse("the checkpoint's configuration", &toml)?;
             return Ok(Self { config, source: given.unwrap_or(source) });
         }

@@ -238,7 +238,7 @@ fn calibration(card: &Card<'_>) -> String {
     let mut text = format!(
         "## Calibration\n\n{} Expected calibration error over 15 bins: {:.3}; cross-fitted (fitted on four fifths of these \
          images, judged on the last, in turn): **{:.3}**.\n",
-        applied(&model.calibration()),
+        applied(model.calibration()),
         metrics.ece,
         fitted.ece
     );

@@ -176,7 +176,7 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
     html! {
         p {
             "Does a confidence mean what it says? Bars that reach the line do; the expected calibration error is the "
-            "mean gap, weighted by the number of answers. " (applied(&report.model.calibration())) " Fitted anew on four "
+            "mean gap, weighted by the number of answers. " (applied(report.model.calibration())) " Fitted anew on four "
             "fifths of these images and judged on the last fifth, in turn, the error is "
             (format!("{:.3}", report.fitted.ece)) "."
         }

@@ -50,7 +50,7 @@ impl<'a> Training<'a> {
             resized(job, &network, stage.image_size)?;
         }
         if let Some(init) = job.init {
-            let fresh = transfer(&init.network(), &mut network);
+            let fresh = transfer(init.network(), &mut network);
             let mut total = 0;
             network.visit(|_| total += 1);
             if fresh.len() == total {
@@ -256,7 +256,7 @@ impl<'a> Training<'a> {
             let mut best = self.validated.into_model();
             best.provenance_mut().epoch = best_epoch;
             evaluate::calibrate(&mut best, &predictions);
-            predictions.probabilities = calibrated(&best.calibration(), &logits, best.classes().len());
+            predictions.probabilities = calibrated(best.calibration(), &logits, best.classes().len());
             (model, validation) = (Some(best), Some(predictions));
         }
         Outcome { ending, model, validation, history: self.checkpoint.history, best_epoch }
@@ -291,7 +291,7 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
     let leads = training.ranks.leads();
     let outcome = training.finish(ending);
     if let (Some(model), true) = (&outcome.model, leads) {
-        model.save(&job.folder.model())?;
+        model.save(job.folder.model())?;
     }
     Ok(outcome)
 }

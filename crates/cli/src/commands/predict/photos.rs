@@ -69,7 +69,7 @@ fn annotated(inspected: &Inspected<'_>, folder: &Path, names: &HashMap<String, S
     let Some(photo) = &inspected.photo else { return Ok(()) };
     let name = names.get(&inspected.prediction.input).map_or("picture", String::as_str);
     let picture = render::annotated(photo.to_rgb8(), &inspected.prediction.faces);
-    render::save_picture(&folder.join(format!("{name}.jpg")), &picture)
+    render::save_picture(folder.join(format!("{name}.jpg")), &picture)
         .with_context(|| format!("cannot write {name}.jpg to {}", folder.display()))
 }
 
