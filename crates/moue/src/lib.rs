@@ -1,12 +1,61 @@
 //! Predict facial expressions: models, faces in photos and video, saliency maps.
 //!
-//! A [`model`] is read from a file; a [`classifier`] runs it on pictures of faces;
-//! [`detect`] finds the faces of a photo and [`predict`] does all of it, for photos, while
-//! [`video`] follows faces from frame to frame. [`explain`] shows which parts of a face a
-//! prediction depends on, and [`render`] draws. How models are made is the matter of the
-//! crate `moue-train`.
+//! ```standalone_crate
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("moue-guide-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # std::env::set_current_dir(&folder)?;
+//! # moue::render::save_picture("photo.jpg", &image::RgbImage::from_pixel(320, 240, image::Rgb([120; 3])))?;
+//! let predictor = moue::Predictor::open("default")?;            // detector and classifier
+//! for face in predictor.predict("photo.jpg")?.faces { println!("{} {:.2}", face.label, face.confidence); }
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! An expression is an appearance. It does not determine what a person feels.
+//!
+//! # From a photo to a prediction
+//!
+//! A [`Predictor`] finds the faces of a photo ([`detect`]), crops them as the network was trained on
+//! them ([`image::face_pixels`]), and has a [`Classifier`] classify the crops. A photo is a path,
+//! the bytes of an image file, or a decoded picture ([`Photo`]). A [`Prediction`] lists the faces
+//! from left to right; a photo without a face is a prediction without faces, not an error.
+//! [`PredictOptions`] say whether and how faces are searched for, whether each face comes with a
+//! saliency map, and how large a photo may be. A predictor is shared between threads by reference;
+//! [`Predictor::predict_all`] predicts many photos on all threads of the current `rayon` pool.
+//!
+//! # Faces that are cropped already
+//!
+//! ```
+//! let classifier = moue::Classifier::open("tiny")?;
+//! let [height, width, channels] = classifier.input();
+//! let faces = vec![128u8; 2 * height * width * channels];       // [N, H, W, C], 0–255
+//! let probabilities = classifier.face_probabilities(&faces)?;   // [N, classes]
+//! assert_eq!(probabilities.len(), 2 * classifier.classes().len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Probabilities are calibrated. A confidence below [`Classifier::uncertain_below`] marks a face as
+//! uncertain. The prediction for a face does not depend on the batch that contains it.
+//!
+//! # Models
+//!
+//! `default` and `tiny` are bundled (features `model-default` and `model-tiny`); any other model is
+//! a file. [`Model::open`] reads a safetensors file, or an ONNX file that moue has written (feature
+//! `onnx`). A model holds its architecture, classes, normalization, calibration and provenance.
+//!
+//! # Explanations, video, pictures
+//!
+//! [`explain`] computes which parts of a face a prediction depends on. [`video`] predicts the frames
+//! that the `ffmpeg` program decodes and follows faces from one to the next. [`render`] draws
+//! predictions into pictures.
+//!
+//! # What is elsewhere
+//!
+//! Models are trained and evaluated with the crate `moue-train`. The crate `moue-engine` has the
+//! layers and their kernels. This library never writes to standard output and never panics on
+//! input: a file that cannot be used is an error that names it.
 #![deny(missing_docs)]
 
 pub mod classifier;

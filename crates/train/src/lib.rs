@@ -1,12 +1,63 @@
 //! Train, compare and evaluate classifiers for facial expressions.
 //!
+//! ```standalone_crate
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("moue-train-guide-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # std::env::set_current_dir(&folder)?;
+//! # moue_train::data::synthetic::write("fer2013.csv", 70, 0)?;
+//! let run = moue_train::Trainer::preset("small")?.data("fer2013.csv").set("train.epochs", "20")?.run()?;
+//! println!("{:.3}", run.metrics.accuracy);
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An expression is an appearance. It does not determine what a person feels.
+//!
+//! # What flows where
+//!
 //! Data flows one way: [`config`] says what is wanted, [`data`] reads and splits images,
 //! [`augment`] alters them, [`train`] fits a network, [`evaluate`] measures it, [`report`]
-//! draws what came out, and [`experiment`] does all of it, once or for many configurations
+//! draws the results, and [`experiment`] does all of it, once or for many configurations
 //! ([`comparison`]). [`mod@bench`] measures how fast a network is. Models and predictions
 //! are in the crate `moue`.
 //!
-//! An expression is an appearance. It does not determine what a person feels.
+//! # Data
+//!
+//! [`data::DataSource`] opens FER2013's CSV file, Kaggle's zip archive, folders named after their
+//! classes, or (feature `parquet`) Parquet files, compressed or not, or makes synthetic faces.
+//! [`data::Dataset::from_images`] takes images from memory. A data set has the splits `train`,
+//! `validation` and `test`; where a source has no validation split, a share of the training images
+//! is set aside.
+//!
+//! # Training
+//!
+//! [`Trainer`] is the short way. [`experiment::RunConfig::resolve`] turns options into a
+//! configuration as the command does; [`train::train`] runs a [`train::Job`], which may be resumed
+//! from its checkpoint or shared by several processes. With the same configuration, data, binary
+//! and instruction set, the model file is the same to the byte, for any number of threads.
+//!
+//! # Evaluation
+//!
+//! ```standalone_crate
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("moue-evaluate-guide-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # std::env::set_current_dir(&folder)?;
+//! # moue_train::data::synthetic::write("faces", 70, 0)?;
+//! use moue_train::evaluate::{EvaluateOptions, evaluate};
+//!
+//! let options = EvaluateOptions { model: "tiny".into(), data: Some("faces".into()), ..Default::default() };
+//! let evaluation = evaluate(&options, &mut |_| {})?;
+//! let metrics = &evaluation.result.metrics;
+//! println!("accuracy {:.3}, 95 % interval {:?}, n = {}", metrics.accuracy, metrics.accuracy_ci95, metrics.n);
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`evaluate::compute_metrics`] computes the same metrics from labels and probabilities of your own.
 #![deny(missing_docs)]
 
 pub mod augment;

@@ -69,7 +69,7 @@ fn every_preset_comes_back_with_its_answers() {
         let back = read(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         let distance = distance(&predictions(&model), &predictions(&back));
         assert!(distance < 1e-5, "{name}: {distance}");
-        assert_eq!((&back.classes(), back.uncertain_below()), (model.classes(), model.uncertain_below()));
+        assert_eq!((back.classes(), back.uncertain_below()), (model.classes(), model.uncertain_below()));
         assert_eq!(back.provenance(), model.provenance());
         assert_eq!(to_onnx(&back).unwrap(), bytes, "{name}: another file the second time");
     }

@@ -92,14 +92,6 @@ impl Default for PredictOptions {
 
 /// A classifier with a face detector, for photos, from any number of threads.
 ///
-/// ```no_run
-/// let predictor = moue::Predictor::open("default")?;
-/// for face in predictor.predict("photo.jpg")?.faces {
-///     println!("{} {:.2}", face.label, face.confidence);
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
 /// [`Self::predict`] is made of three steps that a program may also take one by one:
 /// [`Self::crop_faces`], [`Classifier::crop_probabilities`] and [`Self::prediction`].
 pub struct Predictor {

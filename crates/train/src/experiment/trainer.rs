@@ -32,21 +32,6 @@ pub enum TrainerError {
 ///
 /// Without [`data`](Self::data) it trains on synthetic faces; without [`out`](Self::out) its
 /// files go to the first free `runs/ARCH-N`.
-///
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let folder = std::env::temp_dir().join(format!("moue-doc-{}", std::process::id()));
-/// # moue_train::data::synthetic::write(&folder, 140, 0)?;
-/// # let data = &folder;
-/// # let run = moue_train::Trainer::preset("small")?.out(folder.join("run")).data(data).set("train.epochs", "1")?.run()?;
-/// # let _ = || -> Result<(), Box<dyn std::error::Error>> {
-/// let run = moue_train::Trainer::preset("small")?.data("fer2013.csv").set("train.epochs", "20")?.run()?;
-/// # Ok(()) };
-/// println!("{:.3}", run.metrics.accuracy);
-/// # std::fs::remove_dir_all(&folder)?;
-/// # Ok(())
-/// # }
-/// ```
 pub struct Trainer<'a> {
     run: RunConfig,
     out: Option<PathBuf>,
