@@ -20,9 +20,11 @@ use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
 use moue_train::experiment::RunConfigError;
 use moue_train::train::Event;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// Opens the data of a run, shows how far it is, and prints its notes.
 pub fn open_source(
@@ -59,16 +61,15 @@ pub fn run_error(error: RunConfigError) -> anyhow::Error {
 pub const INTERRUPTED: u8 = 130;
 
 /// The first Ctrl-C, or SIGTERM, asks for an end after the current step; a second
-/// one ends the program at once.
+/// one ends the program at once. SIGHUP keeps its meaning, so that `nohup` works.
 pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })
-    .context("cannot listen for Ctrl-C")?;
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset, and sets it.
+        flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .context("cannot listen for Ctrl-C and SIGTERM")?;
+    }
     Ok(stop)
 }
 
