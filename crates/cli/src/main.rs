@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod error;
+mod output;
 mod progress;
 
 use args::{Arguments, Command};

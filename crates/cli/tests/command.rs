@@ -7,7 +7,8 @@ use serde_json::Value;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 #[test]
 fn from_nothing_to_a_prediction() {
@@ -258,8 +259,7 @@ fn a_killed_or_interrupted_run_goes_on_to_the_same_bits() {
     // Ctrl-C: what was done is saved, the model of the best epoch too.
     let mut child = train("stopped").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     place.wait_for("stopped/metrics.csv");
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupt.success());
+    send("-INT", &child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let mut said = String::new();
     child.stdout.unwrap().read_to_string(&mut said).unwrap();
@@ -272,6 +272,43 @@ fn a_killed_or_interrupted_run_goes_on_to_the_same_bits() {
     assert_eq!(bytes(&place.path("stopped/model.safetensors")), whole);
     let leftovers = fs::read_dir(place.path("stopped/checkpoints")).unwrap().count();
     assert_eq!(leftovers, 1, "no temporary files are left");
+}
+
+#[cfg(unix)]
+fn send(signal: &str, child: &Child) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_a_run_at_once() {
+    let place = Place::new();
+    // One step takes seconds.
+    let slow = ["train", "seed/model-9", "--batch-size", "128", "--threads", "1", "--out", "slow", "--quiet"];
+    let mut child = place.command(&slow).stdout(Stdio::null()).spawn().unwrap();
+    place.wait_for("slow/config.toml");
+    send("-TERM", &child);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(child.try_wait().unwrap().is_none(), "the first signal lets the step end");
+    send("-TERM", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!place.path("slow/checkpoints").exists(), "nothing was waited for");
+}
+
+/// SIGTERM saves as Ctrl-C does. A closed terminal ends nothing under `nohup`.
+#[cfg(unix)]
+#[test]
+fn signals_of_a_batch_system_and_of_a_closed_terminal() {
+    let place = Place::new();
+    let run = format!("trap '' HUP; exec {} train tiny.toml --epochs 40 --out", env!("CARGO_BIN_EXE_moue"));
+    for (signal, out, code) in [("-TERM", "ended", 130), ("-HUP", "closed", 0)] {
+        let mut command = place.program("bash");
+        let mut child = command.args(["-c", &format!("{run} {out} --quiet")]).stdout(Stdio::null()).spawn().unwrap();
+        place.wait_for(&format!("{out}/metrics.csv"));
+        send(signal, &child);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
+        assert!(place.path(out).join("model.safetensors").exists(), "{signal}");
+    }
 }
 
 #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! What trainings that are compared with each other have reached.
 
+use crate::csv_rows::{Decimals, csv_rows};
 use crate::train::EpochRecord;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -111,43 +112,48 @@ impl Comparison {
     /// One line for each row, for spreadsheets.
     #[must_use]
     pub fn csv(&self) -> String {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        let header = [
-            "name",
-            "parameters",
-            "macs",
-            "epochs",
-            "runs",
-            "seconds",
-            "best_train_accuracy",
-            "best_validation_accuracy",
-            "gap",
-            "last_train_accuracy",
-            "last_validation_accuracy",
-            "last_gap",
-            "validation_deviation",
-            "claim",
-        ];
-        let _ = writer.write_record(header);
-        for row in &self.rows {
-            let shares = [
-                row.best_train_accuracy,
-                row.best_validation_accuracy,
-                row.gap,
-                row.last_train_accuracy,
-                row.last_validation_accuracy,
-                row.last_gap,
-            ];
-            let counts = [row.parameters, row.macs, row.epochs, row.runs.len()];
-            let mut record = vec![row.name.clone()];
-            record.extend(counts.iter().map(ToString::to_string));
-            record.push(format!("{:.1}", row.seconds));
-            record.extend(shares.iter().map(|share| format!("{share:.6}")));
-            record.push(row.validation_deviation.map(|d| format!("{d:.6}")).unwrap_or_default());
-            record.push(row.claim.clone().unwrap_or_default());
-            let _ = writer.write_record(record);
+        let rows: Vec<CsvRow<'_>> = self.rows.iter().map(CsvRow::from).collect();
+        String::from_utf8(csv_rows(&rows)).unwrap_or_default()
+    }
+}
+
+/// A row as `comparison.csv` has it.
+#[derive(Default, Serialize)]
+struct CsvRow<'a> {
+    name: &'a str,
+    parameters: usize,
+    macs: usize,
+    epochs: usize,
+    runs: usize,
+    seconds: Decimals<1>,
+    best_train_accuracy: Decimals<6>,
+    best_validation_accuracy: Decimals<6>,
+    gap: Decimals<6>,
+    last_train_accuracy: Decimals<6>,
+    last_validation_accuracy: Decimals<6>,
+    last_gap: Decimals<6>,
+    validation_deviation: Option<Decimals<6>>,
+    claim: Option<&'a str>,
+}
+
+impl<'a> From<&'a Row> for CsvRow<'a> {
+    fn from(row: &'a Row) -> Self {
+        Self {
+            name: &row.name,
+            parameters: row.parameters,
+            macs: row.macs,
+            epochs: row.epochs,
+            runs: row.runs.len(),
+            seconds: Decimals(row.seconds),
+            best_train_accuracy: Decimals(row.best_train_accuracy),
+            best_validation_accuracy: Decimals(row.best_validation_accuracy),
+            gap: Decimals(row.gap),
+            last_train_accuracy: Decimals(row.last_train_accuracy),
+            last_validation_accuracy: Decimals(row.last_validation_accuracy),
+            last_gap: Decimals(row.last_gap),
+            validation_deviation: row.validation_deviation.map(Decimals),
+            claim: row.claim.as_deref(),
         }
-        writer.into_inner().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     }
 }
 
@@ -170,5 +176,49 @@ impl Row {
         self.last_validation_accuracy = last_validation / count;
         self.last_gap = self.last_train_accuracy - self.last_validation_accuracy;
         self.seconds = self.runs.iter().map(|run| run.seconds).sum::<f64>() / count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_for_spreadsheets_stays() {
+        let plain = Row {
+            name: "nets/tiny train.epochs=1, twice".to_owned(),
+            parameters: 1287,
+            macs: 11_000,
+            epochs: 1,
+            seconds: 1.25,
+            best_train_accuracy: 0.5,
+            best_validation_accuracy: 0.25,
+            gap: 0.25,
+            last_gap: -1.0 / 3.0,
+            ..Row::default()
+        };
+        let whole = Row {
+            name: "small".to_owned(),
+            validation_deviation: Some(0.012_345_678),
+            claim: Some("63 % on \"test\"".to_owned()),
+            runs: vec![Run::default(); 2],
+            ..Row::default()
+        };
+        let comparison = Comparison {
+            data: String::new(),
+            split: String::new(),
+            validation_images: 0,
+            majority_class: String::new(),
+            majority_accuracy: 0.0,
+            complete: true,
+            rows: vec![plain, whole],
+        };
+        let header = "name,parameters,macs,epochs,runs,seconds,best_train_accuracy,best_validation_accuracy,gap,\
+            last_train_accuracy,last_validation_accuracy,last_gap,validation_deviation,claim\n";
+        let rows = "\"nets/tiny train.epochs=1, twice\",1287,11000,1,0,1.2,0.500000,0.250000,0.250000,0.000000,0.000000,\
+            -0.333333,,\nsmall,0,0,0,2,0.0,0.000000,0.000000,0.000000,0.000000,0.000000,0.000000,0.012346,\
+            \"63 % on \"\"test\"\"\"\n";
+        assert_eq!(comparison.csv(), format!("{header}{rows}"));
+        assert_eq!(Comparison { rows: Vec::new(), ..comparison }.csv(), header);
     }
 }

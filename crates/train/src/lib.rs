@@ -64,6 +64,7 @@ pub mod augment;
 pub mod bench;
 pub mod comparison;
 pub mod config;
+mod csv_rows;
 pub mod data;
 pub mod evaluate;
 pub mod experiment;

@@ -1,7 +1,8 @@
 //! `moue arch`.
 
-use super::{print, table};
+use super::print;
 use crate::args::{ArchCommand, Common};
+use crate::output::table::{table, table_with_text};
 use moue::model::{LayerSummary, build, summary};
 use moue_train::config::{Config, PRESETS};
 use serde_json::json;
@@ -31,26 +32,17 @@ fn totals(rows: &[LayerSummary]) -> (usize, usize) {
 
 fn list(common: &Common) -> anyhow::Result<()> {
     let mut documents = Vec::new();
-    let mut rows = vec![["preset", "parameters", "MACs"].map(str::to_owned).to_vec()];
-    let mut about = vec![String::new()];
+    let mut rows = vec![["preset", "parameters", "MACs", ""].map(str::to_owned).to_vec()];
     for preset in PRESETS {
         let config = Config::parse(preset.name, preset.text)?;
         let (parameters, macs) = totals(&summary(&build(&config.model, CLASSES, 0)?));
-        rows.push(vec![preset.name.to_owned(), grouped(parameters), grouped(macs)]);
-        about.push(preset.about());
+        rows.push(vec![preset.name.to_owned(), grouped(parameters), grouped(macs), preset.about()]);
         documents.push(json!({"name": preset.name, "about": preset.about(), "parameters": parameters, "macs": macs}));
     }
     if common.json {
         return print(&format!("{}\n", serde_json::Value::Array(documents)));
     }
-    let lines = table(&rows);
-    print(
-        &lines
-            .lines()
-            .zip(about)
-            .map(|(line, about)| format!("{line}  {about}").trim_end().to_owned() + "\n")
-            .collect::<String>(),
-    )
+    print(&table_with_text(&rows))
 }
 
 fn show(config: &Config, common: &Common) -> anyhow::Result<()> {

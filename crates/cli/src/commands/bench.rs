@@ -1,7 +1,8 @@
 //! `moue bench`.
 
-use super::{print, table};
+use super::print;
 use crate::args::{BenchArgs, Common};
+use crate::output::table::table;
 use moue_train::bench::{self, BenchOptions, LayerCost};
 use moue_train::config::Config;
 use std::process::ExitCode;

@@ -1,8 +1,9 @@
 //! `moue compare`.
 
-use super::{INTERRUPTED, open_source, print, run_error, stop_on_interrupt, table, tell};
+use super::{INTERRUPTED, open_source, print, run_error, stop_on_interrupt, tell};
 use crate::args::{Common, CompareArgs};
 use crate::error::UsageError;
+use crate::output::table::table;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue_train::comparison::{Comparison, Row};

@@ -1,8 +1,9 @@
 //! `moue data`.
 
-use super::{open_source, print, table};
+use super::{open_source, print};
 use crate::args::{Common, DataCommand};
 use crate::error::UsageError;
+use crate::output::table::table;
 use anyhow::Context;
 use moue::fs::write_atomically;
 use moue_train::config::Config;

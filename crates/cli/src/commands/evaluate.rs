@@ -1,8 +1,9 @@
 //! `moue evaluate`.
 
-use super::{accuracy_text, print, print_notes, table};
+use super::{accuracy_text, print, print_notes};
 use crate::args::{Common, EvaluateArgs};
 use crate::error::UsageError;
+use crate::output::table::table;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::Isa;

@@ -20,10 +20,11 @@ use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
 use moue_train::experiment::RunConfigError;
 use moue_train::train::Event;
-use std::fmt::Write as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// Opens the data of a run, shows how far it is, and prints its notes.
 pub fn open_source(
@@ -60,22 +61,14 @@ pub fn run_error(error: RunConfigError) -> anyhow::Error {
 pub const INTERRUPTED: u8 = 130;
 
 /// The first Ctrl-C, or SIGTERM, asks for an end after the current step; a second
-/// one kills.
+/// one ends the program at once. SIGHUP keeps its meaning, so that `nohup` works.
 pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })
-    .context("cannot listen for Ctrl-C")?;
-    #[cfg(unix)]
-    {
-        use signal_hook::{consts::SIGTERM, flag};
-        flag::register_conditional_shutdown(SIGTERM, i32::from(INTERRUPTED), Arc::clone(&stop))
-            .and_then(|_| flag::register(SIGTERM, Arc::clone(&stop)))
-            .context("cannot listen for SIGTERM")?;
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset, and sets it.
+        flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .context("cannot listen for Ctrl-C and SIGTERM")?;
     }
     Ok(stop)
 }
@@ -115,26 +108,4 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 pub fn accuracy_text(metrics: &Metrics) -> String {
     let [low, high] = metrics.accuracy_ci95.map(|share| share * 100.0);
     format!("{:.1} % (95 % interval {low:.1}–{high:.1} %, n = {})", metrics.accuracy * 100.0, metrics.n)
-}
-
-/// A table whose first column is flush left and whose others are flush right.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let gap = width - cell.chars().count();
-            if column == 0 {
-                let _ = write!(line, "{cell}{}", " ".repeat(gap));
-            } else {
-                let _ = write!(line, "  {}{cell}", " ".repeat(gap));
-            }
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
 }

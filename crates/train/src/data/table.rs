@@ -3,6 +3,7 @@
 
 use super::dataset::Dataset;
 use super::duplicates::near_duplicates;
+use crate::csv_rows::{Decimals, csv_rows};
 use base16ct::lower::encode_string as hex;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -30,10 +31,6 @@ pub struct TableRow {
     /// Number of the group of near-duplicates it belongs to, from 1.
     pub near_duplicates: Option<u32>,
 }
-
-/// Names of the columns.
-pub const COLUMNS: [&str; 9] =
-    ["id", "label", "split", "height", "width", "mean", "deviation", "hash", "near_duplicates"];
 
 /// A row for each image, in the order of the source.
 #[must_use]
@@ -67,15 +64,61 @@ pub fn rows(dataset: &Dataset) -> Vec<TableRow> {
 /// The table as CSV, with a header.
 #[must_use]
 pub fn to_csv(rows: &[TableRow]) -> Vec<u8> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let _ = writer.write_record(COLUMNS);
-    for row in rows {
-        let [height, width] = [row.height, row.width].map(|extent| extent.to_string());
-        let [mean, deviation] = [row.mean, row.deviation].map(|value| format!("{value:.3}"));
-        let group = row.near_duplicates.map(|number| number.to_string()).unwrap_or_default();
-        let record =
-            [&row.id, &row.label, row.split, &height, &width, &mean, &deviation, row.hash.as_str(), group.as_str()];
-        let _ = writer.write_record(record);
+    csv_rows(&rows.iter().map(CsvRow::from).collect::<Vec<_>>())
+}
+
+/// An image as a row of CSV.
+#[derive(Default, Serialize)]
+struct CsvRow<'a> {
+    id: &'a str,
+    label: &'a str,
+    split: &'a str,
+    height: u32,
+    width: u32,
+    mean: Decimals<3>,
+    deviation: Decimals<3>,
+    hash: &'a str,
+    near_duplicates: Option<u32>,
+}
+
+impl<'a> From<&'a TableRow> for CsvRow<'a> {
+    fn from(row: &'a TableRow) -> Self {
+        Self {
+            id: &row.id,
+            label: &row.label,
+            split: row.split,
+            height: row.height,
+            width: row.width,
+            mean: Decimals(row.mean),
+            deviation: Decimals(row.deviation),
+            hash: &row.hash,
+            near_duplicates: row.near_duplicates,
+        }
     }
-    writer.into_inner().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_for_spreadsheets_stays() {
+        let row = TableRow {
+            id: "train/happy/a,b.png".to_owned(),
+            label: "happy".to_owned(),
+            split: "train",
+            height: 48,
+            width: 40,
+            mean: 127.0,
+            deviation: 1.0 / 3.0,
+            hash: "00ff".to_owned(),
+            near_duplicates: None,
+        };
+        let other = TableRow { id: "7".to_owned(), near_duplicates: Some(12), ..row.clone() };
+        let header = "id,label,split,height,width,mean,deviation,hash,near_duplicates\n";
+        let lines = "\"train/happy/a,b.png\",happy,train,48,40,127.000,0.333,00ff,\n\
+            7,happy,train,48,40,127.000,0.333,00ff,12\n";
+        assert_eq!(String::from_utf8(to_csv(&[row, other])).unwrap(), format!("{header}{lines}"));
+        assert_eq!(to_csv(&[]), header.as_bytes());
+    }
 }

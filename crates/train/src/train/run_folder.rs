@@ -4,7 +4,9 @@ use super::error::TrainError;
 use super::record::EpochRecord;
 use super::tensorboard;
 use crate::config::Config;
+use crate::csv_rows::{Decimals, csv_rows};
 use moue::fs::write_atomically;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// A run's folder.
@@ -99,29 +101,69 @@ impl RunFolder {
         let bytes =
             bytes.map_err(|reason| TrainError::Write { path: path.clone(), source: std::io::Error::other(reason) })?;
         self.write("checkpoints/last.safetensors", &bytes)?;
-        self.write("metrics.csv", metrics_csv(history).as_bytes())?;
+        self.write("metrics.csv", &metrics_csv(history))?;
         let lines: Vec<String> = history.iter().filter_map(|record| serde_json::to_string(record).ok()).collect();
         self.write("metrics.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
         self.write("events.out.tfevents.0.moue", &tensorboard::events(history))
     }
 }
 
-fn metrics_csv(history: &[EpochRecord]) -> String {
-    let mut text = String::from(
-        "epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,images_per_second\n",
-    );
-    for r in history {
-        text += &format!(
-            "{},{},{:.6},{:.6},{:.6},{:.6},{:.2},{:.1}\n",
-            r.epoch,
-            r.learning_rate,
-            r.train_loss,
-            r.train_accuracy,
-            r.validation_loss,
-            r.validation_accuracy,
-            r.seconds,
-            r.images_per_second
-        );
+fn metrics_csv(history: &[EpochRecord]) -> Vec<u8> {
+    csv_rows(&history.iter().map(CsvRow::from).collect::<Vec<_>>())
+}
+
+/// An epoch as `metrics.csv` has it.
+#[derive(Default, Serialize)]
+struct CsvRow {
+    epoch: usize,
+    /// As Rust prints it, with all its digits and no exponent.
+    learning_rate: String,
+    train_loss: Decimals<6>,
+    train_accuracy: Decimals<6>,
+    validation_loss: Decimals<6>,
+    validation_accuracy: Decimals<6>,
+    seconds: Decimals<2>,
+    images_per_second: Decimals<1>,
+}
+
+impl From<&EpochRecord> for CsvRow {
+    fn from(record: &EpochRecord) -> Self {
+        Self {
+            epoch: record.epoch,
+            learning_rate: record.learning_rate.to_string(),
+            train_loss: Decimals(record.train_loss),
+            train_accuracy: Decimals(record.train_accuracy),
+            validation_loss: Decimals(record.validation_loss),
+            validation_accuracy: Decimals(record.validation_accuracy),
+            seconds: Decimals(record.seconds),
+            images_per_second: Decimals(record.images_per_second),
+        }
     }
-    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_epochs_stays() {
+        let record = EpochRecord {
+            epoch: 1,
+            learning_rate: 0.000_000_1,
+            train_loss: 1.5,
+            train_accuracy: 1.0 / 3.0,
+            validation_loss: 0.0,
+            validation_accuracy: 1.0,
+            seconds: 12.345,
+            images_per_second: 1234.56,
+            wall_time: 1.7e9,
+        };
+        let other = EpochRecord { epoch: 2, learning_rate: 1.0, train_loss: f64::NAN, ..record };
+        let header = "epoch,learning_rate,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,\
+            images_per_second\n";
+        let lines = "1,0.0000001,1.500000,0.333333,0.000000,1.000000,12.35,1234.6\n\
+            2,1,NaN,0.333333,0.000000,1.000000,12.35,1234.6\n";
+        assert_eq!(String::from_utf8(metrics_csv(&[record, other])).unwrap(), format!("{header}{lines}"));
+        assert_eq!(metrics_csv(&[]), header.as_bytes());
+    }
 }

@@ -1,90 +1,112 @@
 //! TensorBoard's event file: records of length, masked CRC-32C, a protobuf
-//! `Event`, and again a CRC (the layout of TensorFlow's `TFRecord` and
-//! `event.proto`).
+//! `Event`, and again a CRC (the layout of TensorFlow's `TFRecord`).
 
 use super::record::EpochRecord;
+use crc::{CRC_32_ISCSI, Crc, NoTable};
+use prost::Message;
+
+/// CRC-32C, computed without a table: an event file has a few hundred bytes an epoch.
+const CRC_32C: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISCSI);
+
+/// The part of TensorFlow's `event.proto` that scalars need. Fields are optional
+/// because proto3 would leave out a zero, which is a value here.
+#[derive(Clone, PartialEq, Message)]
+struct Event {
+    #[prost(double, optional, tag = "1")]
+    wall_time: Option<f64>,
+    #[prost(int64, optional, tag = "2")]
+    step: Option<i64>,
+    #[prost(string, optional, tag = "3")]
+    file_version: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+}
+
+/// Of `summary.proto`.
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Value>,
+}
+
+/// `Summary.Value` of `summary.proto`.
+#[derive(Clone, PartialEq, Message)]
+struct Value {
+    #[prost(string, tag = "1")]
+    tag: String,
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
+}
 
 /// All epochs as scalar summaries.
 pub fn events(history: &[EpochRecord]) -> Vec<u8> {
-    let mut out = Vec::new();
     let started = history.first().map_or(0.0, |record| record.wall_time - record.seconds);
-    let mut version = Vec::new();
-    double(&mut version, 1, started);
-    bytes(&mut version, 3, b"brain.Event:2");
+    let version =
+        Event { wall_time: Some(started), file_version: Some("brain.Event:2".to_owned()), ..Event::default() };
+    let mut out = Vec::new();
     push_record(&mut out, &version);
-    for record in history {
-        let scalars = [
-            ("loss/train", record.train_loss),
-            ("loss/validation", record.validation_loss),
-            ("accuracy/train", record.train_accuracy),
-            ("accuracy/validation", record.validation_accuracy),
-            ("learning_rate", f64::from(record.learning_rate)),
-            ("images_per_second", record.images_per_second),
-        ];
-        let mut summary = Vec::new();
-        for (tag, value) in scalars {
-            let mut entry = Vec::new();
-            bytes(&mut entry, 1, tag.as_bytes());
-            entry.push(2 << 3 | 5);
-            entry.extend((value as f32).to_le_bytes());
-            bytes(&mut summary, 1, &entry);
-        }
-        let mut event = Vec::new();
-        double(&mut event, 1, record.wall_time);
-        event.push(2 << 3);
-        varint(&mut event, record.epoch as u64);
-        bytes(&mut event, 5, &summary);
-        push_record(&mut out, &event);
-    }
+    history.iter().for_each(|record| push_record(&mut out, &epoch(record)));
     out
 }
 
-fn double(out: &mut Vec<u8>, field: u8, value: f64) {
-    out.push(field << 3 | 1);
-    out.extend(value.to_le_bytes());
-}
-
-fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
-    out.push(field << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend(value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+fn epoch(record: &EpochRecord) -> Event {
+    let scalars = [
+        ("loss/train", record.train_loss),
+        ("loss/validation", record.validation_loss),
+        ("accuracy/train", record.train_accuracy),
+        ("accuracy/validation", record.validation_accuracy),
+        ("learning_rate", f64::from(record.learning_rate)),
+        ("images_per_second", record.images_per_second),
+    ];
+    let value = |(tag, value): (&str, f64)| Value { tag: tag.to_owned(), simple_value: Some(value as f32) };
+    Event {
+        wall_time: Some(record.wall_time),
+        step: Some(record.epoch as i64),
+        summary: Some(Summary { value: scalars.map(value).to_vec() }),
+        ..Event::default()
     }
-    out.push(value as u8);
 }
 
-fn push_record(out: &mut Vec<u8>, payload: &[u8]) {
+fn push_record(out: &mut Vec<u8>, event: &Event) {
+    let payload = event.encode_to_vec();
     let length = (payload.len() as u64).to_le_bytes();
     out.extend(length);
     out.extend(masked_crc(&length).to_le_bytes());
-    out.extend(payload);
-    out.extend(masked_crc(payload).to_le_bytes());
+    out.extend(&payload);
+    out.extend(masked_crc(&payload).to_le_bytes());
 }
 
 fn masked_crc(bytes: &[u8]) -> u32 {
-    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-/// CRC-32C (Castagnoli), bit by bit: an event file has a few hundred bytes an
-/// epoch.
-fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
-    })
+    CRC_32C.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base16ct::lower::encode_string as hex;
 
+    /// A validation accuracy of 0 is written too.
     #[test]
-    fn the_checksum_is_castagnolis() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    fn the_bytes_stay() {
+        let record = EpochRecord {
+            epoch: 300,
+            learning_rate: 0.1,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            validation_loss: 1.1,
+            validation_accuracy: 0.0,
+            seconds: 2.0,
+            images_per_second: 100.0,
+            wall_time: 1000.0,
+        };
+        let expected = "\
+            1800000000000000a37f4b22090000000000308f401a0d627261696e2e4576656e743a32a34290549d00000000000000631717500900\
+            00000000408f4010ac022a8e010a110a0a6c6f73732f747261696e150000803f0a160a0f6c6f73732f76616c69646174696f6e15cdcc\
+            8c3f0a150a0e61636375726163792f747261696e150000003f0a1a0a1361636375726163792f76616c69646174696f6e15000000000a\
+            140a0d6c6561726e696e675f7261746515cdcccc3d0a180a11696d616765735f7065725f7365636f6e64150000c8420f378d1f";
+        assert_eq!(hex(&events(&[record])), expected);
+        let version = "1800000000000000a37f4b220900000000000000001a0d627261696e2e4576656e743a32eedf28a3";
+        assert_eq!(hex(&events(&[])), version);
     }
 
     #[test]

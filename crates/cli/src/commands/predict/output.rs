@@ -1,9 +1,11 @@
 //! The form in which predictions are printed: a table, JSON lines or CSV.
 
 use crate::args::Format;
-use crate::commands::{print, table};
+use crate::commands::print;
+use crate::output::table::table_with_text;
 use crate::progress::Progress;
-use moue::prediction::{Face, Prediction};
+use moue::prediction::{Face, FaceBox, Prediction};
+use serde::Serialize;
 
 /// The form in which predictions are printed.
 pub struct PredictionWriter {
@@ -29,8 +31,8 @@ impl PredictionWriter {
         progress.suspend(|| match self.format {
             Format::Json => print(&format!("{}\n", serde_json::to_string(prediction)?)),
             Format::Csv => prediction.faces.iter().try_for_each(|face| {
-                let frame = if self.videos { vec![String::new(); 3] } else { Vec::new() };
-                print(&csv_line(csv_row(&prediction.input, frame, face))?)
+                let moment = self.videos.then(Moment::default);
+                print(&csv_line(CsvRow::new(&prediction.input, moment, face))?)
             }),
             Format::Table => print(&table_text(prediction, self.alone)),
         })
@@ -54,44 +56,102 @@ fn table_text(prediction: &Prediction, alone: bool) -> String {
                     vec![format!("  {label}"), format!("{:.1} %", p * 100.0), "█".repeat((p * 40.0).round() as usize)]
                 })
                 .collect();
-            text += &left_bars(&rows);
+            text += &table_with_text(&rows);
         }
     }
     text
 }
 
-/// Aligns labels and numbers, and leaves the bars flush left.
-fn left_bars(rows: &[Vec<String>]) -> String {
-    let numbers: Vec<Vec<String>> = rows.iter().map(|row| row[..2].to_vec()).collect();
-    table(&numbers)
-        .lines()
-        .zip(rows)
-        .map(|(line, row)| format!("{line}  {}", row[2]).trim_end().to_owned() + "\n")
-        .collect()
-}
+/// The columns that photos and frames have in common, between what names the input and
+/// the classes.
+const COLUMNS: [&str; 8] = ["x", "y", "width", "height", "label", "confidence", "uncertain", "score"];
 
-fn csv_header(classes: &[String], videos: bool) -> Vec<String> {
+fn csv_header(classes: &[String], videos: bool) -> Vec<&str> {
     let frame: &[&str] = if videos { &["frame", "time_s", "track"] } else { &[] };
-    let fixed = ["x", "y", "width", "height", "label", "confidence", "uncertain", "score"];
-    let head = ["input"].iter().chain(frame).chain(&fixed).map(ToString::to_string);
-    head.chain(classes.iter().cloned()).chain(["error".to_owned()]).collect()
+    let classes = classes.iter().map(String::as_str);
+    ["input"].iter().chain(frame).chain(&COLUMNS).copied().chain(classes).chain(["error"]).collect()
 }
 
-/// A face as a row; `frame` is what stands between input and place.
-pub fn csv_row(input: &str, frame: Vec<String>, face: &Face) -> Vec<String> {
-    let place = face.place;
-    let mut row = vec![input.to_owned()];
-    row.extend(frame);
-    row.extend([place.x, place.y, place.width, place.height].map(|number| number.to_string()));
-    row.extend([face.label.clone(), face.confidence.to_string(), face.uncertain.to_string()]);
-    row.push(face.score.map_or(String::new(), |score| score.to_string()));
-    row.extend(face.probabilities.values().map(ToString::to_string));
-    row.push(String::new());
-    row
+/// A face as a row of CSV. Numbers are texts because `csv` would print 1 as 1.0 and
+/// small ones with an exponent.
+#[derive(Serialize)]
+pub struct CsvRow<'a> {
+    input: &'a str,
+    /// Left out where there are no videos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moment: Option<Moment>,
+    place: FaceBox,
+    label: &'a str,
+    confidence: String,
+    uncertain: bool,
+    score: Option<String>,
+    probabilities: Vec<String>,
+    /// An input that cannot be read has no face, and so no row.
+    error: (),
 }
 
-pub fn csv_line(row: Vec<String>) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(row)?;
+/// Where in a video a face is; empty for a photo.
+#[derive(Default, Serialize)]
+pub struct Moment {
+    pub frame: Option<usize>,
+    pub time_s: Option<String>,
+    pub track: Option<u32>,
+}
+
+impl<'a> CsvRow<'a> {
+    pub fn new(input: &'a str, moment: Option<Moment>, face: &'a Face) -> Self {
+        Self {
+            input,
+            moment,
+            place: face.place,
+            label: &face.label,
+            confidence: face.confidence.to_string(),
+            uncertain: face.uncertain,
+            score: face.score.map(|score| score.to_string()),
+            probabilities: face.probabilities.values().map(ToString::to_string).collect(),
+            error: (),
+        }
+    }
+}
+
+/// One line. The header is a line of its own: its classes depend on the model.
+pub fn csv_line(row: impl Serialize) -> anyhow::Result<String> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.serialize(row)?;
     Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_for_spreadsheets_stay() {
+        let face = Face {
+            place: FaceBox { x: 1, y: 2, width: 30, height: 40 },
+            label: "happy".to_owned(),
+            confidence: 1.0,
+            uncertain: false,
+            probabilities: [("happy".to_owned(), 1.0), ("sad".to_owned(), 1e-9)].into(),
+            score: None,
+            explanation: None,
+        };
+        let classes = ["happy".to_owned(), "sad".to_owned()];
+        let line = |moment| csv_line(CsvRow::new("a, b.png", moment, &face)).unwrap();
+        assert_eq!(
+            csv_line(csv_header(&classes, false)).unwrap() + &line(None),
+            "input,x,y,width,height,label,confidence,uncertain,score,happy,sad,error\n\
+             \"a, b.png\",1,2,30,40,happy,1,false,,1,0.000000001,\n"
+        );
+        let moment = Moment { frame: Some(5), time_s: Some("0.500".to_owned()), track: Some(1) };
+        assert_eq!(
+            csv_line(csv_header(&classes, true)).unwrap() + &line(Some(moment)) + &line(Some(Moment::default())),
+            "input,frame,time_s,track,x,y,width,height,label,confidence,uncertain,score,happy,sad,error\n\
+             \"a, b.png\",5,0.500,1,1,2,30,40,happy,1,false,,1,0.000000001,\n\
+             \"a, b.png\",,,,1,2,30,40,happy,1,false,,1,0.000000001,\n"
+        );
+        let scored = Face { score: Some(2.5), ..face.clone() };
+        let line = csv_line(CsvRow::new("x", None, &scored)).unwrap();
+        assert_eq!(line, "x,1,2,30,40,happy,1,false,2.5,1,0.000000001,\n");
+    }
 }

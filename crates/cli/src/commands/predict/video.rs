@@ -1,6 +1,6 @@
 //! Films and cameras.
 
-use super::output::{PredictionWriter, csv_line, csv_row};
+use super::output::{CsvRow, Moment, PredictionWriter, csv_line};
 use crate::args::{Common, Format, PredictArgs};
 use crate::commands::print;
 use crate::progress::Progress;
@@ -93,8 +93,12 @@ impl Watched<'_> {
         match out.format {
             Format::Json => print(&format!("{}\n", serde_json::to_string(answer)?)),
             Format::Csv => answer.faces.iter().try_for_each(|TrackedFace { track, face }| {
-                let frame = vec![answer.frame.to_string(), format!("{:.3}", answer.time_s), track.to_string()];
-                print(&csv_line(csv_row(&answer.input, frame, face))?)
+                let moment = Moment {
+                    frame: Some(answer.frame),
+                    time_s: Some(format!("{:.3}", answer.time_s)),
+                    track: Some(*track),
+                };
+                print(&csv_line(CsvRow::new(&answer.input, Some(moment), face))?)
             }),
             Format::Table => self.changes(answer),
         }

@@ -1,0 +1,3 @@
+//! Forms in which commands print what they found.
+
+pub mod table;
