@@ -1,6 +1,6 @@
 //! `moue compare`.
 
-use super::{INTERRUPTED, open_source, print, run_error, stop_on_interrupt, tell};
+use super::{INTERRUPTED, open_source, print, run_error, show_event, stop_on_interrupt};
 use crate::args::{Common, CompareArgs};
 use crate::error::UsageError;
 use crate::output::table::table;
@@ -90,7 +90,7 @@ fn observe(
     if let Event::Step { epochs, of, .. } = event {
         progress.total(epochs * of);
     }
-    tell(event, progress);
+    show_event(event, progress);
 }
 
 fn text(found: &Comparison, out: &Path, stopped: bool) -> String {

@@ -74,7 +74,7 @@ pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// Says what a training says.
-pub fn tell(event: &Event<'_>, progress: &Progress) {
+pub fn show_event(event: &Event<'_>, progress: &Progress) {
     match event {
         Event::Step { epoch, epochs, images, of, loss } => {
             if progress.is_drawn() {

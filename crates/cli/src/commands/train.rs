@@ -1,6 +1,6 @@
 //! `moue train`.
 
-use super::{INTERRUPTED, accuracy_text, open_source, print, run_error, stop_on_interrupt, tell};
+use super::{INTERRUPTED, accuracy_text, open_source, print, run_error, show_event, stop_on_interrupt};
 use crate::args::{Common, TrainArgs};
 use crate::error::chain;
 use crate::progress::Progress;
@@ -78,7 +78,7 @@ fn train_as(
         resume: args.resume.is_some(),
         communicator,
     };
-    let outcome = train(&job, &stop, &mut |event| tell(&event, &progress));
+    let outcome = train(&job, &stop, &mut |event| show_event(&event, &progress));
     progress.done();
     if leads { finish(&outcome?, &job, common) } else { Ok(exit_code(outcome?.ending)) }
 }

@@ -4,7 +4,7 @@
 //! memory are in `kernels::normalization`.
 
 use super::context::Context;
-use super::gradient::{settle, sum_over_ranks};
+use super::gradient::{store_gradient, sum_over_ranks};
 use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
@@ -161,12 +161,12 @@ impl Layer for BatchNormalization {
         let sums = &mut context.scratch.sums;
         sums.clear();
         sums.extend_from_slice(&self.sums[..channels]);
-        settle(context, &mut self.beta);
+        store_gradient(context, &mut self.beta);
         let sums = &mut context.scratch.sums;
         sums.clear();
         let weighted = self.sums[channels..].iter().zip(&self.used_inverse);
         sums.extend(weighted.map(|(sum, &inverse)| sum * f64::from(inverse)));
-        settle(context, &mut self.gamma);
+        store_gradient(context, &mut self.gamma);
         self.sums[2 * channels] = x.rows() as f64;
         if self.used_batch {
             sum_over_ranks(context, &mut self.sums);

@@ -4,7 +4,7 @@
 //! `kernels::convolution`.
 
 use super::context::Context;
-use super::gradient::{kernel_gradient, settle};
+use super::gradient::{kernel_gradient, store_gradient};
 use super::initializer::Initializer;
 use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
@@ -123,7 +123,7 @@ impl Layer for Conv2d {
         if let Some(bias) = &mut self.bias {
             let scratch = &mut context.scratch;
             reduce::sum_rows(dy.data(), filters, &mut scratch.partial, &mut scratch.sums);
-            settle(context, bias);
+            store_gradient(context, bias);
         }
         let convolution = &self.convolution;
         kernel_gradient(context, &mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {

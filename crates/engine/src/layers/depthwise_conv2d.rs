@@ -3,7 +3,7 @@
 //! The layer owns kernel and bias; the arithmetic is in `kernels::depthwise`.
 
 use super::context::Context;
-use super::gradient::{kernel_gradient, settle};
+use super::gradient::{kernel_gradient, store_gradient};
 use super::initializer::Initializer;
 use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
@@ -113,7 +113,7 @@ impl Layer for DepthwiseConv2d {
         if let Some(bias) = &mut self.bias {
             let scratch = &mut context.scratch;
             reduce::sum_rows(dy.data(), self.window.input.channels, &mut scratch.partial, &mut scratch.sums);
-            settle(context, bias);
+            store_gradient(context, bias);
         }
         let window = &self.window;
         kernel_gradient(context, &mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {

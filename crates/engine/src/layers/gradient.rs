@@ -53,13 +53,13 @@ pub(super) fn kernel_gradient(
         }
     }
     if !at_once {
-        settle(context, parameter);
+        store_gradient(context, parameter);
     }
 }
 
 /// Rounds the sums in scratch to the gradient of a parameter. With other ranks it only
 /// begins to sum over them, and [`take_back`] rounds.
-pub(super) fn settle(context: &Context, parameter: &mut Parameter) {
+pub(super) fn store_gradient(context: &Context, parameter: &mut Parameter) {
     let sums = &context.scratch.sums[..parameter.gradient.len()];
     match &context.communicator {
         Some(communicator) => communicator.begin_sum(Gradient { name: parameter.name.clone(), values: sums.to_vec() }),

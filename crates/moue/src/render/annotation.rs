@@ -229,9 +229,9 @@ mod tests {
     fn every_face_is_framed_wherever_it_lies() {
         let photo = RgbImage::from_pixel(600, 400, image::Rgb([7, 7, 7]));
         for (x, y, side) in [(0, 0, 50), (550, 350, 50), (100, 100, 300), (0, 0, 400), (599, 399, 1), (10, 10, 0)] {
-            let drawn = annotated(photo.clone(), &[face(x, y, side)]);
-            assert_eq!(drawn.dimensions(), (600, 400));
-            let framed = drawn.pixels().filter(|pixel| pixel.0 == COLORS[1]).count();
+            let picture = annotated(photo.clone(), &[face(x, y, side)]);
+            assert_eq!(picture.dimensions(), (600, 400));
+            let framed = picture.pixels().filter(|pixel| pixel.0 == COLORS[1]).count();
             assert!(framed > 0, "{x} {y} {side}");
         }
     }
@@ -260,10 +260,10 @@ mod tests {
     #[test]
     fn an_explanation_colours_the_right_half() {
         let map = Explanation { height: 1, width: 2, values: vec![0.0, 1.0] };
-        let drawn = explained(&[100; 16], [4, 4, 1], &map);
-        assert_eq!(drawn.dimensions(), (672, 336));
-        assert_eq!(drawn.get_pixel(10, 10).0, [100; 3]);
-        let [cold, hot] = [340, 668].map(|x| drawn.get_pixel(x, 100).0);
+        let picture = explained(&[100; 16], [4, 4, 1], &map);
+        assert_eq!(picture.dimensions(), (672, 336));
+        assert_eq!(picture.get_pixel(10, 10).0, [100; 3]);
+        let [cold, hot] = [340, 668].map(|x| picture.get_pixel(x, 100).0);
         assert!(cold[2] > 150 && cold[0] < 80 && hot[0] > 150 && hot[2] < 80, "{cold:?} {hot:?}");
     }
 }

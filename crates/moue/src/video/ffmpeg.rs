@@ -71,15 +71,15 @@ pub fn probe(source: &Source) -> Result<Video, VideoError> {
     if !output.status.success() {
         return Err(VideoError::Open { input: source.input.clone(), reason: last_line(&output.stderr) });
     }
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let stream = &told["streams"][0];
+    let stated: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let stream = &stated["streams"][0];
     if stream.is_null() {
         return Err(VideoError::Open { input: source.input.clone(), reason: "there is no picture in it".into() });
     }
     let rate = ["avg_frame_rate", "r_frame_rate"].iter().find_map(|key| ratio(stream[key].as_str()?));
     let number = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
     let rate = rate.unwrap_or(USUAL_RATE);
-    let seconds = number(&stream["duration"]).or_else(|| number(&told["format"]["duration"]));
+    let seconds = number(&stream["duration"]).or_else(|| number(&stated["format"]["duration"]));
     let frames = number(&stream["nb_frames"]).or_else(|| seconds.map(|seconds| seconds * rate));
     Ok(Video { rate, frames: frames.map(|frames| frames.round() as usize) })
 }

@@ -195,9 +195,9 @@ mod tests {
     fn every_layer_is_measured() {
         let config = Config::parse("tiny", TINY).expect("a valid file");
         let options = BenchOptions { batch_size: 4, time: Duration::ZERO };
-        let mut told = Vec::new();
-        let measured = measure(&config, &options, &mut |what| told.push(what.to_owned())).expect("it builds");
-        assert_eq!((measured.arch.as_str(), measured.batch_size, told.len()), ("tiny", 4, 3));
+        let mut observed = Vec::new();
+        let measured = measure(&config, &options, &mut |what| observed.push(what.to_owned())).expect("it builds");
+        assert_eq!((measured.arch.as_str(), measured.batch_size, observed.len()), ("tiny", 4, 3));
         assert!(measured.train_images_per_second > 0.0 && measured.predict_images_per_second > 0.0);
         assert!(measured.latency_ms_p50 > 0.0);
         assert!(measured.peak_rss_bytes.is_none_or(|bytes| bytes > 1 << 20));

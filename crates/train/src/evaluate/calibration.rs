@@ -305,7 +305,7 @@ mod tests {
 
     /// Centred logits of three classes, labels drawn from the softmax of
     /// `scale · logit + bias`.
-    fn drawn(count: usize, scale: [f64; 3], bias: [f64; 3]) -> (Vec<f64>, Vec<u32>) {
+    fn sampled(count: usize, scale: [f64; 3], bias: [f64; 3]) -> (Vec<f64>, Vec<u32>) {
         let mut stream = Stream::new(7);
         let truth = Fit { scale: scale.to_vec(), bias: bias.to_vec() };
         let (mut logits, mut labels) = (Vec::new(), Vec::new());
@@ -322,7 +322,7 @@ mod tests {
     }
 
     /// A model that is not calibrated, and its predictions.
-    fn answered((logits, labels): (Vec<f64>, Vec<u32>)) -> (Model, Predictions) {
+    fn predicted((logits, labels): (Vec<f64>, Vec<u32>)) -> (Model, Predictions) {
         let layers = "[model]\nname = \"it\"\ninput = [2, 2, 1]\nlayers = [{ kind = \"flatten\" }, { kind = \"dense\", units = \"classes\" }]";
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
         let model = Model::untrained(Config::parse("it", layers).unwrap().model, classes, 1).unwrap();
@@ -332,21 +332,21 @@ mod tests {
 
     #[test]
     fn a_fit_finds_the_scales_and_biases_that_drew_the_labels() {
-        let (logits, labels) = drawn(20_000, [0.5; 3], [0.6, 0.0, -0.6]);
+        let (logits, labels) = sampled(20_000, [0.5; 3], [0.6, 0.0, -0.6]);
         let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Bias);
         assert!(found.scale.iter().all(|s| (s - 0.5).abs() < 0.02 && *s == found.scale[0]), "{found:?}");
         assert!((found.bias[0] - found.bias[2] - 1.2).abs() < 0.06, "{found:?}");
         let plain = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Temperature);
         assert_eq!(plain.bias, [0.0; 3]);
         let wanted = [0.4, 0.8, 1.2];
-        let (logits, labels) = drawn(20_000, wanted, [0.6, 0.0, -0.6]);
+        let (logits, labels) = sampled(20_000, wanted, [0.6, 0.0, -0.6]);
         let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Vector);
         assert!(found.scale.iter().zip(wanted).all(|(s, wanted)| (s - wanted).abs() < 0.05), "{found:?}");
     }
 
     #[test]
     fn the_derivatives_are_those_of_the_cost() {
-        let (logits, labels) = drawn(40, [0.7; 3], [0.2, 0.0, -0.3]);
+        let (logits, labels) = sampled(40, [0.7; 3], [0.2, 0.0, -0.3]);
         let images: Vec<(&[f64], usize)> =
             logits.chunks_exact(3).zip(&labels).map(|(row, &label)| (row, label as usize)).collect();
         for form in KINDS {
@@ -376,20 +376,20 @@ mod tests {
 
     #[test]
     fn overconfidence_is_mended_and_more_is_fitted_only_where_it_pays() {
-        let (model, predictions) = answered(drawn(4000, [0.4; 3], [0.0; 3]));
+        let (model, predictions) = predicted(sampled(4000, [0.4; 3], [0.0; 3]));
         let found = cross_fit(&model, &predictions);
         assert!(compute_metrics(model.classes(), &predictions.labels, &predictions.probabilities).ece > 0.1);
         assert!(found.ece < 0.03 && found.form == CalibrationKind::Temperature, "{} {:?}", found.ece, found.form);
-        let (model, predictions) = answered(drawn(4000, [0.4; 3], [1.0, 0.0, -1.0]));
+        let (model, predictions) = predicted(sampled(4000, [0.4; 3], [1.0, 0.0, -1.0]));
         assert_eq!(cross_fit(&model, &predictions).form, CalibrationKind::Bias);
-        let (model, predictions) = answered(drawn(4000, [0.2, 0.6, 1.0], [0.0; 3]));
+        let (model, predictions) = predicted(sampled(4000, [0.2, 0.6, 1.0], [0.0; 3]));
         assert_eq!(cross_fit(&model, &predictions).form, CalibrationKind::Vector);
     }
 
     #[test]
     fn a_calibration_is_undone_before_the_next() {
         for (scale, bias) in [([0.4; 3], [0.0; 3]), ([0.4; 3], [1.0, 0.0, -1.0]), ([0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
-            let (mut model, mut predictions) = answered(drawn(2000, scale, bias));
+            let (mut model, mut predictions) = predicted(sampled(2000, scale, bias));
             let (logits, raw) =
                 (model.calibration().undo(&predictions.probabilities, 3), cross_fit(&model, &predictions));
             calibrate(&mut model, &predictions);

@@ -34,8 +34,8 @@ pub fn card(card: &Card<'_>) -> String {
 
 /// Training images of each class: as the model tells, or else as they are here.
 fn learned_from(card: &Card<'_>) -> Vec<usize> {
-    let (told, dataset) = (&card.evaluation.model.provenance().training_images, card.evaluation.dataset);
-    if told.is_empty() { dataset.per_class(&dataset.indices(Split::Train)) } else { told.clone() }
+    let (stated, dataset) = (&card.evaluation.model.provenance().training_images, card.evaluation.dataset);
+    if stated.is_empty() { dataset.per_class(&dataset.indices(Split::Train)) } else { stated.clone() }
 }
 
 fn interval(metrics: &Metrics) -> String {

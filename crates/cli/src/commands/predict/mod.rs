@@ -50,7 +50,7 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
             let error = format!("{error:#}");
             // The prediction names the video itself.
             let reason = error.strip_prefix(&format!("{}: ", video.input)).unwrap_or(&error).to_owned();
-            out.tell(&Prediction::failed(video.input.clone(), reason), &Progress::new(true, 0, ""))?;
+            out.write(&Prediction::failed(video.input.clone(), reason), &Progress::new(true, 0, ""))?;
         }
     }
     Ok(match failed {

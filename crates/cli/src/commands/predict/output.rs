@@ -24,7 +24,7 @@ impl PredictionWriter {
         Ok(())
     }
 
-    pub fn tell(&self, prediction: &Prediction, progress: &Progress) -> anyhow::Result<()> {
+    pub fn write(&self, prediction: &Prediction, progress: &Progress) -> anyhow::Result<()> {
         if let Some(error) = prediction.error.as_ref().filter(|_| self.format != Format::Json) {
             progress.line_always(&format!("moue: {}: {error}", prediction.input));
         }

@@ -28,16 +28,16 @@ pub fn run(
     predictor.predict_all(
         pictures,
         |inspected| {
-            let drawn = annotate.map_or(Ok(()), |folder| annotated(&inspected, folder, &names));
+            let annotation_written = annotate.map_or(Ok(()), |folder| annotated(&inspected, folder, &names));
             // A photo can be large; only the faces are needed from here on.
-            (inspected.without_photo(), drawn)
+            (inspected.without_photo(), annotation_written)
         },
         |(inspected, annotation)| {
             done += 1;
             failed += usize::from(inspected.prediction.error.is_some());
             trouble = annotation
                 .and_then(|()| explain.as_ref().map_or(Ok(()), |explain| explain.write(&inspected, &names)))
-                .and_then(|()| out.tell(&inspected.prediction, &progress));
+                .and_then(|()| out.write(&inspected.prediction, &progress));
             progress.set(done, "predicting");
             trouble.is_ok() && !stop.load(Ordering::Relaxed)
         },

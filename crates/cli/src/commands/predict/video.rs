@@ -44,7 +44,7 @@ pub fn watch(
         watched.draw(&seen)?;
         if seen.is_predicted {
             watched.remember(seen.answer);
-            progress.suspend(|| watched.tell(seen.answer, out))?;
+            progress.suspend(|| watched.write(seen.answer, out))?;
         }
         anyhow::Ok(!stop.load(Ordering::Relaxed))
     });
@@ -89,7 +89,7 @@ impl Watched<'_> {
         }
     }
 
-    fn tell(&mut self, answer: &FramePrediction, out: &PredictionWriter) -> anyhow::Result<()> {
+    fn write(&mut self, answer: &FramePrediction, out: &PredictionWriter) -> anyhow::Result<()> {
         match out.format {
             Format::Json => print(&format!("{}\n", serde_json::to_string(answer)?)),
             Format::Csv => answer.faces.iter().try_for_each(|TrackedFace { track, face }| {

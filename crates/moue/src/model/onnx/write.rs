@@ -39,7 +39,7 @@ pub fn to_onnx(model: &Model) -> Result<Vec<u8>, ModelFileError> {
 pub fn graph(model: &Model) -> GraphProto {
     let mut writer = Writer::default();
     let [height, width, channels] = model.architecture.input;
-    let input = writer.normalised(model, Shape::new(height, width, channels));
+    let input = writer.normalized(model, Shape::new(height, width, channels));
     let last = writer.chain(&steps(&model.network), input);
     writer.calibrated(model, last);
     let pixels = [channels, height, width];
@@ -90,7 +90,7 @@ impl Writer {
         });
     }
 
-    fn normalised(&mut self, model: &Model, shape: Shape) -> Map {
+    fn normalized(&mut self, model: &Model, shape: Shape) -> Map {
         let (mean, std) = (model.normalization.mean(), model.normalization.std());
         self.constant(RANGE, &[], &[255.0]);
         self.constant(MEAN, &[1, mean.len(), 1, 1], mean);
