@@ -26,7 +26,7 @@ const INPUTS: [&str; 18] = [
     "crates/moue/src/predict",
     "crates/moue/src/prediction.rs",
     "crates/moue/src/render",
-    "models/tiny.safetensors",
+    "crates/moue/models/tiny.safetensors",
     "xtask/src",
 ];
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Adds finished runs to search.csv, the table of every recipe that was tried.
 
-    presets/results/add.py --data fer2013.csv runs/pooled-1 …
+    crates/train/presets/results/add.py --data fer2013.csv runs/pooled-1 …
 
 Everything is read from the run's folder, or asked of `moue`; nothing is typed.
 MOUE names the program (default: target/release/moue)."""
@@ -20,7 +20,7 @@ COLUMNS = [
     "batch_size", "weight_decay", "schedule", "label_smoothing", "ema_decay", "progressive", "teachers", "augmentation",
     "excluded", "seconds", "isa", "split", "n", "accuracy", "accuracy_tta", "macro_f1", "ece_cross_fitted",
 ]
-MOUE = os.environ.get("MOUE", str(pathlib.Path(__file__).parents[2] / "target/release/moue"))
+MOUE = os.environ.get("MOUE", str(pathlib.Path(__file__).parents[4] / "target/release/moue"))
 
 
 def ask(*arguments):

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains the models in the box, as they were trained: models/train.sh DATA, where DATA is FER2013 with its official split.
+# Trains the bundled models as they were trained: crates/moue/models/train.sh DATA, where DATA is FER2013 with its
+# official split.
 # Eight trainings, about eight hours on two cores; each goes on where it was interrupted when this is started again.
 # MOUE names the program (moue in the PATH otherwise). Everything goes to runs/ in the current folder.
 set -euo pipefail
