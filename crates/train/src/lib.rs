@@ -18,3 +18,8 @@ pub mod evaluate;
 pub mod experiment;
 pub mod report;
 pub mod train;
+
+/// The sample in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

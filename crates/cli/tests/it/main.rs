@@ -1,0 +1,9 @@
+//! The `moue` command, run as a program.
+
+mod command;
+mod onnx;
+mod page;
+mod place;
+mod predict;
+#[cfg(unix)]
+mod serve;
