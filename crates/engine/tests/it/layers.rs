@@ -1,6 +1,6 @@
 //! Every layer's output and gradients against direct f64 references.
 
-use crate::reference::{Geometry, Real, Reference};
+use crate::reference::{self, Geometry, Real, Reference};
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense,
     DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind,
