@@ -8,6 +8,8 @@ mod shared;
 mod structure;
 mod web;
 
+use std::process::ExitCode;
+
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [ARGUMENTS…]
 
@@ -24,14 +26,14 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
 
 More arguments go to cargo; those of `bench` go to `moue bench`.";
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((command, rest)) = arguments.split_first() else {
         println!("{USAGE}");
-        return Ok(());
+        return ExitCode::SUCCESS;
     };
     let only_check = rest == ["--check"];
-    match command.as_str() {
+    let done = match command.as_str() {
         "check" if rest.is_empty() => gates::check(),
         "test" => gates::test(rest),
         "test-slow" if rest.is_empty() => gates::test_slow(),
@@ -48,6 +50,17 @@ fn main() -> anyhow::Result<()> {
             println!("{USAGE}");
             Ok(())
         }
-        _ => anyhow::bail!("{USAGE}"),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    // Without a backtrace: most often another program has failed, and has said why.
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -384,7 +384,7 @@ fn a_preset_with_teachers_says_what_to_do_without_them() {
     assert_eq!(code, 2);
     assert!(error.contains("runs/stage-4/f16.safetensors") && error.contains("--set 'train.teachers=[]'"), "{error}");
     assert!(!place.path("runs").exists());
-    place.put("taught.toml", format!("{}teachers = [\"nowhere.safetensors\"]\n", TINY));
+    place.put("taught.toml", format!("{TINY}teachers = [\"nowhere.safetensors\"]\n"));
     let settings = ["--set", "train.teachers=[]", "--set", "dropout.rate=0.25", "--set", "augment.rotation = 5"];
     place.ok(&[&["train", "taught.toml", "--epochs", "1", "--out", "alone"][..], &settings[..]].concat());
     let config = fs::read_to_string(place.path("alone/config.toml")).unwrap();

@@ -34,7 +34,7 @@ pub const EMBEDDED: &[Embedded] = &[
     },
 ];
 
-/// The file of a model that is named as for [`Model::open`].
+/// The file of a model that is named as for [`Model::open`](super::Model::open).
 ///
 /// # Errors
 /// When it cannot be read.

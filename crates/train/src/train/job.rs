@@ -37,7 +37,7 @@ pub struct Job<'a> {
     pub init: Option<&'a Model>,
     /// Goes on from the folder's checkpoint.
     pub resume: bool,
-    /// The processes that train together, each of which calls [`train`] with the
+    /// The processes that train together, each of which calls [`train`](super::train) with the
     /// same job; `None` for one alone.
     pub communicator: Option<Arc<dyn Communicator>>,
 }
