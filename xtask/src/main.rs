@@ -1,22 +1,66 @@
-//! Chores of the repository.
-//!
-//! `cargo run -p xtask -- web [CARGO ARGUMENTS…]` builds the page and its package into
-//! `crates/server/dist`; `cargo run -p xtask -- check` tells whether that is up to date.
-//! `cargo run -p xtask -- structure` checks how the repository is built up.
+//! Chores of the repository: `cargo xtask` lists them.
 
+mod gates;
 mod inputs;
+mod licenses;
+mod package;
 mod shared;
 mod structure;
 mod web;
 
-const USAGE: &str = "usage: cargo run -p xtask -- web [CARGO ARGUMENTS…] | check | structure";
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND [ARGUMENTS…]
+
+  check        formatting, lints, structure, licenses and documentation
+  test         all tests of the workspace
+  test-slow    tests of optional features, of training in several processes (MPI), and of the Python wheel
+  snapshots    accept what the tests print now as their snapshots
+  docs         build the documentation of the libraries (`--open` shows it)
+  web          build the page and its npm package into crates/server/dist (`--check`: only tell whether it is up to date)
+  licenses     write crates/cli/licenses.txt (`--check`: only tell whether it is up to date)
+  structure    check imports, the size of files and what crates depend on
+  bench        measure the speed of a network, by default bench/resnet layer by layer
+  package      package every crate that is published, and print its size
+
+More arguments go to cargo; those of `bench` go to `moue bench`.";
+
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.split_first() {
-        Some((chore, cargo)) if chore == "web" => web::build(cargo),
-        Some((chore, [])) if chore == "check" => inputs::check(),
-        Some((chore, [])) if chore == "structure" => structure::check(),
-        _ => anyhow::bail!(USAGE),
+    let Some((command, rest)) = arguments.split_first() else {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    };
+    let only_check = rest == ["--check"];
+    let done = match command.as_str() {
+        "check" if rest.is_empty() => gates::check(),
+        "test" => gates::test(rest),
+        "test-slow" if rest.is_empty() => gates::test_slow(),
+        "snapshots" => gates::snapshots(rest),
+        "docs" => gates::docs(rest),
+        "web" if only_check => inputs::check(),
+        "web" => web::build(rest),
+        "licenses" if only_check => licenses::check(),
+        "licenses" if rest.is_empty() => licenses::write(),
+        "structure" if rest.is_empty() => structure::check(),
+        "bench" => gates::bench(rest),
+        "package" => package::package(rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    // Without a backtrace: most often another program has failed, and has said why.
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Builds the page and its package: `rustc` for wasm32, `wasm-bindgen`, `tsc`.
 
-use crate::inputs;
 use crate::shared::{dist, output, root, run};
+use crate::{inputs, licenses};
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -24,17 +24,8 @@ pub fn build(cargo: &[String]) -> anyhow::Result<()> {
     copy(&root.join("crates/web/page"), &fresh, |name| !name.ends_with(".ts"))?;
     copy(&work.join("js"), &fresh, |name| name.ends_with(".js") || name == "index.d.ts")?;
     copy(&work.join("bindgen"), &fresh, |name| !name.ends_with("bg.wasm.d.ts"))?;
-    let licenses = output(Command::new("cargo").current_dir(&root).args([
-        "run",
-        "--release",
-        "--quiet",
-        "--locked",
-        "--package",
-        "moue-cli",
-        "--",
-        "licenses",
-    ]))?;
-    fs::write(fresh.join("moue/licenses.txt"), &licenses)?;
+    licenses::check()?;
+    fs::copy(licenses::path(), fresh.join("moue/licenses.txt"))?;
     offline(&fresh)?;
     fs::write(fresh.join(inputs::RECORD), inputs::hash()? + "\n")?;
 

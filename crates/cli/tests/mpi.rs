@@ -1,5 +1,6 @@
 //! `moue train` in two processes that Open MPI starts and ends.
 
+#[path = "it/place/mod.rs"]
 mod place;
 
 use place::{Place, text};

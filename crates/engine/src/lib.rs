@@ -43,3 +43,8 @@ pub use parameter::{Parameter, Role};
 pub use profile::{LayerTime, Profile};
 pub use tensor::{Shape, Tensor};
 pub use workspace::Workspace;
+
+/// The sample in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,5 +1,6 @@
 //! A warm training step and a warm prediction allocate nothing.
 
+#[path = "it/nets/mod.rs"]
 mod nets;
 
 use moue_engine::InferenceNetwork;

@@ -79,3 +79,8 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Duration, st
     drop(listener);
     connections.shutdown().await;
 }
+
+/// The sample in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

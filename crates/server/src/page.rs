@@ -1,5 +1,5 @@
 //! The page, which computes in the visitor's browser: files of `dist/`, built by
-//! `cargo run -p xtask -- web` from `crates/web`, and handed out as they are.
+//! `cargo xtask web` from `crates/web`, and handed out as they are.
 
 use axum::Router;
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};

@@ -72,3 +72,8 @@ pub mod report;
 pub mod train;
 
 pub use experiment::Trainer;
+
+/// The sample in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

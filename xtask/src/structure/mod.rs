@@ -1,4 +1,4 @@
-//! Checks how the repository is built up: `cargo run -p xtask -- structure`.
+//! Checks how the repository is built up: `cargo xtask structure`.
 //!
 //! Files do not import each other in circles and stay short, and crates depend on each
 //! other in one direction.

@@ -3,11 +3,10 @@
 use super::print;
 use std::process::ExitCode;
 
-/// The build script wrote it.
-const LICENCES: &str = include_str!(concat!(env!("OUT_DIR"), "/licences.txt"));
+/// `cargo xtask licenses` wrote it.
+const LICENSES: &str = include_str!("../../licenses.txt");
 
 pub fn run() -> anyhow::Result<ExitCode> {
-    print("moue is MIT or Apache-2.0, at your choice. The face detector's model is SeetaFace's, inside rustface.\n\n")?;
-    print(LICENCES)?;
+    print(LICENSES)?;
     Ok(ExitCode::SUCCESS)
 }

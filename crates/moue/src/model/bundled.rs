@@ -21,14 +21,14 @@ pub const EMBEDDED: &[Embedded] = &[
     Embedded {
         name: "default",
         #[cfg(feature = "model-default")]
-        bytes: Some(include_bytes!("../../../../models/default.safetensors")),
+        bytes: Some(include_bytes!("../../models/default.safetensors")),
         #[cfg(not(feature = "model-default"))]
         bytes: None,
     },
     Embedded {
         name: "tiny",
         #[cfg(feature = "model-tiny")]
-        bytes: Some(include_bytes!("../../../../models/tiny.safetensors")),
+        bytes: Some(include_bytes!("../../models/tiny.safetensors")),
         #[cfg(not(feature = "model-tiny"))]
         bytes: None,
     },

@@ -1,0 +1,11 @@
+//! The `moue` command, run as a program.
+
+mod command;
+mod onnx;
+mod page;
+mod place;
+mod predict;
+#[cfg(unix)]
+mod serve;
+#[cfg(unix)]
+mod snapshots;

@@ -1,0 +1,39 @@
+//! The page in headless Chromium: `crates/web/tests`, run against this build.
+
+use crate::place::Place;
+use moue_train::data::{ImageSpec, synthetic};
+use std::path::Path;
+use std::process::Command;
+
+fn works(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn the_page_does_what_the_command_does() {
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
+    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
+    for (there, what) in [
+        (works("node"), "there is no node"),
+        (works(&chromium), "there is no chromium (CHROMIUM names another program)"),
+        (web.join("node_modules/playwright-core").exists(), "`npm ci` has not been run in crates/web"),
+    ] {
+        if !there {
+            eprintln!("SKIPPED: {what}");
+            return;
+        }
+    }
+    let place = Place::new();
+    let faces = synthetic::dataset(5, ImageSpec::of_input([48, 48, 1]), 3);
+    for number in 0..faces.len() {
+        let path = place.put(&format!("faces/{number}.png"), "");
+        image::save_buffer(path, faces.image(number), 48, 48, image::ExtendedColorType::L8).unwrap();
+    }
+    let mut tests = Command::new("node");
+    tests.args(["--test", "--test-concurrency=1", "tests/page.test.mjs"]).current_dir(web);
+    tests.env("MOUE", env!("CARGO_BIN_EXE_moue")).env("MOUE_FACES", place.path("faces")).env_remove("NODE_OPTIONS");
+    let output = tests.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().filter(|line| line.contains("SKIPPED")).for_each(|line| eprintln!("{line}"));
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}

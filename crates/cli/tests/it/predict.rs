@@ -1,0 +1,176 @@
+//! `moue predict` as a person uses it: pictures, videos, cameras.
+
+use crate::place::{Place, first_file, text};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+#[test]
+fn one_bad_picture_ends_no_batch() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
+    place.ok(&["data", "draw", "faces", "--count", "21"]);
+    let good = first_file(&place.path("faces/train/happy"));
+    let bad = place.put("bad.png", b"no picture").display().to_string();
+    let base = ["predict", "--no-detect", "--quiet", "--model", "run/model.safetensors", "--format"];
+    let run = |format: &str, inputs: &[&str]| {
+        let output = place.run(&[&base[..], &[format], inputs].concat());
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, _) = run("json", &[&bad, &good, "missing.png"]);
+    assert_eq!(code, 3);
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["faces"], serde_json::json!([]));
+    assert_eq!(lines[0]["error"], "not a PNG, JPEG, WebP, BMP, GIF or TIFF image");
+    assert!(lines[1]["error"].is_null() && lines[2]["error"].as_str().unwrap().contains("No such file"));
+    let (code, out, error) = run("csv", &[&good, &bad]);
+    assert_eq!((code, out.lines().count()), (3, 2));
+    assert!(out.starts_with("input,x,y,width,height,label,confidence,uncertain,score,angry,"), "{out}");
+    assert!(error.contains("bad.png: not a PNG"), "{error}");
+    assert_eq!(run("table", &[&bad]).0, 1, "all inputs failed");
+    let (code, out, _) = run("table", &["faces/train/happy", "faces/train/sad"]);
+    assert_eq!((code, out.lines().count()), (0, 6));
+}
+
+#[test]
+fn pictures_from_everywhere_with_what_was_seen_drawn() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
+    place.ok(&["data", "draw", "faces", "--count", "42"]);
+    let predict = |more: &[&str]| {
+        let text =
+            place.ok(&[&["predict", "--no-detect", "--model", "run/model.safetensors", "--json"], more].concat());
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let all = predict(&["faces", "--recursive"]);
+    assert_eq!(all.len(), 42);
+    let mut names: Vec<&str> = all.iter().map(|answer| answer["input"].as_str().unwrap()).collect();
+    assert!(names.is_sorted(), "{names:?}");
+    names.dedup();
+    assert_eq!(names.len(), 42);
+    assert_eq!(predict(&["faces/*/happy/*.png"]).len(), 6);
+
+    // Two pictures of one name do not overwrite each other.
+    let face = first_file(&place.path("faces/train/happy"));
+    let name = Path::new(&face).file_name().unwrap().to_str().unwrap();
+    let stem = name.strip_suffix(".png").unwrap();
+    place.put(&format!("other/{name}"), fs::read(&face).unwrap());
+    let other = format!("other/{name}");
+    for method in ["grad-cam", "occlusion"] {
+        let why = format!("why-{method}");
+        let drawn = ["--annotate", "out", "--explain", &why, "--explain-method", method];
+        let predictions = predict(&[&[face.as_str(), &other][..], &drawn].concat());
+        let label = predictions[0]["faces"][0]["label"].as_str().unwrap();
+        let explained = image::open(place.path(&format!("{why}/{stem}-face1-{label}.png"))).unwrap();
+        assert_eq!((explained.width(), explained.height()), (672, 336));
+        for file in [format!("{stem}.jpg"), format!("{stem}-2.jpg")] {
+            assert_eq!(image::open(place.path("out").join(file)).unwrap().width(), 480);
+        }
+    }
+
+    // Standard input, found faces or none.
+    let mut command = place.command(&["predict", "--model", "run/model.safetensors", "-", "--format", "csv"]);
+    command.stdin(fs::File::open(&face).unwrap());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let paper = image::DynamicImage::new_rgb8(300, 200);
+    paper.save(place.path("paper.tiff")).unwrap();
+    paper.save(place.path("paper.gif")).unwrap();
+    let said = place.ok(&["predict", "--model", "run/model.safetensors", "paper.tiff", "paper.gif"]);
+    assert_eq!(said, "paper.tiff  no face\npaper.gif  no face\n");
+}
+
+/// Whether the `ffmpeg` program is here; says so if not.
+fn ffmpeg() -> bool {
+    let here = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok();
+    if !here {
+        eprintln!("SKIPPED: there is no ffmpeg here");
+    }
+    here
+}
+
+#[test]
+fn films_and_cameras() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
+    if !ffmpeg() {
+        return;
+    }
+    // The whole picture is the face: twelve frames of ffmpeg's test picture.
+    let base = ["predict", "--model", "run/model.safetensors", "--no-detect", "--device-format", "lavfi"];
+    let device = "testsrc=duration=1.2:size=96x80:rate=10";
+    let drawn = ["--annotate", "out", "--timeline", "film.html"];
+    let text = place.ok(&[&base[..], &[device, "--json", "--every", "5"], &drawn].concat());
+    let predictions: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let frames: Vec<u64> = predictions.iter().map(|answer| answer["frame"].as_u64().unwrap()).collect();
+    assert_eq!(frames, [0, 5, 10]);
+    assert_eq!(
+        (&predictions[1]["time_s"], &predictions[1]["width"], &predictions[1]["height"]),
+        (&0.5.into(), &96.into(), &80.into())
+    );
+    assert_eq!((&predictions[2]["faces"][0]["track"], &predictions[2]["error"]), (&1.into(), &Value::Null));
+    let page = fs::read_to_string(place.path("film.html")).unwrap();
+    assert!(page.contains("surprise") && !page.contains("NaN"));
+    // The annotated video has all frames.
+    place.ok(&["predict", "--model", "run/model.safetensors", "--no-detect", "out/camera.mp4", "--json"]);
+    let csv =
+        place.ok(&["predict", "--model", "run/model.safetensors", "--no-detect", "out/camera.mp4", "--format", "csv"]);
+    assert!(csv.starts_with("input,frame,time_s,track,x,y,width,height,label,"), "{csv}");
+    assert_eq!(csv.lines().count(), 13, "{csv}");
+
+    place.put("broken.mp4", b"no film");
+    let (code, error) = place.fails(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
+    assert!(code == 1 && error.contains("broken.mp4"), "{error}");
+    let mut command = place.command(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
+    let output = command.env("PATH", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("apt install ffmpeg"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn hostile_pictures_are_told_in_a_moment() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
+    let mut huge = Vec::new();
+    image::DynamicImage::new_luma8(8, 8)
+        .write_to(&mut std::io::Cursor::new(&mut huge), image::ImageFormat::Bmp)
+        .unwrap();
+    // A header that says 100,000 × 100,000.
+    huge[18..22].copy_from_slice(&100_000u32.to_le_bytes());
+    huge[22..26].copy_from_slice(&100_000u32.to_le_bytes());
+    place.put("huge.bmp", &huge);
+    image::DynamicImage::new_rgb8(1, 1).save(place.path("one.png")).unwrap();
+    let whole = fs::read(place.path("one.png")).unwrap();
+    place.put("cut.png", &whole[..whole.len() / 2]);
+    place.put("empty.jpg", b"");
+    place.put("text.jpg", b"hello");
+    let inputs = ["huge.bmp", "cut.png", "empty.jpg", "text.jpg", "one.png"];
+    let output = place.run(&[&["predict", "--model", "run/model.safetensors", "--json"], &inputs[..]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let predictions: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(predictions.iter().filter(|answer| answer["error"].is_string()).count(), 4);
+    assert_eq!((&predictions[4]["faces"], &predictions[4]["error"]), (&serde_json::json!([]), &Value::Null));
+}
+
+/// What the program brings along is used where no model is named.
+#[test]
+fn without_a_model_the_one_in_the_box_answers() {
+    let place = Place::new();
+    place.ok(&["data", "draw", "faces", "--count", "21", "--quiet"]);
+    let face = first_file(&place.path("faces/train/happy"));
+    let answer = place.json(&["predict", "--no-detect", "--json", &face]);
+    let probabilities = answer["faces"][0]["probabilities"].as_object().unwrap();
+    assert_eq!(probabilities.len(), 7);
+    let sum: f64 = probabilities.values().map(|p| p.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+    place.ok(&["export", "weights.safetensors"]);
+    let exported = place.json(&["predict", "--no-detect", "--json", "--model", "weights.safetensors", &face]);
+    assert_eq!(exported, answer);
+}

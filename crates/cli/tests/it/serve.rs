@@ -1,0 +1,130 @@
+//! `moue serve` as a program: it prints its address, serves predictions, and ends well.
+
+use crate::place::Place;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+struct Service {
+    program: Child,
+    address: String,
+}
+
+impl Service {
+    fn start(place: &Place, args: &[&str]) -> Self {
+        place.ok(&["train", "tiny.toml", "--epochs", "1", "--out", "run", "--quiet"]);
+        let own = ["serve", "--addr", "127.0.0.1:0", "--json", "--log", "json", "--model", "run/model.safetensors"];
+        let mut command = place.command(&[&own[..], args].concat());
+        let mut program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        Self { program, address: said["address"].as_str().unwrap().to_owned() }
+    }
+
+    /// What comes back for a request, whole.
+    fn send(&self, method: &str, path: &str, body: &[u8]) -> String {
+        exchange(&self.address, method, path, body)
+    }
+
+    fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.program.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+    }
+}
+
+fn exchange(address: &str, method: &str, path: &str, body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    String::from_utf8(reply).unwrap()
+}
+
+/// A gray picture as PNG, noisy so that the search for faces takes a while.
+fn picture(side: u32) -> Vec<u8> {
+    let noise = image::GrayImage::from_fn(side, side, |x, y| image::Luma([(x * 7919 + y * 104_729) as u8]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    noise.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn a_head_that_does_not_come_is_not_waited_for() {
+    let place = Place::new();
+    let service = Service::start(&place, &["--timeout", "0.3"]);
+    let mut stream = TcpStream::connect(&service.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nX-Slow:").unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    assert!(!String::from_utf8_lossy(&reply).contains("200"));
+    assert!(service.send("GET", "/healthz", b"").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn it_answers_and_logs_without_content() {
+    let place = Place::new();
+    let mut service = Service::start(&place, &[]);
+    let reply = service.send("POST", "/v1/predict?detect=false", &picture(24));
+    assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("\"probabilities\""), "{reply}");
+    assert!(service.send("POST", "/v1/predict", b"nonsense").starts_with("HTTP/1.1 422"));
+    assert!(service.send("GET", "/healthz", b"").contains("run/model.safetensors"));
+    service.terminate();
+    assert!(service.program.wait().unwrap().success());
+    let mut log = String::new();
+    service.program.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let first = &lines[0];
+    assert_eq!((&first["path"], &first["status"], &first["faces"]), (&"/v1/predict".into(), &200.into(), &1.into()));
+    assert_eq!(lines.len(), 4, "one line a request, and the end: {log}");
+}
+
+/// Requests that are being worked on when the end is asked for are answered.
+#[test]
+fn an_end_under_load_loses_no_request() {
+    let place = Place::new();
+    let mut service = Service::start(&place, &["--workers", "1", "--quiet"]);
+    let (count, body) = (6, picture(1200));
+    let clients: Vec<_> = (0..count)
+        .map(|_| {
+            let (address, body) = (service.address.clone(), body.clone());
+            std::thread::spawn(move || exchange(&address, "POST", "/v1/predict", &body))
+        })
+        .collect();
+    let begun = Instant::now();
+    while !service.send("GET", "/metrics", b"").contains(&format!("moue_queue_requests {count}\n")) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the requests have not come together");
+    }
+    service.terminate();
+    for client in clients {
+        let reply = client.join().unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("\"faces\""), "{reply}");
+    }
+    assert!(service.program.wait().unwrap().success());
+    assert!(TcpStream::connect(&service.address).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let place = Place::new();
+    place.ok(&["train", "tiny.toml", "--epochs", "1", "--out", "run", "--quiet"]);
+    let fails = |args: &[&str]| place.fails(&[&["serve", "--model", "run/model.safetensors"], args].concat());
+    let (code, error) = fails(&["--addr", "nowhere:1:2"]);
+    assert!(code == 1 && error.contains("cannot listen on nowhere:1:2"), "{error}");
+    let (code, error) = fails(&["--cors", "example.org"]);
+    assert!(code == 2 && error.contains("https://example.org"), "{error}");
+    let (code, error) = fails(&["--timeout", "0"]);
+    assert!(code == 2 && error.contains("--timeout 0"), "{error}");
+}

@@ -1,0 +1,108 @@
+//! The form of a network that only predicts, compared with the network itself.
+
+use crate::nets;
+use moue_engine::{InferenceNetwork, Layer, Mode, Network, Shape, Tensor, Workspace};
+
+#[test]
+fn it_answers_as_the_network_does() {
+    let mut training = nets::Training::new(8);
+    (0..3).for_each(|step| training.step(&nets::images(8, step)));
+    let x = nets::images(5, 9);
+    let expected = training.network.forward(&x, Mode::Inference).data().to_vec();
+    let mut ready = InferenceNetwork::new(&training.network);
+    let got = ready.run(&x).data();
+    assert_eq!(got.len(), expected.len());
+    for (got, expected) in got.iter().zip(&expected) {
+        assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{got} instead of {expected}");
+    }
+}
+
+#[test]
+fn an_answer_does_not_depend_on_the_batch() {
+    let mut training = nets::Training::new(8);
+    training.step(&nets::images(8, 1));
+    let mut ready = InferenceNetwork::new(&training.network);
+    let x = nets::images(300, 9);
+    let all = ready.run(&x).data().to_vec();
+    for image in [0, 7, 150, 299] {
+        let one = Tensor::from_slice(1, nets::INPUT, &x.data()[image * nets::INPUT.len()..][..nets::INPUT.len()]);
+        assert_eq!(ready.run(&one).data(), &all[image * nets::CLASSES..][..nets::CLASSES]);
+    }
+}
+
+#[test]
+fn threads_share_a_network() {
+    let mut training = nets::Training::new(8);
+    training.step(&nets::images(8, 1));
+    let mut ready = InferenceNetwork::new(&training.network);
+    let x = nets::images(4, 9);
+    let expected = ready.run(&x).data().to_vec();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(ready.run_in(&x, &mut Workspace::default()).data(), expected));
+        }
+    });
+}
+
+/// The gradient at the depthwise layer's output, summed over the places where
+/// its ReLU lets through, is the gradient of its bias: compared with central
+/// differences of the outputs.
+#[test]
+fn the_gradient_at_a_layer_is_that_of_what_follows() {
+    let mut training = nets::Training::new(8);
+    (0..3).for_each(|step| training.step(&nets::images(8, step)));
+    let network = &mut training.network;
+    let x = nets::images(1, 9);
+    let index = network.layers().children().iter().position(|layer| layer.name() == "depthwise").unwrap();
+    let shift = |network: &mut Network, channel: usize, by: f32| {
+        network.visit_mut(|parameter| {
+            if parameter.name == "depthwise.bias" {
+                parameter.value[channel] += by;
+            }
+        });
+    };
+    let (mut checked, mut off) = (0, 0);
+    for class in [0, 3] {
+        let mut wanted = Tensor::zeros(1, Shape::flat(nets::CLASSES));
+        wanted.data_mut()[class] = 1.0;
+        network.forward(&x, Mode::Inference);
+        let (map, gradient) = network.gradient_at(index, &x, &wanted).unwrap();
+        assert_eq!((map.shape(), gradient.shape()), (network.layers().children()[index].output_shape(), map.shape()));
+        let channels = map.shape().channels;
+        for channel in 0..channels {
+            let places = map.data().iter().zip(gradient.data()).skip(channel).step_by(channels);
+            let sum: f32 = places.filter(|(value, _)| **value > 0.0).map(|(_, gradient)| gradient).sum();
+            let mut output = |by: f32| {
+                shift(network, channel, by);
+                let output = network.forward(&x, Mode::Inference).data()[class];
+                shift(network, channel, -by);
+                output
+            };
+            let difference = (output(1e-3) - output(-1e-3)) / 2e-3;
+            checked += 1;
+            off += usize::from((sum - difference).abs() > 0.01 * (1.0 + difference.abs()));
+        }
+    }
+    // A step across a kink of ReLU or of a maximum has no slope to compare with.
+    assert!(off * 10 <= checked, "{off} of {checked} differ");
+    assert!(network.gradient_at(99, &x, &Tensor::zeros(1, Shape::flat(nets::CLASSES))).is_none());
+}
+
+/// A rank may have no share of a small batch.
+#[test]
+fn a_batch_of_no_images_runs_and_teaches_nothing() {
+    let (mut network, some, x) = (nets::network(), nets::images(3, 1), nets::images(0, 1));
+    let gradient = network.forward(&some, Mode::Inference).clone();
+    network.backward(&some, &gradient);
+    assert!(network.forward(&x, Mode::Train { keys: &[] }).data().is_empty());
+    network.backward(&x, &Tensor::zeros(0, network.output_shape()));
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    nets::network().visit(|parameter| before.extend_from_slice(&parameter.value));
+    network.visit(|parameter| {
+        assert!(parameter.gradient.iter().all(|&g| g == 0.0), "{}", parameter.name);
+        after.extend_from_slice(&parameter.value);
+    });
+    assert_eq!(after, before);
+    let mut inference = InferenceNetwork::new(&nets::network());
+    assert!(inference.run(&x).data().is_empty());
+}

@@ -1,0 +1,450 @@
+//! Every layer's output and gradients against direct f64 references.
+
+use crate::reference::{self, Geometry, Real, Reference};
+use moue_engine::layers::{
+    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense,
+    DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind,
+    Residual, Sequence, SqueezeExcite,
+};
+use moue_engine::loss::{self, categorical_crossentropy, sparse_categorical_crossentropy};
+use moue_engine::random::{Stream, key};
+use moue_engine::{Activation, Context, Isa, Layer, Mode, Padding, Role, Shape, Tensor};
+use proptest::prelude::*;
+use std::process::Command;
+
+fn draw(len: usize, stream: &mut Stream) -> Vec<f64> {
+    (0..len).map(|_| f64::from(stream.between(-1.0, 1.0))).collect()
+}
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&v| v as f32).collect()
+}
+
+fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1.0, |max: f64, v| max.max(v.abs()));
+    for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(*got) - expected).abs() / scale;
+        assert!(error < 2e-5, "{what}[{i}] is {got}, the reference says {expected}");
+    }
+}
+
+const KEYS: [u64; 4] = [11, 12, 13, 14];
+
+/// Compares output, input gradient and parameter gradients of a layer with its
+/// reference, and the reference's gradients with central differences.
+fn check(layer: impl Layer, reference: &impl Reference, batch: usize, training: bool, key: u64) {
+    check_against(layer, reference, batch, training, key, true);
+}
+
+/// The same, for large layers without the differences.
+fn check_against(
+    mut layer: impl Layer,
+    reference: &impl Reference,
+    batch: usize,
+    training: bool,
+    key: u64,
+    differences: bool,
+) {
+    let mut stream = Stream::new(key);
+    let x = draw(batch * layer.input_shape().len(), &mut stream);
+    let weights = draw(batch * layer.output_shape().len(), &mut stream);
+    let mut parameters = Vec::new();
+    layer.visit_mut(&mut |parameter| {
+        let mut values = draw(parameter.value.len(), &mut stream);
+        if parameter.name.ends_with("variance") {
+            values.iter_mut().for_each(|v| *v = f64::from((v.abs() + 0.5) as f32));
+        }
+        parameter.value.copy_from_slice(&narrow(&values));
+        parameters.push(values);
+    });
+
+    let (y, dx, dparameters) = reference::gradients(reference, &x, &parameters, &weights);
+    if differences {
+        let (checked, passed_over) = reference::check_by_differences(reference, &x, &parameters, &weights);
+        assert!(passed_over * 10 <= checked, "{passed_over} of {checked} places lie at a kink");
+    }
+
+    let mode = if training { Mode::Train { keys: &KEYS[..batch] } } else { Mode::Inference };
+    let x32 = Tensor::from_slice(batch, layer.input_shape(), &narrow(&x));
+    let mut y32 = Tensor::zeros(batch, layer.output_shape());
+    let dy32 = Tensor::from_slice(batch, layer.output_shape(), &narrow(&weights));
+    let mut context = Context::default();
+    layer.forward(&x32, &mut y32, mode, &mut context);
+    assert_close("y", y32.data(), &y);
+    let dx32 = layer.backward(&x32, &y32, dy32, true, &mut context).unwrap();
+    assert_close("dx", dx32.data(), &dx);
+    let mut expected = dparameters.iter();
+    layer.visit(&mut |parameter| {
+        let expected = expected.next().unwrap();
+        if parameter.role != Role::RunningStat {
+            assert_close(&parameter.name, &parameter.gradient, expected);
+        }
+    });
+}
+
+fn geometry() -> impl Strategy<Value = Geometry> {
+    (1usize..4, [1usize..8, 1usize..8, 1usize..4], [1usize..5, 1usize..5], [1usize..4, 1usize..4], any::<bool>())
+        .prop_map(|(batch, input, size, strides, same)| {
+            let input = if same { input } else { [input[0].max(size[0]), input[1].max(size[1]), input[2]] };
+            Geometry { batch, input, size, strides, same }
+        })
+}
+
+fn parts(geometry: &Geometry) -> (Shape, Padding) {
+    let [height, width, channels] = geometry.input;
+    (Shape::new(height, width, channels), if geometry.same { Padding::Same } else { Padding::Valid })
+}
+
+fn conv2d(geometry: &Geometry, filters: usize, bias: bool, relu: bool) -> Conv2d {
+    let (input, padding) = parts(geometry);
+    let options = Conv2dOptions {
+        filters,
+        kernel_size: geometry.size,
+        strides: geometry.strides,
+        padding,
+        use_bias: bias,
+        activation: if relu { Activation::Relu } else { Activation::Linear },
+        initializer: Initializer::HeNormal,
+    };
+    Conv2d::new("conv2d", input, options, &mut Stream::new(0)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn conv2d_is_a_direct_sum(g in geometry(), filters in 1usize..5, bias: bool, relu: bool, key: u64) {
+        check(conv2d(&g, filters, bias, relu), &reference::Conv2d { geometry: g, filters, relu }, g.batch, true, key);
+    }
+
+    #[test]
+    fn depthwise_conv2d_is_a_direct_sum(g in geometry(), bias: bool, relu: bool, key: u64) {
+        let (input, padding) = parts(&g);
+        let options = DepthwiseConv2dOptions {
+            kernel_size: g.size,
+            strides: g.strides,
+            padding,
+            use_bias: bias,
+            activation: if relu { Activation::Relu } else { Activation::Linear },
+            initializer: Initializer::HeNormal,
+        };
+        let layer = DepthwiseConv2d::new("depthwise", input, options, &mut Stream::new(0)).unwrap();
+        check(layer, &reference::DepthwiseConv2d { geometry: g, relu }, g.batch, true, key);
+    }
+
+    #[test]
+    fn pooling_is_a_direct_maximum_or_mean(g in geometry(), max: bool, key: u64) {
+        let (input, padding) = parts(&g);
+        let kind = if max { PoolingKind::Max } else { PoolingKind::Average };
+        let layer = Pooling2d::new("pool", input, kind, g.size, g.strides, padding).unwrap();
+        check(layer, &reference::Pooling { geometry: g, max }, g.batch, true, key);
+    }
+
+    #[test]
+    fn batch_normalization_with_batch_and_stored_statistics(
+        batch in 2usize..5, size in 2usize..4, channels in 1usize..6, training: bool, key: u64,
+    ) {
+        let options = BatchNormalizationOptions { momentum: 0.9, epsilon: 1e-3, activation: Activation::Linear };
+        let layer = BatchNormalization::new("bn", Shape::new(size, size, channels), options).unwrap();
+        let reference = reference::BatchNormalization { channels, epsilon: f64::from(1e-3f32), training };
+        check(layer, &reference, batch, training, key);
+    }
+
+    #[test]
+    fn dense_is_a_matrix_product(batch in 1usize..5, inputs in 1usize..20, units in 1usize..9, key: u64) {
+        let options = DenseOptions {
+            units, use_bias: true, activation: Activation::Linear, initializer: Initializer::GlorotUniform,
+        };
+        let layer = Dense::new("dense", Shape::flat(inputs), options, &mut Stream::new(0)).unwrap();
+        let geometry = Geometry { batch, input: [1, 1, inputs], size: [1, 1], strides: [1, 1], same: false };
+        check(layer, &reference::Conv2d { geometry, filters: units, relu: false }, batch, true, key);
+    }
+
+    #[test]
+    fn activations(batch in 1usize..4, channels in 1usize..6, kind in 0usize..7, key: u64) {
+        let activation = [
+            Activation::Linear, Activation::Relu, Activation::LeakyRelu { slope: 0.1 }, Activation::Silu,
+            Activation::Sigmoid, Activation::Tanh, Activation::Softmax,
+        ][kind];
+        let layer = ActivationLayer::new("activation", Shape::new(3, 2, channels), activation);
+        check(layer, &reference::Activation { activation, channels }, batch, true, key);
+    }
+
+    #[test]
+    fn global_pooling(batch in 1usize..4, h in 1usize..6, w in 1usize..6, channels in 1usize..5, max: bool, key: u64) {
+        let kind = if max { PoolingKind::Max } else { PoolingKind::Average };
+        let layer = Pooling2d::global("pool", Shape::new(h, w, channels), kind).unwrap();
+        let geometry = Geometry { batch, input: [h, w, channels], size: [h, w], strides: [1, 1], same: false };
+        check(layer, &reference::Pooling { geometry, max }, batch, true, key);
+    }
+
+    #[test]
+    fn the_loss_and_its_gradient(batch in 1usize..5, classes in 2usize..8, smooth: bool, weigh: bool, key: u64) {
+        let mut stream = Stream::new(key);
+        let labels: Vec<u32> = (0..batch).map(|_| stream.below(classes) as u32).collect();
+        let weights: Vec<f64> = (0..classes).map(|c| if weigh { 0.5 + c as f64 } else { 1.0 }).collect();
+        let smoothing = if smooth { 0.125 } else { 0.0 };
+        let x: Vec<f64> = draw(batch * classes, &mut stream).iter().map(|v| 4.0 * v).collect();
+        let target = |at: usize| {
+            let hit = if at % classes == labels[at / classes] as usize { 1.0 - smoothing } else { 0.0 };
+            hit + smoothing / classes as f64
+        };
+        let reference = reference::CrossEntropy {
+            targets: (0..batch * classes).map(target).collect(),
+            weights: labels.iter().map(|&label| weights[label as usize]).collect(),
+        };
+        reference::check_by_differences(&reference, &x, &[], &[1.0]);
+        let (value, dx, _) = reference::gradients(&reference, &x, &[], &[1.0]);
+        let options = loss::CrossEntropy {
+            label_smoothing: smoothing as f32,
+            class_weights: weigh.then(|| narrow(&weights)),
+        };
+        let logits = Tensor::from_slice(batch, Shape::flat(classes), &narrow(&x));
+        let mut gradient = Tensor::default();
+        let loss = sparse_categorical_crossentropy(&options, &logits, &labels, &mut gradient);
+        prop_assert!((loss.sum / batch as f64 - value[0]).abs() < 1e-5 * (1.0 + value[0]));
+        prop_assert_eq!(loss.correct, loss::count_correct(&logits, &labels));
+        assert_close("gradient", gradient.data(), &dx);
+    }
+
+    #[test]
+    fn the_loss_of_soft_targets(batch in 1usize..5, classes in 2usize..8, key: u64) {
+        let mut stream = Stream::new(key);
+        let x: Vec<f64> = draw(batch * classes, &mut stream).iter().map(|v| 4.0 * v).collect();
+        let mut targets: Vec<f64> = draw(batch * classes, &mut stream).iter().map(|v| v.abs() + 0.01).collect();
+        for row in targets.chunks_exact_mut(classes) {
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|target| *target /= sum);
+        }
+        let weights: Vec<f64> = draw(batch, &mut stream).iter().map(|v| v.abs() + 0.5).collect();
+        let reference = reference::CrossEntropy { targets: targets.clone(), weights: weights.clone() };
+        reference::check_by_differences(&reference, &x, &[], &[1.0]);
+        let (value, dx, _) = reference::gradients(&reference, &x, &[], &[1.0]);
+        let logits = Tensor::from_slice(batch, Shape::flat(classes), &narrow(&x));
+        let mut gradient = Tensor::default();
+        let sum = categorical_crossentropy(&logits, &narrow(&targets), &narrow(&weights), weights.len(), &mut gradient);
+        prop_assert!((sum / batch as f64 - value[0]).abs() < 1e-5 * (1.0 + value[0]));
+        assert_close("gradient", gradient.data(), &dx);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Maps and channels that go to Winograd's method, with whole and broken
+    /// tiles and vectors.
+    #[test]
+    fn winograd_is_a_direct_sum(
+        batch in 1usize..4, extents in [3usize..15, 3usize..15], channels in 8usize..36, filters in 8usize..36,
+        same: bool, bias: bool, relu: bool, key: u64,
+    ) {
+        let input = [extents[0], extents[1], channels];
+        let g = Geometry { batch, input, size: [3, 3], strides: [1, 1], same };
+        let layer = conv2d(&g, filters, bias, relu);
+        prop_assert!(layer.method().starts_with("winograd"));
+        check_against(layer, &reference::Conv2d { geometry: g, filters, relu }, batch, true, key, false);
+    }
+}
+
+/// A chain of convolution and ReLU and a 1×1 shortcut, summed, through ReLU.
+struct ResidualReference {
+    branch: [reference::Conv2d; 2],
+    shortcut: reference::Conv2d,
+}
+
+impl Reference for ResidualReference {
+    fn run<T: Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
+        let middle = self.branch[0].run(x, &parameters[0..2]);
+        let branch = self.branch[1].run(&middle, &parameters[2..4]);
+        let shortcut = self.shortcut.run(x, &parameters[4..5]);
+        let zero = T::of(0.0);
+        branch.iter().zip(&shortcut).map(|(&a, &b)| if a + b > zero { a + b } else { zero }).collect()
+    }
+}
+
+#[test]
+fn residual_block_sums_two_chains() {
+    let shape = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
+    let wide = Geometry { input: [4, 5, 4], ..shape };
+    let point = Geometry { size: [1, 1], ..shape };
+    let branch: Vec<Box<dyn Layer>> =
+        vec![Box::new(conv2d(&shape, 4, true, true)), Box::new(conv2d(&wide, 4, true, true))];
+    let branch = Sequence::new("branch", Shape::new(4, 5, 3), branch);
+    let shortcut = Sequence::new("shortcut", Shape::new(4, 5, 3), vec![Box::new(conv2d(&point, 4, false, false))]);
+    let block = Residual::new("residual", branch, shortcut, Activation::Relu).unwrap();
+    let reference = ResidualReference {
+        branch: [
+            reference::Conv2d { geometry: shape, filters: 4, relu: true },
+            reference::Conv2d { geometry: wide, filters: 4, relu: true },
+        ],
+        shortcut: reference::Conv2d { geometry: point, filters: 4, relu: false },
+    };
+    check(block, &reference, 2, true, 5);
+}
+
+/// A convolution, the input itself and a wider convolution, side by side.
+struct ConcatenateReference([reference::Conv2d; 2]);
+
+impl Reference for ConcatenateReference {
+    fn run<T: Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
+        let (one, two) = (self.0[0].run(x, &parameters[0..2]), self.0[1].run(x, &parameters[2..3]));
+        let rows = one.chunks(self.0[0].filters).zip(x.chunks(3)).zip(two.chunks(self.0[1].filters));
+        rows.flat_map(|((one, x), two)| [one, x, two].concat()).collect()
+    }
+}
+
+#[test]
+fn concatenation_puts_chains_side_by_side() {
+    let geometry = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
+    let shape = Shape::new(4, 5, 3);
+    let branch = |layers: Vec<Box<dyn Layer>>| Sequence::new("branch", shape, layers);
+    let layer = Concatenate::new(
+        "concatenate",
+        vec![
+            branch(vec![Box::new(conv2d(&geometry, 2, true, true))]),
+            branch(Vec::new()),
+            branch(vec![Box::new(conv2d(&geometry, 5, false, false))]),
+        ],
+    )
+    .unwrap();
+    assert_eq!(layer.output_shape(), Shape::new(4, 5, 10));
+    let reference = ConcatenateReference([
+        reference::Conv2d { geometry, filters: 2, relu: true },
+        reference::Conv2d { geometry, filters: 5, relu: false },
+    ]);
+    check(layer, &reference, 2, true, 6);
+}
+
+#[test]
+fn concatenation_needs_maps_of_one_size() {
+    let shape = Shape::new(4, 5, 3);
+    let pool: Vec<Box<dyn Layer>> = vec![Box::new(Pooling2d::global("pool", shape, PoolingKind::Max).unwrap())];
+    let branches = vec![Sequence::new("a", shape, Vec::new()), Sequence::new("b", shape, pool)];
+    assert!(Concatenate::new("concatenate", branches).is_err());
+    assert!(Concatenate::new("concatenate", Vec::new()).is_err());
+}
+
+/// Channels weighed by a sigmoid of a dense layer on their means.
+struct SqueezeExciteReference {
+    means: reference::Pooling,
+    dense: reference::Conv2d,
+    sigmoid: reference::Activation,
+}
+
+impl Reference for SqueezeExciteReference {
+    fn run<T: Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
+        let weights = self.sigmoid.run(&self.dense.run(&self.means.run(x, &[]), parameters), &[]);
+        let Geometry { batch, input: [height, width, channels], .. } = self.means.geometry;
+        (0..batch * height * width * channels)
+            .map(|i| x[i] * weights[i / (height * width * channels) * channels + i % channels])
+            .collect()
+    }
+}
+
+#[test]
+fn squeeze_excite_weighs_channels() {
+    let (batch, input, shape) = (3, [4, 3, 5], Shape::new(4, 3, 5));
+    let options = DenseOptions {
+        units: 5,
+        use_bias: true,
+        activation: Activation::Sigmoid,
+        initializer: Initializer::GlorotUniform,
+    };
+    let gate: Vec<Box<dyn Layer>> = vec![
+        Box::new(Pooling2d::global("pool", shape, PoolingKind::Average).unwrap()),
+        Box::new(Dense::new("dense", Shape::flat(5), options, &mut Stream::new(0)).unwrap()),
+    ];
+    let block = SqueezeExcite::new("squeeze_excite", Sequence::new("gate", shape, gate)).unwrap();
+    let flat = Geometry { batch, input: [1, 1, 5], size: [1, 1], strides: [1, 1], same: false };
+    let reference = SqueezeExciteReference {
+        means: reference::Pooling {
+            geometry: Geometry { batch, input, size: [4, 3], strides: [1, 1], same: false },
+            max: false,
+        },
+        dense: reference::Conv2d { geometry: flat, filters: 5, relu: false },
+        sigmoid: reference::Activation { activation: Activation::Sigmoid, channels: 5 },
+    };
+    check(block, &reference, batch, true, 3);
+    let error = SqueezeExcite::new("squeeze_excite", Sequence::new("gate", shape, Vec::new())).err().unwrap();
+    assert!(error.to_string().contains("1x1x5"), "{error}");
+}
+
+#[test]
+fn a_residual_block_needs_equal_ends() {
+    let shape = Geometry { batch: 1, input: [4, 4, 3], size: [3, 3], strides: [2, 2], same: true };
+    let branch = Sequence::new("branch", Shape::new(4, 4, 3), vec![Box::new(conv2d(&shape, 3, true, true))]);
+    let identity = Sequence::new("shortcut", Shape::new(4, 4, 3), vec![]);
+    let error = Residual::new("residual", branch, identity, Activation::Relu).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "the branch ends in 2x2x3 but the shortcut in 4x4x3; \
+         give the block a `shortcut` (for instance a 1x1 conv2d) that ends in 2x2x3"
+    );
+}
+
+/// Multiplies by the factors that the dropout layer's own forward pass shows.
+struct Mask(Vec<f64>);
+
+impl Reference for Mask {
+    fn run<T: Real>(&self, x: &[T], _: &[Vec<T>]) -> Vec<T> {
+        x.iter().zip(&self.0).map(|(&x, &m)| x * T::of(m)).collect()
+    }
+}
+
+#[test]
+fn dropout_sends_gradients_where_it_let_values_through() {
+    let shape = Shape::new(3, 3, 5);
+    let mut layer = Dropout::new("dropout", shape, 0.4, 9).unwrap();
+    let ones = Tensor::from_slice(4, shape, &[1.0; 180]);
+    let mut mask = Tensor::zeros(4, shape);
+    layer.forward(&ones, &mut mask, Mode::Train { keys: &KEYS }, &mut Context::default());
+    let factors: Vec<f64> = mask.data().iter().map(|&v| f64::from(v)).collect();
+    assert!(factors.contains(&0.0) && factors.iter().any(|&f| (f - 1.0 / 0.6).abs() < 1e-6));
+    check(layer, &Mask(factors), 4, true, key(&[1]));
+    check(Dropout::new("dropout", shape, 0.4, 9).unwrap(), &Mask(vec![1.0; 180]), 4, false, 2);
+}
+
+#[test]
+fn flatten_keeps_the_order() {
+    check(Flatten::new("flatten", Shape::new(2, 3, 4)), &Mask(vec![1.0; 48]), 2, true, 3);
+}
+
+#[test]
+fn a_map_of_several_tasks_is_a_direct_sum() {
+    let g = Geometry { batch: 3, input: [33, 30, 2], size: [3, 3], strides: [1, 1], same: true };
+    let mut layer = conv2d(&g, 3, true, false);
+    let reference = reference::Conv2d { geometry: g, filters: 3, relu: false };
+    let mut stream = Stream::new(8);
+    let x = draw(3 * 33 * 30 * 2, &mut stream);
+    let mut parameters: Vec<Vec<f64>> = Vec::new();
+    layer.visit(&mut |p| parameters.push(p.value.iter().map(|&v| f64::from(v)).collect()));
+    let weights = draw(3 * 33 * 30 * 3, &mut stream);
+    let (y, dx, dparameters) = reference::gradients(&reference, &x, &parameters, &weights);
+    let input = Tensor::from_slice(3, layer.input_shape(), &narrow(&x));
+    let mut output = Tensor::zeros(3, layer.output_shape());
+    let dy = Tensor::from_slice(3, layer.output_shape(), &narrow(&weights));
+    let mut context = Context::default();
+    layer.forward(&input, &mut output, Mode::Train { keys: &KEYS[..3] }, &mut context);
+    assert_close("y", output.data(), &y);
+    let dinput = layer.backward(&input, &output, dy, true, &mut context).unwrap();
+    assert_close("dx", dinput.data(), &dx);
+    let mut expected = dparameters.iter();
+    layer.visit(&mut |p| assert_close(&p.name, &p.gradient, expected.next().unwrap()));
+}
+
+/// Set for the runs below, which must not run each other.
+const AT_A_LEVEL: &str = "MOUE_TEST_AT_A_LEVEL";
+
+#[test]
+fn all_of_this_at_the_other_levels() {
+    if std::env::var_os(AT_A_LEVEL).is_some() {
+        return;
+    }
+    for isa in Isa::available().filter(|&isa| isa != Isa::in_use()) {
+        let program = std::env::current_exe().unwrap();
+        let mut tests = Command::new(program);
+        let output = tests.arg("layers::").env(AT_A_LEVEL, "1").env("MOUE_ISA", isa.name()).output().unwrap();
+        assert!(output.status.success(), "{}: {}", isa.name(), String::from_utf8_lossy(&output.stdout));
+    }
+}

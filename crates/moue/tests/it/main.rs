@@ -1,0 +1,4 @@
+//! The library's tests, on files.
+
+mod photos;
+mod pictures;

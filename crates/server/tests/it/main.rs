@@ -1,0 +1,5 @@
+//! The service, without a network in between.
+
+mod client;
+mod page;
+mod service;

@@ -1,0 +1,59 @@
+//! The page as a browser gets it, and as a folder.
+
+use crate::client::{classifier, send};
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use moue_server::{Options, export_page, router};
+use std::io::Read;
+
+async fn get(path: &str, header: Option<(&str, &str)>) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let service = router(classifier(), &Options::default()).unwrap();
+    let request = Request::get(path);
+    let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+    let reply = send(&service, request.body(Body::empty()).unwrap()).await;
+    (reply.status, reply.headers, reply.body)
+}
+
+#[tokio::test]
+async fn all_that_works_offline_is_there() {
+    let (status, headers, page) = get("/", None).await;
+    assert_eq!((status.as_u16(), headers["content-type"].to_str().unwrap()), (200, "text/html; charset=utf-8"));
+    assert!(headers["content-security-policy"].to_str().unwrap().contains("'wasm-unsafe-eval'"));
+    assert!(String::from_utf8_lossy(&page).contains("not what a person feels"));
+    let (_, _, worker) = get("/offline.js", None).await;
+    let worker = String::from_utf8(worker).unwrap();
+    let list = worker.split_once("FILES = ").unwrap().1.split_once(';').unwrap().0;
+    let files: Vec<String> = serde_json::from_str(list).unwrap();
+    assert!(files.len() > 10 && files.contains(&"moue/moue_web_bg.wasm".to_owned()), "{files:?}");
+    for file in files {
+        let (status, _, content) = get(&format!("/{}", file.trim_start_matches("./")), None).await;
+        assert!(status == 200 && !content.is_empty(), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn the_module_is_sent_packed_and_only_once() {
+    let path = "/moue/moue_web_bg.wasm";
+    let (_, headers, plain) = get(path, None).await;
+    assert_eq!((headers["content-type"].to_str().unwrap(), &plain[..4]), ("application/wasm", &b"\0asm"[..]));
+    let (_, packed_headers, packed) = get(path, Some(("accept-encoding", "br, gzip;q=0.8"))).await;
+    assert_eq!(packed_headers["content-encoding"], "gzip");
+    assert!(packed.len() < 3_000_000, "{} bytes packed", packed.len());
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
+    assert_eq!(unpacked, plain);
+    let tag = headers["etag"].to_str().unwrap();
+    let (status, _, nothing) = get(path, Some(("if-none-match", tag))).await;
+    assert_eq!((status, nothing.len()), (StatusCode::NOT_MODIFIED, 0));
+}
+
+#[test]
+fn it_is_exported_whole_into_a_new_folder_only() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("site/page");
+    export_page(&folder).unwrap();
+    assert!(folder.join("index.html").exists() && folder.join("moue/moue_web_bg.wasm").exists());
+    let again = export_page(&folder).unwrap_err().to_string();
+    assert!(again.contains("not empty"), "{again}");
+    assert_eq!(std::fs::read_dir(place.path().join("site")).unwrap().count(), 1, "nothing is left beside it");
+}

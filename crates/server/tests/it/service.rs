@@ -1,0 +1,234 @@
+//! The service as its clients see it: what they send, what comes back.
+
+use crate::client::{Reply, classifier, get, send};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use moue::predict::{Photo, PredictOptions, Predictor};
+use moue_server::{Limits, Options, router};
+use moue_train::data::{Dataset, ImageSpec, synthetic};
+use serde_json::Value;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+fn service(options: &Options) -> Router {
+    router(classifier(), options).unwrap()
+}
+
+/// A drawn face as the bytes of a BMP file (48×48, gray).
+fn face(number: usize) -> Vec<u8> {
+    static FACES: LazyLock<Dataset> = LazyLock::new(|| synthetic::dataset(70, ImageSpec::of_input([48, 48, 1]), 0));
+    image_of(48, 48, FACES.image(number))
+}
+
+fn image_of(width: u32, height: u32, gray: &[u8]) -> Vec<u8> {
+    let picture = image::GrayImage::from_raw(width, height, gray.to_vec()).unwrap();
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Bmp).unwrap();
+    bytes.into_inner()
+}
+
+async fn post(service: &Router, path: &str, body: impl Into<Body>) -> Reply {
+    send(service, Request::post(path).body(body.into()).unwrap()).await
+}
+
+fn form(files: &[(&str, &[u8])]) -> Request<Body> {
+    let mut body = Vec::new();
+    for (name, bytes) in files {
+        let head = format!("--edge\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\r\n");
+        body.extend(head.as_bytes());
+        body.extend(*bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--edge--\r\n");
+    let kind = "multipart/form-data; boundary=edge";
+    Request::post("/v1/predict?detect=false").header("content-type", kind).body(body.into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_picture_is_answered_as_the_library_answers_it() {
+    let service = service(&Options::default());
+    let reply = post(&service, "/v1/predict?detect=false", face(4)).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let options = PredictOptions { detect: false, ..PredictOptions::default() };
+    let predicted =
+        Predictor::new(classifier()).with_options(options).predict(Photo::Bytes("image", &face(4))).unwrap();
+    assert_eq!(reply.text(), serde_json::to_string(&predicted).unwrap());
+}
+
+#[tokio::test]
+async fn no_face_is_a_normal_answer() {
+    let reply = post(&service(&Options::default()), "/v1/predict", image_of(60, 60, &[200; 3600])).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(reply.json()["faces"], Value::Array(vec![]));
+    assert_eq!(reply.json()["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn several_pictures_come_back_in_order_and_a_bad_one_ends_nothing() {
+    let service = service(&Options::default());
+    let (first, last) = (face(0), face(1));
+    let reply = send(&service, form(&[("a.bmp", &first), ("bad.png", b"nonsense"), ("b.bmp", &last)])).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let answers = reply.json();
+    let names: Vec<&str> = answers.as_array().unwrap().iter().map(|a| a["input"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a.bmp", "bad.png", "b.bmp"]);
+    assert!(answers[1]["error"].as_str().unwrap().contains("not a PNG"));
+    assert_eq!(answers[2]["faces"].as_array().unwrap().len(), 1);
+    assert_eq!(answers[2]["faces"][0]["box"]["width"], 48);
+}
+
+#[tokio::test]
+async fn an_explanation_is_a_picture_in_a_url() {
+    let service = service(&Options::default());
+    let reply = post(&service, "/v1/predict?detect=false&explain=true", face(2)).await;
+    let url = reply.json()["faces"][0]["explanation"].as_str().unwrap().to_owned();
+    assert!(url.starts_with("data:image/png;base64,") && url.len() > 1000);
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_is_a_problem_document() {
+    let limits = Limits { body_bytes: 20_000, pixels: 5000, images: 2, ..Limits::default() };
+    let service = service(&Options { limits, ..Options::default() });
+    let problem = async |reply: Reply, status: u16, part: &str| {
+        let detail = reply.problem(status);
+        assert!(detail.contains(part), "{detail}");
+    };
+    problem(post(&service, "/v1/predict", "").await, 400, "empty").await;
+    problem(post(&service, "/v1/predict", "nonsense").await, 422, "not a PNG").await;
+    problem(post(&service, "/v1/predict", face(0)[..2000].to_vec()).await, 422, "").await;
+    problem(post(&service, "/v1/predict", vec![0; 30_000]).await, 413, "20000 bytes").await;
+    problem(post(&service, "/v1/predict", image_of(100, 60, &[0; 6000])).await, 413, "5000 pixels").await;
+    problem(post(&service, "/v1/predict?detect=perhaps", face(0)).await, 400, "detect").await;
+    problem(post(&service, "/v1/predict?detekt=true", face(0)).await, 400, "detekt").await;
+    problem(get(&service, "/v1/predict").await, 405, "GET").await;
+    problem(get(&service, "/v1/nothing").await, 404, "/docs").await;
+    problem(send(&service, form(&[])).await, 400, "no fields").await;
+    problem(send(&service, form(&[("a", b"x"), ("b", b"y")])).await, 422, "not a PNG").await;
+    problem(send(&service, form(&[("a", b"x"), ("b", b"y"), ("c", b"z")])).await, 413, "more than 2").await;
+    problem(send(&service, form(&[("a", &[0; 30_000])])).await, 413, "20000 bytes").await;
+    let broken =
+        Request::post("/v1/predict").header("content-type", "multipart/form-data").body(Body::empty()).unwrap();
+    problem(send(&service, broken).await, 400, "boundary").await;
+}
+
+#[tokio::test]
+async fn requests_beyond_the_queue_and_the_time_are_refused() {
+    let none = Limits { workers: 0, queue: 0, ..Limits::default() };
+    let reply = post(&service(&Options { limits: none, ..Options::default() }), "/v1/predict", face(0)).await;
+    assert!(reply.problem(429).contains("waiting"));
+    assert_eq!(reply.headers["retry-after"], "1");
+    // Nobody works, so the one who waits gets no answer in time.
+    let slow = Limits { workers: 0, queue: 1, time: Duration::from_millis(30), ..Limits::default() };
+    let service = service(&Options { limits: slow, ..Options::default() });
+    assert!(post(&service, "/v1/predict", face(0)).await.problem(503).contains("within 0.03 s"));
+    // Its place is free again.
+    post(&service, "/v1/predict", face(0)).await.problem(503);
+    assert!(get(&service, "/metrics").await.text().contains("moue_queue_requests 0"));
+}
+
+#[tokio::test]
+async fn the_token_guards_predictions_and_metrics() {
+    let service = service(&Options { token: Some("secret".into()), ..Options::default() });
+    let asks = |token: Option<&str>| {
+        let mut request = Request::post("/v1/predict?detect=false");
+        if let Some(token) = token {
+            request = request.header("authorization", token);
+        }
+        request.body(Body::from(face(0))).unwrap()
+    };
+    for wrong in [None, Some("secret"), Some("Bearer "), Some("Bearer secre"), Some("Bearer secrets")] {
+        let reply = send(&service, asks(wrong)).await;
+        reply.problem(401);
+        assert_eq!(reply.headers["www-authenticate"], "Bearer");
+    }
+    assert_eq!(send(&service, asks(Some("Bearer secret"))).await.status, StatusCode::OK);
+    get(&service, "/metrics").await.problem(401);
+    let metrics = Request::get("/metrics").header("authorization", "Bearer secret").body(Body::empty()).unwrap();
+    let counted = send(&service, metrics).await.text();
+    assert!(counted.contains("moue_requests_total{path=\"/v1/predict\",status=\"401\"} 5"), "{counted}");
+    assert_eq!(get(&service, "/healthz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn other_origins_read_answers_only_if_they_are_named() {
+    let from = |origin: &str| {
+        Request::post("/v1/predict?detect=false").header("origin", origin).body(Body::from(face(0))).unwrap()
+    };
+    let reply = send(&service(&Options::default()), from("https://a.example")).await;
+    assert!(!reply.headers.contains_key("access-control-allow-origin"));
+    let named = service(&Options { cors: vec!["https://a.example".into()], ..Options::default() });
+    let allowed = send(&named, from("https://a.example")).await;
+    assert_eq!(allowed.headers["access-control-allow-origin"], "https://a.example");
+    assert!(!send(&named, from("https://b.example")).await.headers.contains_key("access-control-allow-origin"));
+    for wrong in ["a.example", "https://a.example/path", "ftp://a.example", "https://"] {
+        assert!(router(classifier(), &Options { cors: vec![wrong.into()], ..Options::default() }).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_tells_browsers_to_be_careful() {
+    let service = service(&Options::default());
+    for reply in
+        [get(&service, "/docs").await, get(&service, "/nothing").await, post(&service, "/v1/predict", "").await]
+    {
+        let policy = reply.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe-inline"));
+        assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+    }
+}
+
+#[tokio::test]
+async fn what_happened_is_counted() {
+    let service = service(&Options::default());
+    post(&service, "/v1/predict?detect=false", face(0)).await;
+    post(&service, "/v1/predict", "x").await;
+    get(&service, "/somewhere/else").await;
+    let text = get(&service, "/metrics").await.text();
+    for line in [
+        "moue_requests_total{path=\"/v1/predict\",status=\"200\"} 1",
+        "moue_requests_total{path=\"/v1/predict\",status=\"422\"} 1",
+        "moue_requests_total{path=\"other\",status=\"404\"} 1",
+        "moue_faces_total 1",
+        "moue_request_duration_seconds_count 2",
+        "moue_queue_requests 0",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn waiting_requests_share_the_network() {
+    let service = service(&Options::default());
+    let asked: Vec<_> = (0..40)
+        .map(|number| {
+            let service = service.clone();
+            tokio::spawn(async move { post(&service, "/v1/predict?detect=false", face(number)).await })
+        })
+        .collect();
+    let options = PredictOptions { detect: false, ..PredictOptions::default() };
+    let predictor = Predictor::new(classifier()).with_options(options);
+    for (number, reply) in asked.into_iter().enumerate() {
+        let expected = predictor.predict(Photo::Bytes("image", &face(number))).unwrap();
+        let reply = reply.await.unwrap().json();
+        // A batch is summed in another order than one picture.
+        for (class, p) in &expected.faces[0].probabilities {
+            let found = reply["faces"][0]["probabilities"][class].as_f64().unwrap();
+            assert!((found - f64::from(*p)).abs() < 1e-5, "{class} {found} {p}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_description_names_every_path_and_field() {
+    let service = service(&Options::default());
+    let document = get(&service, "/openapi.json").await.json();
+    assert_eq!(document["paths"].as_object().unwrap().len(), 3);
+    let page = get(&service, "/docs").await.text();
+    for word in ["/v1/predict", "/healthz", "/metrics", "explanation", "probabilities", "uncertain", "detect", "429"] {
+        assert!(page.contains(word), "{word}");
+    }
+    assert!(page.contains("does not determine what a person feels"));
+    let loads = ["src=\"http", "href=\"http", "<script", "style=\""];
+    assert!(loads.iter().all(|text| !page.contains(text)), "the page loads nothing from elsewhere");
+}

@@ -1,0 +1,141 @@
+//! What a change must pass: the steps of `check`, `test` and `test-slow`, each with the seconds that it took.
+//!
+//! Everything is compiled as rarely as possible. Lints and documentation have the same features, so that they share
+//! what is checked of dependencies. Tests select the whole workspace with and without optional features, because a
+//! smaller selection would give dependencies other features and compile them again.
+
+use crate::shared::{root, run};
+use crate::{licenses, structure};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Features that are off by default. `mpi` is added where MPI is installed.
+const OPTIONAL: &str = "moue/openapi,moue-train/parquet,moue-train/yunet,moue-cli/parquet,moue-cli/yunet";
+
+const WHEEL: &str = "crates/python/Cargo.toml";
+
+pub fn check() -> anyhow::Result<()> {
+    step("formatting", || {
+        run(cargo("fmt").args(["--all", "--", "--check"]))?;
+        run(cargo("fmt").args(["--manifest-path", WHEEL, "--", "--check"]))
+    })?;
+    step("lints", || {
+        run(cargo("clippy")
+            .args(["--workspace", "--all-targets", "--locked", "--features", &optional()])
+            .args(["--", "-D", "warnings"]))
+    })?;
+    step("structure", structure::check)?;
+    step("licenses", licenses::check)?;
+    step("documentation", || docs(&[]))
+}
+
+pub fn docs(arguments: &[String]) -> anyhow::Result<()> {
+    run(cargo("doc")
+        .args(["--workspace", "--no-deps", "--locked", "--quiet", "--features", &optional()])
+        .args(arguments)
+        .env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+pub fn test(arguments: &[String]) -> anyhow::Result<()> {
+    step("tests", || run(cargo("test").args(["--workspace", "--locked"]).args(arguments).env("INSTA_UPDATE", "no")))
+}
+
+pub fn snapshots(arguments: &[String]) -> anyhow::Result<()> {
+    run(cargo("test").arg("--workspace").args(arguments).env("INSTA_UPDATE", "always"))
+}
+
+pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    let usual = ["bench/resnet".to_owned(), "--layers".to_owned()];
+    let arguments = if arguments.is_empty() { &usual } else { arguments };
+    run(cargo("run").args(["--release", "--package", "moue-cli", "--", "bench"]).args(arguments))
+}
+
+pub fn test_slow() -> anyhow::Result<()> {
+    step("tests of optional features", || {
+        let mut tests = cargo("test");
+        tests.args([
+            "--workspace",
+            "--locked",
+            "--features",
+            &optional(),
+            "--lib",
+            "--test",
+            "parquet",
+            "--test",
+            "yunet",
+        ]);
+        if mpi() {
+            tests.args(["--test", "mpi"]);
+        } else {
+            println!("SKIPPED: training in several processes, without MPI");
+        }
+        run(tests.env("INSTA_UPDATE", "no"))
+    })?;
+    match python() {
+        Some(python) => step("the Python wheel", || wheel(&python)),
+        None => {
+            println!("SKIPPED: the Python wheel, without Python that has maturin and pytest (MOUE_PYTHON names it)");
+            Ok(())
+        }
+    }
+}
+
+/// Builds the wheel into Python's environment and runs its tests.
+fn wheel(python: &Path) -> anyhow::Result<()> {
+    // Its profile `dev` is that of the workspace's tests, so that the two share dependencies in one folder.
+    let target = target();
+    run(cargo("clippy")
+        .args(["--manifest-path", WHEEL, "--locked", "--", "-D", "warnings"])
+        .env("PYO3_PYTHON", python)
+        .env("CARGO_TARGET_DIR", &target))?;
+    let environment = python.parent().and_then(Path::parent).unwrap_or(python);
+    run(Command::new(python)
+        .current_dir(root())
+        .args(["-m", "maturin", "develop", "--locked", "--quiet", "--manifest-path", WHEEL])
+        .env("VIRTUAL_ENV", environment)
+        .env("CARGO_TARGET_DIR", &target))?;
+    run(Command::new(python)
+        .current_dir(root())
+        .args(["-m", "pytest", "-q", "-rs", "crates/python/tests"])
+        .env("MOUE", target.join("debug/moue")))
+}
+
+/// Runs a step between two lines that name it.
+fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    println!("== {name}");
+    let start = Instant::now();
+    let result = work();
+    println!("== {name}: {} s{}", start.elapsed().as_secs(), if result.is_ok() { "" } else { ", failed" });
+    result
+}
+
+fn cargo(command: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root()).arg(command);
+    cargo
+}
+
+fn optional() -> String {
+    if mpi() { format!("{OPTIONAL},moue-cli/mpi") } else { OPTIONAL.to_owned() }
+}
+
+fn mpi() -> bool {
+    works(Command::new("mpicc").arg("--version"))
+}
+
+/// The interpreter that `MOUE_PYTHON` names, where it has what the wheel's tests need.
+fn python() -> Option<PathBuf> {
+    let python = PathBuf::from(env::var_os("MOUE_PYTHON")?);
+    works(Command::new(&python).args(["-c", "import maturin, pytest"])).then_some(python)
+}
+
+fn works(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// The folder for what is built.
+fn target() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
