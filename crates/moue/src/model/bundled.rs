@@ -17,7 +17,7 @@ pub struct Embedded {
 }
 
 /// All models in the box; the first is taken where none is named.
-pub const EMBEDDED: &[Embedded] = &[
+pub static EMBEDDED: &[Embedded] = &[
     Embedded {
         name: "default",
         #[cfg(feature = "model-default")]
@@ -39,7 +39,11 @@ pub const EMBEDDED: &[Embedded] = &[
 /// # Errors
 /// When it cannot be read.
 pub fn stored(model: impl AsRef<Path>) -> Result<Cow<'static, [u8]>, ModelFileError> {
-    let model = model.as_ref();
+    find(model.as_ref())
+}
+
+/// Not generic, so that the files are in the program once.
+fn find(model: &Path) -> Result<Cow<'static, [u8]>, ModelFileError> {
     match EMBEDDED.iter().find(|embedded| Path::new(embedded.name) == model) {
         Some(Embedded { bytes: Some(bytes), .. }) => Ok(Cow::Borrowed(bytes)),
         Some(Embedded { name, bytes: None }) => Err(ModelFileError::NotBundled((*name).to_owned())),
