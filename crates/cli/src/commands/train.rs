@@ -10,6 +10,7 @@ use moue_train::config::Config;
 use moue_train::data::{DataSource, Dataset, ImageSpec, Split};
 use moue_train::experiment::{RunConfig, RunOptions, conclude};
 use moue_train::train::{Communicator, Ending, Job, Outcome, RunFolder, train};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +22,9 @@ pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let Some(communicator) = communicator()? else { return train_as(args, common, &run, None) };
     let quiet = Common { quiet: common.quiet || communicator.rank() > 0, ..common.clone() };
     train_as(args, &quiet, &run, Some(Arc::clone(&communicator))).map_err(|error| {
-        eprintln!("moue: rank {}: {}", communicator.rank(), chain(&error));
+        // In one piece, so that nothing of `mpirun`'s comes between.
+        let line = format!("moue: rank {}: {}\n", communicator.rank(), chain(&error));
+        let _ = std::io::stderr().write_all(line.as_bytes());
         // The others would wait for this one.
         communicator.abort(1)
     })
