@@ -37,6 +37,12 @@ fn allocations(work: impl FnOnce()) -> usize {
     COUNT.load(Ordering::Relaxed) - before
 }
 
+/// That `work` allocates nothing from some round on. Each thread has scratch that grows with
+/// its first large task, and on a busy machine a thread may get that late.
+fn assert_warm(what: &str, mut work: impl FnMut()) {
+    assert!((0..50).any(|_| allocations(&mut work) == 0), "{what} allocates in every round");
+}
+
 /// Everything runs inside the pool: handing work over to it from outside is the
 /// pool's own bookkeeping, and allocates.
 #[test]
@@ -46,19 +52,13 @@ fn warm_steps_allocate_nothing() {
         let x = nets::images(16, 1);
         let mut training = nets::Training::new(16);
         assert!(allocations(|| training.step(&x)) > 0, "the counter counts");
-        (0..20).for_each(|_| training.step(&x));
-        assert_eq!(allocations(|| (0..5).for_each(|_| training.step(&x))), 0, "training");
+        assert_warm("training", || (0..5).for_each(|_| training.step(&x)));
 
         let mut ready = InferenceNetwork::new(&training.network);
         let one = nets::images(1, 2);
-        for _ in 0..20 {
-            ready.run(&x);
-            ready.run(&one);
-        }
-        let predicting = allocations(|| {
+        assert_warm("predicting", || {
             ready.run(&x);
             ready.run(&one);
         });
-        assert_eq!(predicting, 0, "predicting");
     });
 }
