@@ -59,7 +59,7 @@ def compare(archs, data, out, *, vary=(), seeds=1, epochs=None, threads=1, early
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archs", nargs="+", help="presets or architecture files")
-    parser.add_argument("--data", help="data set as downloaded; drawn faces without it")
+    parser.add_argument("--data", help="data set as downloaded; synthetic faces without it")
     parser.add_argument("--out", default="runs/compare")
     parser.add_argument("--vary", action="append", default=[], help="key=a,b,c; several make a grid")
     parser.add_argument("--seeds", type=int, default=1)
