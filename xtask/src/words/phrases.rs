@@ -11,7 +11,7 @@ pub const AVOIDED: [(&str, &str); 18] = [
     ("a little too good", "optimistic"),
     ("is|are taken for", "is misclassified as"),
     ("right among", "selective accuracy"),
-    ("what the|an|its answer rests on", "saliency map"),
+    ("what the|an|its|each answer rests on", "saliency map"),
     ("film|films", "video"),
     ("tell|tells the expression", "predict the facial expression"),
     ("nobody", "no one"),
