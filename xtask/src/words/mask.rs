@@ -5,7 +5,7 @@
 pub const BREAK: char = '\0';
 
 /// Endings of the files that have text.
-pub const ENDINGS: [&str; 7] = ["rs", "md", "toml", "py", "html", "js", "ts"];
+pub const ENDINGS: [&str; 8] = ["rs", "md", "toml", "py", "pyi", "html", "js", "ts"];
 
 pub fn text(file: &str, source: &str) -> String {
     match file.rsplit('.').next() {

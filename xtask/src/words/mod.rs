@@ -70,7 +70,7 @@ fn checked(file: &str) -> bool {
     let ending = Path::new(file).extension().is_some_and(|ending| mask::ENDINGS.iter().any(|known| ending == *known));
     let parts: Vec<&str> = file.split('/').collect();
     let place = match parts.as_slice() {
-        ["crates", _, "README.md"] | ["crates", "web", "page", ..] => true,
+        ["crates", _, "README.md"] | ["crates", "web", "page", ..] | ["crates", "python", "python", ..] => true,
         ["crates", _, "src", .., name] => name.ends_with(".rs") && *name != "tests.rs",
         ["crates", "train", "presets", .., name] => !name.ends_with(".py"),
         ["crates", ..] => false,
