@@ -1,6 +1,6 @@
 """A model of moue as a `keras.Model`: `python examples/keras_model.py model.safetensors face.png ...`
 
-The model takes `f32` pixels of 0-255, `[N, H, W, C]`, and gives calibrated probabilities `[N, classes]`.
+The model takes `f32` pixels of 0-255, `[N, H, W, C]`, and returns calibrated probabilities `[N, classes]`.
 Needs Keras 3 on any backend, `safetensors`, and `pillow` for the command."""
 
 import sys
@@ -34,7 +34,7 @@ def chain(specs, x):
 
 
 def layer(spec, x):
-    """Adds a layer to the graph and gives it its arrays."""
+    """Adds a layer to the graph and sets its arrays."""
     kind, activation = spec["kind"], activated(spec.get("activation", "linear"))
     if kind == "residual":
         return activation(L.Add()([chain(spec["layers"], x), chain(spec["shortcut"], x)]))

@@ -1,7 +1,7 @@
-"""Reads a model of moue: what it says, and its layers with their arrays. Needs `safetensors` and `numpy`.
+"""Reads a model of moue: its document, and its layers with their arrays. Needs `safetensors` and `numpy`.
 
-`docs/models.md` describes the file. Blocks that are written in one line (`separable_conv2d`, `mbconv`) come as the
-layers that they stand for, so a framework needs no more than convolutions, dense layers, normalization, pooling,
+`docs/models.md` describes the file. Composite layers (`separable_conv2d`, `mbconv`) are returned as the
+layers that they consist of, so a framework needs no more than convolutions, dense layers, normalization, pooling,
 activations, and three ways to join them: `residual`, `concatenate`, `squeeze_excite`."""
 
 import collections
@@ -31,7 +31,7 @@ def read(path):
     layers, _ = Reader(arrays, len(document["classes"])).chain(
         document["architecture"]["layers"], document["architecture"]["input"][2]
     )
-    # They end in logits: the calibration stands between them and the softmax.
+    # They end in logits: the calibration is applied between them and the softmax.
     if layers[-1]["kind"] == "softmax":
         layers.pop()
     elif layers[-1].get("activation") == "softmax":
@@ -40,7 +40,7 @@ def read(path):
 
 
 def calibration(document):
-    """A factor and a summand for each class: probabilities are the softmax of `factor * (logit - mean) + summand`, with
+    """A factor and an offset for each class: probabilities are the softmax of `factor * (logit - mean) + summand`, with
     the mean of an image's logits."""
     own, classes = document["calibration"], len(document["classes"])
     scale = numpy.array(own.get("scale", [1.0] * classes), "f4")

@@ -1,12 +1,12 @@
-"""Expressions in more pictures than one machine holds, with Ray Data: pictures or Parquet in, Parquet out.
+"""Predicts expressions in more pictures than fit on one machine, with Ray Data: pictures or Parquet in, Parquet out.
 
     python examples/ray_annotate.py s3://bucket/photos out/ --workers 64 --address auto
     python examples/ray_annotate.py rows.parquet out/ --column image --workers 2
 
 Every picture gives one row: `path` (or the other columns of the Parquet file), `width`, `height`, `error` (null where it
-could be read) and `faces`, a list of box, label, confidence, `uncertain` and probabilities. A node that is lost costs the
-blocks it was working on, which others do again; a picture is never answered twice. Needs `ray[data]` and the wheel on every
-node; docs/machines.md has the recipe for many machines."""
+could be read) and `faces`, a list of box, label, confidence, `uncertain` and probabilities. If a node is lost,
+others repeat the blocks that it was working on; no picture has two rows. Needs `ray[data]` and the wheel on every node;
+docs/machines.md describes how to use many machines."""
 
 import argparse
 
@@ -29,8 +29,8 @@ FACES = pyarrow.list_(
 )
 
 
-# Shares of a core. Reading and writing wait for others most of the time; a node of one core has room for a worker and
-# both, so that work goes on when it is the only one left.
+# Shares of a core. Reading and writing are waiting most of the time; a node of one core has room for a worker and
+# both, so that work continues when it is the only one left.
 WORKER, TRANSFER = 0.8, 0.1
 
 
@@ -60,8 +60,8 @@ def row(face):
 
 
 def annotate(source, out, *, column="bytes", model="default", workers=1, detect=True, batch_size=32):
-    """Writes the answers for a folder of pictures, or for a Parquet file or folder with one in `column`."""
-    # Enough parts that workers end together, and that little is lost with a node.
+    """Writes the predictions for a folder of pictures, or for a Parquet file or folder with one in `column`."""
+    # Enough parts that workers finish together, and that little is lost with a node.
     parts = {"override_num_blocks": 8 * workers, "num_cpus": TRANSFER}
     if column == "bytes":
         pictures = ray.data.read_binary_files(source, include_paths=True, file_extensions=ENDINGS, **parts)

@@ -1,11 +1,11 @@
-"""`moue compare` on a cluster: its experiments as trials of Ray Tune, weak ones ended early, the same report at the end.
+"""`moue compare` on a cluster: its experiments as trials of Ray Tune, weak ones stopped early, and the same report.
 
     python examples/ray_compare.py small seed/model-5 --vary dropout.rate=0.1,0.3,0.5 --data /shared/fer2013.csv.gz \\
         --out /shared/compare --epochs 30 --address auto
 
-Data and `--out` lie in a folder that all nodes see. ASHA (Li et al. 2020) looks at the validation accuracy after each
-epoch and ends the trials that are not among the best half at its rungs; `--all` trains every one to the end. A trial whose
-node is lost goes on elsewhere from its last epoch. Needs `ray[tune]` and the wheel on every node."""
+Data and `--out` are in a folder that all nodes share. ASHA (Li et al. 2020) reads the validation accuracy after each
+epoch and stops the trials that are not among the best half at its rungs; `--all` trains every one to the end. A trial
+whose node is lost continues elsewhere from its last epoch. Needs `ray[tune]` and the wheel on every node."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
 
 def trial(setting):
-    """Trains one experiment into its folder, or goes on with it."""
+    """Trains one experiment into its folder, or resumes it."""
     # One core each: the pool of threads is made at the first use.
     os.environ["RAYON_NUM_THREADS"] = str(setting["threads"])
     experiment = setting["experiment"]
@@ -28,7 +28,7 @@ def trial(setting):
         arch.write_text(experiment.config)
         report = lambda epoch: tune.report({key: epoch[key] for key in ("epoch", "validation_accuracy", "train_accuracy")})
         done = moue.train(arch, setting["data"], out=experiment.folder, resume=True, progress=report)
-    # A trial that is started again after its last epoch has nothing else to say.
+    # A trial that is started again after its last epoch has nothing else to report.
     last = done["history"][-1]
     tune.report({"epoch": last["epoch"], "validation_accuracy": last["validation_accuracy"], "done": True})
 
@@ -59,7 +59,7 @@ def compare(archs, data, out, *, vary=(), seeds=1, epochs=None, threads=1, early
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archs", nargs="+", help="presets or architecture files")
-    parser.add_argument("--data", help="data set as downloaded; drawn faces without it")
+    parser.add_argument("--data", help="data set as downloaded; synthetic faces without it")
     parser.add_argument("--out", default="runs/compare")
     parser.add_argument("--vary", action="append", default=[], help="key=a,b,c; several make a grid")
     parser.add_argument("--seeds", type=int, default=1)

@@ -1,6 +1,6 @@
 """A model of moue as a `torch.nn.Module`: `python examples/torch_model.py model.safetensors face.png ...`
 
-The module takes `f32` pixels of 0-255, `[N, C, H, W]`, and gives calibrated probabilities `[N, classes]`;
+The module takes `f32` pixels of 0-255, `[N, C, H, W]`, and returns calibrated probabilities `[N, classes]`;
 `module.logits(pixels)` is what to train on. Needs `torch`, `safetensors`, and `pillow` for the command."""
 
 import sys

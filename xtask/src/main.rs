@@ -7,6 +7,7 @@ mod package;
 mod shared;
 mod structure;
 mod web;
+mod words;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
   web          build the page and its npm package into crates/server/dist (`--check`: only tell whether it is up to date)
   licenses     write crates/cli/licenses.txt (`--check`: only tell whether it is up to date)
   structure    check imports, the size of files and what crates depend on
+  words        check that texts avoid the words of a list, and print what to write instead
   bench        measure the speed of a network, by default bench/resnet layer by layer
   package      package every crate that is published, and print its size
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "licenses" if only_check => licenses::check(),
         "licenses" if rest.is_empty() => licenses::write(),
         "structure" if rest.is_empty() => structure::check(),
+        "words" if rest.is_empty() => words::check(),
         "bench" => gates::bench(rest),
         "package" => package::package(rest),
         "help" | "--help" | "-h" => {

@@ -129,7 +129,7 @@ fn default_epsilon() -> f32 {
 /// A layer as it is written down: `{ kind = "conv2d", filters = 32, … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the options are those of Keras, by name; docs/architecture.md lists them")]
+#[allow(missing_docs, reason = "the options are those of Keras, by name; docs/configuration.md lists them")]
 pub enum LayerSpec {
     Conv2d {
         filters: usize,
