@@ -1,4 +1,4 @@
-//! Where the faces are in a photo: one of the detectors, and one box for each face.
+//! Face detection: one of the detectors, and one box for each face.
 
 use super::detection::{DetectOptions, Detection};
 use super::seetaface;
@@ -6,13 +6,13 @@ use super::seetaface;
 use super::yunet::YuNet;
 use image::DynamicImage;
 
-/// Share of two boxes that they have in common when they are one face.
+/// Intersection over union from which two boxes are the same face.
 const SAME_FACE: f32 = 0.3;
 
-/// What finds faces.
+/// A face detector.
 #[derive(Default)]
 pub enum Detector {
-    /// The one in the program. Scores run from 0 to about 50, usually from 2.
+    /// The bundled detector. Scores run from 0 to about 50, usually from 2.
     #[default]
     SeetaFace,
     /// A `YuNet` model. Scores run from 0 to 1, usually from 0.7.
@@ -32,7 +32,8 @@ impl Detector {
     }
 }
 
-/// One box for each face: of those that overlap the surest; from left to right.
+/// Non-maximum suppression: of overlapping boxes the one with the highest score; ordered from left
+/// to right.
 fn merged(mut found: Vec<Detection>) -> Vec<Detection> {
     found.retain(|face| face.width >= 1.0 && face.height >= 1.0);
     found.sort_by(|a, b| b.score.total_cmp(&a.score));

@@ -1,6 +1,6 @@
 //! Mirror images.
 
-/// Turns images `[…, width, channels]` left to right in place.
+/// Flips images `[…, width, channels]` horizontally in place.
 ///
 /// # Panics
 /// When `width` or `channels` is 0.
