@@ -1,12 +1,12 @@
-//! Training images that should not be learned from, left out as the
-//! `[data]` section asks. Validation and test images are never touched.
+//! Removes training images as the `[data]` section specifies. Validation and test images are never
+//! removed.
 
 use super::dataset::{Dataset, Split};
 use super::duplicates::near_duplicates;
 use crate::config::DataOptions;
 use std::collections::HashSet;
 
-/// Leaves out what `options` says and notes how much that was.
+/// Removes images as `options` specifies, and adds a note for each option.
 pub fn clean(dataset: &mut Dataset, options: &DataOptions) {
     let mut keep = vec![true; dataset.len()];
     let mut notes = Vec::new();
@@ -24,7 +24,7 @@ pub fn clean(dataset: &mut Dataset, options: &DataOptions) {
         leave_out("named in `exclude`", named);
         if missing > 0 {
             dataset.notes.push(format!(
-                "{missing} of the {} images in `exclude` are no training images here",
+                "{missing} of the {} images in `exclude` are not training images of this source",
                 options.exclude.len()
             ));
         }
@@ -32,10 +32,10 @@ pub fn clean(dataset: &mut Dataset, options: &DataOptions) {
     if options.exclude_leaks || options.exclude_conflicts {
         let groups = near_duplicates(dataset);
         if options.exclude_leaks {
-            leave_out("they show the picture of a validation or test image", leaks(dataset, &groups));
+            leave_out("near-duplicates of a validation or test image", leaks(dataset, &groups));
         }
         if options.exclude_conflicts {
-            leave_out("their near-duplicates are labelled otherwise", conflicts(dataset, &groups));
+            leave_out("near-duplicates with another label", conflicts(dataset, &groups));
         }
     }
     if keep.contains(&false) {
@@ -53,7 +53,7 @@ fn training(dataset: &Dataset, unwanted: impl Fn(usize) -> bool) -> Vec<usize> {
     dataset.indices(Split::Train).into_iter().filter(|&index| unwanted(index)).collect()
 }
 
-/// The training images with these ids, and how many ids no image has.
+/// The training images with these ids, and the number of ids without an image.
 fn named(dataset: &Dataset, ids: &[String]) -> (Vec<usize>, usize) {
     let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
     let named = training(dataset, |index| ids.contains(row_or_path(dataset, index)));
@@ -61,8 +61,8 @@ fn named(dataset: &Dataset, ids: &[String]) -> (Vec<usize>, usize) {
     (named, missing)
 }
 
-/// An image's id; with FER2013's official split rebuilt from Kaggle's numbered
-/// files, the number, which is the row.
+/// The id of an image; with FER2013's official split restored from Kaggle's numbered files, the
+/// number, which is the row.
 fn row_or_path(dataset: &Dataset, index: usize) -> &str {
     let id = dataset.ids[index].as_str();
     let numbered = dataset.split_names[Split::Train as usize].as_deref() == Some("Training");
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::data::{ImageSpec, synthetic};
 
-    /// 70 drawn faces: 7 classes in turn; all of them train but the last 20.
+    /// 70 synthetic faces: 7 classes in turn; all of them train but the last 20.
     fn faces() -> Dataset {
         let mut faces = synthetic::dataset(70, ImageSpec { size: None, channels: 1 }, 1);
         faces.splits = (0..70).map(|i| if i < 50 { Split::Train } else { Split::Validation }).collect();
