@@ -8,15 +8,15 @@ use std::path::PathBuf;
 /// Metrics of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct EpochMetrics {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Mean over the epoch's steps, with dropout and augmentation.
+    /// Mean training accuracy over the epoch's steps, with dropout and augmentation.
     pub train_accuracy: f64,
-    /// Validation loss at the end of the epoch.
+    /// Validation accuracy at the end of the epoch.
     pub validation_accuracy: f64,
-    /// Likewise.
+    /// Mean training loss over the epoch's steps.
     pub train_loss: f64,
-    /// Likewise.
+    /// Validation loss at the end of the epoch.
     pub validation_loss: f64,
 }
 

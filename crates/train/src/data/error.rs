@@ -73,7 +73,7 @@ pub enum DataError {
     },
     /// `--official-split` on files that do not have Kaggle's numbers.
     #[error(
-        "the official split cannot be rebuilt: {0}; it needs Kaggle's numbered files (images/train/angry/123.jpg …), \
+        "cannot restore the official split: {0}; it requires Kaggle's numbered files (images/train/angry/123.jpg …), \
          where the number is the row in fer2013.csv"
     )]
     NotNumbered(String),

@@ -37,8 +37,8 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
             .zip(&raw.splits)
             .filter(|&(&row, &split)| split.unwrap_or(Split::Train) == Split::Train && official(row) != Split::Train);
         notes.push(format!(
-            "these are FER2013's images re-split at random: `train` here contains {} official test images, so figures \
-             do not compare with published ones; --official-split restores the official split",
+            "these are FER2013's images with a random split: `train` contains {} official test images, so metrics are \
+             not comparable with published ones; --official-split restores the official split",
             leaked.count()
         ));
     }
@@ -46,8 +46,8 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
         let aside =
             share_of_training(&raw, options.validation_fraction, key(&[seed, u64::from_le_bytes(*b"aside\0\0\0")]));
         notes.push(format!(
-            "this source has no validation split: {} of its {} training images (the same share of each class, seed \
-             {seed}) are set aside for it",
+            "this source has no validation split: {} of its {} training images (stratified by class, seed {seed}) are \
+             used for validation",
             aside.len(),
             raw.splits.iter().filter(|split| split.unwrap_or(Split::Train) == Split::Train).count(),
         ));

@@ -1,10 +1,10 @@
-//! Variations of a configuration, written `key=a,b,c`, and the grid of several. What a
-//! key may be is in `config::overrides`.
+//! Variations of a configuration, written `key=a,b,c`, and the grid of several variations. The keys
+//! are described in `config::overrides`.
 
 use crate::config::{Config, OverrideError, with_option};
 use std::str::FromStr;
 
-/// A key and the values it takes in turn.
+/// A key and its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variation {
     key: String,
@@ -46,11 +46,11 @@ fn split_values(text: &str) -> Vec<String> {
     values.into_iter().map(|value| value.trim().to_owned()).collect()
 }
 
-/// Every combination of the variations' values, the last one changing fastest:
-/// what was set, and the configuration.
+/// Every combination of the variations' values, the last one changing fastest: the settings, and
+/// the configuration.
 ///
 /// # Errors
-/// When a key leads nowhere or a value does not do.
+/// When the architecture does not have a key, or a value is not valid.
 pub fn grid(config: &Config, variations: &[Variation]) -> Result<Vec<(Vec<String>, Config)>, OverrideError> {
     let mut all = vec![(Vec::new(), config.clone())];
     for Variation { key, values } in variations {

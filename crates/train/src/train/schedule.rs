@@ -1,17 +1,16 @@
-//! The learning rate at every step.
+//! Learning rate schedules.
 
 use crate::config::{ScheduleName, TrainOptions};
 use serde::{Deserialize, Serialize};
 
-/// `one_cycle` starts at this share of the learning rate, and ends at this share
-/// of its start.
+/// Initial share of the learning rate in `one_cycle`, and final share of the initial value.
 const CYCLE_START: f64 = 1.0 / 25.0;
 const CYCLE_END: f64 = 1e-4;
 
-/// What `plateau` remembers between epochs.
+/// State of `plateau`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
-    /// Product of the falls so far.
+    /// Product of the reductions so far.
     pub scale: f32,
     /// Lowest validation loss so far.
     pub lowest: Option<f64>,
@@ -26,7 +25,7 @@ impl Default for Plateau {
 }
 
 impl Plateau {
-    /// Hears an epoch's validation loss.
+    /// Updates the state with an epoch's validation loss.
     pub fn observe(&mut self, options: &TrainOptions, loss: f64) {
         if self.lowest.is_none_or(|lowest| loss < lowest) {
             self.lowest = Some(loss);
@@ -41,7 +40,7 @@ impl Plateau {
     }
 }
 
-/// The learning rate of step `step` (from 0) of `total`.
+/// The learning rate at step `step` (from 0) of `total`.
 #[must_use]
 pub fn learning_rate(
     options: &TrainOptions,
