@@ -1,6 +1,6 @@
 //! Copies between a map and a range of channels of a wider map.
 //!
-//! Which maps are concatenated, and in which order, is left to the layer.
+//! The layer determines which maps are concatenated, and in which order.
 
 /// Writes the map `part` (`channels` wide) into the columns of `y` (`all` wide)
 /// from `first` on.
