@@ -36,7 +36,7 @@ def cluster(monkeypatch):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Drawn faces, and a file that is none."""
+    """Synthetic faces, and a file that is not an image."""
     folder = tmp_path_factory.mktemp("pictures")
     images = moue.load().images
     for number in range(800):

@@ -13,7 +13,7 @@ use crate::tensor::{Buffer, Shape, zeros};
 
 /// The weights of a convolution at inference.
 pub struct Convolved {
-    /// The layer's bias, with a following batch normalization folded in.
+    /// The layer's kernel, with a following batch normalization folded in.
     pub(super) kernel: Vec<f32>,
     bias: Option<Vec<f32>>,
     activation: Activation,

@@ -1,4 +1,4 @@
-//! The page as a browser gets it, and as a folder.
+//! Tests of the page over HTTP, and as a folder.
 
 use crate::client::{classifier, send};
 use axum::body::Body;
@@ -55,5 +55,5 @@ fn it_is_exported_whole_into_a_new_folder_only() {
     assert!(folder.join("index.html").exists() && folder.join("moue/moue_web_bg.wasm").exists());
     let again = export_page(&folder).unwrap_err().to_string();
     assert!(again.contains("not empty"), "{again}");
-    assert_eq!(std::fs::read_dir(place.path().join("site")).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(std::fs::read_dir(place.path().join("site")).unwrap().count(), 1, "no other file is left");
 }

@@ -1,4 +1,4 @@
-//! The service as its clients see it: what they send, what comes back.
+//! Tests of the service from the client's view: requests and responses.
 
 use crate::client::{Reply, classifier, get, send};
 use axum::Router;
@@ -15,7 +15,7 @@ fn service(options: &Options) -> Router {
     router(classifier(), options).unwrap()
 }
 
-/// A drawn face as the bytes of a BMP file (48×48, gray).
+/// A synthetic face as the bytes of a BMP file (48×48, gray).
 fn face(number: usize) -> Vec<u8> {
     static FACES: LazyLock<Dataset> = LazyLock::new(|| synthetic::dataset(70, ImageSpec::of_input([48, 48, 1]), 0));
     image_of(48, 48, FACES.image(number))
@@ -98,7 +98,7 @@ async fn what_cannot_be_answered_is_a_problem_document() {
     problem(post(&service, "/v1/predict", "nonsense").await, 422, "not a PNG").await;
     problem(post(&service, "/v1/predict", face(0)[..2000].to_vec()).await, 422, "").await;
     problem(post(&service, "/v1/predict", vec![0; 30_000]).await, 413, "20000 bytes").await;
-    problem(post(&service, "/v1/predict", image_of(100, 60, &[0; 6000])).await, 413, "5000 pixels").await;
+    problem(post(&service, "/v1/predict", image_of(100, 60, &[0; 6000])).await, 413, "limit of 5000").await;
     problem(post(&service, "/v1/predict?detect=perhaps", face(0)).await, 400, "detect").await;
     problem(post(&service, "/v1/predict?detekt=true", face(0)).await, 400, "detekt").await;
     problem(get(&service, "/v1/predict").await, 405, "GET").await;
@@ -118,11 +118,11 @@ async fn requests_beyond_the_queue_and_the_time_are_refused() {
     let reply = post(&service(&Options { limits: none, ..Options::default() }), "/v1/predict", face(0)).await;
     assert!(reply.problem(429).contains("waiting"));
     assert_eq!(reply.headers["retry-after"], "1");
-    // Nobody works, so the one who waits gets no answer in time.
+    // No worker is free, so the waiting request exceeds the time limit.
     let slow = Limits { workers: 0, queue: 1, time: Duration::from_millis(30), ..Limits::default() };
     let service = service(&Options { limits: slow, ..Options::default() });
-    assert!(post(&service, "/v1/predict", face(0)).await.problem(503).contains("within 0.03 s"));
-    // Its place is free again.
+    assert!(post(&service, "/v1/predict", face(0)).await.problem(503).contains("limit of 0.03 s"));
+    // Its place is released.
     post(&service, "/v1/predict", face(0)).await.problem(503);
     assert!(get(&service, "/metrics").await.text().contains("moue_queue_requests 0"));
 }
@@ -211,7 +211,7 @@ async fn waiting_requests_share_the_network() {
     for (number, reply) in asked.into_iter().enumerate() {
         let expected = predictor.predict(Photo::Bytes("image", &face(number))).unwrap();
         let reply = reply.await.unwrap().json();
-        // A batch is summed in another order than one picture.
+        // A batch is summed in another order than a single picture.
         for (class, p) in &expected.faces[0].probabilities {
             let found = reply["faces"][0]["probabilities"][class].as_f64().unwrap();
             assert!((found - f64::from(*p)).abs() < 1e-5, "{class} {found} {p}");
@@ -230,5 +230,5 @@ async fn the_description_names_every_path_and_field() {
     }
     assert!(page.contains("does not determine what a person feels"));
     let loads = ["src=\"http", "href=\"http", "<script", "style=\""];
-    assert!(loads.iter().all(|text| !page.contains(text)), "the page loads nothing from elsewhere");
+    assert!(loads.iter().all(|text| !page.contains(text)), "the page loads no external resources");
 }

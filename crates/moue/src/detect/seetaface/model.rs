@@ -1,5 +1,5 @@
-//! Reads SeetaFace's model file: little-endian 32-bit numbers, one classifier after the
-//! other in the order they are used.
+//! Reads SeetaFace's model file: little-endian 32-bit numbers, one classifier after the other in
+//! the order of their use.
 
 use super::lab::Boosted;
 use super::surf::{FEATURE, Judge, Layer, Patch, patches};
@@ -12,24 +12,24 @@ pub(super) const FILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seetafa
 const BOOSTED: i32 = 0;
 const NETWORK: i32 = 1;
 
-/// Networks that work on the same candidates, one after the other.
+/// Networks that are applied to the same candidates, one after the other.
 pub struct Cascade {
-    /// Which results of the level before it starts from.
+    /// Indices of the results of the previous level that are its candidates.
     pub sources: Vec<usize>,
-    /// Each looks at what the one before let through.
+    /// Each network processes the candidates that the previous one accepted.
     pub stages: Vec<Judge>,
 }
 
-/// The whole funnel.
+/// The whole cascade.
 pub struct Model {
-    /// Side by side over all windows.
+    /// Boosted classifiers, each applied to all windows.
     pub boosted: Vec<Boosted>,
-    /// Level after level; within one, side by side.
+    /// Cascades by level.
     pub levels: Vec<Vec<Cascade>>,
 }
 
 impl Model {
-    /// The model in the program; `None` when it is damaged, which the build rules out.
+    /// The bundled model; `None` when it is damaged, which the build excludes.
     pub fn embedded() -> Option<&'static Self> {
         static MODEL: OnceLock<Option<Model>> = OnceLock::new();
         MODEL.get_or_init(|| Self::read(FILE)).as_ref()
@@ -61,7 +61,7 @@ impl Model {
     }
 }
 
-/// What is left of the file.
+/// The unread part of the file.
 struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
@@ -79,7 +79,7 @@ impl Numbers<'_> {
         usize::try_from(self.whole()?).ok()
     }
 
-    /// A number of things that follow, of which each takes at least a word.
+    /// A number of following items, each of which has at least one word.
     fn count(&mut self) -> Option<usize> {
         self.index().filter(|&count| count <= self.0.len())
     }
