@@ -37,7 +37,7 @@ pub enum BuildError {
     /// The two branches of a residual block end in different shapes.
     #[error(
         "the branch ends in {branch} but the shortcut in {shortcut}; \
-         give the block a `shortcut` (for instance a 1x1 conv2d) that ends in {branch}"
+         give the block a `shortcut` (for example a 1x1 conv2d) that ends in {branch}"
     )]
     BranchMismatch {
         /// Shape at the end of the branch.

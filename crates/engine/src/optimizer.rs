@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn sgd_by_hand() {
+    fn sgd_equals_a_manual_computation() {
         let plain = OptimizerKind::Sgd { momentum: 0.0, nesterov: false };
         assert_close(&after(plain, 0.0, None, &[[1.0, 2.0, 3.0]]), &[0.9, -2.2, 0.2]);
         // Weight decay subtracts 0.1 · 0.5 of the kernel and does not change the bias.
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn adam_by_hand() {
+    fn adam_equals_a_manual_computation() {
         let adam = OptimizerKind::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
         // The first step is the learning rate in the gradient's direction.
         assert_close(&after(adam, 0.0, None, &[[5.0, -0.01, 0.0]]), &[0.9, -1.9, 0.5]);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_penalty_pulls_towards_zero() {
+    fn l2_penalties_decay_weights() {
         let mut network = network();
         network.visit_mut(|p| p.l2 = if p.role == Role::Weight { 0.5 } else { 0.0 });
         let plain = OptimizerKind::Sgd { momentum: 0.0, nesterov: false };
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn clipping_scales_all_gradients_together() {
+    fn clipping_scales_the_global_norm() {
         let plain = OptimizerKind::Sgd { momentum: 0.0, nesterov: false };
         assert_close(&after(plain, 0.0, Some(1.0), &[[0.0, 3.0, 4.0]]), &[1.0, -2.06, 0.42]);
         assert_close(&after(plain, 0.0, Some(9.0), &[[0.0, 3.0, 4.0]]), &[1.0, -2.3, 0.1]);

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_distributions() {
+    fn moments_equal_those_of_the_distributions() {
         let mut stream = Stream::new(1);
         let n = 100_000;
         let uniform: f64 = (0..n).map(|_| f64::from(stream.uniform())).sum::<f64>() / f64::from(n);

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_goes_round() {
+    fn memory_is_reused() {
         let mut workspace = Workspace::default();
         let (large, small) = (workspace.take(2, Shape::flat(100)), workspace.take(1, Shape::flat(10)));
         let at = (large.data().as_ptr(), small.data().as_ptr());

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_for_spreadsheets_stays() {
+    fn the_csv_format_is_stable() {
         let plain = Row {
             name: "nets/tiny train.epochs=1, twice".to_owned(),
             parameters: 1287,

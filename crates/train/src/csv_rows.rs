@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_is_there_without_rows_too() {
+    fn the_header_is_written_without_rows() {
         assert_eq!(csv_rows::<Row>(&[]), b"name,share,deviation\n");
         let row = Row { name: "a, b".to_owned(), share: Decimals(1.0), deviation: None };
         let other = Row { name: String::new(), share: Decimals(0.125), deviation: Some(Decimals(f64::NAN)) };

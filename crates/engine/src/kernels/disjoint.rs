@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "outside the slice")]
-    fn places_outside_are_refused() {
+    fn positions_outside_panic() {
         let mut values = [0.0; 4];
         // SAFETY: the only user; the call panics before it makes a slice.
         #[allow(unsafe_code)]

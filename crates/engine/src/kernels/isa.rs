@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_found_by_name() {
+    fn levels_are_selected_by_name() {
         let best = Isa::available().next().unwrap();
         assert_eq!(choose(None), Ok(best));
         assert_eq!(choose(Some("scalar")), Ok(Isa::Scalar));

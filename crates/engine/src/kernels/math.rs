@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_range() {
+    fn exp_handles_the_ends_of_its_range() {
         assert_eq!((exp(0.0), exp(-200.0), exp(200.0)), (1.0, 0.0, f32::INFINITY));
         assert_eq!((exp(f32::NEG_INFINITY), exp(f32::INFINITY)), (0.0, f32::INFINITY));
         assert!(exp(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());

@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn valid_loses_the_kernel_size_less_one() {
+    fn valid_padding_shrinks_the_map_by_the_kernel_size_minus_one() {
         let window = Window::new(Shape::new(48, 46, 1), [3, 5], [1, 1], Padding::Valid).unwrap();
         assert_eq!(window.output, [46, 42]);
         assert!(Window::new(Shape::new(2, 9, 1), [3, 3], [1, 1], Padding::Valid).is_err());
     }
 
     #[test]
-    fn the_covered_part_stays_inside_the_map() {
+    fn covered_ranges_are_inside_the_map() {
         let window = Window::new(Shape::new(5, 5, 1), [3, 3], [2, 2], Padding::Same).unwrap();
         assert_eq!(window.covered(0, 0), (0, 1, 2));
         assert_eq!(window.covered(0, 1), (1, 0, 3));

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drops_the_share_it_says_and_keeps_the_expectation() {
+    fn dropout_has_the_configured_rate_and_preserves_the_expectation() {
         let shape = Shape::new(10, 10, 101);
         let mut layer = Dropout::new("dropout", shape, 0.3, 0).unwrap();
         let x = Tensor::from_slice(2, shape, &vec![1.0; 2 * shape.len()]);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_drops_the_same_wherever_it_stands_in_a_batch() {
+    fn the_mask_of_an_image_does_not_depend_on_its_batch() {
         let shape = Shape::flat(64);
         let mut layer = Dropout::new("dropout", shape, 0.5, 3).unwrap();
         let x = Tensor::from_slice(2, shape, &[1.0; 128]);

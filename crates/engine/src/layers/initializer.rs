@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variance_is_that_of_the_papers() {
+    fn the_variance_equals_the_published_one() {
         for (initializer, expected) in [
             (Initializer::HeNormal, 2.0 / 50.0),
             (Initializer::HeUniform, 2.0 / 50.0),

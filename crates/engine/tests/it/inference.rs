@@ -4,7 +4,7 @@ use crate::nets;
 use moue_engine::{InferenceNetwork, Layer, Mode, Network, Shape, Tensor, Workspace};
 
 #[test]
-fn it_answers_as_the_network_does() {
+fn inference_equals_the_network() {
     let mut training = nets::Training::new(8);
     (0..3).for_each(|step| training.step(&nets::images(8, step)));
     let x = nets::images(5, 9);
@@ -18,7 +18,7 @@ fn it_answers_as_the_network_does() {
 }
 
 #[test]
-fn an_answer_does_not_depend_on_the_batch() {
+fn predictions_do_not_depend_on_the_batch() {
     let mut training = nets::Training::new(8);
     training.step(&nets::images(8, 1));
     let mut ready = InferenceNetwork::new(&training.network);
@@ -48,7 +48,7 @@ fn threads_share_a_network() {
 /// its ReLU lets through, is the gradient of its bias: compared with central
 /// differences of the outputs.
 #[test]
-fn the_gradient_at_a_layer_is_that_of_what_follows() {
+fn the_gradient_at_a_layer_equals_that_of_the_following_layers() {
     let mut training = nets::Training::new(8);
     (0..3).for_each(|step| training.step(&nets::images(8, step)));
     let network = &mut training.network;
@@ -90,7 +90,7 @@ fn the_gradient_at_a_layer_is_that_of_what_follows() {
 
 /// A rank may have no share of a small batch.
 #[test]
-fn a_batch_of_no_images_runs_and_teaches_nothing() {
+fn an_empty_batch_has_zero_gradients() {
     let (mut network, some, x) = (nets::network(), nets::images(3, 1), nets::images(0, 1));
     let gradient = network.forward(&some, Mode::Inference).clone();
     network.backward(&some, &gradient);

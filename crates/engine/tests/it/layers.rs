@@ -264,7 +264,7 @@ impl Reference for ResidualReference {
 }
 
 #[test]
-fn residual_block_sums_two_chains() {
+fn residual_block_adds_two_branches() {
     let shape = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
     let wide = Geometry { input: [4, 5, 4], ..shape };
     let point = Geometry { size: [1, 1], ..shape };
@@ -295,7 +295,7 @@ impl Reference for ConcatenateReference {
 }
 
 #[test]
-fn concatenation_puts_chains_side_by_side() {
+fn concatenation_joins_branches_along_channels() {
     let geometry = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
     let shape = Shape::new(4, 5, 3);
     let branch = |layers: Vec<Box<dyn Layer>>| Sequence::new("branch", shape, layers);
@@ -317,7 +317,7 @@ fn concatenation_puts_chains_side_by_side() {
 }
 
 #[test]
-fn concatenation_needs_maps_of_one_size() {
+fn concatenated_maps_must_have_equal_size() {
     let shape = Shape::new(4, 5, 3);
     let pool: Vec<Box<dyn Layer>> = vec![Box::new(Pooling2d::global("pool", shape, PoolingKind::Max).unwrap())];
     let branches = vec![Sequence::new("a", shape, Vec::new()), Sequence::new("b", shape, pool)];
@@ -343,7 +343,7 @@ impl Reference for SqueezeExciteReference {
 }
 
 #[test]
-fn squeeze_excite_weighs_channels() {
+fn squeeze_excite_scales_channels() {
     let (batch, input, shape) = (3, [4, 3, 5], Shape::new(4, 3, 5));
     let options = DenseOptions {
         units: 5,
@@ -371,7 +371,7 @@ fn squeeze_excite_weighs_channels() {
 }
 
 #[test]
-fn a_residual_block_needs_equal_ends() {
+fn residual_branches_must_end_in_equal_shapes() {
     let shape = Geometry { batch: 1, input: [4, 4, 3], size: [3, 3], strides: [2, 2], same: true };
     let branch = Sequence::new("branch", Shape::new(4, 4, 3), vec![Box::new(conv2d(&shape, 3, true, true))]);
     let identity = Sequence::new("shortcut", Shape::new(4, 4, 3), vec![]);
@@ -393,7 +393,7 @@ impl Reference for Mask {
 }
 
 #[test]
-fn dropout_sends_gradients_where_it_let_values_through() {
+fn dropout_masks_gradients_like_values() {
     let shape = Shape::new(3, 3, 5);
     let mut layer = Dropout::new("dropout", shape, 0.4, 9).unwrap();
     let ones = Tensor::from_slice(4, shape, &[1.0; 180]);
@@ -411,7 +411,7 @@ fn flatten_keeps_the_order() {
 }
 
 #[test]
-fn a_map_of_several_tasks_is_a_direct_sum() {
+fn a_map_of_several_tasks_equals_a_direct_sum() {
     let g = Geometry { batch: 3, input: [33, 30, 2], size: [3, 3], strides: [1, 1], same: true };
     let mut layer = conv2d(&g, 3, true, false);
     let reference = reference::Conv2d { geometry: g, filters: 3, relu: false };
@@ -437,7 +437,7 @@ fn a_map_of_several_tasks_is_a_direct_sum() {
 const AT_A_LEVEL: &str = "MOUE_TEST_AT_A_LEVEL";
 
 #[test]
-fn all_of_this_at_the_other_levels() {
+fn layers_are_correct_at_all_instruction_set_levels() {
     if std::env::var_os(AT_A_LEVEL).is_some() {
         return;
     }

@@ -52,7 +52,7 @@ fn a_run_prints_what_it_computes() {
 }
 
 #[test]
-fn the_bits_do_not_depend_on_the_number_of_threads() {
+fn results_are_bit_identical_for_any_number_of_threads() {
     for isa in Isa::available() {
         let one = computed_with(isa, 1);
         assert_eq!(one.1.len(), 5 * nets::CLASSES);
@@ -63,7 +63,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn levels_agree() {
+fn instruction_set_levels_agree() {
     let best = computed_with(Isa::available().next().unwrap(), 2);
     for isa in Isa::available() {
         let (weights, logits) = computed_with(isa, 2);

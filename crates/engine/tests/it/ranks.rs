@@ -35,7 +35,7 @@ impl Communicator for Alone {
 }
 
 #[test]
-fn one_rank_is_bit_identical_to_no_group() {
+fn one_rank_is_bit_identical_to_no_communicator() {
     // 70 images are three grains.
     let train = |communicator: Option<Arc<dyn Communicator>>| {
         let mut training = nets::Training::new(70);

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_by_hand() {
+    fn a_cell_is_decoded_as_computed_by_hand() {
         // Cell (3, 2) of stride 16; half a cell right and down; twice a cell wide, four times high.
         let place = [0.5, 0.5, 2f32.ln(), 4f32.ln()];
         let marks = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_refused() {
+    fn files_of_other_formats_are_errors() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("x.onnx");
         std::fs::write(&path, b"no model").unwrap();

@@ -67,27 +67,27 @@ mod tests {
     }
 
     #[test]
-    fn the_square_lies_around_its_middle() {
+    fn the_square_is_centered() {
         let pixels = face_pixels(&ramp(), &square([100.0, 50.0], 44.0, 0.0), [44, 44], 1);
         assert_eq!((pixels[0], pixels[43]), (78, 121));
     }
 
     #[test]
-    fn a_quarter_turn_lays_columns_on_rows() {
+    fn a_rotation_by_90_degrees_swaps_rows_and_columns() {
         let pixels = face_pixels(&ramp(), &square([100.0, 50.0], 44.0, 90.0), [44, 44], 1);
         // The left side is at the bottom after the rotation.
         assert_eq!((pixels[0], pixels[43], pixels[43 * 44]), (121, 121, 78));
     }
 
     #[test]
-    fn a_slight_turn_moves_little() {
+    fn a_small_rotation_changes_little() {
         let (level, tilted) = (square([100.0, 50.0], 44.0, 0.0), square([100.0, 50.0], 44.0, 1.0));
         let [level, tilted] = [level, tilted].map(|square| face_pixels(&ramp(), &square, [44, 44], 1));
         assert!(level.iter().zip(&tilted).all(|(a, b)| a.abs_diff(*b) <= 2));
     }
 
     #[test]
-    fn beyond_the_photo_its_border_goes_on() {
+    fn border_pixels_are_repeated_outside_the_photo() {
         let photo = DynamicImage::ImageRgb8(RgbImage::from_fn(10, 10, |x, y| image::Rgb([(x * 10 + y) as u8; 3])));
         for degrees in [0.0, 30.0] {
             assert_eq!(face_pixels(&photo, &square([-20.0, -20.0], 10.0, degrees), [2, 2], 3), [0; 12]);

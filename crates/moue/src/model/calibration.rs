@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn applied_by_hand() {
+    fn calibration_equals_a_manual_computation() {
         // Minus the mean: -2, 0, 2; divided: -4, 0, 4; scaled: -2, 0, 6; with the bias: -2, 0.25,
         // 5.
         let mut row = [1.0f32, 3.0, 5.0];
@@ -125,12 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_answer_is_undone_to_a_number() {
+    fn a_probability_of_zero_is_inverted_to_a_finite_logit() {
         assert!(vector().undo(&[0.0, 1.0, 0.0], 3).iter().all(|logit| logit.is_finite()));
     }
 
     #[test]
-    fn what_cannot_be_applied_or_undone_is_refused() {
+    fn invalid_calibrations_are_errors() {
         let refused = |change: fn(&mut Calibration), part: &str| {
             let mut calibration = vector();
             change(&mut calibration);

@@ -60,7 +60,7 @@ mod tests {
 
     /// Size limits of the bundled models.
     #[test]
-    fn models_in_the_box_are_whole_and_small() {
+    fn bundled_models_are_complete_and_small() {
         for Embedded { name, bytes } in EMBEDDED {
             let Some(bytes) = bytes else { continue };
             let model = Model::open(name).unwrap();

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn precision_is_lost_by_half_a_step_at_most() {
+    fn the_quantization_error_is_at_most_half_a_step() {
         let values = [1.0, -0.031, 250.0, -0.7, 0.0, 3.0];
         assert_eq!(there_and_back(&values, Precision::F32), values);
         for (value, stored) in values.iter().zip(there_and_back(&values, Precision::F16)) {
@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn less_precision_takes_less_room() {
+    fn lower_precision_gives_smaller_files() {
         let bytes = |precision| Stored::new("a", &[9, 64], &[1.0; 576], precision).iter().map(|s| s.bytes.len()).sum();
         let sizes: [usize; 3] = [Precision::F32, Precision::F16, Precision::I8].map(bytes);
         assert_eq!(sizes, [4 * 576, 2 * 576, 576 + 4 * 64]);
     }
 
     #[test]
-    fn factors_must_be_there_and_fit() {
+    fn missing_or_mismatched_scales_are_errors() {
         let mut stored = Stored::new("a", &[2, 3], &[1.0; 6], Precision::I8);
         let read =
             |stored: &[Stored]| read_tensors(&write_stored(stored, "k", "d").unwrap(), "k").unwrap_err().to_string();

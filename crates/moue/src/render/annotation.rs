@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_face_is_framed_wherever_it_lies() {
+    fn faces_are_framed_at_all_positions() {
         let photo = RgbImage::from_pixel(600, 400, image::Rgb([7, 7, 7]));
         for (x, y, side) in [(0, 0, 50), (550, 350, 50), (100, 100, 300), (0, 0, 400), (599, 399, 1), (10, 10, 0)] {
             let picture = annotated(photo.clone(), &[face(x, y, side)]);
@@ -236,28 +236,28 @@ mod tests {
     }
 
     #[test]
-    fn small_pictures_are_enlarged_until_words_fit() {
+    fn small_pictures_are_enlarged_until_text_fits() {
         let photo = RgbImage::new(48, 48);
         assert_eq!(annotated(photo.clone(), &[face(0, 0, 48)]).dimensions(), (480, 480));
         assert_eq!(annotated(photo, &[]).dimensions(), (480, 480));
     }
 
     #[test]
-    fn charts_of_neighbours_do_not_cover_faces() {
+    fn charts_do_not_cover_adjacent_faces() {
         let places = [Place { x: 100, y: 50, width: 80, height: 80 }, Place { x: 190, y: 50, width: 80, height: 80 }];
         let panel = free_place(places[0], &places, [900, 600], 1, 7);
         assert!(places.iter().all(|place| panel.common(place) == 0));
     }
 
     #[test]
-    fn classes_without_a_chart_are_no_problem() {
+    fn faces_without_probabilities_are_annotated() {
         let mut bare = face(5, 5, 20);
         bare.probabilities = BTreeMap::new();
         let _ = annotated(RgbImage::new(100, 100), &[bare]);
     }
 
     #[test]
-    fn an_explanation_colours_the_right_half() {
+    fn the_saliency_overlay_colors_the_salient_half() {
         let map = Explanation { height: 1, width: 2, values: vec![0.0, 1.0] };
         let picture = explained(&[100; 16], [4, 4, 1], &map);
         assert_eq!(picture.dimensions(), (672, 336));

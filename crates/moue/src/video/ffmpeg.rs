@@ -285,7 +285,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn pixmaps_follow_each_other() {
+    fn consecutive_pixmaps_are_read() {
         let mut stream: &[u8] = b"P6\n2 1\n255\nabcdefP6 1 1 255 xyz";
         let first = read_pixmap(&mut stream).unwrap().unwrap();
         assert_eq!((first.dimensions(), first.as_raw().as_slice()), ((2, 1), &b"abcdef"[..]));

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn faces_keep_their_numbers_while_they_move_and_for_a_moment_out_of_sight() {
+    fn tracks_survive_motion_and_short_gaps() {
         let mut tracker = Tracker::default();
         let numbers = |found: Vec<(u32, Face)>| found.into_iter().map(|(number, _)| number).collect::<Vec<_>>();
         assert_eq!(numbers(tracker.follow(0.0, vec![face(0, 0.9), face(300, 0.9)])), [1, 2]);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_frame_does_not_change_the_label_and_a_lasting_change_does() {
+    fn labels_change_only_after_a_lasting_change() {
         let mut tracker = Tracker::default();
         let mut label = |frame: u32, happy: f32| {
             let found = tracker.follow(f64::from(frame) * 0.04, vec![face(0, happy)]);

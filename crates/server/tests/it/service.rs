@@ -46,7 +46,7 @@ fn form(files: &[(&str, &[u8])]) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_picture_is_answered_as_the_library_answers_it() {
+async fn predictions_equal_those_of_the_library() {
     let service = service(&Options::default());
     let reply = post(&service, "/v1/predict?detect=false", face(4)).await;
     assert_eq!(reply.status, StatusCode::OK);
@@ -57,7 +57,7 @@ async fn a_picture_is_answered_as_the_library_answers_it() {
 }
 
 #[tokio::test]
-async fn no_face_is_a_normal_answer() {
+async fn a_picture_without_faces_is_a_success() {
     let reply = post(&service(&Options::default()), "/v1/predict", image_of(60, 60, &[200; 3600])).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.json()["faces"], Value::Array(vec![]));
@@ -65,7 +65,7 @@ async fn no_face_is_a_normal_answer() {
 }
 
 #[tokio::test]
-async fn several_pictures_come_back_in_order_and_a_bad_one_ends_nothing() {
+async fn several_pictures_keep_their_order_and_errors_are_per_picture() {
     let service = service(&Options::default());
     let (first, last) = (face(0), face(1));
     let reply = send(&service, form(&[("a.bmp", &first), ("bad.png", b"nonsense"), ("b.bmp", &last)])).await;
@@ -79,7 +79,7 @@ async fn several_pictures_come_back_in_order_and_a_bad_one_ends_nothing() {
 }
 
 #[tokio::test]
-async fn an_explanation_is_a_picture_in_a_url() {
+async fn explanations_are_data_urls() {
     let service = service(&Options::default());
     let reply = post(&service, "/v1/predict?detect=false&explain=true", face(2)).await;
     let url = reply.json()["faces"][0]["explanation"].as_str().unwrap().to_owned();
@@ -87,7 +87,7 @@ async fn an_explanation_is_a_picture_in_a_url() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_a_problem_document() {
+async fn errors_are_problem_documents() {
     let limits = Limits { body_bytes: 20_000, pixels: 5000, images: 2, ..Limits::default() };
     let service = service(&Options { limits, ..Options::default() });
     let problem = async |reply: Reply, status: u16, part: &str| {
@@ -113,7 +113,7 @@ async fn what_cannot_be_answered_is_a_problem_document() {
 }
 
 #[tokio::test]
-async fn requests_beyond_the_queue_and_the_time_are_refused() {
+async fn requests_beyond_the_queue_or_the_time_limit_are_rejected() {
     let none = Limits { workers: 0, queue: 0, ..Limits::default() };
     let reply = post(&service(&Options { limits: none, ..Options::default() }), "/v1/predict", face(0)).await;
     assert!(reply.problem(429).contains("waiting"));
@@ -128,7 +128,7 @@ async fn requests_beyond_the_queue_and_the_time_are_refused() {
 }
 
 #[tokio::test]
-async fn the_token_guards_predictions_and_metrics() {
+async fn predictions_and_metrics_require_the_token() {
     let service = service(&Options { token: Some("secret".into()), ..Options::default() });
     let asks = |token: Option<&str>| {
         let mut request = Request::post("/v1/predict?detect=false");
@@ -151,7 +151,7 @@ async fn the_token_guards_predictions_and_metrics() {
 }
 
 #[tokio::test]
-async fn other_origins_read_answers_only_if_they_are_named() {
+async fn only_configured_origins_may_read_responses() {
     let from = |origin: &str| {
         Request::post("/v1/predict?detect=false").header("origin", origin).body(Body::from(face(0))).unwrap()
     };
@@ -167,7 +167,7 @@ async fn other_origins_read_answers_only_if_they_are_named() {
 }
 
 #[tokio::test]
-async fn every_answer_tells_browsers_to_be_careful() {
+async fn all_responses_have_security_headers() {
     let service = service(&Options::default());
     for reply in
         [get(&service, "/docs").await, get(&service, "/nothing").await, post(&service, "/v1/predict", "").await]
@@ -179,7 +179,7 @@ async fn every_answer_tells_browsers_to_be_careful() {
 }
 
 #[tokio::test]
-async fn what_happened_is_counted() {
+async fn requests_are_counted() {
     let service = service(&Options::default());
     post(&service, "/v1/predict?detect=false", face(0)).await;
     post(&service, "/v1/predict", "x").await;
@@ -198,7 +198,7 @@ async fn what_happened_is_counted() {
 }
 
 #[tokio::test]
-async fn waiting_requests_share_the_network() {
+async fn waiting_requests_are_batched() {
     let service = service(&Options::default());
     let asked: Vec<_> = (0..40)
         .map(|number| {
@@ -220,7 +220,7 @@ async fn waiting_requests_share_the_network() {
 }
 
 #[tokio::test]
-async fn the_description_names_every_path_and_field() {
+async fn the_openapi_document_describes_every_path_and_field() {
     let service = service(&Options::default());
     let document = get(&service, "/openapi.json").await.json();
     assert_eq!(document["paths"].as_object().unwrap().len(), 3);

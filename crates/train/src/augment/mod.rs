@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_nothing_changed() {
+    fn no_augmentation_leaves_images_unchanged() {
         let expected: Vec<f32> = image().into_iter().map(f32::from).collect();
         assert_eq!(applied(&Augmentation::default(), 1), expected);
     }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_turn_moves_pixels_where_it_says() {
+    fn a_rotation_by_90_degrees_moves_pixels_exactly() {
         let map = Affine { matrix: [[0.0, 1.0], [-1.0, 0.0]], shift: [0.0; 2] };
         let mut out = vec![0.0; 9];
         let shape = Shape::new(3, 3, 1);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn cubic_samples_reproduce_a_parabola() {
+    fn bicubic_interpolation_reproduces_a_parabola() {
         let image: Vec<u8> = (0..10).flat_map(|row: u8| (0..10).map(move |column| row * row + 2 * column)).collect();
         let mut out = [0.0];
         for [row, column] in [[4.3f32, 5.9f32], [1.0, 7.5], [6.75, 1.25]] {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blur_spreads_a_point_as_a_gaussian_and_keeps_the_sum() {
+    fn the_blur_of_a_point_is_gaussian_and_preserves_the_sum() {
         let shape = Shape::new(31, 31, 1);
         let mut out = vec![0.0; 961];
         out[15 * 31 + 15] = 1.0;
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_reaches_every_other_image_with_deviations_up_to_its_limit() {
+    fn noise_is_applied_to_half_of_the_images_within_its_limit() {
         let options = Augmentation { noise: 0.1, ..Augmentation::default() };
         let (gray, shape) = (vec![128; 400], Shape::new(20, 20, 1));
         let mut out = vec![0.0; 400];
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_at_once_stays_within_the_pixels_range() {
+    fn all_augmentations_together_stay_within_the_pixel_range() {
         let options = Augmentation {
             flip: true,
             rotation: 30.0,
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn halving_takes_the_middle_of_each_square() {
+    fn halving_the_size_samples_the_centers_of_squares() {
         let mut out = vec![0.0; 4];
         let image = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150];
         let options = Augmentation::default();
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_mixup_are_drawn_from_beta() {
+    fn mixup_weights_follow_the_beta_distribution() {
         for alpha in [0.2, 0.5, 1.0] {
             let options = Augmentation { mixup: alpha, ..Augmentation::default() };
             let mut stream = Stream::new(5);

@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_follow_the_stages() {
+    fn image_sizes_follow_the_phases() {
         let stage = |until, side| SizeStage { until, image_size: [side, side] };
         let progressive = vec![stage(0.5, 32), stage(0.75, 40)];
         let options = TrainOptions { epochs: 8, progressive, ..TrainOptions::default() };
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_must_follow_each_other() {
+    fn progressive_phases_must_be_in_order() {
         let stage = |until| SizeStage { until, image_size: [32, 32] };
         let options = |progressive| TrainOptions { progressive, ..TrainOptions::default() };
         assert!(options(vec![stage(0.5), stage(0.75)]).check().is_ok());

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_left_out_of_training_and_of_nothing_else() {
+    fn options_remove_training_images_only() {
         let mut faces = faces();
         let len = faces.image_len();
         faces.pixels[..len].fill(9);
@@ -125,7 +125,7 @@ mod tests {
             exclude_blank: true,
             exclude_leaks: true,
             exclude_conflicts: true,
-            exclude: vec![ids[5].clone(), ids[65].clone(), "nobody".into()],
+            exclude: vec![ids[5].clone(), ids[65].clone(), "unknown".into()],
             ..DataOptions::default()
         };
         clean(&mut faces, &options);
@@ -133,16 +133,16 @@ mod tests {
         assert_eq!(left_out, [0, 5, 10, 22, 30, 31]);
         assert_eq!(faces.pixels.len(), 64 * len);
         insta::assert_snapshot!(faces.notes.join("\n"), @r"
-        2 of the 3 images in `exclude` are no training images here
+        2 of the 3 images in `exclude` are not training images of this source
         1 training images left out: blank
         1 training images left out: named in `exclude`
-        1 training images left out: they show the picture of a validation or test image
-        3 training images left out: their near-duplicates are labelled otherwise
+        1 training images left out: near-duplicates of a validation or test image
+        3 training images left out: near-duplicates with another label
         ");
     }
 
     #[test]
-    fn nothing_asked_nothing_left_out() {
+    fn default_options_remove_no_images() {
         let mut cleaned = faces();
         clean(&mut cleaned, &DataOptions::default());
         assert_eq!(cleaned, faces());

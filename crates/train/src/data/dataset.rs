@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn images_in_memory_become_a_data_set() {
+    fn a_data_set_is_built_from_images_in_memory() {
         let classes = ["wide", "shut"].map(str::to_owned);
         let images = [image("a", 0, vec![1, 2]), image("b", 1, vec![3, 4])];
         let dataset = Dataset::from_images(&classes, [1, 2, 1], images.clone()).unwrap();

@@ -118,7 +118,7 @@ mod tests {
     use crate::data::{ImageSpec, synthetic};
 
     #[test]
-    fn copies_are_found_and_others_are_not() {
+    fn near_duplicates_are_found_and_other_images_are_not() {
         let mut faces = synthetic::dataset(70, ImageSpec { size: None, channels: 1 }, 1);
         assert_eq!(near_duplicates(&faces), Vec::<Vec<usize>>::new());
         let len = faces.image_len();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_smaller_than_the_grid() {
+    fn images_smaller_than_the_grid_are_supported() {
         let faces = synthetic::dataset(14, ImageSpec { size: Some([4, 3]), channels: 3 }, 1);
         let _ = near_duplicates(&faces);
     }

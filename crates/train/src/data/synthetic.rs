@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_seeds_draw_equal_faces_of_any_size() {
+    fn equal_seeds_generate_equal_faces() {
         let form = ImageSpec { size: None, channels: 1 };
         let (one, two, other) = (dataset(40, form, 1), dataset(40, form, 1), dataset(40, form, 2));
         assert_eq!(one, two);

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_for_spreadsheets_stays() {
+    fn the_csv_format_is_stable() {
         let row = TableRow {
             id: "train/happy/a,b.png".to_owned(),
             label: "happy".to_owned(),

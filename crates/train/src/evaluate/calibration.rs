@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fit_finds_the_scales_and_biases_that_drew_the_labels() {
+    fn the_fit_recovers_the_scales_and_biases_of_the_data() {
         let (logits, labels) = sampled(20_000, [0.5; 3], [0.6, 0.0, -0.6]);
         let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Bias);
         assert!(found.scale.iter().all(|s| (s - 0.5).abs() < 0.02 && *s == found.scale[0]), "{found:?}");
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_derivatives_are_those_of_the_cost() {
+    fn derivatives_equal_finite_differences() {
         let (logits, labels) = sampled(40, [0.7; 3], [0.2, 0.0, -0.3]);
         let images: Vec<(&[f64], usize)> =
             logits.chunks_exact(3).zip(&labels).map(|(row, &label)| (row, label as usize)).collect();
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn overconfidence_is_mended_and_more_is_fitted_only_where_it_pays() {
+    fn overconfidence_is_corrected_with_the_fewest_parameters() {
         let (model, predictions) = predicted(sampled(4000, [0.4; 3], [0.0; 3]));
         let found = cross_fit(&model, &predictions);
         assert!(compute_metrics(model.classes(), &predictions.labels, &predictions.probabilities).ece > 0.1);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calibration_is_undone_before_the_next() {
+    fn a_previous_calibration_is_inverted_first() {
         for (scale, bias) in [([0.4; 3], [0.0; 3]), ([0.4; 3], [1.0, 0.0, -1.0]), ([0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
             let (mut model, mut predictions) = predicted(sampled(2000, scale, bias));
             let (logits, raw) =
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faultless_model_stays_finite() {
+    fn the_fit_of_a_perfect_model_is_finite() {
         let logits: Vec<f64> = (0..300).map(|i| if i / 3 % 3 == i % 3 { 5.0 } else { 0.0 }).collect();
         let labels: Vec<u32> = (0..100).map(|i| i % 3).collect();
         for form in KINDS {

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn each_corruption_alters_a_face_and_more_of_it_alters_it_more() {
+    fn higher_severity_changes_an_image_more() {
         for channels in [1, 3] {
             let faces = synthetic::dataset(21, ImageSpec { size: None, channels }, 3);
             let shape = [faces.height, faces.width, faces.channels];
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_has_the_deviation_it_says() {
+    fn noise_has_the_configured_standard_deviation() {
         let gray = vec![128u8; 40_000];
         let noisy = Noise(16.0).apply(&gray, [200, 200, 1], &mut Stream::new(2));
         let variance = noisy.iter().map(|&v| (f64::from(v) - 128.0) * (f64::from(v) - 128.0)).sum::<f64>() / 40_000.0;

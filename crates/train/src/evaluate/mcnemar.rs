@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_test_by_hand() {
+    fn the_exact_test_equals_a_manual_computation() {
         // Ten tosses, two on one side: 2 (1 + 10 + 45) / 1024.
         assert!((two_sided(2, 8) - 112.0 / 1024.0).abs() < 1e-12);
         assert!((two_sided(8, 2) - 112.0 / 1024.0).abs() < 1e-12);

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wilson_by_the_textbook() {
+    fn the_wilson_interval_equals_a_published_example() {
         // 81 of 263: the example of Newcombe (1998), table I.
         let [low, high] = wilson(81, 263);
         assert!((low - 0.2553).abs() < 5e-5 && (high - 0.3662).abs() < 5e-5, "{low} {high}");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_by_hand() {
+    fn metrics_equal_a_manual_computation() {
         let classes = ["a", "b", "c"].map(str::to_owned);
         let probabilities = [0.8, 0.1, 0.1, 0.5, 0.4, 0.1, 0.2, 0.7, 0.1, 0.3, 0.6, 0.1];
         let metrics = compute_metrics(&classes, &[0, 1, 1, 0], &probabilities);

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn names_do_not_lie_on_each_other() {
+    fn labels_do_not_overlap() {
         let line = |value| Line { name: "n".into(), class: "a".into(), points: vec![(1.0, value)] };
         let y = Scale { low: 0.0, high: 1.0, from: 100.0, to: 0.0 };
         let places = label_places(&[&line(0.5), &line(0.51), &line(0.0), &line(0.01)], &y);

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_fit_beside_the_picture() {
+    fn short_names_fit_next_to_the_chart() {
         let names = |names: &[&str]| short_names(&names.iter().map(|name| row(name)).collect::<Vec<_>>());
         assert_eq!(names(&["seed/model-6", "seed/model-8"]), ["seed/model-6", "seed/model-8"]);
         assert_eq!(names(&["net a.b=1 c.d=1", "net a.b=2 c.d=1"]), ["a.b=1", "a.b=2"]);

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_takes_no_more_room_than_minutes() {
+    fn memory_does_not_depend_on_the_length_of_the_video() {
         let mut timeline = Timeline::new(&["happy".into(), "sad".into()]);
         for frame in 0..90_000 {
             timeline.add(f64::from(frame) * 0.04, [0.75, 0.25].into_iter());
@@ -118,12 +118,12 @@ mod tests {
         assert!(
             timeline.points(|bin| bin.sums[0] / bin.faces as f64).iter().all(|point| (point.1 - 0.75).abs() < 1e-9)
         );
-        let page = timeline.page("film");
+        let page = timeline.page("video");
         assert!(page.contains("happy") && page.contains("seconds") && !page.contains("NaN"), "{page}");
     }
 
     #[test]
-    fn a_film_without_faces_says_so() {
-        assert!(Timeline::new(&["happy".into()]).page("film").contains("No face"));
+    fn a_video_without_faces_is_reported() {
+        assert!(Timeline::new(&["happy".into()]).page("video").contains("No face"));
     }
 }

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_image_is_blended_with_the_next() {
+    fn mixup_blends_each_image_with_the_next() {
         let mut values = [0.0, 0.0, 4.0, 8.0, 100.0, 100.0, 0.0, 0.0];
         blend(&mut values, 2, &[0.75, 1.0, 0.5]);
         assert_eq!(values, [1.0, 2.0, 4.0, 8.0, 50.0, 50.0, 0.0, 0.0]);

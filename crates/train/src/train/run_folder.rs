@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_epochs_stays() {
+    fn the_format_of_metrics_csv_is_stable() {
         let record = EpochRecord {
             epoch: 1,
             learning_rate: 0.000_000_1,

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cycle_rises_then_falls_to_almost_nothing() {
+    fn one_cycle_rises_and_then_decays() {
         let rates = rates(ScheduleName::OneCycle, 100);
         assert!((rates[0] - 0.04).abs() < 1e-6 && rates[25] == 1.0 && rates[99] < 1e-5, "{rates:?}");
         assert!(rates[..25].is_sorted() && rates[25..].is_sorted_by(|a, b| a >= b));
@@ -92,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn step_falls_every_so_many_epochs() {
+    fn step_reduces_the_rate_every_step_epochs() {
         let rates = rates(ScheduleName::Step, 50);
         assert_eq!((rates[19], rates[20]), (1.0, 0.1));
         assert!((rates[49] - 0.01).abs() < 1e-8);
     }
 
     #[test]
-    fn plateau_falls_after_its_patience() {
+    fn plateau_reduces_the_rate_after_its_patience() {
         let options = TrainOptions { schedule: ScheduleName::Plateau, plateau_patience: 2, ..TrainOptions::default() };
         let mut plateau = Plateau::default();
         let scales: Vec<f32> = [2.0, 1.0, 1.5, 1.2, 1.1, 1.1, 0.9]

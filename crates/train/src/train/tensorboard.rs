@@ -87,7 +87,7 @@ mod tests {
 
     /// A validation accuracy of 0 is written too.
     #[test]
-    fn the_bytes_stay() {
+    fn the_event_file_format_is_stable() {
         let record = EpochRecord {
             epoch: 300,
             learning_rate: 0.1,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn records_say_their_length() {
+    fn records_contain_their_length() {
         let record = EpochRecord {
             epoch: 300,
             learning_rate: 0.1,

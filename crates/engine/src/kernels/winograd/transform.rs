@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_maps_make_a_convolution() {
+    fn the_transforms_compute_a_convolution() {
         one_line::<F4, 6, 4>();
         one_line::<F2, 4, 2>();
     }

@@ -250,7 +250,7 @@ mod tests {
     /// The detector finds no face in noise, lines and synthetic faces, but some stages accept
     /// windows.
     #[test]
-    fn drawn_pictures_are_judged_as_the_port_judges_them() {
+    fn detections_in_synthetic_pictures_equal_those_of_rustface() {
         for number in 0..7 {
             let (width, height) = (150 + 13 * number, 120 + 7 * number);
             let mut stream = Stream::new(number as u64);
@@ -263,9 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn real_photos_are_judged_as_the_port_judges_them() {
+    fn detections_in_photos_equal_those_of_rustface() {
         let Some(folder) = std::env::var_os("MOUE_TEST_DATA") else {
-            eprintln!("SKIPPED: MOUE_TEST_DATA names no folder");
+            eprintln!("SKIPPED: MOUE_TEST_DATA is not set to a folder");
             return;
         };
         for photo in ["portrait-smile.jpg", "couple.jpg", "no-face.jpg"] {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_square_that_reaches_beyond_the_picture_is_black_there() {
+    fn squares_are_black_outside_the_picture() {
         let pixels: Vec<u8> = (1..=12).collect();
         let picture = Grey { pixels: &pixels, width: 4, height: 3 };
         let mut out = Vec::new();

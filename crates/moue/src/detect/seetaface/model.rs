@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_model_in_the_program_is_read_to_its_end_and_a_part_of_it_never() {
+    fn the_bundled_model_is_read_completely_and_truncated_models_are_rejected() {
         let model = Model::read(FILE).unwrap();
         assert!(!model.boosted.is_empty() && !model.levels.is_empty());
         for part in [0, 3, 1000, FILE.len() / 2, FILE.len() - 1] {
