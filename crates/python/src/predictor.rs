@@ -78,7 +78,7 @@ impl Predictor {
     /// A JSON document for each picture, in order.
     fn predict(&self, py: Python<'_>, pictures: Vec<Source>, detect: bool) -> PyResult<Vec<String>> {
         let predictions: Vec<Prediction> = py.detach(|| {
-            self.installed(|| pictures.par_iter().with_max_len(1).map(|source| self.answer(source, detect)).collect())
+            self.installed(|| pictures.par_iter().with_max_len(1).map(|source| self.predict_source(source, detect)).collect())
         });
         let texts: Result<Vec<String>, _> = predictions.iter().map(serde_json::to_string).collect();
         texts.map_err(|error| refused(&error))
@@ -118,7 +118,7 @@ impl Predictor {
         rows.map_err(|error| refused(&error))
     }
 
-    fn answer(&self, source: &Source, detect: bool) -> Prediction {
+    fn predict_source(&self, source: &Source, detect: bool) -> Prediction {
         let options = PredictOptions { detect, ..*self.inner.options() };
         let predicted = |photo: Photo<'_>| {
             let failed = |error: PhotoError| Prediction::failed(photo.name(), error.to_string());

@@ -89,8 +89,8 @@ impl Listener {
             let mut document = serde_json::to_value(record).map_err(|error| refused(&error))?;
             document["epochs"] = json!(epochs);
             document["best"] = json!(best);
-            let answer = progress.call1(py, (document.to_string(),))?;
-            if answer.bind(py).is(pyo3::types::PyBool::new(py, false)) {
+            let returned = progress.call1(py, (document.to_string(),))?;
+            if returned.bind(py).is(pyo3::types::PyBool::new(py, false)) {
                 self.stop.store(true, Ordering::Relaxed);
             }
             Ok(())

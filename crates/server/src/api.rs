@@ -90,7 +90,8 @@ struct Faces(usize);
 #[utoipa::path(
     post, path = "/v1/predict", params(Question),
     request_body(content = Vec<u8>, content_type = "application/octet-stream",
-        description = "An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or `multipart/form-data` with one image file in each field."),
+        description = "An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or `multipart/form-data` with one image file in \
+            each field."),
     responses(
         (status = 200, body = Prediction, description = "For one picture an object; for `multipart/form-data` an array of \
             objects in the order of the fields, where a picture that cannot be read has `error`."),
@@ -110,9 +111,9 @@ pub async fn predict(
     let Query(question) = question.map_err(|error| Problem::bad_request(error.body_text()))?;
     let wanted = Wanted { detect: question.detect, explain: question.explain };
     let place = app.work.admit()?;
-    let answered = tokio::time::timeout(app.limits.time, answer(&app, request, wanted)).await;
+    let response = tokio::time::timeout(app.limits.time, respond(&app, request, wanted)).await;
     drop(place);
-    answered.map_err(|_| {
+    response.map_err(|_| {
         let detail = format!(
             "the request exceeded the time limit of {} s; send fewer or smaller pictures, or try again later",
             app.limits.time.as_secs_f32()
@@ -121,7 +122,7 @@ pub async fn predict(
     })?
 }
 
-async fn answer(app: &App, request: Request, wanted: Wanted) -> Result<Response, Problem> {
+async fn respond(app: &App, request: Request, wanted: Wanted) -> Result<Response, Problem> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if kind.starts_with("multipart/") {
         let uploads = parts(request, &app.limits).await?;
@@ -140,23 +141,23 @@ async fn answer(app: &App, request: Request, wanted: Wanted) -> Result<Response,
 
 /// Predicts all pictures; a picture that cannot be read gets an `error`, unless none can be read.
 async fn several(app: &App, uploads: Vec<Upload>, wanted: Wanted) -> Result<Response, Problem> {
-    let (mut answers, mut faces, mut worst) = (Vec::with_capacity(uploads.len()), 0, None);
+    let (mut predictions, mut faces, mut worst) = (Vec::with_capacity(uploads.len()), 0, None);
     for upload in uploads {
         let name = upload.name.clone();
         match app.work.inspect(upload, wanted).await {
             Ok(prediction) => {
                 faces += prediction.faces.len();
-                answers.push(prediction);
+                predictions.push(prediction);
             }
             Err(problem) => {
-                answers.push(Prediction::failed(name, problem.detail().to_owned()));
+                predictions.push(Prediction::failed(name, problem.detail().to_owned()));
                 worst = worst.or(Some(problem));
             }
         }
     }
-    match worst.filter(|_| answers.iter().all(|answer| answer.error.is_some())) {
+    match worst.filter(|_| predictions.iter().all(|prediction| prediction.error.is_some())) {
         Some(problem) => Err(problem),
-        None => Ok(with_faces(Json(answers).into_response(), Faces(faces))),
+        None => Ok(with_faces(Json(predictions).into_response(), Faces(faces))),
     }
 }
 
@@ -199,7 +200,10 @@ fn with_faces(mut response: Response, faces: Faces) -> Response {
 }
 
 /// Check that the service is running.
-#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "The service is running; with version and model.")))]
+#[utoipa::path(
+    get, path = "/healthz",
+    responses((status = 200, description = "The service is running; with version and model."))
+)]
 pub async fn health(State(app): State<App>) -> Json<serde_json::Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "model": *app.model}))
 }
@@ -217,7 +221,7 @@ pub async fn observe(State(app): State<App>, request: Request<Body>, next: Next)
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
     let (status, duration) = (response.status().as_u16(), begun.elapsed());
-    app.metrics.answered(&path, status, (path == PREDICT).then_some(duration));
+    app.metrics.record_request(&path, status, (path == PREDICT).then_some(duration));
     let faces = response.extensions().get::<Faces>().map(|faces| faces.0);
     let ms = (duration.as_secs_f64() * 1e5).round() / 100.0;
     if status >= 500 {

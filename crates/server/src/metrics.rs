@@ -69,7 +69,7 @@ impl Metrics {
     }
 
     /// Counts a request; `prediction` is its duration if it was a request for predictions.
-    pub fn answered(&self, path: &str, status: u16, prediction: Option<Duration>) {
+    pub fn record_request(&self, path: &str, status: u16, prediction: Option<Duration>) {
         self.requests.get_or_create(&Labels { path: path.to_owned(), status: Status(status) }).inc();
         if let Some(duration) = prediction {
             self.latency.observe(duration.as_secs_f64());

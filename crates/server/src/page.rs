@@ -54,7 +54,7 @@ impl Served {
         Self { name, plain, tag: OnceLock::new(), packed: OnceLock::new() }
     }
 
-    fn answer(&'static self, asked: &HeaderMap) -> Response {
+    fn respond(&'static self, asked: &HeaderMap) -> Response {
         // Browsers revalidate each time; the content is sent only when it has changed.
         let tag = self.tag.get_or_init(|| tag(self.plain));
         let head = [(ETAG, tag.as_str()), (CACHE_CONTROL, "no-cache"), (VARY, "accept-encoding")];
@@ -104,10 +104,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     static SERVED: LazyLock<Vec<Served>> = LazyLock::new(|| FILES.iter().map(Served::new).collect());
     let mut router = Router::new();
     for served in SERVED.iter() {
-        let answer = move |asked: HeaderMap| async move { served.answer(&asked) };
-        router = router.route(&format!("/{}", served.name), get(answer));
+        let respond = move |asked: HeaderMap| async move { served.respond(&asked) };
+        router = router.route(&format!("/{}", served.name), get(respond));
         if served.name == "index.html" {
-            router = router.route("/", get(answer));
+            router = router.route("/", get(respond));
         }
     }
     router

@@ -50,7 +50,7 @@ impl Drop for Place {
 
 struct Ask {
     crops: Vec<Vec<u8>>,
-    answer: oneshot::Sender<Vec<f32>>,
+    result: oneshot::Sender<Vec<f32>>,
 }
 
 /// The predictor of the service.
@@ -120,9 +120,9 @@ impl Work {
         if face_crops.crops().is_empty() {
             return Ok(Vec::new());
         }
-        let (answer, answered) = oneshot::channel();
-        self.network.send(Ask { crops: face_crops.crops().to_vec(), answer }).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())
+        let (result, results) = oneshot::channel();
+        self.network.send(Ask { crops: face_crops.crops().to_vec(), result }).map_err(|_| gone())?;
+        results.await.map_err(|_| gone())
     }
 }
 
@@ -138,20 +138,20 @@ fn unusable(error: &PhotoError) -> Problem {
 fn run_network(predictor: &Predictor, mut asked: mpsc::UnboundedReceiver<Ask>, metrics: &Metrics) {
     while let Some(first) = asked.blocking_recv() {
         let (mut crops, mut waiting) = (first.crops, vec![]);
-        waiting.push((crops.len(), first.answer));
+        waiting.push((crops.len(), first.result));
         while crops.len() < BATCH {
             let Ok(next) = asked.try_recv() else { break };
-            waiting.push((next.crops.len(), next.answer));
+            waiting.push((next.crops.len(), next.result));
             crops.extend(next.crops);
         }
         metrics.ran(crops.len());
         let probabilities = predictor.classifier().crop_probabilities(&crops);
         let mut rest = probabilities.as_slice();
-        for (count, answer) in waiting {
+        for (count, result) in waiting {
             let (own, others) = rest.split_at(count * predictor.classifier().classes().len());
             rest = others;
             // A client that has disconnected does not receive its result.
-            let _ = answer.send(own.to_vec());
+            let _ = result.send(own.to_vec());
         }
     }
 }

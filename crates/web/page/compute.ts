@@ -20,7 +20,7 @@ export interface Question {
 }
 
 /** A message from the worker: it is ready (once), a prediction, or a failure. */
-export type Answer = { classes: string[] } | { id: number; prediction: Prediction } | { id?: number; failure: string };
+export type Reply = { classes: string[] } | { id: number; prediction: Prediction } | { id?: number; failure: string };
 
 type Waiting = { resolve: (prediction: Prediction) => void; reject: (error: Error) => void };
 
@@ -34,25 +34,25 @@ export class Computer {
   constructor() {
     this.ready = new Promise((resolve, reject) => {
       this.#worker.addEventListener("error", (event) => reject(new Error(event.message || "the worker did not start")));
-      this.#worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
+      this.#worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {
         if ("classes" in data) {
           resolve(data.classes);
         } else if (data.id === undefined) {
           reject(new Error("failure" in data ? data.failure : ""));
         } else {
-          this.#answered(data.id, data);
+          this.#finish(data.id, data);
         }
       });
     });
   }
 
-  #answered(id: number, answer: { prediction: Prediction } | { failure: string }): void {
+  #finish(id: number, reply: { prediction: Prediction } | { failure: string }): void {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if ("prediction" in answer) {
-      waiting?.resolve(answer.prediction);
+    if ("prediction" in reply) {
+      waiting?.resolve(reply.prediction);
     } else {
-      waiting?.reject(new Error(answer.failure));
+      waiting?.reject(new Error(reply.failure));
     }
   }
 
@@ -63,10 +63,10 @@ export class Computer {
     }
     await this.ready;
     const id = ++this.#last;
-    const answer = new Promise<Prediction>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const reply = new Promise<Prediction>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     const question: Question = { id, name, picture, detect, explain };
     this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
-    return answer;
+    return reply;
   }
 }
 

@@ -1,9 +1,9 @@
-// Runs the module in a Web Worker: receives questions, posts answers.
+// Runs the module in a Web Worker: receives questions, posts replies.
 
-import type { Answer, Question } from "./compute.js";
+import type { Reply, Question } from "./compute.js";
 import { load } from "./moue/index.js";
 
-const post = (answer: Answer) => self.postMessage(answer);
+const post = (answer: Reply) => self.postMessage(answer);
 const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 const loading = load();

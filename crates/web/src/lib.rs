@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_its_pixels_get_the_answer_of_the_command() {
+    fn a_file_and_its_pixels_give_the_same_prediction_as_the_command() {
         let (engine, face) = (WebPredictor::open(None).unwrap(), face());
         let file = engine.predict(Photo::Bytes("face", &png(&face)), false, true);
         let options = PredictOptions { detect: false, ..PredictOptions::default() };
@@ -126,10 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_an_answer_with_an_error() {
+    fn a_file_that_is_not_an_image_gives_a_prediction_with_an_error() {
         let engine = WebPredictor::open(None).unwrap();
-        let answer = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), true, false);
-        assert!(answer.faces.is_empty() && answer.error.is_some(), "{answer:?}");
+        let prediction = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), true, false);
+        assert!(prediction.faces.is_empty() && prediction.error.is_some(), "{prediction:?}");
         assert!(WebPredictor::open(Some(b"no model")).is_err());
     }
 }

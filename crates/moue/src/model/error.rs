@@ -8,7 +8,10 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ModelFileError {
     /// A bundled model that this build does not include.
-    #[error("this build does not include the bundled model `{0}`; use the path of a model file, or a build with the feature `model-{0}`")]
+    #[error(
+        "this build does not include the bundled model `{0}`; use the path of a model file, or a build with the feature \
+         `model-{0}`"
+    )]
     NotBundled(String),
     /// The model cannot be represented in the file format.
     #[error("the model cannot be written: {0}")]

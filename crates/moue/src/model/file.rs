@@ -71,7 +71,7 @@ impl Model {
                 used += 1;
             }
             Some((shape, _)) => {
-                problem = Some(format!("{} has shape {shape:?} , expected {:?}", parameter.name, parameter.shape));
+                problem = Some(format!("{} has shape {shape:?}, expected {:?}", parameter.name, parameter.shape));
             }
             None => problem = Some(format!("{} is missing", parameter.name)),
         });

@@ -14,7 +14,8 @@ pub struct Normalization {
 
 impl Normalization {
     /// The error message for values that [`Self::new`] rejects.
-    pub(super) const UNUSABLE: &'static str = "its normalization does not have finite means and positive standard deviations";
+    pub(super) const UNUSABLE: &'static str =
+        "its normalization does not have finite means and positive standard deviations";
 
     /// A mean and a standard deviation for each channel, or one for all, on the scale 0–1; `None`
     /// where one is missing or not finite, or a deviation is not positive.

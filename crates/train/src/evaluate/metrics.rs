@@ -77,12 +77,12 @@ fn share(part: usize, whole: usize) -> f64 {
 pub fn reliability(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec<Reliability> {
     let mut bins = vec![Reliability::default(); BINS];
     for (row, &label) in probabilities.chunks_exact(classes).zip(labels) {
-        let answer = argmax(row);
-        let confidence = f64::from(row[answer]);
+        let predicted = argmax(row);
+        let confidence = f64::from(row[predicted]);
         let bin = &mut bins[((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1];
         bin.count += 1;
         bin.confidence += confidence;
-        bin.accuracy += f64::from(u8::from(answer == label as usize));
+        bin.accuracy += f64::from(u8::from(predicted == label as usize));
     }
     for bin in &mut bins {
         let count = bin.count.max(1) as f64;
@@ -107,13 +107,13 @@ pub fn compute_metrics(classes: &[String], labels: &[u32], probabilities: &[f32]
     let hits = (0..k).map(|c| confusion[c][c]).sum();
     let per_class: Vec<ClassMetrics> = (0..k)
         .map(|c| {
-            let answered = confusion.iter().map(|row| row[c]).sum();
+            let predicted = confusion.iter().map(|row| row[c]).sum();
             let support = confusion[c].iter().sum();
             ClassMetrics {
                 label: classes[c].clone(),
-                precision: share(confusion[c][c], answered),
+                precision: share(confusion[c][c], predicted),
                 recall: share(confusion[c][c], support),
-                f1: share(2 * confusion[c][c], answered + support),
+                f1: share(2 * confusion[c][c], predicted + support),
                 support,
             }
         })

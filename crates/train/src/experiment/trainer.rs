@@ -24,7 +24,10 @@ pub enum TrainerError {
     #[error(transparent)]
     Train(#[from] TrainError),
     /// The training was stopped before the end of its first epoch; its checkpoint is in the folder.
-    #[error("the training was stopped before the end of the first epoch, so there is no model; the checkpoint is in {}", .0.display())]
+    #[error(
+        "the training was stopped before the end of the first epoch, so there is no model; the checkpoint is in {}",
+        .0.display()
+    )]
     NoEpoch(PathBuf),
 }
 

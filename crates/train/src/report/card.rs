@@ -66,7 +66,7 @@ fn summary(card: &Card<'_>) -> String {
     }
     let _ = writeln!(
         text,
-        "**{split}: {}**, n = {}{}; with test-time augmentation (mirror image) {}.\n",
+        "**{split}: {}**, n = {}{}; with test-time augmentation (mirror image): {}.\n",
         interval(metrics),
         metrics.n,
         caveat(card),
@@ -128,10 +128,10 @@ fn data(card: &Card<'_>) -> String {
         let _ = writeln!(text, "The source has {available}; the preset states which images are removed, and why.");
     }
     if test_name(card) == "PrivateTest" {
-        text += "\nThe images are FER2013's (Goodfellow et al., \"Challenges in Representation Learning\", 2013): faces collected \
-                 from the web by Pierre-Luc Carrier and Aaron Courville and released for research, without a license for \
-                 the single images and without the consent of the people shown. The labels are noisy: human accuracy is \
-                 65 ± 5 %. Demographic attributes are not recorded, so the accuracy for groups of people was not \
+        text += "\nThe images are FER2013's (Goodfellow et al., \"Challenges in Representation Learning\", 2013): faces \
+                 collected from the web by Pierre-Luc Carrier and Aaron Courville and released for research, without a \
+                 license for the single images and without the consent of the people shown. The labels are noisy: \
+                 human accuracy is 65 ± 5 %. Demographic attributes are not recorded, so the accuracy for groups of people was not \
                  measured.\n";
     }
     text
@@ -161,8 +161,8 @@ fn compute_metrics(card: &Card<'_>) -> String {
         let paired = &other.paired;
         let _ = writeln!(
             text,
-            "\n{} compared with {}: {} points ({} to {}), p = {} (McNemar's exact test; {} images are predicted correctly only by the \
-             first, {} only by the second).",
+            "\n{} compared with {}: {} points ({} to {}), p = {} (McNemar's exact test; {} images are predicted \
+             correctly only by the first, {} only by the second).",
             model.architecture().name,
             other.model,
             points(paired.difference),
@@ -184,7 +184,8 @@ fn classes(card: &Card<'_>) -> String {
         let [precision, recall, f1] = [class.precision, class.recall, class.f1].map(percent);
         let _ = writeln!(text, "| {} | {precision} | {recall} | {f1} | {} |", class.label, class.support);
     }
-    let _ = writeln!(text, "\nRows are the true class, columns the predicted class:\n\n| | {} |", metrics.labels.join(" | "));
+    let labels = metrics.labels.join(" | ");
+    let _ = writeln!(text, "\nRows are the true class, columns the predicted class:\n\n| | {labels} |");
     text += &"|---".repeat(metrics.labels.len() + 1);
     text += "|\n";
     for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
@@ -255,7 +256,8 @@ fn calibration(card: &Card<'_>) -> String {
     if let (Some(kept), true) = (certain, model.uncertain_below() > 0.0) {
         let _ = writeln!(
             text,
-            "\nPredictions with a confidence below {:.2} are marked as uncertain: {} % of them. Selective accuracy of the others: {} %.",
+            "\nPredictions with a confidence below {:.2} are marked as uncertain: {} % of them. Selective accuracy of the \
+             others: {} %.",
             model.uncertain_below(),
             percent(1.0 - kept.coverage),
             percent(kept.accuracy)

@@ -29,8 +29,8 @@ pub fn comparison(found: &Comparison) -> String {
             }
             (table(found))
             p.soft {
-                "Best: the epoch with the highest accuracy on " (found.split) "; optimistic: the epoch was selected on this "
-                "split. Last: after all epochs. Gap: training minus validation accuracy, in points."
+                "Best: the epoch with the highest accuracy on " (found.split) "; optimistic: the epoch was selected on "
+                "this split. Last: after all epochs. Gap: training minus validation accuracy, in points."
                 @if found.rows.iter().any(|row| row.validation_deviation.is_some()) {
                     " Means over the seeds; ± is the standard deviation of the best validation accuracy."
                 }
@@ -52,9 +52,11 @@ fn verdict(found: &Comparison) -> Markup {
             p.big { (best.name) ": " (percent(best.best_validation_accuracy)) " %" }
         }
         p {
-            "Each model was trained on " (training_images(found)) " images and validated on the " (found.validation_images)
-            " images of " (found.split) ". Majority-class baseline (\"" (found.majority_class) "\"): "
-            (percent(found.majority_accuracy)) " %. A model near this accuracy has not learned to distinguish the classes."
+            "Each model was trained on " (training_images(found)) " images and validated on the "
+            (found.validation_images) " images of " (found.split) ". Majority-class baseline (\""
+            (found.majority_class) "\"): "
+            (percent(found.majority_accuracy)) " %. A model near this accuracy has not learned to distinguish the "
+            "classes."
         }
         @if !found.complete {
             p { b { "Not finished." } " Run the same command again to resume." }

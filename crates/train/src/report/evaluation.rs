@@ -36,8 +36,9 @@ pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> 
             "on " (f.n) " images of the split " (report.split)
             @if report.selection { " (selection split, optimistic)" }
             @if report.tta { ", each prediction averaged over the image and its mirror image" }
-            "; 95 % confidence interval " (percent(low)) "–" (percent(high)) " %. Macro F1 " (format!("{:.3}", f.macro_f1))
-            ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error " (format!("{:.3}", f.ece)) "."
+            "; 95 % confidence interval " (percent(low)) "–" (percent(high)) " %. Macro F1 "
+            (format!("{:.3}", f.macro_f1)) ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error "
+            (format!("{:.3}", f.ece)) "."
         }
         p.soft {
             "Majority-class baseline: " (percent(most)) " %."
@@ -92,22 +93,22 @@ pub fn mistakes(report: &EvaluationView<'_>) -> Markup {
     let predictions = report.predictions;
     let mut wrong = Vec::new();
     for (at, confidence) in most_confident_first(&predictions.probabilities, classes.len()) {
-        let answer = argmax(&predictions.probabilities[at * classes.len()..(at + 1) * classes.len()]);
+        let predicted = argmax(&predictions.probabilities[at * classes.len()..(at + 1) * classes.len()]);
         let label = predictions.labels[at] as usize;
-        if answer != label && wrong.len() < MISTAKES {
-            wrong.push((predictions.images[at], label, answer, confidence));
+        if predicted != label && wrong.len() < MISTAKES {
+            wrong.push((predictions.images[at], label, predicted, confidence));
         }
     }
     html! {
         @if wrong.is_empty() { p { "No image is misclassified." } }
         div.faces {
-            @for (image, label, answer, confidence) in wrong {
+            @for (image, label, predicted, confidence) in wrong {
                 figure {
                     @if let Some(source) = data_url(report, image) {
                         img src=(source) alt=(format!("image {}", report.dataset.ids[image]));
                     }
                     figcaption {
-                        b { (classes[answer]) } " " (percent(f64::from(confidence))) " %" br;
+                        b { (classes[predicted]) } " " (percent(f64::from(confidence))) " %" br;
                         "true: " (classes[label]) br;
                         span.soft { (short(&report.dataset.ids[image])) }
                     }
@@ -176,8 +177,9 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
     html! {
         p {
             "In a calibrated model the bars reach the diagonal. The expected calibration error is their mean distance "
-            "from it, weighted by the number of predictions. " (applied(report.model.calibration())) " Cross-fitted (fitted on "
-            "four fifths of these images and evaluated on the last fifth, in turn), the error is "
+            "from it, weighted by the number of predictions. "
+            (applied(report.model.calibration())) " Cross-fitted (fitted on four fifths of these images and evaluated on "
+            "the last fifth, in turn), the error is "
             (format!("{:.3}", report.fitted.ece)) "."
         }
         div.charts { (chart::reliability(&reliability(labels, probabilities, classes))) (chart.svg()) }
@@ -231,8 +233,8 @@ fn others(report: &EvaluationView<'_>) -> Markup {
             }
         } }
         p.soft {
-            "In parentheses: 95 % confidence intervals. Difference: this model minus the first, in percentage points, on "
-            "the same images. Only one correct: images that only the first model, and only this model, predicts "
+            "In parentheses: 95 % confidence intervals. Difference: this model minus the first, in percentage points, "
+            "on the same images. Only one correct: images that only the first model, and only this model, predicts "
             "correctly. p: McNemar's exact test."
         }
     }

@@ -31,12 +31,16 @@ pub fn training(report: &Training<'_>) -> String {
             h2 { "Learning curves" }
             div.charts { (curves(report)) }
             p.soft {
-                "Training metrics are means over an epoch's steps, with augmentation, dropout and label smoothing, if any; "
-                "validation metrics are computed after the epoch without them. The dotted line marks the selected epoch."
+                "Training metrics are means over an epoch's steps, with augmentation, dropout and label smoothing, if "
+                "any; validation metrics are computed after the epoch without them. The dotted line marks the selected "
+                "epoch."
             }
             (evaluation::sections(&report.evaluation))
             h2 { "Configuration" }
-            p { "The resolved configuration. With the same data, binary and instruction set, training gives a bit-identical model." }
+            p {
+                "The resolved configuration. With the same data, binary and instruction set, training gives a "
+                "bit-identical model."
+            }
             pre { (report.config) }
         },
     )

@@ -22,7 +22,10 @@ const KEY: &str = "moue-checkpoint";
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The checkpoint cannot be read.
-    #[error("cannot read the checkpoint {}; --resume takes the folder of a run that `moue train` has started", .path.display())]
+    #[error(
+        "cannot read the checkpoint {}; --resume takes the folder of a run that `moue train` has started",
+        .path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -38,7 +41,10 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The checkpoint belongs to another training.
-    #[error("the checkpoint {} was written {with}; resume a run with the same configuration, data and models", .path.display())]
+    #[error(
+        "the checkpoint {} was written {with}; resume a run with the same configuration, data and models",
+        .path.display()
+    )]
     Differs {
         /// The file.
         path: PathBuf,

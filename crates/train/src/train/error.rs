@@ -72,7 +72,8 @@ pub enum TrainError {
     },
     /// `--init` has no weights for this architecture.
     #[error(
-        "none of the model's weights fits this architecture; --init requires the architecture that the model was trained with"
+        "none of the model's weights fits this architecture; --init requires the architecture that the model was \
+         trained with"
     )]
     NothingToStartFrom,
 }

@@ -86,7 +86,7 @@ impl Targets {
                     mirror(self.images.data_mut(), shape.width, shape.channels);
                 }
                 let predictions = teacher.input_probabilities(&self.images);
-                self.rows.iter_mut().zip(predictions).for_each(|(target, answer)| *target += share * answer);
+                self.rows.iter_mut().zip(predictions).for_each(|(target, predicted)| *target += share * predicted);
             }
         }
     }

@@ -57,7 +57,9 @@ impl<'a> Training<'a> {
                 return Err(TrainError::NothingToStartFrom);
             }
             let fresh = if fresh.is_empty() { "none".into() } else { fresh.join(", ") };
-            observe(Event::Note(format!("weights initialized from the given model; newly initialized parameters: {fresh}")));
+            observe(Event::Note(format!(
+                "weights initialized from the given model; newly initialized parameters: {fresh}"
+            )));
         }
         let clip = (options.clip_norm > 0.0).then_some(options.clip_norm);
         let mut optimizer = Optimizer::new(options.optimizer_kind(), options.weight_decay, clip, &network);

@@ -66,8 +66,8 @@ impl SeetaFace {
                 let mut candidates: Vec<Candidate> =
                     cascade.sources.iter().flat_map(|&source| found.get(source).cloned().unwrap_or_default()).collect();
                 let own = cascade.sources.first().copied().unwrap_or(0);
-                for (stage, judge) in cascade.stages.iter().enumerate() {
-                    candidates = candidates.into_iter().filter_map(|one| self.judged(judge, picture, one)).collect();
+                for (stage, network) in cascade.stages.iter().enumerate() {
+                    candidates = candidates.into_iter().filter_map(|one| self.apply_stage(network, picture, one)).collect();
                     let between = stage + 1 < cascade.stages.len();
                     if between || last {
                         candidates = suppressed(candidates, if between { SAME_WINDOW } else { SAME_FACE });
@@ -114,7 +114,7 @@ impl SeetaFace {
     }
 
     /// Applies a stage to a candidate: moves it onto the face, or rejects it.
-    fn judged(&mut self, judge: &surf::Judge, picture: Grey<'_>, candidate: Candidate) -> Option<Candidate> {
+    fn apply_stage(&mut self, network: &surf::StageNetwork, picture: Grey<'_>, candidate: Candidate) -> Option<Candidate> {
         let Candidate { x, y, side, .. } = candidate;
         let outside = x + side <= 0 || y + side <= 0 || x >= picture.width as i32 || y >= picture.height as i32;
         if side < 2 || outside {
@@ -123,7 +123,7 @@ impl SeetaFace {
         cut(picture, candidate, &mut self.window);
         let window = Grey { pixels: &self.window, width: side as usize, height: side as usize };
         resize(window, WINDOW, WINDOW, &mut self.scaled);
-        let [score, right, down, larger] = judge.answer(&mut self.surf, &self.scaled)?;
+        let [score, right, down, larger] = network.predict(&mut self.surf, &self.scaled)?;
         // Pixels outside the picture are black; the square begins inside.
         let (x, y, side) = (x.max(0) as f32, y.max(0) as f32, side as f32);
         let moved = |share: f32| (share * 2.0 - 1.0) * side;

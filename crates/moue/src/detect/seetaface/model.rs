@@ -2,7 +2,7 @@
 //! the order of their use.
 
 use super::lab::Boosted;
-use super::surf::{FEATURE, Judge, Layer, Patch, patches};
+use super::surf::{FEATURE, StageNetwork, Layer, Patch, patches};
 use super::window::WINDOW;
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ pub struct Cascade {
     /// Indices of the results of the previous level that are its candidates.
     pub sources: Vec<usize>,
     /// Each network processes the candidates that the previous one accepted.
-    pub stages: Vec<Judge>,
+    pub stages: Vec<StageNetwork>,
 }
 
 /// The whole cascade.
@@ -102,7 +102,7 @@ impl Numbers<'_> {
         (count > 0).then_some(Boosted { features, least, tables })
     }
 
-    fn network(&mut self, pool: &[Patch]) -> Option<Judge> {
+    fn network(&mut self, pool: &[Patch]) -> Option<StageNetwork> {
         let (layers, features) = (self.count()?, self.count()?);
         // Patches are counted from 1.
         let patches = (0..features).map(|_| pool.get(self.index()?.checked_sub(1)?).copied());
@@ -118,7 +118,7 @@ impl Numbers<'_> {
             read.push(Layer { weights: self.reals(inputs.checked_mul(outputs)?)?, biases: self.reals(outputs)? });
             inputs = outputs;
         }
-        Some(Judge { patches, threshold, layers: read })
+        Some(StageNetwork { patches, threshold, layers: read })
     }
 }
 

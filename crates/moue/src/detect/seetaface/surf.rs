@@ -118,7 +118,7 @@ pub struct Layer {
 }
 
 /// A network over some patches of the window.
-pub struct Judge {
+pub struct StageNetwork {
     /// The patches.
     pub patches: Vec<Patch>,
     /// Minimum score of an accepted window.
@@ -127,10 +127,10 @@ pub struct Judge {
     pub layers: Vec<Layer>,
 }
 
-impl Judge {
+impl StageNetwork {
     /// Score, position (horizontal and vertical) and size of the face in a window, each 0–1; `None`
     /// when the window is rejected.
-    pub fn answer(&self, surf: &mut Surf, window: &[u8]) -> Option<[f32; 4]> {
+    pub fn predict(&self, surf: &mut Surf, window: &[u8]) -> Option<[f32; 4]> {
         surf.fill(window);
         surf.values.clear();
         self.patches.iter().for_each(|&patch| surf.tell(patch));
