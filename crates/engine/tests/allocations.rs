@@ -7,22 +7,22 @@ use moue_engine::InferenceNetwork;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The system's allocator, counting.
+/// The system's allocator, which counts allocations.
 struct Counting;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: everything is left to the system's allocator.
+// SAFETY: all calls are passed to the system's allocator.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -37,15 +37,14 @@ fn allocations(work: impl FnOnce()) -> usize {
     COUNT.load(Ordering::Relaxed) - before
 }
 
-/// Everything runs inside the pool: handing work over to it from outside is the
-/// pool's own bookkeeping, and allocates.
+/// Everything runs inside the pool: transferring work to it from outside allocates.
 #[test]
 fn warm_steps_allocate_nothing() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     pool.install(|| {
         let x = nets::images(16, 1);
         let mut training = nets::Training::new(16);
-        assert!(allocations(|| training.step(&x)) > 0, "the counter counts");
+        assert!(allocations(|| training.step(&x)) > 0, "the counter works");
         (0..20).for_each(|_| training.step(&x));
         assert_eq!(allocations(|| (0..5).for_each(|_| training.step(&x))), 0, "training");
 

@@ -1,4 +1,4 @@
-//! The form of a network that only predicts, compared with the network itself.
+//! Compares the network for inference with the network itself.
 
 use crate::nets;
 use moue_engine::{InferenceNetwork, Layer, Mode, Network, Shape, Tensor, Workspace};
@@ -13,7 +13,7 @@ fn inference_equals_the_network() {
     let got = ready.run(&x).data();
     assert_eq!(got.len(), expected.len());
     for (got, expected) in got.iter().zip(&expected) {
-        assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{got} instead of {expected}");
+        assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{got}, expected {expected}");
     }
 }
 
@@ -44,9 +44,8 @@ fn threads_share_a_network() {
     });
 }
 
-/// The gradient at the depthwise layer's output, summed over the places where
-/// its ReLU lets through, is the gradient of its bias: compared with central
-/// differences of the outputs.
+/// The gradient at the depthwise layer's output, summed over the positions where its ReLU is
+/// active, is the gradient of its bias: compared with central differences of the outputs.
 #[test]
 fn the_gradient_at_a_layer_equals_that_of_the_following_layers() {
     let mut training = nets::Training::new(8);
@@ -83,12 +82,12 @@ fn the_gradient_at_a_layer_equals_that_of_the_following_layers() {
             off += usize::from((sum - difference).abs() > 0.01 * (1.0 + difference.abs()));
         }
     }
-    // A step across a kink of ReLU or of a maximum has no slope to compare with.
+    // A step across a kink of ReLU or of a maximum has no derivative for the comparison.
     assert!(off * 10 <= checked, "{off} of {checked} differ");
     assert!(network.gradient_at(99, &x, &Tensor::zeros(1, Shape::flat(nets::CLASSES))).is_none());
 }
 
-/// A rank may have no share of a small batch.
+/// A rank may have no images of a small batch.
 #[test]
 fn an_empty_batch_has_zero_gradients() {
     let (mut network, some, x) = (nets::network(), nets::images(3, 1), nets::images(0, 1));

@@ -1,4 +1,4 @@
-//! Every layer's output and gradients against direct f64 references.
+//! Compares the output and gradients of every layer with direct f64 references.
 
 use crate::reference::{self, Geometry, Real, Reference};
 use moue_engine::layers::{
@@ -25,7 +25,7 @@ fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
     let scale = expected.iter().fold(1.0, |max: f64, v| max.max(v.abs()));
     for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (f64::from(*got) - expected).abs() / scale;
-        assert!(error < 2e-5, "{what}[{i}] is {got}, the reference says {expected}");
+        assert!(error < 2e-5, "{what}[{i}] is {got}, but the reference is {expected}");
     }
 }
 
@@ -37,7 +37,7 @@ fn check(layer: impl Layer, reference: &impl Reference, batch: usize, training: 
     check_against(layer, reference, batch, training, key, true);
 }
 
-/// The same, for large layers without the differences.
+/// Compares with the reference only, for large layers.
 fn check_against(
     mut layer: impl Layer,
     reference: &impl Reference,
@@ -62,7 +62,7 @@ fn check_against(
     let (y, dx, dparameters) = reference::gradients(reference, &x, &parameters, &weights);
     if differences {
         let (checked, passed_over) = reference::check_by_differences(reference, &x, &parameters, &weights);
-        assert!(passed_over * 10 <= checked, "{passed_over} of {checked} places lie at a kink");
+        assert!(passed_over * 10 <= checked, "{passed_over} of {checked} positions are at a kink");
     }
 
     let mode = if training { Mode::Train { keys: &KEYS[..batch] } } else { Mode::Inference };
@@ -232,8 +232,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Maps and channels that go to Winograd's method, with whole and broken
-    /// tiles and vectors.
+    /// Maps and channels for which Winograd is selected, with complete and partial tiles and vectors.
     #[test]
     fn winograd_is_a_direct_sum(
         batch in 1usize..4, extents in [3usize..15, 3usize..15], channels in 8usize..36, filters in 8usize..36,
@@ -247,7 +246,7 @@ proptest! {
     }
 }
 
-/// A chain of convolution and ReLU and a 1×1 shortcut, summed, through ReLU.
+/// A branch of convolution and ReLU and a 1×1 shortcut, added, followed by ReLU.
 struct ResidualReference {
     branch: [reference::Conv2d; 2],
     shortcut: reference::Conv2d,
@@ -283,7 +282,7 @@ fn residual_block_adds_two_branches() {
     check(block, &reference, 2, true, 5);
 }
 
-/// A convolution, the input itself and a wider convolution, side by side.
+/// A convolution, the identity and a wider convolution, concatenated.
 struct ConcatenateReference([reference::Conv2d; 2]);
 
 impl Reference for ConcatenateReference {
@@ -325,7 +324,7 @@ fn concatenated_maps_must_have_equal_size() {
     assert!(Concatenate::new("concatenate", Vec::new()).is_err());
 }
 
-/// Channels weighed by a sigmoid of a dense layer on their means.
+/// Channels scaled by a sigmoid of a dense layer on their means.
 struct SqueezeExciteReference {
     means: reference::Pooling,
     dense: reference::Conv2d,
@@ -383,7 +382,7 @@ fn residual_branches_must_end_in_equal_shapes() {
     );
 }
 
-/// Multiplies by the factors that the dropout layer's own forward pass shows.
+/// Multiplies by the mask of the dropout layer's forward pass.
 struct Mask(Vec<f64>);
 
 impl Reference for Mask {
@@ -433,7 +432,7 @@ fn a_map_of_several_tasks_equals_a_direct_sum() {
     layer.visit(&mut |p| assert_close(&p.name, &p.gradient, expected.next().unwrap()));
 }
 
-/// Set for the runs below, which must not run each other.
+/// Set for the child processes below, which must not start further processes.
 const AT_A_LEVEL: &str = "MOUE_TEST_AT_A_LEVEL";
 
 #[test]

@@ -28,7 +28,7 @@ pub struct Card<'a> {
 #[must_use]
 pub fn card(card: &Card<'_>) -> String {
     let sections =
-        [summary(card), uses(), data(card), compute_metrics(card), classes(card), calibration(card), worse(card)];
+        [summary(card), uses(), data(card), metrics_section(card), classes(card), calibration(card), corruptions(card)];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -131,13 +131,13 @@ fn data(card: &Card<'_>) -> String {
         text += "\nThe images are FER2013's (Goodfellow et al., \"Challenges in Representation Learning\", 2013): faces \
                  collected from the web by Pierre-Luc Carrier and Aaron Courville and released for research, without a \
                  license for the single images and without the consent of the people shown. The labels are noisy: \
-                 human accuracy is 65 ± 5 %. Demographic attributes are not recorded, so the accuracy for groups of people was not \
-                 measured.\n";
+                 human accuracy is 65 ± 5 %. Demographic attributes are not recorded, so the accuracy for groups of \
+                 people was not measured.\n";
     }
     text
 }
 
-fn compute_metrics(card: &Card<'_>) -> String {
+fn metrics_section(card: &Card<'_>) -> String {
     let EvaluationView { model, metrics, split, others, .. } = &card.evaluation;
     let mut text = format!(
         "## Metrics\n\nOn {split}{}. TTA: each prediction is averaged over the image and its mirror image.\n\n\
@@ -266,7 +266,7 @@ fn calibration(card: &Card<'_>) -> String {
     text
 }
 
-fn worse(card: &Card<'_>) -> String {
+fn corruptions(card: &Card<'_>) -> String {
     let rows = card.evaluation.corruptions;
     if rows.is_empty() {
         return String::new();

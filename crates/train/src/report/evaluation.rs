@@ -145,7 +145,7 @@ pub fn sections(report: &EvaluationView<'_>) -> Markup {
         (calibration(report))
         @if !report.corruptions.is_empty() {
             h2 { "Corrupted images" }
-            (worse(report.corruptions))
+            (corruptions_table(report.corruptions))
         }
         h2 { "Most confident misclassifications" }
         (mistakes(report))
@@ -252,7 +252,7 @@ pub fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
-fn worse(rows: &[corruptions::Row]) -> Markup {
+fn corruptions_table(rows: &[corruptions::Row]) -> Markup {
     html! {
         div.scroll { table {
             thead { tr { th { "corruption" } th { "severity" } th { "accuracy %" } th { "decrease, points" } } }
