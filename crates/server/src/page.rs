@@ -116,7 +116,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 /// Writes all files atomically into a new or empty folder.
 pub fn export(folder: &Path) -> io::Result<()> {
     if fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some()) {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the folder is not empty; choose a new or empty folder"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the folder is not empty; choose a new or empty folder",
+        ));
     }
     let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(above)?;

@@ -411,7 +411,11 @@ fn speed_is_measured() {
     assert!(said.contains("GFLOP/s") && said.contains("conv2d_1") && said.contains("gemm"), "{said}");
     let wrong = place.command(&["bench"]).env("MOUE_ISA", "avx1024").output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(text(&wrong.stderr).contains("MOUE_ISA=avx1024 is not available on this machine"), "{}", text(&wrong.stderr));
+    assert!(
+        text(&wrong.stderr).contains("MOUE_ISA=avx1024 is not available on this machine"),
+        "{}",
+        text(&wrong.stderr)
+    );
 }
 
 #[test]

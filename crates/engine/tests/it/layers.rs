@@ -378,7 +378,7 @@ fn residual_branches_must_end_in_equal_shapes() {
     assert_eq!(
         error.to_string(),
         "the branch ends in 2x2x3 but the shortcut in 4x4x3; \
-         give the block a `shortcut` (for instance a 1x1 conv2d) that ends in 2x2x3"
+         give the block a `shortcut` (for example a 1x1 conv2d) that ends in 2x2x3"
     );
 }
 

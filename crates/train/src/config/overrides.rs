@@ -110,7 +110,10 @@ fn set(document: &mut Table, key: &str, value: Value) -> Result<(), String> {
     }
     let count = set_in_kind(layers(document)?, first, option, &value);
     if count == 0 {
-        return Err(format!("`{first}` is neither a section ({}) nor the kind of a layer of this network", sections(document)));
+        return Err(format!(
+            "`{first}` is neither a section ({}) nor the kind of a layer of this network",
+            sections(document)
+        ));
     }
     Ok(())
 }

@@ -389,7 +389,8 @@ mod tests {
         let refused =
             |classes: &[String], image| Dataset::from_images(classes, [1, 2, 1], [image]).unwrap_err().to_string();
         assert!(
-            refused(&classes, image("c", 2, vec![0; 2])).contains("`c` cannot be used: its label 2 is not the index of a class")
+            refused(&classes, image("c", 2, vec![0; 2]))
+                .contains("`c` cannot be used: its label 2 is not the index of a class")
         );
         assert!(refused(&classes, image("d", 0, vec![0; 3])).contains("3 values, expected 1 x 2 x 1"));
         assert!(refused(&classes[..1], image("e", 0, vec![0; 2])).contains("at least two"));

@@ -34,7 +34,8 @@ pub fn open(
 #[cfg(not(feature = "parquet"))]
 fn refuse_parquet(path: &Path) -> Result<Option<Raw>, DataError> {
     if path.extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet")) {
-        let found = "a Parquet file, but this build does not support Parquet; build moue with `--features parquet`".to_owned();
+        let found =
+            "a Parquet file, but this build does not support Parquet; build moue with `--features parquet`".to_owned();
         return Err(DataError::Unrecognized { path: path.to_owned(), found });
     }
     Ok(None)

@@ -63,7 +63,9 @@ pub enum TrainError {
         size: [usize; 2],
     },
     /// The ranks of one training were started differently.
-    #[error("the {what} of rank {rank} differs from rank 0; start all ranks with the same program, arguments and files")]
+    #[error(
+        "the {what} of rank {rank} differs from rank 0; start all ranks with the same program, arguments and files"
+    )]
     RanksDiffer {
         /// Number of the rank, from 0.
         rank: usize,

@@ -31,9 +31,7 @@ pub enum MpiError {
     #[error("MPI is already initialized in this process")]
     Twice,
     /// The MPI library does not support two communicating threads.
-    #[error(
-        "this MPI library does not support MPI_THREAD_MULTIPLE (it provides {0:?}); use one that does"
-    )]
+    #[error("this MPI library does not support MPI_THREAD_MULTIPLE (it provides {0:?}); use one that does")]
     Threads(Threading),
 }
 

@@ -208,11 +208,7 @@ fn kaggles_zip_is_read_at_any_depth_with_a_note_on_its_random_split() {
     assert_eq!(flat.len(), files.len());
     assert_eq!(flat.describe(Split::Validation), "validation");
     let leaked = official_rows().filter(|row| row % 3 != 0 && *row >= 28_709).count();
-    assert!(
-        flat.notes()[0].contains(&format!("`train` contains {leaked} official test images")),
-        "{:?}",
-        flat.notes()
-    );
+    assert!(flat.notes()[0].contains(&format!("`train` contains {leaked} official test images")), "{:?}", flat.notes());
 
     // Kaggle's zip contains some folders twice, and files of macOS.
     files.extend(kaggle(official_rows(), "images/images/"));

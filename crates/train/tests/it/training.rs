@@ -336,7 +336,10 @@ fn fine_tuning_keeps_the_body_and_initializes_a_new_head() {
         }
     });
     let tuned = tuned.unwrap().model.unwrap();
-    assert_eq!(notes, ["weights initialized from the given model; newly initialized parameters: dense_1.kernel, dense_1.bias"]);
+    assert_eq!(
+        notes,
+        ["weights initialized from the given model; newly initialized parameters: dense_1.kernel, dense_1.bias"]
+    );
     assert_eq!(tuned.classes(), ["open", "shut", "wide"]);
     let file = fs::read(place.path().join("base/model.safetensors")).unwrap();
     assert_eq!(tuned.provenance().init, Some(moue_sha256(&file)));

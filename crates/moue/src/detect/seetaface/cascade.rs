@@ -67,7 +67,8 @@ impl SeetaFace {
                     cascade.sources.iter().flat_map(|&source| found.get(source).cloned().unwrap_or_default()).collect();
                 let own = cascade.sources.first().copied().unwrap_or(0);
                 for (stage, network) in cascade.stages.iter().enumerate() {
-                    candidates = candidates.into_iter().filter_map(|one| self.apply_stage(network, picture, one)).collect();
+                    candidates =
+                        candidates.into_iter().filter_map(|one| self.apply_stage(network, picture, one)).collect();
                     let between = stage + 1 < cascade.stages.len();
                     if between || last {
                         candidates = suppressed(candidates, if between { SAME_WINDOW } else { SAME_FACE });
@@ -114,7 +115,12 @@ impl SeetaFace {
     }
 
     /// Applies a stage to a candidate: moves it onto the face, or rejects it.
-    fn apply_stage(&mut self, network: &surf::StageNetwork, picture: Grey<'_>, candidate: Candidate) -> Option<Candidate> {
+    fn apply_stage(
+        &mut self,
+        network: &surf::StageNetwork,
+        picture: Grey<'_>,
+        candidate: Candidate,
+    ) -> Option<Candidate> {
         let Candidate { x, y, side, .. } = candidate;
         let outside = x + side <= 0 || y + side <= 0 || x >= picture.width as i32 || y >= picture.height as i32;
         if side < 2 || outside {

@@ -2,7 +2,7 @@
 //! the order of their use.
 
 use super::lab::Boosted;
-use super::surf::{FEATURE, StageNetwork, Layer, Patch, patches};
+use super::surf::{FEATURE, Layer, Patch, StageNetwork, patches};
 use super::window::WINDOW;
 use std::sync::OnceLock;
 

@@ -47,8 +47,8 @@ type Arrays = HashMap<String, (Vec<usize>, Vec<f32>)>;
 pub fn from_onnx(bytes: &[u8], path: impl AsRef<Path>) -> Result<Model, ModelFileError> {
     let path = path.as_ref();
     let not_a_model = |reason| ModelFileError::NotAModel { path: path.to_owned(), reason };
-    let proto =
-        ModelProto::decode(bytes).map_err(|error| not_a_model(format!("it is damaged or not an ONNX file: {error}")))?;
+    let proto = ModelProto::decode(bytes)
+        .map_err(|error| not_a_model(format!("it is damaged or not an ONNX file: {error}")))?;
     let found = proto.graph.as_ref().filter(|graph| !graph.node.is_empty());
     let found = found.ok_or_else(|| not_a_model("it is not an ONNX file, or has no graph".into()))?;
     operators(found).map_err(not_a_model)?;

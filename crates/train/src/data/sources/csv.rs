@@ -93,7 +93,8 @@ struct Rows {
 
 impl Rows {
     fn add(&mut self, columns: &Columns, record: &csv::ByteRecord, row: usize) -> Result<(), String> {
-        let field = |index: usize, name: &str| record.get(index).ok_or_else(|| format!("the field `{name}` is missing"));
+        let field =
+            |index: usize, name: &str| record.get(index).ok_or_else(|| format!("the field `{name}` is missing"));
         let class = class_name(field(columns.emotion, "emotion")?)?;
         let (split, usage) = match columns.usage {
             None => (None, None),

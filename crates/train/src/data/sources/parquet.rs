@@ -54,7 +54,8 @@ fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<
     let columns: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
     let label = columns.iter().position(|name| LABELS.contains(&name.to_ascii_lowercase().as_str()));
     let Some(label) = label else {
-        let found = format!("its columns are {}, but a label column ({}) is missing", columns.join(", "), LABELS.join(" or "));
+        let found =
+            format!("its columns are {}, but a label column ({}) is missing", columns.join(", "), LABELS.join(" or "));
         return Err(DataError::Unrecognized { path: path.to_owned(), found });
     };
     let names = class_names(&reader, columns[label]);
@@ -65,7 +66,8 @@ fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<
     for (number, row) in rows.enumerate() {
         let row = row.map_err(|error| damaged(path, &error))?;
         let class = class_of(&row, label, &names);
-        let bytes = row.get_column_iter().find_map(|(_, field)| bytes_of(field)).ok_or("it has no image column with bytes");
+        let bytes =
+            row.get_column_iter().find_map(|(_, field)| bytes_of(field)).ok_or("it has no image column with bytes");
         let (class, bytes) = match class {
             Ok(class) => (class, bytes.map_err(str::to_owned)),
             Err(reason) => ("unknown".to_owned(), Err(reason)),
