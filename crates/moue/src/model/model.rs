@@ -181,7 +181,7 @@ impl Document {
     pub(super) fn from_fields(fields: Map<String, Value>) -> Result<Self, String> {
         let document: Self = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
         if document.format != FORMAT {
-            return Err(format!("its format is {}, but this version of moue reads format {FORMAT}", document.format));
+            return Err(format!("it has format {}, but this version of moue reads format {FORMAT}", document.format));
         }
         let (mean, std) = (document.normalization.mean().to_vec(), document.normalization.std().to_vec());
         Normalization::new(mean, std).ok_or(Normalization::UNUSABLE)?;
