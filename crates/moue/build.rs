@@ -1,5 +1,4 @@
-//! Finds the face detector's model where it lies inside the package of
-//! `rustface`, and hands it to the compiler.
+//! Copies the face detector's model from the package of `rustface` into `OUT_DIR`.
 
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -22,13 +21,13 @@ fn hand_over() -> Result<(), String> {
     let bytes = fs::read(&model).map_err(|error| format!("{}: {error}", model.display()))?;
     let found = base16ct::lower::encode_string(&Sha256::digest(&bytes));
     if found != SHA256 {
-        return Err(format!("{} has SHA-256 {found}, not {SHA256}", model.display()));
+        return Err(format!("{} has SHA-256 {found}, expected {SHA256}", model.display()));
     }
-    let out = env::var_os("OUT_DIR").ok_or("there is no OUT_DIR")?;
+    let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
     fs::write(Path::new(&out).join("seetaface.bin"), bytes).map_err(|error| error.to_string())
 }
 
-/// The folder of a package that this one depends on.
+/// The folder of a dependency.
 fn package(name: &str) -> Result<PathBuf, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -42,6 +41,6 @@ fn package(name: &str) -> Result<PathBuf, String> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let manifest =
         packages.filter(|package| package["name"] == name).find_map(|package| package["manifest_path"].as_str());
-    let manifest = manifest.ok_or_else(|| format!("{name} is not among the dependencies"))?;
-    Path::new(manifest).parent().map(Path::to_owned).ok_or_else(|| format!("{manifest} lies in no folder"))
+    let manifest = manifest.ok_or_else(|| format!("{name} is not a dependency"))?;
+    Path::new(manifest).parent().map(Path::to_owned).ok_or_else(|| format!("{manifest} has no parent folder"))
 }

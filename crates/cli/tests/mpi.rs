@@ -135,7 +135,7 @@ fn ranks_that_do_not_fit_end_with_a_message() {
         [&["train", "net.toml", "--out", "run", "--seed", "1"], &["train", "net.toml", "--out", "run", "--seed", "2"]];
     let Some(mut command) = mpirun(&place, &seeds) else { return };
     let error = failed(&command.output().unwrap());
-    assert!(error.contains("rank 1 has another configuration than rank 0"), "{error}");
+    assert!(error.contains("the configuration of rank 1 differs from rank 0"), "{error}");
 
     let paths: [&[&str]; 2] =
         [&["train", "net.toml", "--out", "other"], &["train", "net.toml", "--out", "other", "--data", "nowhere"]];

@@ -4,20 +4,20 @@
 //! The engine states here what it needs; other crates implement it (MPI, or threads in
 //! tests). All processes build the same network and take the same steps in the same order.
 //!
-//! **Bit-identical results for any number of ranks.** A sum over images is divided into grains
-//! of [`GRAIN`] images. Within a grain it is computed in f32, for speed; grains are added in
-//! f64, which holds a sum of so few f32 values exactly unless they differ by a factor of 2²⁰
-//! or more, and the total is rounded once. Where a batch is cut between grains therefore
-//! changes no bit of the result (short of an error of 2⁻⁵³ that tips the rounding to 2⁻²⁴),
-//! and ranks that each have whole grains compute what one process does.
+//! **Bit-identical results for any number of ranks.** A sum over images is divided into grains of
+//! [`GRAIN`] images. Within a grain it is computed in f32, for speed; grains are added in f64,
+//! which represents a sum of so few f32 values exactly unless they differ by a factor of 2²⁰ or
+//! more, and the total is rounded once. Dividing a batch between grains therefore does not change
+//! the result (except where an error of 2⁻⁵³ changes the rounding to 2⁻²⁴), and ranks that each
+//! have whole grains compute the same as a single process.
 
 /// Images whose gradients are summed in f32.
 pub const GRAIN: usize = 32;
 
 /// The processes that train one network together.
 ///
-/// When one process is lost, all of them end: no method returns without the
-/// values of the others, and none returns an error.
+/// When one process fails, all of them end: no method returns without the values of the other
+/// processes, and none returns an error.
 pub trait Communicator: Send + Sync {
     /// The rank of this process, from 0.
     fn rank(&self) -> usize;
@@ -25,18 +25,18 @@ pub trait Communicator: Send + Sync {
     /// The number of processes.
     fn size(&self) -> usize;
 
-    /// The values that each rank passes, in the order of ranks; all pass equally many.
+    /// The values of each rank, in the order of ranks; all ranks pass the same number of values.
     fn gather(&self, values: &[f64]) -> Vec<f64>;
 
-    /// Begins to sum a gradient over all ranks, in their order, and returns at once.
-    /// All ranks pass the same gradients in the same order.
+    /// Starts to sum a gradient over all ranks, in their order, and returns immediately. All ranks
+    /// pass the same gradients in the same order.
     fn begin_sum(&self, gradient: Gradient);
 
     /// Waits for the sums of all gradients that were passed since the last call.
     fn finish_sums(&self) -> Vec<Gradient>;
 
-    /// Ends all processes at once, with this exit code: a rank that cannot continue
-    /// calls it, since the others would wait for it.
+    /// Ends all processes with this exit code. A rank that cannot continue calls it, since the
+    /// other ranks would wait for it.
     fn abort(&self, code: i32) -> !;
 
     /// Replaces each value by its sum over all ranks.

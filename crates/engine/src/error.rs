@@ -4,7 +4,7 @@
 
 use crate::tensor::Shape;
 
-/// Why a layer cannot be built on the shape it is given.
+/// Why a layer cannot be built for the shape of its input.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -24,20 +24,20 @@ pub enum BuildError {
         /// Name of the option.
         what: &'static str,
     },
-    /// A number lies outside its range.
-    #[error("{what} must lie in {range}, not {value}")]
+    /// A value is outside its range.
+    #[error("{what} must be in {range}, but is {value}")]
     OutOfRange {
         /// Name of the option.
         what: &'static str,
         /// The allowed range, in words.
         range: &'static str,
-        /// What was given.
+        /// The given value.
         value: f32,
     },
     /// The two branches of a residual block end in different shapes.
     #[error(
         "the branch ends in {branch} but the shortcut in {shortcut}; \
-         give the block a `shortcut` (for instance a 1x1 conv2d) that ends in {branch}"
+         give the block a `shortcut` (for example a 1x1 conv2d) that ends in {branch}"
     )]
     BranchMismatch {
         /// Shape at the end of the branch.
@@ -45,12 +45,12 @@ pub enum BuildError {
         /// Shape at the end of the shortcut.
         shortcut: Shape,
     },
-    /// The chain of a squeeze-and-excitation block ends in another shape.
-    #[error("the gate ends in {gate}, not in one number for each channel, {wanted}")]
+    /// The layers of a squeeze-and-excitation gate end in another shape.
+    #[error("the gate ends in {gate}, but must end in one value for each channel, {wanted}")]
     GateMismatch {
         /// Shape at the end of the gate.
         gate: Shape,
-        /// What it must end in.
+        /// The required shape.
         wanted: Shape,
     },
     /// Two branches of a concatenation end in maps of different sizes.
@@ -61,10 +61,10 @@ pub enum BuildError {
         /// Shape at the end of another one.
         other: Shape,
     },
-    /// A dense layer stands on a map.
-    #[error("dense needs a flat input, not {0}; put `flatten` or `global_average_pooling2d` before it")]
+    /// The input of a dense layer is not flat.
+    #[error("dense requires a flat input, but the input is {0}; add `flatten` or `global_average_pooling2d` before it")]
     NotFlat(Shape),
-    /// The layer would be larger than can be addressed.
+    /// The layer is larger than can be addressed.
     #[error("the layer is too large: {0}")]
     TooLarge(&'static str),
 }

@@ -1,17 +1,17 @@
 //! A small CPU engine for convolutional networks.
 //!
-//! Tensors are NHWC `f32`. A [`Layer`] knows its shapes from the moment it is built, computes
-//! its output in `forward` and its gradients in `backward`; a [`Network`] is a tree of layers.
-//! The engine knows nothing of faces or files and prints nothing.
+//! Tensors are NHWC `f32`. A [`Layer`] has fixed shapes from the moment it is built, computes its
+//! output in `forward` and its gradients in `backward`; a [`Network`] is a tree of layers. The
+//! engine has no code for faces or files, and prints nothing.
 //!
 //! **Bit-identical results.** The same binary at the same instruction-set level computes
-//! bit-identical results for any number of threads, and of processes that share a batch between
-//! grains ([`communicator`]): work is divided into chunks whose size depends only on shapes,
-//! partial sums are added in the order of the chunks, and every random draw comes from a key
-//! ([`random`]), never from the order of execution.
+//! bit-identical results for any number of threads, and for any number of processes that divide a
+//! batch between grains ([`communicator`]): work is divided into chunks whose size depends only on
+//! shapes, partial sums are added in the order of the chunks, and every random draw depends on a
+//! key ([`random`]), never on the order of execution.
 //!
-//! **Features.** `optimizers` (on by default) adds the optimizers, which a program that only
-//! predicts does not need; `serde` reads and writes the enums that are options of layers.
+//! **Features.** `optimizers` (on by default) adds the optimizers, which inference does not need;
+//! `serde` serializes the enums that are options of layers.
 
 mod error;
 mod kernels;

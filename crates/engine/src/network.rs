@@ -1,8 +1,7 @@
 //! A network: a tree of layers with its output.
 //!
-//! It runs its layers forward and backward in memory of its own, and sums gradients over
-//! processes that train together. Changing the weights is left to an optimizer, reading and
-//! writing them to other crates.
+//! It runs its layers forward and backward in its own workspace, and sums gradients over the ranks
+//! of a distributed training. Optimizers change the weights; other crates read and write them.
 
 use crate::communicator::Communicator;
 use crate::layers::gradient::take_back;
@@ -13,7 +12,7 @@ use crate::profile::Profile;
 use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
 
-/// A chain of layers from images to logits.
+/// A sequence of layers from images to logits.
 pub struct Network {
     layers: Sequence,
     output: Tensor,
@@ -21,7 +20,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network of these layers.
+    /// Creates a network of these layers.
     #[must_use]
     pub fn new(layers: Sequence) -> Self {
         Self { layers, output: Tensor::default(), context: Context::default() }
@@ -39,15 +38,14 @@ impl Network {
         self.layers.output_shape()
     }
 
-    /// The layers, to look at.
+    /// The layers.
     #[must_use]
     pub fn layers(&self) -> &Sequence {
         &self.layers
     }
 
-    /// From now on batches are shares of larger ones: [`Self::forward`] normalizes
-    /// by the statistics of all ranks' images, and [`Self::backward`] leaves the sums
-    /// of all ranks' gradients.
+    /// Enables distributed training: [`Self::forward`] normalizes by the statistics of all ranks'
+    /// images, and [`Self::backward`] computes the sums of all ranks' gradients.
     pub fn join(&mut self, communicator: Arc<dyn Communicator>) {
         self.context.communicator = Some(communicator);
     }
@@ -55,12 +53,12 @@ impl Network {
     /// Runs a batch `[N, H, W, C]` and returns its outputs `[N, 1, 1, classes]`.
     ///
     /// # Panics
-    /// When the images have another shape than [`Self::input_shape`], or a
-    /// training pass has not one key for each image.
+    /// When the images have another shape than [`Self::input_shape`], or the number of keys of a
+    /// training pass is not the number of images.
     pub fn forward(&mut self, x: &Tensor, mode: Mode<'_>) -> &Tensor {
         assert_eq!(x.shape(), self.input_shape(), "images of another shape than the network's");
         if let Mode::Train { keys } = mode {
-            assert_eq!(keys.len(), x.batch(), "a key for each image");
+            assert_eq!(keys.len(), x.batch(), "the number of keys is not the number of images");
         }
         self.output.reset(x.batch(), self.layers.output_shape());
         let Self { layers, output, context } = self;
@@ -80,9 +78,9 @@ impl Network {
         }
     }
 
-    /// After [`Self::forward`] of the same `x`: the output of layer `index` (from
-    /// 0) of the outermost chain, and the derivative of `Σ gradient · outputs` by
-    /// it. `None` for the last layer and beyond.
+    /// After [`Self::forward`] of the same `x`: the output of layer `index` (from 0) of the
+    /// outermost sequence, and the derivative of `Σ gradient · outputs` with respect to it. `None`
+    /// for the last layer and beyond.
     pub fn gradient_at(&mut self, index: usize, x: &Tensor, gradient: &Tensor) -> Option<(Tensor, Tensor)> {
         let Self { layers, output, context } = self;
         if index + 1 >= layers.children().len() {
@@ -94,12 +92,12 @@ impl Network {
         Some((map?, gradient?))
     }
 
-    /// Starts to measure the time of each layer, from zero.
+    /// Starts to measure the time of each layer.
     pub fn start_profile(&mut self) {
         self.context.profiler.start();
     }
 
-    /// The times since [`Self::start_profile`], and the end of measuring.
+    /// Stops measuring and returns the times since [`Self::start_profile`].
     pub fn take_profile(&mut self) -> Profile {
         self.context.profiler.take()
     }
@@ -115,8 +113,8 @@ impl Network {
     }
 }
 
-/// Runs `work` on a thread of the pool, so that each of its parallel steps
-/// begins without a hand-over from outside.
+/// Runs `work` on a thread of the pool, so that its parallel steps start without a transfer from
+/// outside.
 pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }

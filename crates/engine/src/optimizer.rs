@@ -1,30 +1,29 @@
-//! Gradient descent: SGD with momentum, Adam, decoupled weight decay, clipping.
+//! Optimizers: SGD with momentum, Adam, decoupled weight decay, gradient clipping.
 //!
-//! Gradients come from a network's backward pass; schedules of the learning rate are left to
-//! the caller.
+//! A network's backward pass computes the gradients; the caller sets the learning rate schedule.
 
 use crate::network::Network;
 use crate::parameter::Role;
 use rayon::prelude::*;
 
-/// The rule of a step.
+/// The update rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptimizerKind {
     /// Stochastic gradient descent.
     Sgd {
-        /// Share of the last step that is kept; 0 for none.
+        /// Momentum; 0 for none.
         momentum: f32,
-        /// Nesterov's variant.
+        /// Whether to use Nesterov momentum.
         nesterov: bool,
     },
     /// Adam (Kingma, Ba 2015); with weight decay it is `AdamW` (Loshchilov,
     /// Hutter 2019).
     Adam {
-        /// Decay of the mean of gradients.
+        /// Decay of the first moment.
         beta_1: f32,
-        /// Decay of the mean of squares.
+        /// Decay of the second moment.
         beta_2: f32,
-        /// Added to the root of the mean square.
+        /// Added to the denominator for numerical stability.
         epsilon: f32,
     },
 }
@@ -38,25 +37,25 @@ impl OptimizerKind {
     }
 }
 
-/// An optimizer and its memory.
+/// An optimizer and its state.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     kind: OptimizerKind,
-    /// Decoupled weight decay: each step takes `learning_rate · weight_decay`
-    /// of every kernel (not of biases and scales) away.
+    /// Decoupled weight decay: each step subtracts `learning_rate · weight_decay` times each kernel
+    /// (not biases and scales).
     weight_decay: f32,
-    /// Largest Euclidean norm of all gradients together, if any.
+    /// Maximum global norm of the gradients, if any.
     clip_norm: Option<f32>,
     steps: u64,
     /// For each trained parameter, its moments one after the other.
     moments: Vec<Vec<f32>>,
 }
 
-/// Values that one task updates.
+/// Values per task.
 const CHUNK: usize = 8 * 1024;
 
 impl Optimizer {
-    /// An optimizer for the parameters of `network`.
+    /// Creates an optimizer for the parameters of `network`.
     #[must_use]
     pub fn new(kind: OptimizerKind, weight_decay: f32, clip_norm: Option<f32>, network: &Network) -> Self {
         let mut moments = Vec::new();
@@ -68,20 +67,20 @@ impl Optimizer {
         Self { kind, weight_decay, clip_norm, steps: 0, moments }
     }
 
-    /// Steps made so far.
+    /// Number of steps so far.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The memory, for a checkpoint: an array for each trained parameter.
+    /// The state for a checkpoint: an array for each trained parameter.
     #[must_use]
     pub fn moments(&self) -> &[Vec<f32>] {
         &self.moments
     }
 
-    /// Takes up the memory of a checkpoint. False, and nothing changes, when the
-    /// arrays are not of this optimizer's sizes.
+    /// Restores the state of a checkpoint. Returns false, without a change, when the arrays do not
+    /// have this optimizer's sizes.
     #[must_use]
     pub fn restore(&mut self, steps: u64, moments: Vec<Vec<f32>>) -> bool {
         let fits = moments.len() == self.moments.len()
@@ -93,7 +92,7 @@ impl Optimizer {
         fits
     }
 
-    /// Moves every trained parameter one step against its gradient.
+    /// Updates every trained parameter by one step.
     pub fn step(&mut self, network: &mut Network, learning_rate: f32) {
         self.steps += 1;
         add_penalties(network);
@@ -139,7 +138,7 @@ impl Optimizer {
         });
     }
 
-    /// The factor that brings all gradients together down to the largest norm.
+    /// The factor that limits the global norm of the gradients.
     fn clip_scale(&self, network: &Network) -> f32 {
         let Some(limit) = self.clip_norm else { return 1.0 };
         let mut sum = 0.0f64;
@@ -202,14 +201,14 @@ mod tests {
     }
 
     fn assert_close(got: &[f32], expected: &[f32]) {
-        assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?} is not {expected:?}");
+        assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?}, expected {expected:?}");
     }
 
     #[test]
-    fn sgd_by_hand() {
+    fn sgd_equals_a_manual_computation() {
         let plain = OptimizerKind::Sgd { momentum: 0.0, nesterov: false };
         assert_close(&after(plain, 0.0, None, &[[1.0, 2.0, 3.0]]), &[0.9, -2.2, 0.2]);
-        // Decay takes 0.1 · 0.5 of the kernel and leaves the bias alone.
+        // Weight decay subtracts 0.1 · 0.5 of the kernel and does not change the bias.
         assert_close(&after(plain, 0.5, None, &[[0.0; 3]]), &[0.95, -1.9, 0.5]);
         let momentum = OptimizerKind::Sgd { momentum: 0.9, nesterov: false };
         assert_close(&after(momentum, 0.0, None, &[[1.0, 0.0, 0.0]; 2]), &[1.0 - 0.1 - 0.19, -2.0, 0.5]);
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn adam_by_hand() {
+    fn adam_equals_a_manual_computation() {
         let adam = OptimizerKind::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
         // The first step is the learning rate in the gradient's direction.
         assert_close(&after(adam, 0.0, None, &[[5.0, -0.01, 0.0]]), &[0.9, -1.9, 0.5]);
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_penalty_pulls_towards_zero() {
+    fn l2_penalties_decay_weights() {
         let mut network = network();
         network.visit_mut(|p| p.l2 = if p.role == Role::Weight { 0.5 } else { 0.0 });
         let plain = OptimizerKind::Sgd { momentum: 0.0, nesterov: false };
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn clipping_scales_all_gradients_together() {
+    fn clipping_scales_the_global_norm() {
         let plain = OptimizerKind::Sgd { momentum: 0.0, nesterov: false };
         assert_close(&after(plain, 0.0, Some(1.0), &[[0.0, 3.0, 4.0]]), &[1.0, -2.06, 0.42]);
         assert_close(&after(plain, 0.0, Some(9.0), &[[0.0, 3.0, 4.0]]), &[1.0, -2.3, 0.1]);

@@ -1,28 +1,28 @@
 //! Parameters: the named arrays of a network's layers, with their gradients.
 //!
-//! Layers compute with them, optimizers change them, and other crates store them.
+//! Layers use them, optimizers update them, and other crates store them.
 
 use crate::tensor::{Buffer, zeros};
 
-/// What a parameter is to the optimizer.
+/// The role of a parameter in optimization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Trained, with weight decay.
     Weight,
     /// Trained, without weight decay (biases, scales).
     NoDecay,
-    /// Not trained but kept with the weights (running mean and variance).
+    /// Not trained, but stored with the weights (running mean and variance).
     RunningStat,
 }
 
-/// A named array that belongs to a layer.
+/// A named array of a layer.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    /// `layer.array`, for instance `conv2d_1.kernel`; unique in a network.
+    /// `layer.array`, for example `conv2d_1.kernel`; unique in a network.
     pub name: String,
-    /// Extents, outermost first.
+    /// Shape, outermost first.
     pub shape: Vec<usize>,
-    /// What it is to the optimizer.
+    /// Role in optimization.
     pub role: Role,
     /// Factor of an L2 penalty `l2 · Σ value²` in the loss.
     pub l2: f32,

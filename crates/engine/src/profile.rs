@@ -1,7 +1,7 @@
 //! The time that each layer of a network takes.
 //!
-//! Sequences of layers and steps at inference are measured with a [`Profiler`]; reports are
-//! left to other crates.
+//! A [`Profiler`] measures sequences of layers and steps at inference; other crates report the
+//! times.
 
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ pub struct Profile {
 pub struct LayerTime {
     /// The layer's name.
     pub name: String,
-    /// Time in forward passes; that of a block includes its layers'.
+    /// Time in forward passes; that of a block includes its layers.
     pub forward: Duration,
-    /// Time in backward passes; that of a block includes its layers'.
+    /// Time in backward passes; that of a block includes its layers.
     pub backward: Duration,
 }
 
@@ -34,22 +34,22 @@ impl Profile {
     }
 }
 
-/// Measures the time of layers once it is started, and nothing before.
+/// Measures the time of layers after [`Self::start`].
 #[derive(Default)]
 pub(crate) struct Profiler(Option<Profile>);
 
 impl Profiler {
-    /// Starts to measure, from zero.
+    /// Starts to measure.
     pub fn start(&mut self) {
         self.0 = Some(Profile::default());
     }
 
-    /// The times since [`Self::start`], and the end of measuring.
+    /// Stops measuring and returns the times since [`Self::start`].
     pub fn take(&mut self) -> Profile {
         self.0.take().unwrap_or_default()
     }
 
-    /// The time, if it is measured: not every platform has a clock.
+    /// The current time, if measuring: not every platform has a clock.
     pub fn clock(&self) -> Option<Instant> {
         self.0.as_ref().map(|_| Instant::now())
     }

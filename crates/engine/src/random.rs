@@ -1,11 +1,10 @@
-//! Random numbers by key.
+//! Keyed random numbers.
 //!
-//! Every draw in moue is made from a [`Stream`] whose key names what the draw is
-//! for — `key(&[seed, epoch, image])` — so that it falls the same whatever
-//! thread makes it and in whatever order. The generator is `SplitMix64` (Steele,
-//! Lea, Flood: "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014):
-//! a dozen lines that will give these numbers forever, which no crate promises
-//! for its distributions across versions.
+//! Every random draw in moue is made from a [`Stream`] whose key names its purpose — `key(&[seed,
+//! epoch, image])` — so that it does not depend on threads or on the order of execution. The
+//! generator is `SplitMix64` (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators",
+//! OOPSLA 2014). It is implemented here, in a few lines, because its numbers must never change; no
+//! crate guarantees that for its distributions across versions.
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -16,13 +15,13 @@ const fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// One key out of several parts; order matters.
+/// A key from several parts, in order.
 #[must_use]
 pub fn key(parts: &[u64]) -> u64 {
     parts.iter().fold(GOLDEN, |key, &part| mix(key.wrapping_add(GOLDEN) ^ mix(part.wrapping_add(GOLDEN))))
 }
 
-/// A stream of random numbers that its key determines.
+/// A stream of random numbers, determined by its key.
 #[derive(Clone, Debug)]
 pub struct Stream(u64);
 
@@ -39,7 +38,7 @@ impl Stream {
         mix(self.0)
     }
 
-    /// What the `n + 1`th call of [`Self::bits`] from here would give.
+    /// The result of the `n + 1`th call of [`Self::bits`] from here.
     #[inline(always)]
     #[must_use]
     pub const fn nth(&self, n: u64) -> u64 {
@@ -56,7 +55,7 @@ impl Stream {
         low + self.uniform() * (high - low)
     }
 
-    /// A whole number in `0..n`, or 0 when `n` is 0.
+    /// An integer in `0..n`, or 0 when `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
@@ -73,7 +72,7 @@ impl Stream {
         (radius * libm::cos(angle)) as f32
     }
 
-    /// Puts the items into a random order (Fisher–Yates).
+    /// Shuffles the items (Fisher–Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
@@ -95,14 +94,14 @@ mod tests {
 
     #[test]
     fn the_generator_is_splitmix64() {
-        // The reference implementation's first numbers from the seed 1234567.
+        // The first numbers of the reference implementation for the seed 1234567.
         let mut stream = Stream::new(1_234_567);
         let drawn: Vec<u64> = (0..3).map(|_| stream.bits()).collect();
         assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]
-    fn moments_are_those_of_the_distributions() {
+    fn moments_equal_those_of_the_distributions() {
         let mut stream = Stream::new(1);
         let n = 100_000;
         let uniform: f64 = (0..n).map(|_| f64::from(stream.uniform())).sum::<f64>() / f64::from(n);

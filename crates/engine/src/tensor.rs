@@ -1,6 +1,6 @@
 //! NHWC tensors of `f32` in memory aligned to 64 bytes.
 //!
-//! A tensor has no arithmetic of its own: that is left to kernels over its values.
+//! A tensor has no arithmetic; kernels compute with its values.
 
 use aligned_vec::{AVec, ConstAlign};
 use std::fmt;
@@ -8,7 +8,7 @@ use std::fmt;
 /// Aligned storage for values and gradients.
 pub type Buffer = AVec<f32, ConstAlign<64>>;
 
-/// `len` zeros, aligned.
+/// `len` aligned zeros.
 #[must_use]
 pub fn zeros(len: usize) -> Buffer {
     AVec::from_iter(64, std::iter::repeat_n(0.0, len))
@@ -26,13 +26,13 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A map of `height × width × channels`.
+    /// The shape of a map: `height × width × channels`.
     #[must_use]
     pub const fn new(height: usize, width: usize, channels: usize) -> Self {
         Self { height, width, channels }
     }
 
-    /// A flat vector: `1 × 1 × units`.
+    /// The shape of a flat vector: `1 × 1 × units`.
     #[must_use]
     pub const fn flat(units: usize) -> Self {
         Self::new(1, 1, units)
@@ -44,7 +44,7 @@ impl Shape {
         self.height * self.width * self.channels
     }
 
-    /// Whether a map of this shape holds nothing.
+    /// Whether a map of this shape has no values.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -91,12 +91,12 @@ impl Tensor {
     /// When `values.len()` is not `batch × shape.len()`.
     #[must_use]
     pub fn from_slice(batch: usize, shape: Shape, values: &[f32]) -> Self {
-        assert_eq!(values.len(), batch * shape.len(), "a value for each place");
+        assert_eq!(values.len(), batch * shape.len(), "the number of values does not match the shape");
         Self { batch, shape, data: AVec::from_slice(64, values) }
     }
 
-    /// Gives the tensor another size. Memory only grows; values are unspecified
-    /// (but initialised) afterwards.
+    /// Resizes the tensor. Memory only grows; the values are unspecified (but initialized)
+    /// afterwards.
     pub fn reset(&mut self, batch: usize, shape: Shape) {
         self.batch = batch;
         self.shape = shape;
@@ -105,12 +105,12 @@ impl Tensor {
         }
     }
 
-    /// Forgets all maps but the first `batch`.
+    /// Keeps only the first `batch` maps.
     pub fn shrink(&mut self, batch: usize) {
         self.batch = self.batch.min(batch);
     }
 
-    /// A tensor in a buffer of at least its size.
+    /// A tensor in a buffer of sufficient size.
     pub(crate) fn from_buffer(batch: usize, shape: Shape, data: Buffer) -> Self {
         let mut tensor = Self { batch, shape, data };
         tensor.reset(batch, shape);
@@ -122,7 +122,7 @@ impl Tensor {
         self.data
     }
 
-    /// The same values as maps of another shape of the same length.
+    /// Reshapes the maps to another shape of the same length.
     pub(crate) fn reshaped(mut self, shape: Shape) -> Self {
         debug_assert_eq!(shape.len(), self.shape.len());
         self.shape = shape;

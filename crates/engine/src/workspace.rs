@@ -1,9 +1,8 @@
 //! A pool of memory for the tensors of a network.
 //!
-//! Activations and gradients are taken from the pool and given back as soon as they are not
-//! needed any more, so a training step holds little more than the activations that its backward
-//! pass reads. After one step of the largest batch, further steps allocate nothing. When a
-//! tensor is taken and given back is left to layers and steps.
+//! Activations and gradients are taken from the pool and given back as soon as they are not needed,
+//! so a training step uses little more memory than the activations that its backward pass reads.
+//! After one step with the largest batch, further steps allocate nothing.
 
 use crate::tensor::{Buffer, Shape, Tensor};
 
@@ -14,7 +13,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// A tensor of this size; its values are unspecified (but initialised).
+    /// Takes a tensor of this size; its values are unspecified (but initialized).
     pub fn take(&mut self, batch: usize, shape: Shape) -> Tensor {
         let len = batch * shape.len();
         let fitting = self.free.iter().enumerate().filter(|(_, buffer)| buffer.len() >= len);
@@ -24,7 +23,7 @@ impl Workspace {
         }
     }
 
-    /// Takes a tensor's memory back.
+    /// Gives a tensor's memory back.
     pub fn give(&mut self, tensor: Tensor) {
         let buffer = tensor.into_buffer();
         if !buffer.is_empty() {
@@ -38,13 +37,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_goes_round() {
+    fn memory_is_reused() {
         let mut workspace = Workspace::default();
         let (large, small) = (workspace.take(2, Shape::flat(100)), workspace.take(1, Shape::flat(10)));
         let at = (large.data().as_ptr(), small.data().as_ptr());
         workspace.give(large);
         workspace.give(small);
-        // The smallest that fits is taken.
+        // The smallest tensor that fits is taken.
         assert_eq!(workspace.take(1, Shape::flat(9)).data().as_ptr(), at.1);
         let again = workspace.take(1, Shape::flat(150));
         assert_eq!((again.data().as_ptr(), again.data().len()), (at.0, 150));

@@ -1,4 +1,4 @@
-//! The expressions of many faces that are cropped already, in one array.
+//! Predicts the expressions of many cropped faces in one array.
 //!
 //! `cargo run --release -p moue --example batch face1.png face2.png …`
 

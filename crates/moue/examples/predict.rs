@@ -1,4 +1,4 @@
-//! The expressions in a photo, from a program of your own.
+//! Predicts the expressions in a photo.
 //!
 //! `cargo run --release -p moue --example predict photo.jpg`
 
@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let photo = std::env::args_os().nth(1).ok_or("name a photo")?;
+    let photo = std::env::args_os().nth(1).ok_or("usage: predict PHOTO")?;
     let predictor = Predictor::open("default")?;
     for face in predictor.predict(Path::new(&photo))?.faces {
         let uncertain = if face.uncertain { " (uncertain)" } else { "" };

@@ -1,44 +1,44 @@
-//! A model that is ready to predict, from any number of threads.
+//! A model that is ready to predict, shared between threads.
 //!
-//! It takes faces as the network takes them and gives probabilities. Which part of a
-//! photo is a face is for others to know.
+//! A [`Classifier`] takes face images of the network's input size and returns probabilities. Face
+//! detection is in [`crate::detect`].
 
 use crate::model::{Calibration, CalibrationError, Model, ModelFileError, weights};
 use moue_engine::{InferenceNetwork, Shape, Tensor, Workspace};
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Faces of an array that go through the network together.
+/// Faces of an array that are predicted in one batch.
 const FACES_AT_ONCE: usize = 64;
 
-/// Numbers that are not pictures of faces.
+/// The array does not consist of whole face images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found} numbers are not whole images of {input:?} (height, width, channels)")]
+#[error("an array of {found} values does not consist of whole images of {input:?} (height, width, channels)")]
 pub struct NotFaces {
-    /// How many numbers there are.
+    /// Number of values in the array.
     pub found: usize,
     /// `[height, width, channels]` of the network's input.
     pub input: [usize; 3],
 }
 
-/// A model, its network made ready, and memory to run it in.
+/// A model, its network prepared for inference, and reusable workspaces.
 pub struct Classifier {
     model: Model,
     network: InferenceNetwork,
-    /// Memory that is not in use just now.
+    /// Workspaces that are not in use.
     workspaces: Mutex<Vec<Workspace>>,
 }
 
 impl Classifier {
-    /// A classifier with a bundled model by its name, or any other from its file.
+    /// Loads a bundled model by name, or any other model from its file.
     ///
     /// # Errors
-    /// When the file cannot be read or is not a model's.
+    /// When the file cannot be read or is not a model file.
     pub fn open(model: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         Ok(Self::new(Model::open(model)?))
     }
 
-    /// Makes a model ready.
+    /// Prepares a model for inference.
     #[must_use]
     pub fn new(model: Model) -> Self {
         let network = InferenceNetwork::new(&model.network);
@@ -51,7 +51,7 @@ impl Classifier {
         &self.model
     }
 
-    /// The model, to be changed or kept.
+    /// Returns the model, for example to change or save it.
     #[must_use]
     pub fn into_model(self) -> Model {
         self.model
@@ -63,36 +63,36 @@ impl Classifier {
         &self.model.classes
     }
 
-    /// Predictions with a lower confidence are called uncertain; 0 for never.
+    /// Predictions with a lower confidence are marked as uncertain; 0 marks none.
     #[must_use]
     pub fn uncertain_below(&self) -> f32 {
         self.model.uncertain_below
     }
 
-    /// `[height, width, channels]` of the pictures of faces that the network takes.
+    /// `[height, width, channels]` of the face images that the network takes.
     #[must_use]
     pub fn input(&self) -> [usize; 3] {
         self.model.architecture.input
     }
 
-    /// The same as the engine has it.
+    /// The input shape as the engine's type.
     #[must_use]
     pub fn input_shape(&self) -> Shape {
         let [height, width, channels] = self.input();
         Shape::new(height, width, channels)
     }
 
-    /// Gives the network other weights: an array for each parameter, in its order.
+    /// Replaces the network's weights: one array for each parameter, in the network's order.
     pub fn set_weights(&mut self, values: &[Vec<f32>]) {
         weights::set_weights(&mut self.model.network, values);
         self.network = InferenceNetwork::new(&self.model.network);
     }
 
-    /// Changes what is done to logits, and the confidence (0–1) below which predictions are
-    /// called uncertain.
+    /// Sets the calibration, and the confidence (0–1) below which predictions are marked as
+    /// uncertain.
     ///
     /// # Errors
-    /// When the calibration cannot be applied, or undone, for this many classes.
+    /// When the calibration cannot be applied or inverted for this number of classes.
     pub fn set_calibration(&mut self, calibration: Calibration, uncertain_below: f32) -> Result<(), CalibrationError> {
         self.model.set_calibration(calibration, uncertain_below)
     }
@@ -100,11 +100,11 @@ impl Classifier {
     /// Logits `[N, classes]` of network inputs: images `[N, H, W, C]` after normalization.
     ///
     /// # Panics
-    /// When the images have another shape than [`Self::input_shape`].
+    /// When the images have a different shape from [`Self::input_shape`].
     #[must_use]
     pub fn logits(&self, inputs: &Tensor) -> Vec<f32> {
-        // The lock is not held while the network runs: a thread that waits for
-        // others may be given another photo, and would wait for itself.
+        // The lock is not held while the network runs: a thread that waits for other threads may
+        // take another task of the pool, which would wait for the lock that this thread holds.
         let free = self.workspaces.lock().ok().and_then(|mut free| free.pop());
         let mut workspace = free.unwrap_or_default();
         let logits = self.network.run_in(inputs, &mut workspace);
@@ -119,17 +119,17 @@ impl Classifier {
     /// Calibrated probabilities `[N, classes]` of images `[N, H, W, C]`, 0–255.
     ///
     /// # Panics
-    /// When the images have another shape than [`Self::input_shape`].
+    /// When the images have a different shape from [`Self::input_shape`].
     #[must_use]
     pub fn probabilities(&self, mut images: Tensor) -> Vec<f32> {
         self.model.normalization.apply(images.data_mut(), self.input()[2]);
         self.input_probabilities(&images)
     }
 
-    /// The same of images after normalization.
+    /// Calibrated probabilities `[N, classes]` of images that are normalized already.
     ///
     /// # Panics
-    /// When the images have another shape than [`Self::input_shape`].
+    /// When the images have a different shape from [`Self::input_shape`].
     #[must_use]
     pub fn input_probabilities(&self, inputs: &Tensor) -> Vec<f32> {
         let mut rows = self.logits(inputs);
@@ -137,8 +137,8 @@ impl Classifier {
         rows
     }
 
-    /// Probabilities `[N, classes]` for pictures of faces, each `[H, W, C]` of the
-    /// network's input, 0–255.
+    /// Calibrated probabilities `[N, classes]` of face images, each `[H, W, C]` of the network's
+    /// input, values 0–255.
     #[must_use]
     pub fn crop_probabilities(&self, crops: &[Vec<u8>]) -> Vec<f32> {
         if crops.is_empty() {
@@ -152,12 +152,11 @@ impl Classifier {
         self.probabilities(images)
     }
 
-    /// Probabilities `[N, classes]` of many faces in one array `[N, H, W, C]` of the
-    /// network's input, values 0–255, as whole numbers or not. They go through the network
-    /// in batches; nothing is copied but the batch in work.
+    /// Calibrated probabilities `[N, classes]` of many face images in one array `[N, H, W, C]`,
+    /// integers or floats in 0–255. The network runs in batches; only the current batch is copied.
     ///
     /// # Errors
-    /// When the array is not made of whole images.
+    /// When the array does not consist of whole images.
     pub fn face_probabilities<P: Copy + Into<f32> + Sync>(&self, pixels: &[P]) -> Result<Vec<f32>, NotFaces> {
         let shape = self.input_shape();
         if !pixels.len().is_multiple_of(shape.len()) {

@@ -1,8 +1,8 @@
-//! What an answer rests on: a map of the face, bright where it matters.
+//! Saliency maps: which parts of a face a prediction depends on.
 //!
-//! Grad-CAM (Selvaraju et al. 2017) weighs the channels of a deep feature map by
-//! the mean gradient of the class's logit; occlusion (Zeiler, Fergus 2014) covers
-//! the face piece by piece and watches the probability fall.
+//! Grad-CAM (Selvaraju et al. 2017) weighs the channels of a deep feature map by the mean gradient
+//! of the class's logit; occlusion (Zeiler, Fergus 2014) covers the face piece by piece and
+//! measures the decrease in probability.
 
 use crate::classifier::Classifier;
 use crate::image::Bilinear;
@@ -10,24 +10,24 @@ use crate::model::{build_blank, weights};
 use moue_engine::{Layer, Mode, Network, Shape, Tensor};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Least rows and columns of the feature map that Grad-CAM looks at.
+/// Minimum rows and columns of the feature map that Grad-CAM uses.
 const LEAST_EXTENT: usize = 6;
 
-/// Share of the face's side that occlusion covers at a time, and moves on by.
+/// Share of the face's side that the occluding square covers, and its stride.
 const COVER: usize = 6;
 const STRIDE: usize = 12;
 
-/// A way to explain an answer.
+/// A method that computes saliency maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// Gradients at the deepest feature map of at least 6 × 6.
+    /// Grad-CAM on the deepest feature map of at least 6 × 6.
     #[default]
     GradCam,
-    /// The probability that is lost where a gray square covers the face.
+    /// The decrease in probability where a gray square covers the face.
     Occlusion,
 }
 
-/// How much each place of a picture matters, 0–1, row by row.
+/// A saliency map: the importance of each pixel, 0–1, row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// Rows.
@@ -38,13 +38,13 @@ pub struct Explanation {
     pub values: Vec<f32>,
 }
 
-/// Explains predictions of a classifier, whose weights it shares until gradients are
-/// first asked for.
+/// Computes saliency maps for a classifier. It shares the classifier's weights until gradients are
+/// first needed.
 pub struct Explainer {
     classifier: Arc<Classifier>,
-    /// Index in the outermost chain of the layer whose output Grad-CAM looks at.
+    /// Index of the layer in the outermost sequence whose output Grad-CAM uses.
     layer: Option<usize>,
-    /// A copy of the network for gradients, from the first Grad-CAM on.
+    /// A copy of the network for gradients, made for the first Grad-CAM map.
     network: Mutex<Option<Network>>,
 }
 
@@ -57,20 +57,20 @@ impl Explainer {
             let Shape { height, width, .. } = layer.output_shape();
             height.min(width) >= LEAST_EXTENT
         };
-        // The last layer has nothing behind it whose gradient could be taken.
+        // The last layer is excluded: no layer follows whose gradient could be taken.
         let layer = layers.iter().rposition(large).filter(|&index| index + 1 < layers.len());
         Self { classifier, layer, network: Mutex::new(None) }
     }
 
-    /// The form of the pictures that are explained: `[height, width, channels]`.
+    /// `[height, width, channels]` of the face images.
     #[must_use]
     pub fn input(&self) -> [usize; 3] {
         self.classifier.input()
     }
 
-    /// Why the face `pixels` (`[H, W, C]` of the network's input, 0–255) looks like
-    /// the class of this name; one that the model does not know stands for its
-    /// first. A network without a map of 6 × 6 is explained by occlusion.
+    /// The saliency map of a face `pixels` (`[H, W, C]` of the network's input, 0–255) for the
+    /// class `label`; an unknown label stands for the first class. A network without a feature map
+    /// of 6 × 6 is explained by occlusion.
     #[must_use]
     pub fn explain(&self, pixels: &[u8], label: &str, method: Method) -> Explanation {
         let class = self.classifier.classes().iter().position(|class| class == label).unwrap_or(0);
@@ -91,7 +91,7 @@ impl Explainer {
         let channels = image.shape().channels;
         let model = self.classifier.model();
         model.normalization.apply(image.data_mut(), channels);
-        // Nothing is half-done where a thread has died: each pass overwrites the last.
+        // A poisoned lock is harmless: each pass overwrites the previous one.
         let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
         if network.is_none() {
             let mut copy = build_blank(&model.architecture, model.classes.len()).ok()?;
@@ -127,7 +127,7 @@ impl Explainer {
             rows.iter().flat_map(|&row| columns.iter().map(move |&column| [row, column])).collect();
         for (number, out) in images.data_mut().chunks_exact_mut(len).enumerate() {
             out.iter_mut().zip(pixels).for_each(|(out, &pixel)| *out = f32::from(pixel));
-            // The first picture stays whole.
+            // The first image is not occluded.
             let Some([row, column]) = number.checked_sub(1).map(|number| middles[number]) else { continue };
             let reach = [height / COVER, width / COVER];
             for y in row.saturating_sub(reach[0] / 2)..(row + reach[0].div_ceil(2) + 1).min(height) {
@@ -152,8 +152,7 @@ fn scaled(height: usize, width: usize, mut values: Vec<f32>) -> Explanation {
 }
 
 impl Explanation {
-    /// The value at a place of a picture, given as shares of its height and
-    /// width; bilinear.
+    /// The value at a position, given as shares of the height and width; bilinear.
     #[must_use]
     pub fn at(&self, down: f32, right: f32) -> f32 {
         let place = |share: f32, extent: usize| share * extent as f32 - 0.5;

@@ -1,14 +1,12 @@
-//! Files that are written whole or not at all. Everything that replaces a file goes
-//! through here.
+//! Atomic writes. Every file that is replaced is written by this module.
 
 use std::io::Write;
 use std::path::Path;
 
-/// Writes a file whole or not at all: into a temporary file in the same folder,
-/// which is then renamed.
+/// Writes a file atomically: into a temporary file in the same folder, which is then renamed.
 ///
 /// # Errors
-/// When the folder does not take the file.
+/// When the folder cannot be written.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> std::io::Result<()> {
     let path = path.as_ref();
     let folder = match path.parent() {
@@ -18,7 +16,7 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> std::io::Result
     let mut file = tempfile::Builder::new().prefix(".moue-").tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_data()?;
-    // A temporary file is private; what it becomes is an ordinary file.
+    // Temporary files are private; the final file gets the usual permissions.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

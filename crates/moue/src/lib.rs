@@ -21,9 +21,9 @@
 //! them ([`image::face_pixels`]), and has a [`Classifier`] classify the crops. A photo is a path,
 //! the bytes of an image file, or a decoded picture ([`Photo`]). A [`Prediction`] lists the faces
 //! from left to right; a photo without a face is a prediction without faces, not an error.
-//! [`PredictOptions`] say whether and how faces are searched for, whether each face comes with a
-//! saliency map, and how large a photo may be. A predictor is shared between threads by reference;
-//! [`Predictor::predict_all`] predicts many photos on all threads of the current `rayon` pool.
+//! [`PredictOptions`] control face detection, saliency maps and the maximum size of a photo. A
+//! predictor is shared between threads by reference; [`Predictor::predict_all`] predicts many
+//! photos on all threads of the current `rayon` pool.
 //!
 //! # Faces that are cropped already
 //!
@@ -47,11 +47,10 @@
 //!
 //! # Explanations, video, pictures
 //!
-//! [`explain`] computes which parts of a face a prediction depends on. [`video`] predicts the frames
-//! that the `ffmpeg` program decodes and follows faces from one to the next. [`render`] draws
-//! predictions into pictures.
+//! [`explain`] computes saliency maps. [`video`] predicts the frames that the `ffmpeg` program
+//! decodes and tracks faces from frame to frame. [`render`] draws predictions into pictures.
 //!
-//! # What is elsewhere
+//! # Related crates
 //!
 //! Models are trained and evaluated with the crate `moue-train`. The crate `moue-engine` has the
 //! layers and their kernels. This library never writes to standard output and never panics on

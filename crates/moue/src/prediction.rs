@@ -1,4 +1,4 @@
-//! What a prediction is made of: a photo, its faces, and the probabilities of each.
+//! The types of a prediction: a photo, its faces, and the probabilities of each.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -17,47 +17,46 @@ pub struct FaceBox {
     pub height: u32,
 }
 
-/// A face and what its expression looks like.
+/// A face and its predicted expression.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Face {
-    /// Where it is.
+    /// The bounding box of the face.
     #[serde(rename = "box")]
     pub place: FaceBox,
-    /// The most probable class.
+    /// The predicted class: the one with the highest probability.
     pub label: String,
-    /// Its probability.
+    /// The probability of the predicted class.
     pub confidence: f32,
-    /// Whether the confidence lies below the model's threshold.
+    /// Whether the confidence is below the model's threshold.
     pub uncertain: bool,
-    /// For each class.
+    /// The probability of each class.
     pub probabilities: BTreeMap<String, f32>,
     /// The detector's score; `None` without a detector.
     pub score: Option<f32>,
-    /// Where that was asked for: the face with what its answer rests on laid over it,
-    /// as a data URL.
+    /// The saliency map as an overlay on the face, as a data URL; only where requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
 }
 
-/// The answer for one input.
+/// The prediction for one input.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The input as it was given; the file's name, where one was sent.
+    /// The name of the input: a path, or the file name of an upload.
     pub input: String,
     /// Columns of the picture, after EXIF orientation; 0 when it cannot be read.
     pub width: u32,
     /// Rows of the picture.
     pub height: u32,
-    /// One for each face, from left to right; none is a normal answer.
+    /// The faces from left to right; empty where no face was found.
     pub faces: Vec<Face>,
-    /// Why there is no answer.
+    /// Why there is no prediction; `None` on success.
     pub error: Option<String>,
 }
 
 impl Prediction {
-    /// The answer for an input that cannot be read.
+    /// The prediction for an input that cannot be read.
     #[must_use]
     pub fn failed(input: String, error: String) -> Self {
         Self { input, width: 0, height: 0, faces: Vec::new(), error: Some(error) }

@@ -3,7 +3,7 @@
 use pyo3::PyErr;
 use pyo3::exceptions::PyValueError;
 
-/// An error with its causes, as a `ValueError`.
+/// Converts an error with its causes to a `ValueError`.
 pub fn refused(error: &dyn std::error::Error) -> PyErr {
     PyValueError::new_err(moue::with_causes(error))
 }

@@ -7,10 +7,10 @@ use numpy::{PyArray1, ToPyArray};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
-/// Pixels and labels, and shape, classes, splits and ids as a JSON document.
+/// Pixels and labels, and a JSON document with shape, classes, splits and ids.
 type Arrays<'py> = (Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u32>>, String);
 
-/// Opens a data set; `size` is height and width.
+/// Loads a data set; `size` is height and width.
 #[pyfunction]
 pub fn load(
     py: Python<'_>,

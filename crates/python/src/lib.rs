@@ -1,6 +1,5 @@
-//! `moue._moue`: what the Python package `moue` calls. Arguments are checked and
-//! predictions are made into dataclasses in Python (`python/moue/__init__.py`);
-//! structured predictions cross over as JSON.
+//! `moue._moue`: the extension module of the Python package `moue`. `python/moue/__init__.py` checks
+//! arguments and creates dataclasses; structured results are passed as JSON.
 
 mod error;
 mod images;

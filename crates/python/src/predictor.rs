@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::path::PathBuf;
 
-/// A picture as Python hands it over.
+/// A picture from Python.
 #[derive(FromPyObject)]
 pub enum Source {
     /// Pixels `[H, W, C]`, and H, W, C.
@@ -24,7 +24,7 @@ pub enum Source {
     File(PathBuf),
 }
 
-/// Pixels `[H, W, C]` as a picture; `None` where they are not so many.
+/// Pixels `[H, W, C]` as a picture; `None` where their number does not match the shape.
 fn picture(pixels: &[u8], height: u32, width: u32, channels: u32) -> Option<DynamicImage> {
     let pixels = pixels.to_vec();
     let photo = match channels {
@@ -36,11 +36,11 @@ fn picture(pixels: &[u8], height: u32, width: u32, channels: u32) -> Option<Dyna
     photo.filter(|_| width > 0 && height > 0)
 }
 
-/// A model that is ready to answer.
+/// A model that is ready to predict.
 #[pyclass(frozen, module = "moue._moue")]
 pub struct Predictor {
     inner: predict::Predictor,
-    /// Threads of its own, where a number was asked for.
+    /// A thread pool of its own, where a number of threads was given.
     pool: Option<ThreadPool>,
 }
 
@@ -58,13 +58,13 @@ impl Predictor {
         })
     }
 
-    /// The classes, in the order of `predict_faces`'s columns.
+    /// The classes, in the order of the columns of `predict_faces`.
     #[getter]
     fn classes(&self) -> Vec<String> {
         self.inner.classifier().classes().to_vec()
     }
 
-    /// Height, width and channels of the faces that the network takes.
+    /// Height, width and channels of the face images that the network takes.
     #[getter]
     fn input_shape(&self) -> (usize, usize, usize) {
         self.inner.classifier().input().into()
@@ -75,16 +75,16 @@ impl Predictor {
         self.inner.classifier().uncertain_below()
     }
 
-    /// A JSON document for each picture, in their order.
+    /// A JSON document for each picture, in order.
     fn predict(&self, py: Python<'_>, pictures: Vec<Source>, detect: bool) -> PyResult<Vec<String>> {
         let predictions: Vec<Prediction> = py.detach(|| {
-            self.installed(|| pictures.par_iter().with_max_len(1).map(|source| self.answer(source, detect)).collect())
+            self.installed(|| pictures.par_iter().with_max_len(1).map(|source| self.predict_source(source, detect)).collect())
         });
         let texts: Result<Vec<String>, _> = predictions.iter().map(serde_json::to_string).collect();
         texts.map_err(|error| refused(&error))
     }
 
-    /// Probabilities, row after row, of faces `[N, H, W, C]` of the network's input.
+    /// Probabilities, row by row, of face images `[N, H, W, C]` of the network's input.
     fn predict_faces<'py>(&self, py: Python<'py>, faces: Faces<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let rows = match &faces {
             Faces::Whole(array) => self.rows(py, array),
@@ -118,7 +118,7 @@ impl Predictor {
         rows.map_err(|error| refused(&error))
     }
 
-    fn answer(&self, source: &Source, detect: bool) -> Prediction {
+    fn predict_source(&self, source: &Source, detect: bool) -> Prediction {
         let options = PredictOptions { detect, ..*self.inner.options() };
         let predicted = |photo: Photo<'_>| {
             let failed = |error: PhotoError| Prediction::failed(photo.name(), error.to_string());
@@ -129,7 +129,7 @@ impl Predictor {
             Source::Bytes(bytes) => predicted(Photo::Bytes("<bytes>", bytes)),
             Source::Pixels(bytes, height, width, channels) => match picture(bytes, *height, *width, *channels) {
                 Some(photo) => predicted(Photo::Image("<pixels>", &photo)),
-                None => Prediction::failed("<pixels>".into(), "no picture of this shape".into()),
+                None => Prediction::failed("<pixels>".into(), "an array of this shape is not a picture".into()),
             },
         }
     }

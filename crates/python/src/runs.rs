@@ -1,4 +1,4 @@
-//! Training and evaluation, as the commands of the same names do them.
+//! Training and evaluation, as in the commands of the same names.
 
 use crate::error::refused;
 use moue::model::Model;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Trains and returns a JSON document; `progress` is called with one after each
-/// epoch and ends the training by returning `False`.
+/// epoch and stops the training by returning `False`.
 #[pyfunction]
 pub fn train(
     py: Python<'_>,
@@ -28,7 +28,7 @@ pub fn train(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
     py.detach(|| {
-        // Nothing to go on with yet is no error: a job that is started again asks for it.
+        // A missing checkpoint is not an error: a job that may be restarted always passes `resume=True`.
         let begun = resume && out.as_deref().is_some_and(|out| RunFolder::existing(out).checkpoint().exists());
         let resume_from = out.clone().filter(|_| begun);
         let options = RunOptions {
@@ -79,7 +79,7 @@ struct Listener {
 }
 
 impl Listener {
-    /// Passes an epoch on; an error is an exception of the callback's, or Ctrl-C.
+    /// Calls the callback with an epoch; an error is an exception of the callback, or Ctrl-C.
     fn observe(&self, event: &Event<'_>) -> PyResult<()> {
         Python::attach(|py| {
             py.check_signals()?;
@@ -89,8 +89,8 @@ impl Listener {
             let mut document = serde_json::to_value(record).map_err(|error| refused(&error))?;
             document["epochs"] = json!(epochs);
             document["best"] = json!(best);
-            let answer = progress.call1(py, (document.to_string(),))?;
-            if answer.bind(py).is(pyo3::types::PyBool::new(py, false)) {
+            let returned = progress.call1(py, (document.to_string(),))?;
+            if returned.bind(py).is(pyo3::types::PyBool::new(py, false)) {
                 self.stop.store(true, Ordering::Relaxed);
             }
             Ok(())
@@ -98,7 +98,7 @@ impl Listener {
     }
 }
 
-/// Judges a model on a split and returns a JSON document.
+/// Evaluates a model on a split and returns a JSON document.
 #[pyfunction]
 pub fn evaluate(
     py: Python<'_>,
@@ -112,7 +112,7 @@ pub fn evaluate(
             EvaluateOptions { model, data, split: split.map(str::to_owned), tta, ..EvaluateOptions::default() };
         let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
             EvaluationError::NoData(_) => {
-                let text = "this model was not trained on drawn faces: say with data= what to judge it on";
+                let text = "this model was not trained on synthetic faces; pass the data to evaluate it on with data=";
                 PyValueError::new_err(text)
             }
             other => refused(&other),
@@ -123,7 +123,7 @@ pub fn evaluate(
     })
 }
 
-/// What experiments are made of: architectures, variations (`key=a,b,c`), seeds, epochs.
+/// The options of experiments: architectures, variations (`key=a,b,c`), seeds, epochs.
 type Plan = (Vec<String>, Vec<String>, u64, Option<usize>);
 
 fn experiments((archs, variations, seeds, epochs): &Plan) -> PyResult<Vec<Experiment>> {
@@ -137,7 +137,7 @@ fn experiments((archs, variations, seeds, epochs): &Plan) -> PyResult<Vec<Experi
     experiment::plan(&configs, &variations, *seeds).map_err(|error| refused(&error))
 }
 
-/// For each experiment a JSON document: its name, seed, folder and configuration.
+/// A JSON document for each experiment: its name, seed, folder and configuration.
 #[pyfunction]
 pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf) -> PyResult<Vec<String>> {
     py.detach(|| {
@@ -156,12 +156,12 @@ pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf) -> 
     })
 }
 
-/// The data in the form and with the options of a configuration.
+/// Loads the data with the image size and options of a configuration.
 fn opened(source: &DataSource, config: &Config) -> Result<Dataset, DataError> {
     source.open(ImageSpec::of_input(config.model.input), &config.data, config.train.seed, &|_| {})
 }
 
-/// Trains all experiments, or only collects what is there, and returns a JSON document.
+/// Trains all experiments, or only collects existing trainings, and returns a JSON document.
 #[pyfunction]
 pub fn compare(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf, trains: bool) -> PyResult<String> {
     py.detach(|| {

@@ -1,4 +1,5 @@
-"""The package beside the command. MOUE names the `moue` program; without it, what needs it is skipped."""
+"""Tests of the package. The variable MOUE is the path of the `moue` program; without it, tests that compare with the
+program are skipped."""
 
 import json
 import os
@@ -28,7 +29,7 @@ def program(*arguments, code=0):
 
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory):
-    """Drawn faces as files and as an array."""
+    """Synthetic faces as files and as an array."""
     folder = tmp_path_factory.mktemp("faces")
     images = moue.load().images[:20]
     paths = [folder / f"{number:02}.png" for number in range(len(images))]
@@ -42,7 +43,7 @@ def predictor():
     return moue.Predictor()
 
 
-def test_importing_is_quick_and_pulls_in_nothing():
+def test_import_loads_no_other_packages_than_numpy():
     code = "import sys; before = set(sys.modules); import moue; print(*sorted(set(sys.modules) - before))"
     modules = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     foreign = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"moue"}
@@ -51,20 +52,20 @@ def test_importing_is_quick_and_pulls_in_nothing():
 
 @needs_program
 @pytest.mark.parametrize("model", ["default", "tiny"])
-def test_faces_are_answered_as_by_the_command(faces, model):
+def test_predictions_for_faces_equal_those_of_the_command(faces, model):
     paths, images = faces
     lines = program("predict", *paths, "--no-detect", "--json", "--model", model).splitlines()
     rows = numpy.array([list(json.loads(line)["faces"][0]["probabilities"].values()) for line in lines], "f4")
     predictor = moue.Predictor(model)
     for array in (images, images.astype("f4"), images[..., None], numpy.asfortranarray(images)):
-        answers = predictor.predict_faces(array)
-        assert answers.dtype == numpy.float32
-        numpy.testing.assert_allclose(answers, rows, atol=1e-6)
+        probabilities = predictor.predict_faces(array)
+        assert probabilities.dtype == numpy.float32
+        numpy.testing.assert_allclose(probabilities, rows, atol=1e-6)
 
 
 @needs_program
 @needs_photos
-def test_photos_are_answered_as_by_the_command(predictor):
+def test_predictions_for_photos_equal_those_of_the_command(predictor):
     photos = sorted(PHOTOS.glob("*.jpg"))
     lines = program("predict", *photos, "--json").splitlines()
     for line, answer in zip(lines, predictor.predict(photos), strict=True):
@@ -77,7 +78,7 @@ def test_photos_are_answered_as_by_the_command(predictor):
             assert face.uncertain == told["uncertain"] == (face.confidence < predictor.uncertain_below)
 
 
-def test_every_form_of_a_picture_gives_the_same_answer(faces, predictor):
+def test_all_picture_types_give_the_same_prediction(faces, predictor):
     path, image = faces[0][0], faces[1][0]
     wanted = predictor.predict(path, detect=False).faces
     assert len(wanted) == 1 and wanted[0].box == moue.Box(0, 0, 48, 48)
@@ -91,7 +92,7 @@ def test_every_form_of_a_picture_gives_the_same_answer(faces, predictor):
         assert answer.faces[0].probabilities == pytest.approx(wanted[0].probabilities, abs=2e-3)
 
 
-def test_one_bad_picture_never_ends_a_batch(faces, predictor):
+def test_an_unreadable_picture_does_not_stop_a_batch(faces, predictor):
     answers = predictor.predict([b"no picture", faces[0][0], "nowhere.jpg"], detect=False)
     assert [answer.error is None for answer in answers] == [False, True, False]
     assert answers[0].faces == [] and "not a PNG" in answers[0].error
@@ -102,14 +103,14 @@ def test_one_bad_picture_never_ends_a_batch(faces, predictor):
 @pytest.mark.parametrize(
     ("picture", "error", "message"),
     [
-        (3, TypeError, "a path, bytes, a PIL image or an array, not int"),
-        (numpy.zeros((4, 4)), TypeError, "float64; uint8 is needed"),
-        (numpy.zeros(4, "u1"), ValueError, r"the shape \[4\]; \[H, W\]"),
-        (numpy.zeros((0, 4), "u1"), ValueError, "no picture of this shape"),
-        (numpy.zeros((4, 4, 2), "u1"), ValueError, "no picture of this shape"),
+        (3, TypeError, "must be a path, bytes, a PIL image or an array, not int"),
+        (numpy.zeros((4, 4)), TypeError, "float64; use uint8"),
+        (numpy.zeros(4, "u1"), ValueError, r"shape \[4\]; use \[H, W\]"),
+        (numpy.zeros((0, 4), "u1"), ValueError, "an array of this shape is not a picture"),
+        (numpy.zeros((4, 4, 2), "u1"), ValueError, "an array of this shape is not a picture"),
     ],
 )
-def test_what_is_no_picture_is_told(predictor, picture, error, message):
+def test_invalid_pictures_raise(predictor, picture, error, message):
     with pytest.raises(error, match=message):
         predictor.predict(picture)
 
@@ -117,22 +118,22 @@ def test_what_is_no_picture_is_told(predictor, picture, error, message):
 @pytest.mark.parametrize(
     ("faces", "error", "message"),
     [
-        (numpy.zeros((2, 48, 47), "u1"), ValueError, r"\[2, 48, 47\], the model takes \[N, 48, 48\]"),
-        (numpy.zeros((48, 48), "u1"), ValueError, r"\[48, 48\], the model takes"),
-        (numpy.zeros((2, 48, 48)), TypeError, "float64; uint8 or float32"),
+        (numpy.zeros((2, 48, 47), "u1"), ValueError, r"\[2, 48, 47\], but the model takes \[N, 48, 48\]"),
+        (numpy.zeros((48, 48), "u1"), ValueError, r"\[48, 48\], but the model takes"),
+        (numpy.zeros((2, 48, 48)), TypeError, "float64; use uint8 or float32"),
     ],
 )
-def test_what_are_no_faces_is_told(predictor, faces, error, message):
+def test_invalid_face_arrays_raise(predictor, faces, error, message):
     with pytest.raises(error, match=message):
         predictor.predict_faces(faces)
 
 
-def test_no_faces_are_no_answers(predictor):
+def test_empty_inputs_give_empty_results(predictor):
     assert predictor.predict_faces(numpy.zeros((0, 48, 48), "u1")).shape == (0, 7)
     assert predictor.predict([]) == []
 
 
-def test_other_threads_run_meanwhile(predictor):
+def test_predict_faces_releases_the_gil(predictor):
     faces, counted, done = numpy.zeros((4000, 48, 48), "u1"), 0, threading.Event()
     worker = threading.Thread(target=lambda: (predictor.predict_faces(faces), done.set()))
     worker.start()
@@ -143,19 +144,19 @@ def test_other_threads_run_meanwhile(predictor):
     assert counted > 20
 
 
-def test_predictors_travel(faces):
+def test_predictors_can_be_pickled(faces):
     predictor = pickle.loads(pickle.dumps(moue.Predictor("tiny", threads=1)))
     assert repr(predictor) == "moue.Predictor('tiny')"
     answers = predictor.predict_faces(faces[1])
     numpy.testing.assert_array_equal(answers, moue.Predictor("tiny").predict_faces(faces[1]))
 
 
-def test_an_unknown_model_is_told():
+def test_an_unknown_model_raises():
     with pytest.raises(ValueError, match="cannot read nowhere.safetensors: No such file"):
         moue.Predictor("nowhere.safetensors")
 
 
-def test_drawn_faces_can_be_loaded():
+def test_synthetic_faces_can_be_loaded():
     data = moue.load(image_size=(24, 20), channels=3)
     assert data.images.shape == (len(data), 24, 20, 3)
     assert data.classes == moue.Predictor().classes
@@ -163,7 +164,7 @@ def test_drawn_faces_can_be_loaded():
     assert len(data.ids) == len(data)
 
 
-def test_training_tells_stops_and_goes_on(tmp_path):
+def test_training_reports_stops_and_resumes(tmp_path):
     def stop_after_two(epoch):
         seen.append(epoch["epoch"])
         return epoch["epoch"] < 2
@@ -175,11 +176,11 @@ def test_training_tells_stops_and_goes_on(tmp_path):
     assert seen == [1, 2, 3] and run["ending"] == "finished" and len(run["history"]) == 3
     whole = moue.train("small", out=tmp_path / "whole", **settings)
     assert pathlib.Path(run["model"]).read_bytes() == pathlib.Path(whole["model"]).read_bytes()
-    judged = moue.evaluate(run["model"], split="validation")
-    assert judged["accuracy"] == run["figures"]["accuracy"] and judged["n"] == run["figures"]["n"]
+    evaluated = moue.evaluate(run["model"], split="validation")
+    assert evaluated["accuracy"] == run["figures"]["accuracy"] and evaluated["n"] == run["figures"]["n"]
 
 
-def test_an_exception_ends_a_training_and_comes_out(tmp_path):
+def test_an_exception_in_the_callback_stops_the_training(tmp_path):
     def fail(epoch):
         raise KeyError("enough")
 
@@ -188,17 +189,17 @@ def test_an_exception_ends_a_training_and_comes_out(tmp_path):
     assert moue.train(resume=tmp_path / "run")["ending"] == "finished"
 
 
-def test_wrong_settings_are_told(tmp_path):
+def test_invalid_settings_raise(tmp_path):
     with pytest.raises(ValueError, match="train.epoks=1: unknown field `epoks`"):
         moue.train("small", out=tmp_path / "run", options={"train.epoks": 1})
-    with pytest.raises(ValueError, match="a run that is resumed keeps its settings"):
+    with pytest.raises(ValueError, match="a resumed run keeps its settings"):
         moue.train(resume=tmp_path / "run", epochs=3)
     with pytest.raises(ValueError, match="data="):
         moue.evaluate()
 
 
 @needs_program
-def test_evaluation_is_that_of_the_command(tmp_path):
+def test_evaluation_equals_that_of_the_command(tmp_path):
     program("data", "draw", tmp_path / "faces", "--count", 70, "--quiet")
     said = json.loads(program("evaluate", "tiny", "--data", tmp_path / "faces", "--tta", "--json", "--quiet"))
     assert moue.evaluate("tiny", tmp_path / "faces", tta=True) == said
@@ -226,7 +227,7 @@ def test_experiments_trained_elsewhere_are_collected(tmp_path):
     for number, experiment in enumerate(plan):
         arch = tmp_path / f"{number}.toml"
         arch.write_text(experiment.config)
-        # The second one is ended after its first epoch.
+        # The second training is stopped after its first epoch.
         moue.train(arch, out=experiment.folder, resume=True, progress=lambda epoch: number == 0)
     found = moue.compare(["small"], out=tmp_path, train=False, **what)
     assert [row["runs"][0]["finished"] for row in found["rows"]] == [True, False]

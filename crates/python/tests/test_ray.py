@@ -36,7 +36,7 @@ def cluster(monkeypatch):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Drawn faces, and a file that is none."""
+    """Synthetic faces, and a file that is not an image."""
     folder = tmp_path_factory.mktemp("pictures")
     images = moue.load().images
     for number in range(800):
@@ -122,7 +122,7 @@ def test_every_trial_is_finished_though_a_node_dies(cluster, tmp_path):
     assert len(results) == 4 and results.num_errors == 0
     assert found["complete"] and [row["runs"][0]["last"]["epoch"] for row in found["rows"]] == [4] * 4
     assert json.loads((out / "comparison.json").read_text())["rows"] == found["rows"]
-    # The same bits as on one machine.
+    # Bit-identical to the result on one machine.
     alone = moue.compare(["small"], out=tmp_path / "alone", vary=["image_size=24x24", "train.learning_rate=0.01"], epochs=4)
     accuracy = alone["rows"][0]["best_validation_accuracy"]
     assert accuracy == found["rows"][1]["best_validation_accuracy"]

@@ -1,4 +1,4 @@
-//! Who may ask, and what a browser may do with what it gets.
+//! Authorization, and security policies for browsers.
 
 use crate::options::{Options, SetupError};
 use crate::problem::Problem;
@@ -13,8 +13,8 @@ use subtle::ConstantTimeEq;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-/// Everything comes from here; scripts may compile WebAssembly, and nothing is
-/// evaluated, framed or sent elsewhere.
+/// Content security policy: everything comes from this origin; scripts may compile WebAssembly;
+/// evaluation, framing and other destinations are forbidden.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -27,7 +27,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("permissions-policy"), "camera=(self), microphone=(), geolocation=()"),
 ];
 
-/// Puts the token, the origins and the headers around the routes.
+/// Adds the token, the origins and the security headers to the routes.
 pub fn guard(mut router: Router, options: &Options) -> Result<Router, SetupError> {
     if let Some(token) = &options.token {
         router = router.layer(middleware::from_fn_with_state(digest(token), check));
@@ -63,9 +63,8 @@ fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// Lets requests for predictions and metrics through that know the token. Digests
-/// are compared, in constant time: neither the token's text nor its length shows
-/// in how long that takes.
+/// Lets requests for predictions and metrics through that have the token. Digests are compared in
+/// constant time: the duration reveals neither the token's text nor its length.
 async fn check(State(wanted): State<[u8; 32]>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if !(path.starts_with("/v1/") || path == "/metrics") || request.method() == Method::OPTIONS {

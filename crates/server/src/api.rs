@@ -1,4 +1,4 @@
-//! Routes and what they answer.
+//! Routes of the API and their handlers.
 
 #![allow(unused_qualifications, reason = "utoipa's macro writes them")]
 
@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::time::Instant;
 use utoipa::IntoParams;
 
-/// Where pictures go.
+/// The path for predictions.
 pub const PREDICT: &str = "/v1/predict";
 
-/// What all handlers share.
+/// The state of all handlers.
 #[derive(Clone)]
 pub struct App {
     work: Arc<Work>,
@@ -36,7 +36,7 @@ pub struct App {
 }
 
 impl App {
-    /// For a classifier.
+    /// Creates the state for a classifier.
     pub fn new(classifier: Classifier, options: &Options, metrics: Arc<Metrics>) -> Self {
         Self {
             work: Arc::new(Work::new(classifier, &options.limits, Arc::clone(&metrics))),
@@ -52,27 +52,27 @@ pub fn routes() -> Router<App> {
     Router::new().route(PREDICT, post(predict)).route("/healthz", get(health)).route("/metrics", get(metrics))
 }
 
-/// What all routes have in common: the limit of a body, and an answer where there is none.
+/// Common behavior of all routes: the limit of a body, and responses for unknown paths and methods.
 pub fn with_state(routes: Router<App>, app: App) -> Router {
     routes
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here: see /docs") })
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "this path does not exist; see /docs") })
         .method_not_allowed_fallback(|method: Method| async move {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for this path: see /docs"))
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not supported for this path; see /docs"))
         })
         .layer(DefaultBodyLimit::max(app.limits.body_bytes))
         .with_state(app)
 }
 
-/// How pictures are predicted.
+/// Options of a prediction.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Question {
-    /// Search for faces; `false` takes each picture for a face.
+    /// Detect faces; with `false` each picture is one face.
     #[serde(default = "yes")]
     #[param(default = true)]
     detect: bool,
-    /// Draw for each face what its answer rests on (Grad-CAM).
+    /// Add a saliency map (Grad-CAM) to each face.
     #[serde(default)]
     #[param(default = false)]
     explain: bool,
@@ -82,24 +82,25 @@ fn yes() -> bool {
     true
 }
 
-/// How many faces an answer holds, for the log.
+/// Number of faces in a response, for the log.
 #[derive(Clone, Copy)]
 struct Faces(usize);
 
-/// The expressions in one picture or several.
+/// Predict the facial expressions in one picture or several.
 #[utoipa::path(
     post, path = "/v1/predict", params(Question),
     request_body(content = Vec<u8>, content_type = "application/octet-stream",
-        description = "An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or `multipart/form-data` with one in each field."),
+        description = "An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or `multipart/form-data` with one image file in \
+            each field."),
     responses(
         (status = 200, body = Prediction, description = "For one picture an object; for `multipart/form-data` an array of \
-            them in the order of the fields, where a picture that cannot be read has `error`."),
+            objects in the order of the fields, where a picture that cannot be read has `error`."),
         (status = 400, body = Problem, description = "The request is malformed."),
         (status = 401, body = Problem, description = "The token is missing or wrong."),
-        (status = 413, body = Problem, description = "Too many bytes, pixels or pictures."),
-        (status = 422, body = Problem, description = "No picture that can be read."),
+        (status = 413, body = Problem, description = "The body has too many bytes, pixels or pictures."),
+        (status = 422, body = Problem, description = "No picture can be read."),
         (status = 429, body = Problem, description = "Too many requests are waiting."),
-        (status = 503, body = Problem, description = "It took too long."),
+        (status = 503, body = Problem, description = "The request exceeded the time limit."),
     )
 )]
 pub async fn predict(
@@ -110,15 +111,18 @@ pub async fn predict(
     let Query(question) = question.map_err(|error| Problem::bad_request(error.body_text()))?;
     let wanted = Wanted { detect: question.detect, explain: question.explain };
     let place = app.work.admit()?;
-    let answered = tokio::time::timeout(app.limits.time, answer(&app, request, wanted)).await;
+    let response = tokio::time::timeout(app.limits.time, respond(&app, request, wanted)).await;
     drop(place);
-    answered.map_err(|_| {
-        let detail = format!("there was no answer within {} s", app.limits.time.as_secs_f32());
+    response.map_err(|_| {
+        let detail = format!(
+            "the request exceeded the time limit of {} s; send fewer or smaller pictures, or try again later",
+            app.limits.time.as_secs_f32()
+        );
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?
 }
 
-async fn answer(app: &App, request: Request, wanted: Wanted) -> Result<Response, Problem> {
+async fn respond(app: &App, request: Request, wanted: Wanted) -> Result<Response, Problem> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if kind.starts_with("multipart/") {
         let uploads = parts(request, &app.limits).await?;
@@ -128,32 +132,32 @@ async fn answer(app: &App, request: Request, wanted: Wanted) -> Result<Response,
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE { body_too_large(&app.limits) } else { cut_off() }
     })?;
     if bytes.is_empty() {
-        return Err(Problem::bad_request("the body is empty: send an image file"));
+        return Err(Problem::bad_request("the body is empty; send an image file"));
     }
     let prediction = app.work.inspect(Upload { name: "image".into(), bytes }, wanted).await?;
     let faces = Faces(prediction.faces.len());
     Ok(with_faces(Json(prediction).into_response(), faces))
 }
 
-/// Looks at all pictures; a bad one is an answer with `error`, unless all are bad.
+/// Predicts all pictures; a picture that cannot be read gets an `error`, unless none can be read.
 async fn several(app: &App, uploads: Vec<Upload>, wanted: Wanted) -> Result<Response, Problem> {
-    let (mut answers, mut faces, mut worst) = (Vec::with_capacity(uploads.len()), 0, None);
+    let (mut predictions, mut faces, mut worst) = (Vec::with_capacity(uploads.len()), 0, None);
     for upload in uploads {
         let name = upload.name.clone();
         match app.work.inspect(upload, wanted).await {
             Ok(prediction) => {
                 faces += prediction.faces.len();
-                answers.push(prediction);
+                predictions.push(prediction);
             }
             Err(problem) => {
-                answers.push(Prediction::failed(name, problem.detail().to_owned()));
+                predictions.push(Prediction::failed(name, problem.detail().to_owned()));
                 worst = worst.or(Some(problem));
             }
         }
     }
-    match worst.filter(|_| answers.iter().all(|answer| answer.error.is_some())) {
+    match worst.filter(|_| predictions.iter().all(|prediction| prediction.error.is_some())) {
         Some(problem) => Err(problem),
-        None => Ok(with_faces(Json(answers).into_response(), Faces(faces))),
+        None => Ok(with_faces(Json(predictions).into_response(), Faces(faces))),
     }
 }
 
@@ -167,24 +171,27 @@ async fn parts(request: Request, limits: &Limits) -> Result<Vec<Upload>, Problem
     let mut uploads = Vec::new();
     while let Some(field) = form.next_field().await.map_err(|error| malformed(error.status(), error.body_text()))? {
         if uploads.len() == limits.images {
-            return Err(Problem::too_large(format!("more than {} pictures: send several requests", limits.images)));
+            return Err(Problem::too_large(format!(
+                "the form has more than {} pictures; send several requests",
+                limits.images
+            )));
         }
         let name = field.file_name().or(field.name()).map_or_else(|| format!("{}", uploads.len()), str::to_owned);
         let bytes = field.bytes().await.map_err(|error| malformed(error.status(), error.body_text()))?;
         uploads.push(Upload { name, bytes });
     }
     if uploads.is_empty() {
-        return Err(Problem::bad_request("the form has no fields: send an image file in each"));
+        return Err(Problem::bad_request("the form has no fields; send an image file in each field"));
     }
     Ok(uploads)
 }
 
 fn body_too_large(limits: &Limits) -> Problem {
-    Problem::too_large(format!("the body is larger than {} bytes", limits.body_bytes))
+    Problem::too_large(format!("the body is larger than the limit of {} bytes", limits.body_bytes))
 }
 
 fn cut_off() -> Problem {
-    Problem::bad_request("the body ended too early")
+    Problem::bad_request("the body is incomplete; send the request again")
 }
 
 fn with_faces(mut response: Response, faces: Faces) -> Response {
@@ -192,26 +199,29 @@ fn with_faces(mut response: Response, faces: Faces) -> Response {
     response
 }
 
-/// Whether the service is up.
-#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "It is; with version and model.")))]
+/// Check that the service is running.
+#[utoipa::path(
+    get, path = "/healthz",
+    responses((status = 200, description = "The service is running; with version and model."))
+)]
 pub async fn health(State(app): State<App>) -> Json<serde_json::Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "model": *app.model}))
 }
 
-/// Counters in Prometheus' text format.
+/// Get the metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, description = "OpenMetrics text.")))]
 pub async fn metrics(State(app): State<App>) -> Response {
     ([(CONTENT_TYPE, MEDIA_TYPE)], app.metrics.text()).into_response()
 }
 
-/// Counts and logs a request; of its content only how many faces were in it.
+/// Counts and logs a request; of its content only the number of faces is logged.
 pub async fn observe(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
     let (status, duration) = (response.status().as_u16(), begun.elapsed());
-    app.metrics.answered(&path, status, (path == PREDICT).then_some(duration));
+    app.metrics.record_request(&path, status, (path == PREDICT).then_some(duration));
     let faces = response.extensions().get::<Faces>().map(|faces| faces.0);
     let ms = (duration.as_secs_f64() * 1e5).round() / 100.0;
     if status >= 500 {

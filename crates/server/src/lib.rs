@@ -1,9 +1,9 @@
-//! Facial expressions over HTTP: `moue predict` for programs that speak HTTP.
+//! HTTP service that predicts facial expressions: `moue predict` over HTTP.
 //!
-//! `api` takes requests and answers them, `work` looks at the pictures off the
-//! async threads, `access` says who may ask and what a browser may do with the
-//! answers, `page` is what a browser shows, `metrics` counts, `openapi` describes all of it, `problem` is what an
-//! error looks like. Arguments, signals and where logs go are the program's.
+//! `api` handles requests, `work` predicts pictures outside the async threads, `access` controls
+//! authorization and browser policies, `page` serves the web page, `metrics` counts requests,
+//! `openapi` describes the API, and `problem` defines errors. The program that uses this crate
+//! handles arguments, signals and log output.
 #![deny(missing_docs)]
 
 mod access;
@@ -30,30 +30,30 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// All routes for a classifier.
+/// Creates all routes for a classifier.
 ///
 /// # Errors
-/// When an origin in the options is none.
+/// When an origin in the options is not valid.
 pub fn router(classifier: Classifier, options: &Options) -> Result<Router, SetupError> {
     let metrics = Arc::new(metrics::Metrics::new());
     let app = api::App::new(classifier, options, metrics);
     let routes = page::routes().merge(openapi::routes()).merge(api::routes());
     let guarded = access::guard(api::with_state(routes, app.clone()), options)?;
-    // Outermost, so that what is refused is counted too.
+    // Outermost, so that rejected requests are counted too.
     Ok(guarded.layer(from_fn_with_state(app, api::observe)))
 }
 
-/// Writes the page with all that belongs to it into a folder, for any static host.
-/// A folder that is not there yet is made; others are left alone.
+/// Writes the page with all its files into a folder, for static hosting. The folder is created if
+/// needed; an existing folder must be empty.
 ///
 /// # Errors
-/// When the folder is there already and not empty, or cannot be written.
+/// When the folder is not empty, or cannot be written.
 pub fn export_page(folder: &Path) -> std::io::Result<()> {
     page::export(folder)
 }
 
-/// Serves the routes until `stop` is ready, then lets running requests finish. A
-/// connection on which no whole head of a request comes in within `patience` is closed.
+/// Serves the routes until `stop` is ready, then finishes running requests. A connection that does
+/// not send a complete request head within `patience` is closed.
 pub async fn serve(listener: TcpListener, router: Router, patience: Duration, stop: impl Future<Output = ()>) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience);
@@ -65,15 +65,16 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Duration, st
             () = &mut stop => break,
         };
         let Ok((stream, _)) = accepted else {
-            // Most likely too many connections: some will end soon.
+            // Usually too many connections: some will be closed soon.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // Predictions are small; none shall wait for more.
+        // Predictions are small and sent without delay.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
-        // It fails when the client goes away or breaks the protocol: then nobody can be told.
+        // An error means that the client has disconnected or violated the protocol: there is no one
+        // to report it to.
         tokio::spawn(async move { drop(connection.await) });
     }
     drop(listener);

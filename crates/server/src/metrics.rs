@@ -1,4 +1,4 @@
-//! What is counted, in Prometheus' text format.
+//! Metrics in Prometheus' text format.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -14,7 +14,7 @@ pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; chars
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Labels {
-    /// The route, not what was asked: there are few of them.
+    /// The route, not the requested path: the number of routes is small.
     path: String,
     status: Status,
 }
@@ -28,7 +28,7 @@ impl EncodeLabelValue for Status {
     }
 }
 
-/// Counters of a service.
+/// Metrics of the service.
 pub struct Metrics {
     registry: Registry,
     requests: Family<Labels, Counter>,
@@ -36,12 +36,12 @@ pub struct Metrics {
     faces: Counter,
     images: Counter,
     batch: Histogram,
-    /// Requests that are being worked on or wait for it.
+    /// Requests in progress or waiting.
     pub queue: Gauge,
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Creates metrics with all counters 0.
     pub fn new() -> Self {
         // From half a millisecond to 16 s, and from 1 to 128.
         let mut metrics = Self {
@@ -54,41 +54,40 @@ impl Metrics {
             queue: Gauge::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "Requests answered", metrics.requests.clone());
+        registry.register("requests", "Finished requests", metrics.requests.clone());
         registry.register_with_unit(
             "request_duration",
-            "From a request for predictions to its answer",
+            "Duration of requests for predictions",
             Unit::Seconds,
             metrics.latency.clone(),
         );
-        registry.register("faces", "Faces answered for", metrics.faces.clone());
-        registry.register("images", "Pictures answered for", metrics.images.clone());
-        registry.register("batch_faces", "Faces that went through the network together", metrics.batch.clone());
-        registry.register("queue_requests", "Requests in work or waiting", metrics.queue.clone());
+        registry.register("faces", "Predicted faces", metrics.faces.clone());
+        registry.register("images", "Predicted pictures", metrics.images.clone());
+        registry.register("batch_faces", "Faces in a batch", metrics.batch.clone());
+        registry.register("queue_requests", "Requests in progress or waiting", metrics.queue.clone());
         metrics
     }
 
-    /// A request was answered; `prediction` is how long that took if it was one for
-    /// predictions.
-    pub fn answered(&self, path: &str, status: u16, prediction: Option<Duration>) {
+    /// Counts a request; `prediction` is its duration if it was a request for predictions.
+    pub fn record_request(&self, path: &str, status: u16, prediction: Option<Duration>) {
         self.requests.get_or_create(&Labels { path: path.to_owned(), status: Status(status) }).inc();
         if let Some(duration) = prediction {
             self.latency.observe(duration.as_secs_f64());
         }
     }
 
-    /// A picture was answered for.
+    /// Counts a picture.
     pub fn inspected(&self, faces: usize) {
         self.images.inc();
         self.faces.inc_by(faces as u64);
     }
 
-    /// The network ran.
+    /// Counts a batch.
     pub fn ran(&self, faces: usize) {
         self.batch.observe(faces as f64);
     }
 
-    /// Everything, as text.
+    /// All metrics as text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.

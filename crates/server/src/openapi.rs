@@ -1,4 +1,4 @@
-//! The description of the API: for programs as OpenAPI, for people as a page.
+//! The description of the API: as an OpenAPI document, and as a page.
 
 use crate::api;
 use crate::problem::Problem;
@@ -14,15 +14,15 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "moue",
-        description = "The expressions of faces in pictures. An expression is an appearance: it does not determine what a \
-            person feels. The EU AI Act bans inferring emotions at work and in education."
+        description = "Predicts the facial expressions in pictures. An expression is an appearance: it does not determine \
+            what a person feels. The EU AI Act bans inferring emotions at work and in education."
     ),
     paths(api::predict, api::health, api::metrics),
     components(schemas(Prediction, Face, FaceBox, Problem))
 )]
 struct Api;
 
-/// The description's routes.
+/// The routes of the description.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/openapi.json", get(|| async { Json(document()) }))
@@ -38,20 +38,20 @@ fn document() -> utoipa::openapi::OpenApi {
 /// The page's style sheet.
 const STYLE: &str = include_str!("docs.css");
 
-/// The same for people to read.
+/// The description as an HTML page.
 fn page() -> String {
     let document = serde_json::to_value(document()).unwrap_or_default();
     let info = &document["info"];
     let body = html! {
         h1 { (text(&info["title"])) " " (text(&info["version"])) }
         p { (text(&info["description"])) }
-        p { "For programs: " a href="/openapi.json" { "openapi.json" } "." }
+        p { "OpenAPI document: " a href="/openapi.json" { "openapi.json" } "." }
         @for (path, methods) in document["paths"].as_object().into_iter().flatten() {
             @for (method, operation) in methods.as_object().into_iter().flatten() {
                 (section(path, method, operation))
             }
         }
-        h2 { "An example" }
+        h2 { "Examples" }
         pre { "curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict\n"
               "curl -F a=@a.jpg -F b=@b.png 'http://127.0.0.1:8080/v1/predict?explain=true'" }
         @for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
@@ -65,7 +65,7 @@ fn page() -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "moue: the API" }
+                title { "moue: HTTP API" }
                 link rel="stylesheet" href="/docs.css";
             }
             body { (body) }
@@ -101,12 +101,12 @@ fn section(path: &str, method: &str, operation: &serde_json::Value) -> Markup {
     }
 }
 
-/// A text of the document.
+/// A string of the document.
 fn text(value: &serde_json::Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// A text whose parts between backticks are code.
+/// A string in which the parts between backticks are code.
 fn prose(value: &serde_json::Value) -> Markup {
     html! {
         @for (number, part) in text(value).split('`').enumerate() {
@@ -131,13 +131,13 @@ fn properties(schema: &serde_json::Value) -> Markup {
     }
 }
 
-/// The schema that is referred to, if one is: its name, leading to it.
+/// A link to the referenced schema, if the field is a reference.
 fn reference(field: &serde_json::Value) -> Option<Markup> {
     let name = field["$ref"].as_str()?.rsplit('/').next()?;
     Some(html! { a href={ "#" (name) } { (name) } })
 }
 
-/// A field's type in a word.
+/// The type of a field as text.
 fn kind(field: &serde_json::Value) -> Markup {
     if let Some(schema) = reference(field) {
         return schema;

@@ -1,21 +1,21 @@
-//! How a service is set up.
+//! Options of the service.
 
 use std::time::Duration;
 
-/// How much is taken on. What is beyond is refused at once.
+/// Limits of the service. Requests beyond a limit are rejected immediately.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Bytes of a request's body (413).
+    /// Maximum bytes of a request's body (413).
     pub body_bytes: usize,
-    /// Columns times rows of a picture (413).
+    /// Maximum columns times rows of a picture (413).
     pub pixels: u64,
-    /// Pictures in a request (413).
+    /// Maximum pictures in a request (413).
     pub images: usize,
-    /// Requests whose pictures are decoded and searched at the same time.
+    /// Maximum requests whose pictures are decoded and searched for faces at the same time.
     pub workers: usize,
-    /// Requests that wait for that (429).
+    /// Maximum requests that wait for a worker (429).
     pub queue: usize,
-    /// For a request, reading its body included (503), and before that for its head
+    /// Maximum time for a request, including reading its body (503), and before that for its head
     /// (the connection is closed).
     pub time: Duration,
 }
@@ -34,24 +34,24 @@ impl Default for Limits {
     }
 }
 
-/// How a service is set up.
+/// Options of the service.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// How much is taken on.
+    /// Limits of the service.
     pub limits: Limits,
-    /// What `Authorization: Bearer` must say for predictions and metrics, if anything.
+    /// The token that `Authorization: Bearer` must contain for predictions and metrics, if any.
     pub token: Option<String>,
-    /// Origins whose pages may read answers; `*` for any.
+    /// Origins whose pages may read responses; `*` for any.
     pub cors: Vec<String>,
-    /// How the model is called in `/healthz`.
+    /// Name of the model in `/healthz`.
     pub model_name: String,
 }
 
-/// Why a service cannot begin.
+/// Errors of the options.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// An origin that is none.
-    #[error("{0:?} is not an origin like https://example.org")]
+    /// An origin is not valid.
+    #[error("{0:?} is not a valid origin; write it like https://example.org")]
     Origin(String),
 }

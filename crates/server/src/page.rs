@@ -1,5 +1,5 @@
-//! The page, which computes in the visitor's browser: files of `dist/`, built by
-//! `cargo xtask web` from `crates/web`, and handed out as they are.
+//! The page, which predicts in the visitor's browser: files of `dist/`, built by `cargo xtask web`
+//! from `crates/web`, and served unchanged.
 
 use axum::Router;
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
@@ -17,7 +17,7 @@ macro_rules! files {
     ($($name:literal),* $(,)?) => { &[$(($name, include_bytes!(concat!("../dist/", $name)))),*] };
 }
 
-/// Name and content of each; the first is the page itself.
+/// Name and content of each file; the first is the page itself.
 const FILES: &[(&str, &[u8])] = files![
     "index.html",
     "page.css",
@@ -40,11 +40,11 @@ const FILES: &[(&str, &[u8])] = files![
     "moue/licenses.txt",
 ];
 
-/// A file as it goes out; what is made of it is made when somebody first asks for it.
+/// A file to serve; its compressed form is computed on the first request.
 struct Served {
     name: &'static str,
     plain: &'static [u8],
-    /// Changes with the content.
+    /// Entity tag, derived from the content.
     tag: OnceLock<String>,
     packed: OnceLock<Vec<u8>>,
 }
@@ -54,8 +54,8 @@ impl Served {
         Self { name, plain, tag: OnceLock::new(), packed: OnceLock::new() }
     }
 
-    fn answer(&'static self, asked: &HeaderMap) -> Response {
-        // Asked for anew each time, but sent only when it has changed.
+    fn respond(&'static self, asked: &HeaderMap) -> Response {
+        // Browsers revalidate each time; the content is sent only when it has changed.
         let tag = self.tag.get_or_init(|| tag(self.plain));
         let head = [(ETAG, tag.as_str()), (CACHE_CONTROL, "no-cache"), (VARY, "accept-encoding")];
         let says = |name, text: &str| {
@@ -81,7 +81,7 @@ fn tag(plain: &[u8]) -> String {
 
 fn pack(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // Writing into memory does not fail.
+    // Writing to memory does not fail.
     let _ = encoder.write_all(plain);
     encoder.finish().unwrap_or_default()
 }
@@ -99,25 +99,27 @@ fn media_type(name: &str) -> &'static str {
     }
 }
 
-/// A route for each file; the page itself is at `/` too.
+/// A route for each file; the page itself is also at `/`.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     static SERVED: LazyLock<Vec<Served>> = LazyLock::new(|| FILES.iter().map(Served::new).collect());
     let mut router = Router::new();
     for served in SERVED.iter() {
-        let answer = move |asked: HeaderMap| async move { served.answer(&asked) };
-        router = router.route(&format!("/{}", served.name), get(answer));
+        let respond = move |asked: HeaderMap| async move { served.respond(&asked) };
+        router = router.route(&format!("/{}", served.name), get(respond));
         if served.name == "index.html" {
-            router = router.route("/", get(answer));
+            router = router.route("/", get(respond));
         }
     }
     router
 }
 
-/// Writes all files into a folder that is empty or not there yet; it appears whole
-/// or not at all.
+/// Writes all files atomically into a new or empty folder.
 pub fn export(folder: &Path) -> io::Result<()> {
     if fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some()) {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the folder is not empty: name a new one"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the folder is not empty; choose a new or empty folder",
+        ));
     }
     let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(above)?;

@@ -1,4 +1,4 @@
-//! What goes wrong, as problem details (RFC 9457).
+//! Errors as problem details (RFC 9457).
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,35 +10,35 @@ use utoipa::ToSchema;
 /// An error, as `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// No more is to be said of the kind of problem than its title does.
+    /// Always `about:blank`: the title describes the kind of problem.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The status in words.
+    /// The HTTP status as text.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What is wrong, and what to do.
+    /// What failed, and what to do.
     detail: String,
 }
 
 impl Problem {
-    /// A problem of this status.
+    /// A problem with this status.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into() }
     }
 
-    /// 400.
+    /// A problem with status 400.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// What is wrong.
+    /// What failed, and what to do.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// 413.
+    /// A problem with status 413.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }

@@ -1,9 +1,8 @@
-//! Looking at pictures, off the async threads.
+//! Predicts pictures outside the async threads.
 //!
-//! A request is admitted or refused at once. Its pictures are decoded and searched
-//! by a thread for blocking work, of which a few run at a time; its faces then go
-//! to the one thread that runs the network, together with those of all requests
-//! that wait there by then.
+//! A request is admitted or rejected immediately. A thread for blocking work decodes its pictures
+//! and detects the faces; the number of such threads is limited. A single thread runs the network
+//! for the faces of all waiting requests together.
 
 use crate::metrics::Metrics;
 use crate::options::Limits;
@@ -17,27 +16,27 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-/// Faces that go through the network together.
+/// Maximum faces in a batch.
 const BATCH: usize = 64;
 
-/// A picture file as it came.
+/// An uploaded picture file.
 pub struct Upload {
-    /// How it is called in the answer.
+    /// Name in predictions.
     pub name: String,
-    /// Its content.
+    /// The file's content.
     pub bytes: Bytes,
 }
 
-/// What is wanted to know.
+/// Options of a prediction.
 #[derive(Clone, Copy)]
 pub struct Wanted {
-    /// Search for faces.
+    /// Detect faces.
     pub detect: bool,
-    /// Explain each answer.
+    /// Add saliency maps.
     pub explain: bool,
 }
 
-/// A place in the queue; it is free again when this is dropped.
+/// A place in the queue, released on drop.
 pub struct Place {
     _permit: OwnedSemaphorePermit,
     metrics: Arc<Metrics>,
@@ -51,10 +50,10 @@ impl Drop for Place {
 
 struct Ask {
     crops: Vec<Vec<u8>>,
-    answer: oneshot::Sender<Vec<f32>>,
+    result: oneshot::Sender<Vec<f32>>,
 }
 
-/// Takes pictures and says what is in them.
+/// The predictor of the service.
 pub struct Work {
     predictor: Arc<Predictor>,
     places: Arc<Semaphore>,
@@ -64,7 +63,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Starts the network's thread; it ends when this is dropped.
+    /// Starts the thread of the network; it ends when this is dropped.
     pub fn new(classifier: Classifier, limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let options = PredictOptions { max_pixels: Some(limits.pixels), ..PredictOptions::default() };
         let predictor = Arc::new(Predictor::new(classifier).with_options(options));
@@ -80,17 +79,17 @@ impl Work {
         }
     }
 
-    /// A place for a request, unless the queue is full.
+    /// Reserves a place for a request, unless the queue is full.
     pub fn admit(&self) -> Result<Place, Problem> {
         let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests are waiting: ask again in a while")
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests are waiting; try again later")
         })?;
         self.metrics.queue.inc();
         Ok(Place { _permit: permit, metrics: Arc::clone(&self.metrics) })
     }
 
-    /// The prediction for a picture, by the three steps of [`Predictor::predict`]: a worker
-    /// finds the faces, the network's thread classifies them, a worker puts it together.
+    /// Predicts a picture by the three steps of [`Predictor::predict`]: a worker detects the faces,
+    /// the network's thread classifies them, a worker assembles the prediction.
     pub async fn inspect(&self, Upload { name, bytes }: Upload, wanted: Wanted) -> Result<Prediction, Problem> {
         let options = PredictOptions { detect: wanted.detect, explain: wanted.explain, ..*self.predictor.options() };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
@@ -121,13 +120,13 @@ impl Work {
         if face_crops.crops().is_empty() {
             return Ok(Vec::new());
         }
-        let (answer, answered) = oneshot::channel();
-        self.network.send(Ask { crops: face_crops.crops().to_vec(), answer }).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())
+        let (result, results) = oneshot::channel();
+        self.network.send(Ask { crops: face_crops.crops().to_vec(), result }).map_err(|_| gone())?;
+        results.await.map_err(|_| gone())
     }
 }
 
-/// Why a picture has no prediction.
+/// The problem for a picture that cannot be predicted.
 fn unusable(error: &PhotoError) -> Problem {
     match error {
         PhotoError::TooLarge { .. } => Problem::too_large(error.to_string()),
@@ -135,29 +134,29 @@ fn unusable(error: &PhotoError) -> Problem {
     }
 }
 
-/// Runs the network over whatever waits, until nobody can ask any more.
+/// Runs the network for waiting requests until all senders are dropped.
 fn run_network(predictor: &Predictor, mut asked: mpsc::UnboundedReceiver<Ask>, metrics: &Metrics) {
     while let Some(first) = asked.blocking_recv() {
         let (mut crops, mut waiting) = (first.crops, vec![]);
-        waiting.push((crops.len(), first.answer));
+        waiting.push((crops.len(), first.result));
         while crops.len() < BATCH {
             let Ok(next) = asked.try_recv() else { break };
-            waiting.push((next.crops.len(), next.answer));
+            waiting.push((next.crops.len(), next.result));
             crops.extend(next.crops);
         }
         metrics.ran(crops.len());
         let probabilities = predictor.classifier().crop_probabilities(&crops);
         let mut rest = probabilities.as_slice();
-        for (count, answer) in waiting {
+        for (count, result) in waiting {
             let (own, others) = rest.split_at(count * predictor.classifier().classes().len());
             rest = others;
-            // Who does not wait any more has gone away.
-            let _ = answer.send(own.to_vec());
+            // A client that has disconnected does not receive its result.
+            let _ = result.send(own.to_vec());
         }
     }
 }
 
-/// A thread has died: nothing that a client does leads here.
+/// An internal thread has failed, which no request can cause.
 fn gone() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work on this request has ended too early")
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "an internal error ended this request; try again")
 }

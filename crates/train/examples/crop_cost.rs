@@ -1,8 +1,8 @@
-//! What finding and cutting out a face costs, beside FER2013's own pictures.
+//! Measures how much accuracy face detection and cropping cost, compared with FER2013's own
+//! pictures.
 //!
-//! Each PublicTest picture is put at a random size and place on a larger, noisy
-//! paper, detected, cropped and predicted; the original picture is predicted
-//! as it is.
+//! Each PublicTest picture is placed at a random size and position on a larger, noisy background,
+//! then detected, cropped and predicted; the original picture is predicted without detection.
 //!
 //! `cargo run --release --example crop_cost model.safetensors fer2013.csv 1000`
 
@@ -21,8 +21,8 @@ const HEIGHT: u32 = 480;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let classifier = Arc::new(Classifier::open(arguments.next().ok_or("name a model")?)?);
-    let path = arguments.next().ok_or("name a data set")?;
+    let classifier = Arc::new(Classifier::open(arguments.next().ok_or("usage: crop_cost MODEL DATA [COUNT]")?)?);
+    let path = arguments.next().ok_or("usage: crop_cost MODEL DATA [COUNT]")?;
     let count: usize = arguments.next().map_or(Ok(1000), |count| count.parse())?;
     let form = ImageSpec { size: Some([48, 48]), channels: 1 };
     let dataset = moue_train::data::open(path, form, &DataOptions::default(), 0, &Cache::standard(), &|_| ())?;
@@ -49,14 +49,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         let [low, high] = wilson(hits, of).map(|bound| bound * 100.0);
         println!("{what}: {:.1} % ({low:.1}-{high:.1} %, n = {of})", 100.0 * hits as f64 / of.max(1) as f64);
     };
-    share("right on the pictures themselves", right, n);
-    share("found on the paper", found, n);
-    share("of those found, right on the pictures themselves", right_alone, found);
-    share("of those found, right as cut out", right_of_found, found);
+    share("accuracy on the original pictures", right, n);
+    share("detected", found, n);
+    share("accuracy on the original pictures of the detected ones", right_alone, found);
+    share("accuracy on the crops of the detected ones", right_of_found, found);
     Ok(())
 }
 
-/// The picture, 80 to 240 pixels large, somewhere on noisy paper.
+/// The picture, scaled to 80 to 240 pixels, at a random position on a noisy background.
 fn pasted(face: &GrayImage, index: usize) -> DynamicImage {
     let mut stream = Stream::new(key(&[u64::from_le_bytes(*b"pasted\0\0"), index as u64]));
     let side = 80 + stream.below(161) as u32;

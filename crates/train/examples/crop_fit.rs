@@ -1,7 +1,7 @@
-//! Where a FER2013 picture lies relative to the face detector's box.
+//! Measures the position of a FER2013 picture relative to the face detector's box.
 //!
-//! Training pictures are enlarged, put on gray paper and searched; what is
-//! printed is the median place of the picture in sides of the box.
+//! Training pictures are enlarged and placed on a gray background, and faces are detected; the
+//! program prints the median position of the picture in sides of the box.
 //!
 //! `cargo run --release --example crop_fit fer2013.csv 2000`, and for YuNet
 //! `cargo run --release --features yunet --example crop_fit fer2013.csv 2000 yunet.onnx`
@@ -11,13 +11,13 @@ use moue::detect::{DetectOptions, Detector};
 use moue_train::config::DataOptions;
 use moue_train::data::{Cache, ImageSpec, Split};
 
-/// Side of an enlarged picture, and of the paper around it.
+/// Side of an enlarged picture, and of the background.
 const SIDE: u32 = 192;
 const PAPER: u32 = 384;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("name a data set")?;
+    let path = arguments.next().ok_or("usage: crop_fit DATA COUNT [YUNET]")?;
     let count: usize = arguments.next().map_or(Ok(2000), |count| count.parse())?;
     let detector = detector(arguments.next().as_deref())?;
     let form = ImageSpec { size: Some([48, 48]), channels: 1 };
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rights.push((middle - (best.x + best.width / 2.0)) / side);
         downs.push((middle - (best.y + best.height / 2.0)) / side);
     }
-    println!("found in {} of {tried}", sides.len());
+    println!("detected in {} of {tried}", sides.len());
     for (name, values) in [("side", &mut sides), ("right", &mut rights), ("down", &mut downs)] {
         values.sort_by(f32::total_cmp);
         let at = |share: f64| values.get((values.len() as f64 * share) as usize).copied().unwrap_or(f32::NAN);
@@ -59,7 +59,7 @@ fn detector(path: Option<&str>) -> Result<Detector, Box<dyn std::error::Error>> 
 #[cfg(not(feature = "yunet"))]
 fn detector(path: Option<&str>) -> Result<Detector, Box<dyn std::error::Error>> {
     if path.is_some() {
-        return Err("this needs --features yunet".into());
+        return Err("build the example with --features yunet".into());
     }
     Ok(Detector::SeetaFace)
 }

@@ -1,4 +1,4 @@
-//! Trains a network whose layers are written in the program.
+//! Trains a network that is defined in the program.
 //!
 //! `cargo run --release -p moue-train --example layers`
 

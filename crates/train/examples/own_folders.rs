@@ -1,4 +1,4 @@
-//! Trains on folders of one's own: one folder for each class, any names.
+//! Trains on your own images: one folder for each class, with any names.
 //!
 //! `cargo run --release -p moue-train --example own_folders my-photos/`
 
@@ -7,7 +7,7 @@ use moue_train::train::Event;
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args_os().nth(1).ok_or("name a folder that has a folder for each class")?;
+    let folder = std::env::args_os().nth(1).ok_or("usage: own_folders FOLDER, with a subfolder for each class")?;
     let run = Trainer::preset("small")?
         .data(folder)
         .set("train.epochs", "10")?

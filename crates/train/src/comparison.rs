@@ -1,4 +1,4 @@
-//! What trainings that are compared with each other have reached.
+//! Results of trainings that are compared with each other.
 
 use crate::csv_rows::{Decimals, csv_rows};
 use crate::train::EpochRecord;
@@ -8,15 +8,15 @@ use std::path::PathBuf;
 /// Metrics of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct EpochMetrics {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Mean over the epoch's steps, with dropout and augmentation.
+    /// Mean training accuracy over the epoch's steps, with dropout and augmentation.
     pub train_accuracy: f64,
-    /// After the epoch.
+    /// Validation accuracy at the end of the epoch.
     pub validation_accuracy: f64,
-    /// Likewise.
+    /// Mean training loss over the epoch's steps.
     pub train_loss: f64,
-    /// Likewise.
+    /// Validation loss at the end of the epoch.
     pub validation_loss: f64,
 }
 
@@ -39,13 +39,13 @@ pub struct Run {
     pub seed: u64,
     /// Its folder.
     pub folder: PathBuf,
-    /// Whether all its epochs are done.
+    /// Whether all epochs are finished.
     pub finished: bool,
-    /// The epoch that was best on validation.
+    /// The epoch with the best validation accuracy.
     pub best: Option<EpochMetrics>,
     /// The last epoch.
     pub last: Option<EpochMetrics>,
-    /// Seconds of all its epochs.
+    /// Seconds of all epochs.
     pub seconds: f64,
     /// Why it failed, if it did.
     pub error: Option<String>,
@@ -54,62 +54,62 @@ pub struct Run {
     pub history: Vec<EpochRecord>,
 }
 
-/// A row of a comparison: one configuration, means over its seeds.
+/// A row of a comparison: one configuration, with means over its seeds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Row {
-    /// The architecture's name, followed by what was varied.
+    /// The architecture's name, followed by the varied options.
     pub name: String,
-    /// Numbers stored in the network.
+    /// Number of parameters.
     pub parameters: usize,
     /// Multiply-adds for one image.
     pub macs: usize,
-    /// Images to learn from.
+    /// Number of training images.
     pub train_images: usize,
-    /// Epochs that were asked for.
+    /// Configured number of epochs.
     pub epochs: usize,
-    /// Seconds of one training.
+    /// Seconds of one training (mean).
     pub seconds: f64,
-    /// Of the epochs best on validation.
+    /// Training accuracy at the best epoch.
     pub best_train_accuracy: f64,
-    /// Of the epochs best on validation: chosen by this very figure.
+    /// Validation accuracy at the best epoch; optimistic: the epoch was selected on this split.
     pub best_validation_accuracy: f64,
-    /// Their difference.
+    /// Training minus validation accuracy at the best epoch.
     pub gap: f64,
-    /// Of the last epochs.
+    /// Training accuracy at the last epoch.
     pub last_train_accuracy: f64,
-    /// Of the last epochs.
+    /// Validation accuracy at the last epoch.
     pub last_validation_accuracy: f64,
-    /// Their difference.
+    /// Training minus validation accuracy at the last epoch.
     pub last_gap: f64,
     /// Standard deviation of the best validation accuracy over the seeds.
     pub validation_deviation: Option<f64>,
-    /// What the architecture's source says it reached.
+    /// The result that the architecture's source reports.
     pub claim: Option<String>,
     /// The trainings.
     pub runs: Vec<Run>,
 }
 
-/// What a comparison found.
+/// Results of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// Where the data came from.
+    /// The data: a path or `synthetic faces`.
     pub data: String,
-    /// Name of the split that was validated on.
+    /// Name of the validation split.
     pub split: String,
-    /// Images in it.
+    /// Number of validation images.
     pub validation_images: usize,
     /// The most frequent class of that split.
     pub majority_class: String,
-    /// Share of it: what always answering it would reach.
+    /// Its share: the majority-class baseline.
     pub majority_accuracy: f64,
-    /// Whether every training is finished.
+    /// Whether all trainings are finished.
     pub complete: bool,
-    /// One for each configuration.
+    /// One row for each configuration.
     pub rows: Vec<Row>,
 }
 
 impl Comparison {
-    /// One line for each row, for spreadsheets.
+    /// The rows as CSV.
     #[must_use]
     pub fn csv(&self) -> String {
         let rows: Vec<CsvRow<'_>> = self.rows.iter().map(CsvRow::from).collect();
@@ -117,7 +117,7 @@ impl Comparison {
     }
 }
 
-/// A row as `comparison.csv` has it.
+/// A row of `comparison.csv`.
 #[derive(Default, Serialize)]
 struct CsvRow<'a> {
     name: &'a str,
@@ -158,7 +158,7 @@ impl<'a> From<&'a Row> for CsvRow<'a> {
 }
 
 impl Row {
-    /// Computes the means anew.
+    /// Computes the means over the runs.
     pub fn summarize(&mut self) {
         let count = self.runs.iter().filter(|run| run.best.is_some()).count().max(1) as f64;
         let best = |of: fn(&EpochMetrics) -> f64| self.runs.iter().filter_map(|r| r.best.as_ref()).map(of).sum::<f64>();
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_for_spreadsheets_stays() {
+    fn the_csv_format_is_stable() {
         let plain = Row {
             name: "nets/tiny train.epochs=1, twice".to_owned(),
             parameters: 1287,

@@ -1,24 +1,24 @@
-//! Rows as CSV, for spreadsheets.
+//! Serializes rows as CSV.
 
 use serde::{Serialize, Serializer};
 
-/// Rows under a header of their fields' names, which is there without rows too.
+/// Rows under a header of their fields' names; the header is written without rows too.
 pub fn csv_rows<R: Serialize + Default>(rows: &[R]) -> Vec<u8> {
     if rows.is_empty() {
-        // The writer takes the header from the first row.
+        // The writer derives the header from the first row.
         let mut text = csv_rows(&[R::default()]);
         text.truncate(text.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1));
         return text;
     }
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
-        // A row of plain fields that goes to memory cannot fail.
+        // Writing plain fields to memory cannot fail.
         let _ = writer.serialize(row);
     }
     writer.into_inner().unwrap_or_default()
 }
 
-/// A number with so many decimals.
+/// A number with a fixed number of decimals.
 #[derive(Clone, Copy, Default)]
 pub struct Decimals<const N: usize>(pub f64);
 
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_is_there_without_rows_too() {
+    fn the_header_is_written_without_rows() {
         assert_eq!(csv_rows::<Row>(&[]), b"name,share,deviation\n");
         let row = Row { name: "a, b".to_owned(), share: Decimals(1.0), deviation: None };
         let other = Row { name: String::new(), share: Decimals(0.125), deviation: Some(Decimals(f64::NAN)) };

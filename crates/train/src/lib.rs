@@ -15,28 +15,27 @@
 //!
 //! An expression is an appearance. It does not determine what a person feels.
 //!
-//! # What flows where
+//! # Modules
 //!
-//! Data flows one way: [`config`] says what is wanted, [`data`] reads and splits images,
-//! [`augment`] alters them, [`train`] fits a network, [`evaluate`] measures it, [`report`]
-//! draws the results, and [`experiment`] does all of it, once or for many configurations
-//! ([`comparison`]). [`mod@bench`] measures how fast a network is. Models and predictions
-//! are in the crate `moue`.
+//! [`config`] holds the options, [`data`] reads and splits images, [`augment`] augments them,
+//! [`train`] fits a network, [`evaluate`] computes metrics, [`report`] renders the results, and
+//! [`experiment`] runs all of it, once or for many configurations ([`comparison`]). [`mod@bench`]
+//! measures speed. Models and predictions are in the crate `moue`.
 //!
 //! # Data
 //!
 //! [`data::DataSource`] opens FER2013's CSV file, Kaggle's zip archive, folders named after their
-//! classes, or (feature `parquet`) Parquet files, compressed or not, or makes synthetic faces.
+//! classes, or (feature `parquet`) Parquet files, compressed or not, or generates synthetic faces.
 //! [`data::Dataset::from_images`] takes images from memory. A data set has the splits `train`,
 //! `validation` and `test`; where a source has no validation split, a share of the training images
-//! is set aside.
+//! is used for validation.
 //!
 //! # Training
 //!
-//! [`Trainer`] is the short way. [`experiment::RunConfig::resolve`] turns options into a
-//! configuration as the command does; [`train::train`] runs a [`train::Job`], which may be resumed
-//! from its checkpoint or shared by several processes. With the same configuration, data, binary
-//! and instruction set, the model file is the same to the byte, for any number of threads.
+//! [`Trainer`] is the high-level interface. [`experiment::RunConfig::resolve`] resolves options as
+//! the command line does; [`train::train`] runs a [`train::Job`], which may be resumed from its
+//! checkpoint or distributed over several processes. With the same configuration, data, binary and
+//! instruction set, the model file is bit-identical for any number of threads.
 //!
 //! # Evaluation
 //!

@@ -24,8 +24,8 @@ fn png(faces: &Dataset, index: usize) -> Vec<u8> {
     png
 }
 
-/// A file as Hugging Face writes it: a struct with `bytes` and `path`, numbers
-/// as labels, their names in the metadata.
+/// A file as Hugging Face writes it: a struct with `bytes` and `path`, integer labels, and their
+/// names in the metadata.
 fn write(path: &Path, faces: &Dataset, indices: std::ops::Range<usize>, metadata: bool) {
     let schema = "message data {
         OPTIONAL group image { OPTIONAL BYTE_ARRAY bytes; OPTIONAL BYTE_ARRAY path (UTF8); }
@@ -62,7 +62,7 @@ fn opened(path: &Path) -> Result<Dataset, moue_train::data::DataError> {
 }
 
 #[test]
-fn a_folder_of_files_with_splits_in_their_names() {
+fn splits_are_read_from_file_names() {
     let (place, faces) = (tempfile::tempdir().unwrap(), faces());
     write(&place.path().join("train-00000-of-00001.parquet"), &faces, 0..28, true);
     write(&place.path().join("test-00000-of-00001.parquet"), &faces, 28..42, true);
@@ -76,7 +76,7 @@ fn a_folder_of_files_with_splits_in_their_names() {
 }
 
 #[test]
-fn one_file_without_names_for_its_labels() {
+fn labels_without_names_are_ids() {
     let (place, faces) = (tempfile::tempdir().unwrap(), faces());
     let path = place.path().join("faces.parquet");
     write(&path, &faces, 0..42, false);
@@ -86,7 +86,7 @@ fn one_file_without_names_for_its_labels() {
 }
 
 #[test]
-fn broken_files_are_named() {
+fn errors_name_broken_files() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("broken.parquet");
     std::fs::write(&path, b"PAR1 and no more").unwrap();
@@ -94,9 +94,9 @@ fn broken_files_are_named() {
     assert!(error.contains("broken.parquet"), "{error}");
 }
 
-/// Damage anywhere ends in an error or in broken rows, never in a panic.
+/// Damage at any position gives an error or broken rows, never a panic.
 #[test]
-fn damaged_files_are_survived() {
+fn damaged_files_do_not_panic() {
     let (place, faces) = (tempfile::tempdir().unwrap(), faces());
     let path = place.path().join("train.parquet");
     write(&path, &faces, 0..14, true);
@@ -106,7 +106,7 @@ fn damaged_files_are_survived() {
         let mut bytes = whole.clone();
         for _ in 0..=round % 4 {
             let at = match round % 2 {
-                // The metadata lies at the end.
+                // The metadata is at the end.
                 0 => bytes.len() - 1 - stream.below(900.min(bytes.len())),
                 _ => stream.below(bytes.len()),
             };
@@ -121,7 +121,7 @@ fn damaged_files_are_survived() {
 }
 
 #[test]
-fn a_table_reads_back() {
+fn the_table_round_trips() {
     let faces = faces();
     let images = (0..faces.len()).map(|index| match index {
         20 => LabeledImage { pixels: faces.image(0).to_vec(), ..faces.labeled_image(20) },
@@ -138,5 +138,5 @@ fn a_table_reads_back() {
     assert_eq!((row.get_int(3).unwrap(), row.get_int(8).unwrap()), (48, 1));
     assert_eq!(row.get_string(7).unwrap(), &rows[0].hash);
     assert!((row.get_double(5).unwrap() - rows[0].mean).abs() < 1e-12);
-    assert!(read[1].get_int(8).is_err(), "most images are no copies");
+    assert!(read[1].get_int(8).is_err(), "most images are not copies");
 }

@@ -1,8 +1,8 @@
-// The camera: one frame at a time, the next when the last is answered.
+// The camera: predicts one frame at a time.
 
 import type { Prediction } from "./moue/index.js";
 
-/** Columns that a frame is brought to: more only costs time. */
+/** Maximum width of a frame, which limits the time for a prediction. */
 const WIDTH = 640;
 
 export class Camera {
@@ -17,8 +17,8 @@ export class Camera {
     return this.#stream !== undefined;
   }
 
-  /** Shows what it sees and asks about frame after frame, until it is switched off. */
-  async run(ask: (frame: ImageBitmap) => Promise<Prediction>, tell: (prediction: Prediction) => void): Promise<void> {
+  /** Shows the video and predicts frame after frame until the camera is turned off. */
+  async run(predict: (frame: ImageBitmap) => Promise<Prediction>, show: (prediction: Prediction) => void): Promise<void> {
     const wanted = { video: { facingMode: "user", width: { ideal: WIDTH } }, audio: false };
     this.#stream = await navigator.mediaDevices.getUserMedia(wanted);
     this.#video.srcObject = this.#stream;
@@ -30,11 +30,11 @@ export class Camera {
         resizeWidth: Math.round(videoWidth * scale),
         resizeHeight: Math.round(videoHeight * scale),
       });
-      const prediction = await ask(frame);
+      const prediction = await predict(frame);
       if (this.on) {
-        tell(prediction);
+        show(prediction);
       }
-      // A page that is not seen gets no frames, and costs nothing.
+      // A hidden page gets no animation frames, so it predicts nothing.
       await new Promise(requestAnimationFrame);
     }
   }

@@ -1,5 +1,5 @@
-// Who looks at the pictures: a Web Worker with the WebAssembly module, so that the
-// page never freezes, or the server, where the visitor asks for that.
+// Computes predictions: in a Web Worker with the WebAssembly module, so that the page
+// stays responsive, or on the server, if the visitor selects that.
 
 import type { Prediction } from "./moue/index.js";
 
@@ -10,7 +10,7 @@ export interface Wanted {
   server: boolean;
 }
 
-/** To the worker. */
+/** A message to the worker. */
 export interface Question {
   id: number;
   name: string;
@@ -19,8 +19,8 @@ export interface Question {
   explain: boolean;
 }
 
-/** From the worker: that it is ready (once), or an answer. */
-export type Answer = { classes: string[] } | { id: number; prediction: Prediction } | { id?: number; failure: string };
+/** A message from the worker: it is ready (once), a prediction, or a failure. */
+export type Reply = { classes: string[] } | { id: number; prediction: Prediction } | { id?: number; failure: string };
 
 type Waiting = { resolve: (prediction: Prediction) => void; reject: (error: Error) => void };
 
@@ -34,48 +34,48 @@ export class Computer {
   constructor() {
     this.ready = new Promise((resolve, reject) => {
       this.#worker.addEventListener("error", (event) => reject(new Error(event.message || "the worker did not start")));
-      this.#worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
+      this.#worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {
         if ("classes" in data) {
           resolve(data.classes);
         } else if (data.id === undefined) {
           reject(new Error("failure" in data ? data.failure : ""));
         } else {
-          this.#answered(data.id, data);
+          this.#finish(data.id, data);
         }
       });
     });
   }
 
-  #answered(id: number, answer: { prediction: Prediction } | { failure: string }): void {
+  #finish(id: number, reply: { prediction: Prediction } | { failure: string }): void {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if ("prediction" in answer) {
-      waiting?.resolve(answer.prediction);
+    if ("prediction" in reply) {
+      waiting?.resolve(reply.prediction);
     } else {
-      waiting?.reject(new Error(answer.failure));
+      waiting?.reject(new Error(reply.failure));
     }
   }
 
-  /** The answer for a file or a camera's frame (which is given away). */
+  /** The prediction for a file or a camera's frame; the frame is transferred to the worker. */
   async predict(name: string, picture: Blob | ImageBitmap, { detect, explain, server }: Wanted): Promise<Prediction> {
     if (server) {
       return ask(name, picture, detect, explain);
     }
     await this.ready;
     const id = ++this.#last;
-    const answer = new Promise<Prediction>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const reply = new Promise<Prediction>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     const question: Question = { id, name, picture, detect, explain };
     this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
-    return answer;
+    return reply;
   }
 }
 
 async function ask(name: string, picture: Blob | ImageBitmap, detect: boolean, explain: boolean): Promise<Prediction> {
   const body = picture instanceof Blob ? picture : await file(picture);
   const reply = await fetch(`v1/predict?detect=${detect}&explain=${explain}`, { method: "POST", body });
-  const said = await reply.json().catch(() => ({ detail: `the server answered ${reply.status}: is it moue's?` }));
+  const said = await reply.json().catch(() => ({ detail: `the server returned status ${reply.status} without details; is it a moue server?` }));
   if (!reply.ok) {
-    throw new Error(said.detail ?? `the server answered ${reply.status}`);
+    throw new Error(said.detail ?? `the server returned status ${reply.status}`);
   }
   return { ...said, input: name };
 }

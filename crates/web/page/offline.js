@@ -1,5 +1,5 @@
-// Keeps the page's own files, so that it works without a network once it was loaded.
-// The list and its version are written in when the page is built.
+// Caches the files of the page, so that it works offline after the first visit.
+// The build inserts the list of files and its version.
 
 const VERSION = "@VERSION@";
 const FILES = ["@FILES@"];

@@ -1,5 +1,5 @@
-// The page: pictures in, answers out. `compute` looks at them, `view` draws the
-// answers, `camera` brings frames, `save` writes files.
+// The page: `compute` predicts pictures, `view` shows predictions, `camera` provides
+// frames, `save` writes files.
 
 import { Camera } from "./camera.js";
 import { Computer, type Wanted } from "./compute.js";
@@ -33,13 +33,13 @@ function say(text: string): void {
   }
 }
 
-function tellWhere(): void {
+function showWhere(): void {
   if (server!.checked) {
-    where.textContent = "Pictures are sent to the server that this page came from.";
+    where.textContent = "Pictures are sent to the server of this page, which computes the predictions.";
   } else if (where.classList.contains("ready")) {
-    where.textContent = "Everything is computed in this browser: pictures do not leave it.";
+    where.textContent = "Predictions are computed in this browser. Pictures are not uploaded.";
   } else if (where.classList.contains("failed")) {
-    where.textContent = `This browser cannot compute here (${where.title}). You can let the server compute.`;
+    where.textContent = `This browser cannot compute predictions (${where.title}). Turn on “Compute on the server”.`;
   }
 }
 
@@ -52,20 +52,20 @@ function add(file: File): Entry {
   image.src = url;
   image.alt = file.name;
   image.addEventListener("load", () => picture.classList.toggle("small", image.naturalWidth <= 96));
-  // Formats that only the module can read.
+  // The browser cannot display the format, but the module may read it.
   image.addEventListener("error", () => {
     picture.className = "picture unshown";
-    image.replaceWith("cannot be shown here");
+    image.replaceWith("cannot be displayed");
   });
   picture.append(image, element("div", "boxes"));
   const faces = element("div", "faces");
-  faces.append(element("p", "", "Looking…"));
+  faces.append(element("p", "", "Predicting…"));
   place.append(element("h2", "", file.name), picture, faces);
   get("results").prepend(place);
   return { file, place, url };
 }
 
-async function look(entry: Entry): Promise<void> {
+async function predict(entry: Entry): Promise<void> {
   const asked = wanted();
   entry.place.setAttribute("aria-busy", "true");
   const failed = (error: unknown): Prediction =>
@@ -82,14 +82,14 @@ async function take(files: Iterable<File>): Promise<void> {
   const fresh = [...files].map(add);
   entries.push(...fresh);
   for (const entry of fresh) {
-    await look(entry);
+    await predict(entry);
   }
 }
 
 async function again(): Promise<void> {
-  tellWhere();
+  showWhere();
   for (const entry of [...entries]) {
-    await look(entry);
+    await predict(entry);
   }
 }
 
@@ -105,14 +105,14 @@ function clear(): void {
 
 function switchCamera(on: boolean): void {
   cameraButton.setAttribute("aria-pressed", String(on));
-  cameraButton.textContent = on ? "Switch the camera off" : "Switch the camera on";
+  cameraButton.textContent = on ? "Turn off camera" : "Turn on camera";
   live.hidden = !on;
   if (!on) {
     camera.off();
   }
 }
 
-async function film(): Promise<void> {
+async function toggleCamera(): Promise<void> {
   if (camera.on) {
     switchCamera(false);
     return;
@@ -125,7 +125,7 @@ async function film(): Promise<void> {
     );
   } catch (error) {
     switchCamera(false);
-    const text = `There is no camera to look through: ${reason(error)}`;
+    const text = `The camera cannot be used: ${reason(error)}`;
     const note = element("p", "error", text);
     get("results").prepend(note);
     setTimeout(() => note.remove(), 15_000);
@@ -150,7 +150,7 @@ function listen(): void {
     });
   }
   [detect, explain, server].forEach((option) => option!.addEventListener("change", () => void again()));
-  cameraButton.addEventListener("click", () => void film());
+  cameraButton.addEventListener("click", () => void toggleCamera());
   get("clear").addEventListener("click", clear);
   const done = () => entries.flatMap(({ prediction }) => prediction ?? []);
   get("json").addEventListener("click", () => save("expressions.json", "application/json", json(done())));
@@ -159,8 +159,8 @@ function listen(): void {
 
 /** The module's classes, or the server's. */
 function classesOf(predictions: Prediction[]): string[] {
-  const answered = predictions.flatMap(({ faces }) => faces)[0];
-  return answered ? Object.keys(answered.probabilities) : classes;
+  const face = predictions.flatMap(({ faces }) => faces)[0];
+  return face ? Object.keys(face.probabilities) : classes;
 }
 
 listen();
@@ -168,15 +168,15 @@ computer.ready.then(
   (known) => {
     classes = known;
     where.classList.add("ready");
-    tellWhere();
+    showWhere();
   },
   (error: unknown) => {
     where.classList.add("failed");
     where.title = reason(error);
-    tellWhere();
+    showWhere();
   },
 );
 if ("serviceWorker" in navigator) {
-  // Without it (private windows, plain HTTP) the page works, but not offline.
+  // Without a service worker (private windows, plain HTTP) the page works, but not offline.
   navigator.serviceWorker.register("offline.js").catch(() => undefined);
 }

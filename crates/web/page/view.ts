@@ -1,5 +1,5 @@
-// An answer on the page: boxes over the picture, and for each face its label and a
-// bar for each class. What is there already is changed, not replaced, so bars move.
+// A prediction on the page: boxes over the picture, and for each face its label and a
+// bar for each class. Existing elements are updated, not replaced, so that bars are animated.
 
 import type { Face, Prediction } from "./moue/index.js";
 
@@ -16,7 +16,7 @@ const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 const title = (face: Face, number: number, of: number) =>
   `${of > 1 ? `${number + 1}: ` : ""}${face.label} ${percent(face.confidence)}${face.uncertain ? " (uncertain)" : ""}`;
 
-/** What an answer says, in a sentence. */
+/** A prediction as a sentence. */
 export function sentence({ input, faces, error }: Prediction): string {
   if (error !== null) {
     return `${input}: ${error}`;
@@ -25,7 +25,7 @@ export function sentence({ input, faces, error }: Prediction): string {
   return `${input}: ${said || "no face found"}`;
 }
 
-/** Shows an answer in a `.result`. */
+/** Shows a prediction in a `.result`. */
 export function show(result: HTMLElement, prediction: Prediction, detected: boolean): void {
   const boxes = result.querySelector(".boxes");
   const faces = result.querySelector(".faces");
@@ -33,7 +33,7 @@ export function show(result: HTMLElement, prediction: Prediction, detected: bool
     return;
   }
   const { faces: found, error } = prediction;
-  const none = detected ? "No face found. If the picture is a face, switch “Find faces” off." : "No face.";
+  const none = detected ? "No face found. If the whole picture is a face, turn off “Detect faces”." : "No face.";
   boxes.replaceChildren(...(detected ? found.map((face, number) => box(prediction, face, number)) : []));
   faces.querySelector(":scope > p")?.remove();
   if (error !== null || found.length === 0) {
@@ -92,6 +92,6 @@ function fill(place: Element, face: Face, heading: string): void {
   }
   const overlay = before ?? element("img");
   overlay.src = face.explanation;
-  overlay.alt = `What “${face.label}” rests on: red matters most, blue least`;
+  overlay.alt = `Saliency map of “${face.label}”: red is high, blue is low`;
   place.prepend(overlay);
 }

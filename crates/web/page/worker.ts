@@ -1,24 +1,24 @@
-// Runs the module off the page's thread: a question in, an answer out.
+// Runs the module in a Web Worker: receives questions, posts replies.
 
-import type { Answer, Question } from "./compute.js";
+import type { Reply, Question } from "./compute.js";
 import { load } from "./moue/index.js";
 
-const tell = (answer: Answer) => self.postMessage(answer);
+const post = (answer: Reply) => self.postMessage(answer);
 const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 const loading = load();
 loading.then(
-  (moue) => tell({ classes: [...moue.classes] }),
-  (error: unknown) => tell({ failure: reason(error) }),
+  (moue) => post({ classes: [...moue.classes] }),
+  (error: unknown) => post({ failure: reason(error) }),
 );
 
 self.addEventListener("message", async ({ data }: MessageEvent<Question>) => {
   const { id, name, picture, detect, explain } = data;
   try {
     const prediction = await (await loading).predict(picture, { name, detect, explain });
-    tell({ id, prediction });
+    post({ id, prediction });
   } catch (error) {
-    tell({ id, failure: reason(error) });
+    post({ id, failure: reason(error) });
   }
   if (picture instanceof ImageBitmap) {
     picture.close();

@@ -1,7 +1,7 @@
-//! moue's predictor for browsers and Node: what `npm/index.ts` calls from JavaScript.
+//! moue's predictor for browsers and Node: `page/moue/index.ts` calls it from JavaScript.
 //!
-//! Pictures come as files or as pixels, predictions go back as the JSON of
-//! `moue predict`. Threads, files and the network are left to the page.
+//! Pictures are passed as files or as pixels, predictions are returned as the JSON of `moue
+//! predict`. The page handles threads, files and the network.
 #![deny(missing_docs)]
 
 use moue::Classifier;
@@ -10,11 +10,11 @@ use moue::predict::{Photo, PhotoError, PredictOptions, Predictor};
 use moue::prediction::Prediction;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
-/// Columns times rows of a picture: four bytes each must fit into a page's memory
-/// a few times.
+/// Maximum columns times rows of a picture: a page's memory must hold four bytes for each pixel
+/// several times.
 const PIXELS: u64 = 64_000_000;
 
-/// The model `tiny`, or one that was given, ready to answer.
+/// A predictor with the model `tiny`, or with a given model.
 #[wasm_bindgen]
 pub struct WebPredictor {
     predictor: Predictor,
@@ -22,39 +22,39 @@ pub struct WebPredictor {
 
 #[wasm_bindgen]
 impl WebPredictor {
-    /// Of a model file's bytes; without any, of the model `tiny`.
+    /// Loads a model from the bytes of a model file, or the model `tiny`.
     ///
     /// # Errors
-    /// When the bytes are not a model's.
+    /// When the bytes are not a model file.
     #[wasm_bindgen(constructor)]
-    #[allow(clippy::needless_pass_by_value, reason = "what comes from JavaScript may be missing only as a value")]
+    #[allow(clippy::needless_pass_by_value, reason = "JavaScript passes optional arguments by value")]
     pub fn new(model: Option<Vec<u8>>) -> Result<Self, JsError> {
         Self::open(model.as_deref()).map_err(|error| JsError::new(&error))
     }
 
-    /// The classes, in the order of their names.
+    /// The classes, in alphabetical order.
     #[wasm_bindgen(getter)]
     #[must_use]
     pub fn classes(&self) -> Vec<String> {
         self.predictor.classifier().classes().to_vec()
     }
 
-    /// The answer for an image file, as JSON.
+    /// The prediction for an image file, as JSON.
     ///
     /// # Errors
-    /// When the answer cannot be written.
+    /// When the prediction cannot be serialized.
     #[wasm_bindgen(js_name = predictFile)]
-    #[allow(clippy::needless_pass_by_value, reason = "texts come from JavaScript as values")]
+    #[allow(clippy::needless_pass_by_value, reason = "JavaScript passes strings by value")]
     pub fn predict_file(&self, name: String, bytes: &[u8], detect: bool, explain: bool) -> Result<String, JsError> {
         json(&self.predict(Photo::Bytes(&name, bytes), detect, explain))
     }
 
-    /// The answer for pixels as a canvas gives them (RGBA, row by row), as JSON.
+    /// The prediction for pixels of a canvas (RGBA, row by row), as JSON.
     ///
     /// # Errors
     /// When there are not four bytes for each pixel.
     #[wasm_bindgen(js_name = predictPixels)]
-    #[allow(clippy::needless_pass_by_value, reason = "texts come from JavaScript as values")]
+    #[allow(clippy::needless_pass_by_value, reason = "JavaScript passes strings by value")]
     pub fn predict_pixels(
         &self,
         name: String,
@@ -66,7 +66,7 @@ impl WebPredictor {
     ) -> Result<String, JsError> {
         let photo = image::RgbaImage::from_raw(width, height, rgba)
             .filter(|photo| !photo.is_empty())
-            .ok_or_else(|| JsError::new("there must be four bytes for each pixel"))?;
+            .ok_or_else(|| JsError::new("the array must have four bytes (RGBA) for each pixel"))?;
         json(&self.predict(Photo::Image(&name, &photo.into()), detect, explain))
     }
 }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_its_pixels_get_the_answer_of_the_command() {
+    fn a_file_and_its_pixels_give_the_same_prediction_as_the_command() {
         let (engine, face) = (WebPredictor::open(None).unwrap(), face());
         let file = engine.predict(Photo::Bytes("face", &png(&face)), false, true);
         let options = PredictOptions { detect: false, ..PredictOptions::default() };
@@ -126,10 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_an_answer_with_an_error() {
+    fn a_file_that_is_not_an_image_gives_a_prediction_with_an_error() {
         let engine = WebPredictor::open(None).unwrap();
-        let answer = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), true, false);
-        assert!(answer.faces.is_empty() && answer.error.is_some(), "{answer:?}");
+        let prediction = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), true, false);
+        assert!(prediction.faces.is_empty() && prediction.error.is_some(), "{prediction:?}");
         assert!(WebPredictor::open(Some(b"no model")).is_err());
     }
 }

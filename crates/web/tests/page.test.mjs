@@ -1,5 +1,5 @@
-// The page in a real browser, against the built program. `cargo test` runs this
-// (crates/cli/tests/page.rs); by hand:
+// Tests of the page in a browser with the built program. `cargo test` runs them
+// (crates/cli/tests/it/page.rs); to run them separately:
 //   MOUE=../../target/release/moue MOUE_FACES=folder-of-faces MOUE_TEST_DATA=… npm test
 
 import assert from "node:assert/strict";
@@ -25,7 +25,7 @@ const predicted = (files, ...options) =>
   execFileSync(moue, ["predict", "--model", "tiny", "--json", ...options, ...files], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
     .trim().split("\n").map((line) => JSON.parse(line));
 
-/** That two answers are the same, to 1e-3 in every probability. */
+/** Asserts that two predictions are equal, to 1e-3 in every probability. */
 function agree(here, there) {
   assert.deepEqual([here.width, here.height, here.error], [there.width, there.height, there.error]);
   assert.equal(here.faces.length, there.faces.length);
@@ -38,7 +38,7 @@ function agree(here, there) {
   });
 }
 
-/** A fresh visitor; `requests` is all that the browser was asked for. */
+/** A new browser context; `requests` are all requests of the page. */
 async function visit(options = {}) {
   const context = await browser.newContext({ acceptDownloads: true, permissions: ["camera"], ...options });
   const page = await context.newPage();
@@ -69,20 +69,20 @@ async function drop(page, files) {
 const done = (page, count) =>
   page.waitForFunction((count) => document.querySelectorAll('#results [aria-busy="false"]').length === count, count);
 
-/** What a button lets the browser save. */
+/** The file that a button downloads. */
 async function download(page, button) {
   const [file] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
   return readFileSync(await file.path(), "utf8");
 }
 
-const answers = async (page) => JSON.parse(await download(page, "#json"));
+const predictions = async (page) => JSON.parse(await download(page, "#json"));
 
 before(async () => {
   server = spawn(moue, ["serve", "--addr", "127.0.0.1:0", "--model", "tiny", "--json", "--quiet"], { stdio: ["ignore", "pipe", "inherit"] });
   const line = await new Promise((resolve) => server.stdout.once("data", (data) => resolve(String(data))));
   origin = `http://${JSON.parse(line).address}/`;
   const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"];
-  clip = photos && film(path.join(photos, "clip.mp4"));
+  clip = photos && cameraVideo(path.join(photos, "clip.mp4"));
   if (clip) {
     args.push(`--use-file-for-fake-video-capture=${clip}`);
   }
@@ -95,8 +95,8 @@ after(async () => {
   rmSync(work, { recursive: true, force: true });
 });
 
-/** A film as Chromium's fake camera takes it, or nothing without ffmpeg. */
-function film(clip) {
+/** A video for the fake camera of Chromium; undefined without ffmpeg. */
+function cameraVideo(clip) {
   const made = path.join(work, "camera.mjpeg");
   try {
     execFileSync("ffmpeg", ["-loglevel", "error", "-i", clip, "-t", "4", "-q:v", "3", "-f", "mjpeg", made]);
@@ -107,12 +107,12 @@ function film(clip) {
 }
 
 describe("the page", { concurrency: false }, () => {
-  test("faces get the answers of the command, and nothing leaves the page", async () => {
+  test("predictions for faces equal those of the command, and nothing is uploaded", async () => {
     const { page, requests, errors, context } = await visit();
     await page.uncheck("#detect");
     await drop(page, faces);
     await done(page, faces.length);
-    const found = await answers(page);
+    const found = await predictions(page);
     predicted(faces, "--no-detect").forEach((there, number) => agree(found[number], there));
     const table = await download(page, "#csv");
     assert.equal(table.trim().split("\n").length, faces.length + 1);
@@ -125,7 +125,7 @@ describe("the page", { concurrency: false }, () => {
     await context.close();
   });
 
-  test("bars, boxes and explanations are shown, and a bad file is a line", async () => {
+  test("bars, boxes and saliency maps are shown, and an unreadable file shows an error", async () => {
     const { page, context } = await visit();
     await page.uncheck("#detect");
     await page.check("#explain");
@@ -169,7 +169,7 @@ describe("the page", { concurrency: false }, () => {
     await context.close();
   });
 
-  test("it works without a network once it was loaded", async () => {
+  test("the page works offline after the first visit", async () => {
     const { page, context } = await visit();
     await page.evaluate(() => navigator.serviceWorker.ready);
     await context.setOffline(true);
@@ -178,11 +178,11 @@ describe("the page", { concurrency: false }, () => {
     await page.uncheck("#detect");
     await drop(page, [faces[2]]);
     await done(page, 1);
-    agree((await answers(page))[0], predicted([faces[2]], "--no-detect")[0]);
+    agree((await predictions(page))[0], predicted([faces[2]], "--no-detect")[0]);
     await context.close();
   });
 
-  test("the server computes only when it is asked to", async () => {
+  test("pictures are uploaded only for the option", async () => {
     const { page, requests, context } = await visit();
     await page.uncheck("#detect");
     await page.check("#server");
@@ -190,23 +190,23 @@ describe("the page", { concurrency: false }, () => {
     await drop(page, [faces[3]]);
     await done(page, 1);
     assert.equal(requests.filter((request) => request.method() === "POST").length, 1);
-    agree((await answers(page))[0], predicted([faces[3]], "--no-detect")[0]);
+    agree((await predictions(page))[0], predicted([faces[3]], "--no-detect")[0]);
     await context.close();
   });
 
-  test("photos get the answers of the command", { skip: !photos && "SKIPPED: MOUE_TEST_DATA names no folder" }, async () => {
+  test("predictions for photos equal those of the command", { skip: !photos && "SKIPPED: MOUE_TEST_DATA is not set to a folder" }, async () => {
     const files = ["couple.jpg", "no-face.jpg", "portrait-smile.jpg"].map((name) => path.join(photos, name));
     const { page, context } = await visit();
     await drop(page, files);
     await done(page, files.length);
-    const found = await answers(page);
+    const found = await predictions(page);
     predicted(files).forEach((there, number) => agree(found[number], there));
     assert.deepEqual(found.map((answer) => answer.faces.length), [2, 0, 1]);
     assert.equal(await page.locator(".box").count(), 3);
     await context.close();
   });
 
-  test("the camera's faces are followed", { skip: !photos && "SKIPPED: MOUE_TEST_DATA names no folder" }, async (t) => {
+  test("faces from the camera are predicted", { skip: !photos && "SKIPPED: MOUE_TEST_DATA is not set to a folder" }, async (t) => {
     if (!clip) {
       t.skip("SKIPPED: there is no ffmpeg");
       return;
@@ -222,7 +222,7 @@ describe("the page", { concurrency: false }, () => {
   });
 });
 
-test("the package answers in Node too", async () => {
+test("the package works in Node", async () => {
   const folder = path.join(import.meta.dirname, "../../server/dist/moue");
   const { load } = await import(path.join(folder, "index.js"));
   const engine = await load({ module: readFileSync(path.join(folder, "moue_web_bg.wasm")) });
@@ -231,7 +231,7 @@ test("the package answers in Node too", async () => {
   await assert.rejects(load({ model: new Uint8Array(8), module: readFileSync(path.join(folder, "moue_web_bg.wasm")) }));
 });
 
-test("pictures of the page for people to look at", { skip: !shots }, async () => {
+test("screenshots of the page", { skip: !shots }, async () => {
   for (const [width, height] of [[1280, 900], [390, 844]]) {
     for (const colorScheme of ["light", "dark"]) {
       const { page, context } = await visit({ viewport: { width, height }, colorScheme });

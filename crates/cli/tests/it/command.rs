@@ -156,17 +156,17 @@ fn mistakes_on_the_command_line_are_told_apart_from_failures() {
         (&["train", "nonsense"][..], 1, "presets are small, default, tiny, seed"),
         (&["train", "--epochs", "0"], 2, "`train.epochs` is 0"),
         (&["train", "--image-size", "48"], 2, "48x48"),
-        (&["train", "--data", "notes.txt"], 1, "holds no data set"),
+        (&["train", "--data", "notes.txt"], 1, "contains no data set"),
         (&["train", "--data", "missing.zip"], 1, "missing.zip"),
         (&["train", "--resume", "nowhere"], 1, "cannot read the checkpoint"),
         (&["train", "--resume", "x", "--epochs", "3"], 2, "cannot be used with"),
-        (&["train", "--official-split"], 2, "--official-split needs --data"),
+        (&["train", "--official-split"], 2, "--official-split requires --data"),
         (&["predict", "x.png"], 1, "x.png"),
         (&["predict", "--model", "missing", "x.png"], 1, "cannot read missing"),
         (&["predict", "--no-detect", "--min-face", "30", "x.png"], 2, "cannot be used with"),
         (&["predict", "--min-score", "0", "x.png"], 2, "0.001 to 1000"),
         (&["predict", "--model", "notes.txt", "x.png"], 1, "not a model file"),
-        (&["evaluate"], 2, "--data what to judge it on"),
+        (&["evaluate"], 2, "pass the data to evaluate it on with --data"),
         (&["data", "draw", ".", "--count", "21"], 1, "not empty"),
         (&["arch", "show", "tiny.tom"], 1, "no preset or file"),
         (&["--threads", "0", "arch", "list"], 2, "--threads"),
@@ -179,7 +179,7 @@ fn mistakes_on_the_command_line_are_told_apart_from_failures() {
     assert!(!place.path("runs").exists(), "a run that cannot begin leaves nothing behind");
     place.ok(&["train", "tiny.toml", "--epochs", "1", "--out", "run"]);
     let (code, error) = place.fails(&["train", "tiny.toml", "--out", "run"]);
-    assert!(code == 1 && error.contains("already holds a run"), "{error}");
+    assert!(code == 1 && error.contains("already contains a run"), "{error}");
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn a_full_disk_loses_nothing_written_before() {
     let output = Command::new("bash").args(["-c", &script]).current_dir(place.0.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = text(&output.stderr);
-    assert!(error.contains("last.safetensors") && error.contains("what was there before is untouched"), "{error}");
+    assert!(error.contains("last.safetensors") && error.contains("an existing file is unchanged"), "{error}");
     assert_eq!(bytes(&place.path("full/checkpoints/last.safetensors")), saved);
     place.ok(&["train", "--resume", "full"]);
 }
@@ -411,7 +411,11 @@ fn speed_is_measured() {
     assert!(said.contains("GFLOP/s") && said.contains("conv2d_1") && said.contains("gemm"), "{said}");
     let wrong = place.command(&["bench"]).env("MOUE_ISA", "avx1024").output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(text(&wrong.stderr).contains("MOUE_ISA=avx1024 is not available here"), "{}", text(&wrong.stderr));
+    assert!(
+        text(&wrong.stderr).contains("MOUE_ISA=avx1024 is not available on this machine"),
+        "{}",
+        text(&wrong.stderr)
+    );
 }
 
 #[test]

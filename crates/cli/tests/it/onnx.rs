@@ -77,7 +77,7 @@ fn what_cannot_be_exported_or_read_is_told() {
     place.put("other.onnx", "{}");
     let (code, message) = place.fails(&["predict", "--model", "other.onnx", "face.png"]);
     assert_eq!(code, 1);
-    assert!(message.contains("other.onnx is not a model file: it is damaged or not ONNX"), "{message}");
+    assert!(message.contains("other.onnx is not a model file: it is damaged or not an ONNX file"), "{message}");
 }
 
 #[test]

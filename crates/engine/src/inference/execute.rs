@@ -1,7 +1,7 @@
 //! Runs the steps of a network at inference.
 //!
-//! Only the map that a step reads and the one that it writes exist at a time. What the steps
-//! are is defined in `plan`; the arithmetic is in the kernels.
+//! Only the input and the output of the current step are in memory at a time. The steps are defined
+//! in `plan`; the kernels compute them.
 
 use super::plan::{Operation, Step};
 use crate::kernels::pooling::PoolingKind;
@@ -12,9 +12,9 @@ use crate::workspace::Workspace;
 
 /// The input of a step.
 pub enum Map<'a> {
-    /// Borrowed: it is still needed after the step.
+    /// Borrowed: it is needed after the step.
     Lent(&'a Tensor),
-    /// Owned: the step may overwrite it or give its memory back.
+    /// Owned: the step may overwrite it or release its memory.
     Owned(Tensor),
 }
 
@@ -47,7 +47,7 @@ impl Map<'_> {
     }
 }
 
-/// The map after all of these steps.
+/// The output of all of these steps.
 pub fn run(steps: &[Step], x: Map<'_>, workspace: &mut Workspace, profiler: &mut Profiler) -> Tensor {
     let mut map = x;
     for step in steps {
@@ -58,7 +58,7 @@ pub fn run(steps: &[Step], x: Map<'_>, workspace: &mut Workspace, profiler: &mut
     map.into_owned(workspace)
 }
 
-/// The map after an operation; `x` is the map before it.
+/// The output of an operation on `x`.
 fn operate(operation: &Operation, x: Map<'_>, workspace: &mut Workspace, profiler: &mut Profiler) -> Tensor {
     match operation {
         Operation::Conv2d { convolution, convolved } => {

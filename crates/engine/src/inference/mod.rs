@@ -1,9 +1,9 @@
-//! Inference: a network converted to a form that only predicts.
+//! Inference: a network converted to a form without training.
 //!
-//! Batch normalization is folded into the convolution before it, dropout is left out, filters
-//! are transformed once, and only the map that is being read and the one that is being written
-//! exist. The outputs for an image do not depend on the batch that it is part of. Training is
-//! left to [`crate::network`].
+//! Batch normalization is folded into the preceding convolution, dropout is removed, filters are
+//! transformed once, and only the input and the output of the current layer are in memory. The
+//! outputs for an image do not depend on the batch that contains it. Training is in
+//! [`crate::network`].
 
 mod execute;
 mod network;

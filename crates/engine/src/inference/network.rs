@@ -1,7 +1,7 @@
-//! The network that only predicts.
+//! The network for inference.
 //!
-//! It owns the prepared steps and the memory that they run in. What the steps are is defined
-//! in `plan`; running them is left to `execute`.
+//! It owns the prepared steps and their workspace. The steps are defined in `plan`; `execute` runs
+//! them.
 
 use super::execute::{Map, run};
 use super::plan::Step;
@@ -11,14 +11,14 @@ use crate::profile::{Profile, Profiler};
 use crate::tensor::{Shape, Tensor};
 use crate::workspace::Workspace;
 
-/// The steps that a network's present weights come to: batch normalization is
-/// multiplied into the convolution before it, dropout is gone.
+/// The steps for a network's current weights: batch normalization is folded into the preceding
+/// convolution, dropout is removed.
 #[must_use]
 pub fn steps(network: &Network) -> Vec<Step> {
     lower(network.layers())
 }
 
-/// A network that only predicts.
+/// A network for inference.
 pub struct InferenceNetwork {
     input: Shape,
     output_shape: Shape,
@@ -29,8 +29,7 @@ pub struct InferenceNetwork {
 }
 
 impl InferenceNetwork {
-    /// Makes a network's present weights ready. Changes to the network
-    /// afterwards do not show.
+    /// Prepares a network's current weights. Later changes of the network have no effect.
     #[must_use]
     pub fn new(network: &Network) -> Self {
         let mut steps = steps(network);
@@ -51,13 +50,13 @@ impl InferenceNetwork {
         self.input
     }
 
-    /// Starts to measure the time of each step, from zero.
+    /// Starts to measure the time of each step.
     pub fn start_profile(&mut self) {
         self.profiler.start();
     }
 
-    /// The times since [`Self::start_profile`], as forward passes of the layers
-    /// that the steps come from, and the end of measuring.
+    /// Stops measuring and returns the times since [`Self::start_profile`], as forward passes of
+    /// the layers that the steps come from.
     pub fn take_profile(&mut self) -> Profile {
         self.profiler.take()
     }
@@ -76,8 +75,8 @@ impl InferenceNetwork {
         &self.output
     }
 
-    /// The same in memory of the caller's, so that several threads can share a
-    /// network. The result may be given back to the workspace.
+    /// Runs a batch in the caller's workspace, so that several threads can share a network. The
+    /// result may be given back to the workspace.
     ///
     /// # Panics
     /// When the images have another shape than [`Self::input_shape`].

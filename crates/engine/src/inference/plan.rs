@@ -1,8 +1,7 @@
-//! What a network computes at inference, as data: steps with their operations and weights.
+//! The inference plan of a network: steps with their operations and weights.
 //!
-//! Layers add their steps, and batch normalization is folded into the convolution before it.
-//! Running the steps is left to `execute`; other crates read them to export a network in
-//! another format.
+//! Layers add their steps, and batch normalization is folded into the preceding convolution.
+//! `execute` runs the steps; other crates read them to export a network in another format.
 
 use crate::kernels::activation::Activation;
 use crate::kernels::convolution::Convolution;
@@ -14,13 +13,13 @@ use crate::tensor::{Buffer, Shape, zeros};
 
 /// The weights of a convolution at inference.
 pub struct Convolved {
-    /// As in the layer, with a batch normalization that follows folded in.
+    /// The layer's kernel, with a following batch normalization folded in.
     pub(super) kernel: Vec<f32>,
     bias: Option<Vec<f32>>,
     activation: Activation,
-    /// Of the output.
+    /// Number of output channels.
     channels: usize,
-    /// The kernel in the form that the method multiplies with.
+    /// The kernel in the layout of the algorithm.
     pub(super) prepared: Buffer,
 }
 
@@ -30,7 +29,7 @@ impl Convolved {
         Self { kernel: kernel.to_vec(), bias, activation, channels, prepared: zeros(0) }
     }
 
-    /// Folds `scale · y + shift` in; false where an activation lies between.
+    /// Folds `scale · y + shift` in; false where an activation is in between.
     fn fold(&mut self, scale: &[f32], shift: &[f32], activation: Activation) -> bool {
         if self.activation != Activation::Linear {
             return false;
@@ -55,17 +54,17 @@ pub struct Step {
     operation: Operation,
 }
 
-/// What happens to a map at inference.
+/// An operation at inference.
 pub enum Operation {
     /// A convolution or a dense layer.
     #[allow(private_interfaces)]
     Conv2d {
-        /// Geometry and method.
+        /// Geometry and algorithm.
         convolution: Convolution,
         /// Weights.
         convolved: Convolved,
     },
-    /// A filter for each channel.
+    /// A depthwise convolution.
     #[allow(private_interfaces)]
     DepthwiseConv2d {
         /// Geometry.
@@ -77,47 +76,47 @@ pub enum Operation {
     Affine {
         /// Factors.
         scale: Vec<f32>,
-        /// Summands.
+        /// Offsets.
         shift: Vec<f32>,
-        /// What follows.
+        /// The activation that follows.
         activation: Activation,
     },
-    /// An activation by itself.
+    /// A separate activation.
     Activation {
-        /// Which.
+        /// The activation.
         activation: Activation,
     },
     /// Maximum or average over windows.
     Pooling {
-        /// Which.
+        /// Maximum or average.
         kind: PoolingKind,
         /// Geometry.
         window: Window,
     },
-    /// The same values as a map of another shape.
+    /// Reshapes a map.
     Reshape {
         /// The new shape.
         shape: Shape,
     },
-    /// Two chains on the same input, added.
+    /// The sum of two branches on the same input.
     Residual {
-        /// The longer one.
+        /// The main branch.
         branch: Vec<Step>,
-        /// The shorter one; the identity when empty.
+        /// The shortcut; the identity when empty.
         shortcut: Vec<Step>,
-        /// Of the sum.
+        /// The activation of the sum.
         activation: Activation,
     },
-    /// Several chains on the same input, their channels side by side.
+    /// Several branches on the same input, concatenated along the channels.
     Concatenate {
-        /// The chains; the identity where empty.
+        /// The branches; the identity where empty.
         branches: Vec<Vec<Step>>,
         /// Shape of one map of the result.
         output: Shape,
     },
-    /// A map times what a chain on it says of each channel.
+    /// A map multiplied by one factor for each channel, computed by layers on the same map.
     Gate {
-        /// The chain.
+        /// The layers that compute the factors.
         gate: Vec<Step>,
     },
 }
@@ -127,8 +126,8 @@ impl Step {
         Self { layer: layer.to_owned(), operation }
     }
 
-    /// Adds `activation(scale · x + shift)`, inside the step before it where
-    /// that is a convolution.
+    /// Adds `activation(scale · x + shift)`, folded into the previous step where that is a
+    /// convolution.
     pub(crate) fn push_affine(
         steps: &mut Vec<Self>,
         layer: &str,
@@ -152,7 +151,7 @@ impl Step {
         &self.layer
     }
 
-    /// What it does.
+    /// Its operation.
     #[must_use]
     pub fn operation(&self) -> &Operation {
         &self.operation
@@ -174,22 +173,22 @@ impl Step {
     }
 }
 
-/// What a convolution multiplies with, to look at.
+/// The filters of a convolution, for export.
 #[derive(Clone, Copy, Debug)]
 pub struct Filters<'a> {
     /// Geometry.
     pub window: Window,
-    /// `[kernel height, kernel width, channels, filters]`; without the last
-    /// extent where each channel has a filter of its own.
+    /// `[kernel height, kernel width, channels, filters]`; without the last axis for a depthwise
+    /// convolution.
     pub kernel: &'a [f32],
-    /// One for each filter.
+    /// One bias for each filter.
     pub bias: Option<&'a [f32]>,
-    /// Of the sum.
+    /// The activation of the sum.
     pub activation: Activation,
 }
 
 impl Filters<'_> {
-    /// True for a product with flat inputs: a dense layer.
+    /// Whether this is a dense layer: a product with flat inputs.
     #[must_use]
     pub fn is_dense(&self) -> bool {
         self.window.is_pointwise() && self.window.input.positions() == 1
@@ -197,7 +196,7 @@ impl Filters<'_> {
 }
 
 impl Operation {
-    /// The filters of a convolution, dense or depthwise ones included.
+    /// The filters of a convolution, including dense and depthwise ones.
     #[must_use]
     pub fn filters(&self) -> Option<Filters<'_>> {
         let (window, convolved) = match self {

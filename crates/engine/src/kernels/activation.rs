@@ -1,12 +1,12 @@
-//! Activation functions, element by element, and their derivatives.
+//! Elementwise activation functions and their derivatives.
 //!
-//! Layers choose where an activation is applied: in place after another layer, or as a layer.
+//! Layers apply an activation in place after another layer, or as a separate layer.
 
 use super::isa;
 use super::math::{exp, sigmoid, tanh};
 use rayon::prelude::*;
 
-/// Values that one task works on.
+/// Values per task.
 const CHUNK: usize = 16 * 1024;
 
 /// An activation function.
@@ -17,12 +17,12 @@ const CHUNK: usize = 16 * 1024;
     serde(from = "names::Activation", into = "names::Activation")
 )]
 pub enum Activation {
-    /// `x`: none at all.
+    /// `x`: the identity.
     #[default]
     Linear,
     /// `max(x, 0)`.
     Relu,
-    /// `x` where positive, `slope · x` elsewhere. By its name alone it has slope 0.01.
+    /// `x` where positive, `slope · x` elsewhere. Without a slope in the file, the slope is 0.01.
     LeakyRelu {
         /// Slope of the negative part.
         slope: f32,
@@ -37,10 +37,10 @@ pub enum Activation {
     Softmax,
 }
 
-/// Activations by their names in files, which leave the slope of the leaky ReLU out.
+/// Activations by their names in files, which omit the slope of the leaky ReLU.
 #[cfg(feature = "serde")]
 mod names {
-    /// Has the name of the enum it stands for, for serde's error messages.
+    /// Has the name of the enum that it represents, for serde's error messages.
     #[derive(serde::Serialize, serde::Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum Activation {
@@ -83,15 +83,14 @@ mod names {
 }
 
 impl Activation {
-    /// Whether the derivative can be told from the output alone, so that the
-    /// function can be applied in place at the end of another layer.
+    /// Whether the derivative can be computed from the output alone, so that the function can be
+    /// applied in place at the end of another layer.
     #[must_use]
     pub fn works_in_place(self) -> bool {
         !matches!(self, Self::Silu | Self::Softmax)
     }
 
-    /// Applies the function to values that lie together; `channels` matters to
-    /// softmax only.
+    /// Applies the function to contiguous values; `channels` is used by softmax only.
     pub(crate) fn apply(self, values: &mut [f32], channels: usize) {
         if self == Self::Linear {
             return;
@@ -102,12 +101,12 @@ impl Activation {
         );
     }
 
-    /// The same, for use inside a kernel.
+    /// Applies the function inside a kernel.
     #[inline(always)]
     pub(crate) fn apply_inlined(self, values: &mut [f32], channels: usize) {
         match self {
             Self::Linear => {}
-            // Not `max`, which would hide a NaN.
+            // Not `max`, which would drop a NaN.
             Self::Relu => values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
             Self::LeakyRelu { slope } => {
                 values.iter_mut().for_each(|v| *v = if *v > 0.0 { *v } else { slope * *v });
@@ -119,8 +118,8 @@ impl Activation {
         }
     }
 
-    /// Turns the gradient of the output into that of the input, in place.
-    /// `y` is the output; `x`, the input, is needed by SiLU only.
+    /// Converts the gradient of the output to that of the input, in place. `y` is the output; `x`,
+    /// the input, is needed by SiLU only.
     pub(crate) fn differentiate(self, gradient: &mut [f32], y: &[f32], x: Option<&[f32]>, channels: usize) {
         if self == Self::Linear {
             return;
@@ -159,7 +158,7 @@ impl Activation {
     }
 }
 
-/// Multiplies each gradient by the slope at its value.
+/// Multiplies each gradient by the derivative at its value.
 #[inline(always)]
 fn multiply(gradients: &mut [f32], values: &[f32], slope: impl Fn(f32) -> f32) {
     gradients.iter_mut().zip(values).for_each(|(g, &v)| *g *= slope(v));

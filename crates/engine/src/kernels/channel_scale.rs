@@ -1,7 +1,7 @@
 //! Multiplication of maps by one factor for each image and channel, and the gradient of the
 //! factors.
 //!
-//! Where the factors come from is left to the caller (squeeze-and-excitation).
+//! The caller computes the factors (squeeze-and-excitation).
 
 use super::isa;
 use crate::tensor::Shape;

@@ -1,6 +1,6 @@
 //! Copies between a map and a range of channels of a wider map.
 //!
-//! Which maps are concatenated, and in which order, is left to the layer.
+//! The layer determines which maps are concatenated, and in which order.
 
 /// Writes the map `part` (`channels` wide) into the columns of `y` (`all` wide)
 /// from `first` on.
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_is_taken_again() {
+    fn parts_round_trip() {
         let (one, two) = ([1.0, 2.0], [3.0, 4.0, 5.0, 6.0]);
         let mut y = [0.0; 6];
         put(&one, 1, &mut y, 3, 0);

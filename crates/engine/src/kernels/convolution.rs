@@ -1,9 +1,8 @@
-//! Convolution by the method that fits its shape: the output, the input's gradient and the
+//! Convolution with an algorithm selected by its shape: the output, the input's gradient and the
 //! kernel's gradient.
 //!
-//! 3 × 3 kernels of stride 1 go to [`winograd`], everything else to [`im2col`]. The choice is a
-//! rule over the shape alone ([`Convolution::new`]), so that the same network is always
-//! computed in the same way. The methods themselves are left to those modules.
+//! 3 × 3 kernels of stride 1 use [`winograd`], all others [`im2col`]. The selection depends on the
+//! shape alone ([`Convolution::new`]), so that the same network is always computed in the same way.
 
 use super::activation::Activation;
 use super::epilogue::Epilogue;
@@ -12,30 +11,30 @@ use super::window::Window;
 use super::winograd::{self, Geometry, TileSize};
 use crate::tensor::Buffer;
 
-/// Fewest channels, and filters, for which transforming patches pays.
+/// Minimum number of channels, and of filters, for which Winograd is faster.
 const FEWEST_FOR_WINOGRAD: usize = 8;
 
-/// Fewest tiles of an image that pay at inference, by the side of the tile:
-/// transformed filters are 4 times (4 × 4) or 16/9 times (2 × 2) as large as the
-/// kernel, and with a single image all of them are read for those few tiles.
+/// Minimum number of tiles of an image for Winograd at inference, by the side of the tile:
+/// transformed filters are 4 times (4 × 4) or 16/9 times (2 × 2) as large as the kernel, and a
+/// single image reads all of them for its few tiles.
 const FEWEST_TILES: [(TileSize, usize); 2] = [(TileSize::Two, 4), (TileSize::Four, 9)];
 
-/// A convolution: its geometry, its number of filters and its method. Kernels
-/// are `[kernel height, kernel width, channels, filters]`.
+/// A convolution: its geometry, its number of filters and its algorithm. Kernels are `[kernel
+/// height, kernel width, channels, filters]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Convolution {
     pub window: Window,
     pub filters: usize,
-    /// For the output and the kernel's gradient; `None` is matrix products over patches.
+    /// For the output and the kernel's gradient; `None` is matrix multiplication over patches.
     forward: Option<Geometry>,
     /// For the input's gradient.
     backward: Option<Geometry>,
 }
 
 impl Convolution {
-    /// Chooses the method: Winograd where both sides have at least 8 channels,
-    /// with the tile that needs fewer multiplications for this map (the smaller
-    /// tile when equal, for its filters take less memory).
+    /// Selects the algorithm: Winograd where both sides have at least 8 channels, with the tile
+    /// that needs fewer multiplications for this map (the smaller tile when equal, since its
+    /// filters need less memory).
     pub fn new(window: Window, filters: usize) -> Self {
         let channels = window.input.channels;
         let eligible = window.size == [3, 3]
@@ -55,8 +54,8 @@ impl Convolution {
         Self { window, filters, forward, backward: forward.map(|geometry| best_tile(geometry.transposed())) }
     }
 
-    /// The method for a network that only predicts, where a single image matters
-    /// as much as a batch: Winograd only where an image has enough tiles.
+    /// The algorithm for inference, where a single image is as important as a batch: Winograd only
+    /// where an image has enough tiles.
     pub fn for_inference(self) -> Self {
         let forward = self.forward.and_then(|geometry| {
             let enough = FEWEST_TILES.map(|(tile, fewest)| {
@@ -68,12 +67,12 @@ impl Convolution {
         Self { forward, ..self }
     }
 
-    /// Multiply-adds of the direct sum for one image.
+    /// Multiply-adds of the direct convolution for one image.
     pub fn macs(&self) -> usize {
         self.window.positions() * self.window.patch_len() * self.filters
     }
 
-    /// The method of the forward pass, in a word.
+    /// Name of the algorithm of the forward pass.
     pub fn method(&self) -> &'static str {
         match self.forward {
             Some(Geometry { tile: TileSize::Four, .. }) => "winograd 4x4",
@@ -103,7 +102,7 @@ impl Convolution {
         }
     }
 
-    /// `dx` from `dy`; overwrites `dx`. The two buffers are scratch.
+    /// Computes `dx` from `dy`; overwrites `dx`. The two buffers are scratch.
     pub fn backward_input(&self, dy: &[f32], kernel: &[f32], scratch: [&mut Buffer; 2], dx: &mut [f32]) {
         if dx.is_empty() {
             return;
@@ -120,7 +119,7 @@ impl Convolution {
         winograd::convolve(geometry, dy, prepared, &epilogue, dx);
     }
 
-    /// The kernel's gradient from `x` and `dy`; overwrites `dkernel`.
+    /// Computes the kernel's gradient from `x` and `dy`; overwrites `dkernel`.
     pub fn backward_kernel(&self, x: &[f32], dy: &[f32], scratch: &mut Buffer, dkernel: &mut [f32]) {
         match &self.forward {
             _ if dy.is_empty() => dkernel.fill(0.0),

@@ -1,8 +1,7 @@
-//! Depthwise convolution: each channel with a filter of its own. Kernels are
-//! `[height, width, channels]`.
+//! Depthwise convolution: one filter for each channel. Kernels are `[height, width, channels]`.
 //!
-//! It is computed directly, since there are no products to share; convolutions that sum over
-//! channels are in `convolution`.
+//! It is computed directly, since no products are shared; convolutions that sum over channels are
+//! in `convolution`.
 
 use super::epilogue::Epilogue;
 use super::window::Window;
@@ -13,7 +12,7 @@ use rayon::prelude::*;
 /// `y = epilogue(x ∗ kernel)`; `x` `[N, H, W, C]`, `y` `[N, OH, OW, C]`.
 pub fn forward(window: &Window, x: &[f32], kernel: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
     let channels = window.input.channels;
-    // One line of the output is one task: a single image uses all threads.
+    // One line of the output is one task, so that a single image uses all threads.
     let line = window.output[1] * channels;
     y.par_chunks_mut(line).enumerate().for_each(|(task, y)| {
         let (image, row) = (task / window.output[0], task % window.output[0]);
@@ -35,7 +34,7 @@ pub fn forward(window: &Window, x: &[f32], kernel: &[f32], epilogue: &Epilogue<'
     });
 }
 
-/// `dx` from `dy`; overwrites `dx`.
+/// Computes `dx` from `dy`; overwrites `dx`.
 pub fn backward_input(window: &Window, dy: &[f32], kernel: &[f32], dx: &mut [f32]) {
     let channels = window.input.channels;
     dx.par_chunks_mut(window.input.len()).zip(dy.par_chunks(window.positions() * channels)).for_each(|(dx, dy)| {
@@ -55,8 +54,8 @@ pub fn backward_input(window: &Window, dy: &[f32], kernel: &[f32], dx: &mut [f32
     });
 }
 
-/// The kernel's gradient from `x` and `dy`; overwrites `dkernel`. Images are
-/// summed in at most [`reduce::CHUNKS`] chunks, which are added in order.
+/// Computes the kernel's gradient from `x` and `dy`; overwrites `dkernel`. Images are summed in at
+/// most [`reduce::CHUNKS`] chunks, which are added in order.
 pub fn backward_kernel(window: &Window, x: &[f32], dy: &[f32], scratch: &mut Buffer, dkernel: &mut [f32]) {
     let channels = window.input.channels;
     let (input, output) = (window.input.len(), window.positions() * channels);

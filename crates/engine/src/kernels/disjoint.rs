@@ -1,10 +1,10 @@
-//! A mutable slice that several tasks write to, each at places of its own.
+//! A mutable slice that several tasks write to, each at its own positions.
 //!
-//! It checks bounds; that the places are disjoint is for each caller to show.
+//! It checks bounds; each caller must ensure that the positions are disjoint.
 
 use std::marker::PhantomData;
 
-/// A mutable slice handed to tasks that write to disjoint, interleaved places.
+/// A mutable slice for tasks that write to disjoint, interleaved positions.
 #[derive(Clone, Copy)]
 pub struct SharedMut<'a> {
     data: *mut f32,
@@ -12,8 +12,8 @@ pub struct SharedMut<'a> {
     borrow: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: the pointer is only used through `slice` and `pointer`, whose callers
-// promise that no two tasks touch the same place.
+// SAFETY: the pointer is only used through `slice` and `pointer`, whose callers guarantee that no
+// two tasks access the same position.
 #[allow(unsafe_code)]
 unsafe impl Send for SharedMut<'_> {}
 // SAFETY: as above.
@@ -25,29 +25,30 @@ impl<'a> SharedMut<'a> {
         Self { data: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
     }
 
-    /// Where the `len` values from `start` lie, for those who write to some of them.
+    /// Pointer to the `len` values from `start`, for tasks that write to some of them.
     ///
     /// # Panics
-    /// When they lie outside the slice.
+    /// When they are outside the slice.
     #[inline(always)]
     pub fn pointer(&self, start: usize, len: usize) -> *mut f32 {
-        assert!(start <= self.len && len <= self.len - start, "a task's places lie outside the slice");
+        assert!(start <= self.len && len <= self.len - start, "the positions of a task are outside the slice");
         self.data.wrapping_add(start)
     }
 
     /// The `len` values from `start`.
     ///
     /// # Safety
-    /// Nobody else may touch these places while the slice lives.
+    /// No other task may access these positions while the slice exists.
     ///
     /// # Panics
-    /// When they lie outside the slice.
+    /// When they are outside the slice.
     #[allow(unsafe_code)]
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
     pub unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [f32] {
         let data = self.pointer(start, len);
-        // SAFETY: inside the slice by `pointer`, untouched by others by the caller.
+        // SAFETY: inside the slice by `pointer`; not accessed by other tasks, as the caller
+        // guarantees.
         unsafe { std::slice::from_raw_parts_mut(data, len) }
     }
 }
@@ -63,7 +64,7 @@ mod tests {
         let shared = SharedMut::new(&mut values);
         (0..100usize).into_par_iter().for_each(|task| {
             for row in 0..10 {
-                // SAFETY: each task has a place of its own in every row.
+                // SAFETY: each task has its own position in every row.
                 #[allow(unsafe_code)]
                 let place = unsafe { shared.slice(row * 100 + task, 1) };
                 place[0] = task as f32;
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "outside the slice")]
-    fn places_outside_are_refused() {
+    fn positions_outside_panic() {
         let mut values = [0.0; 4];
         // SAFETY: the only user; the call panics before it makes a slice.
         #[allow(unsafe_code)]

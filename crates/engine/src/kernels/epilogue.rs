@@ -1,25 +1,25 @@
-//! What follows the sums of a convolution: bias, another map and the activation.
+//! The epilogue of a convolution: bias, addition of another map and activation.
 //!
-//! Every method of convolution applies it while its output is still in the cache; how the sums
-//! are computed is left to those methods.
+//! Every convolution algorithm applies it while its output is in the cache.
 
 use super::activation::Activation;
 use super::isa;
 
-/// What is done to the sums of a convolution before they are stored:
-/// `activation(sum + bias + add)`.
+/// The operations on the sums of a convolution before they are stored: `activation(sum + bias +
+/// add)`.
 #[derive(Clone, Copy)]
 pub struct Epilogue<'a> {
-    /// A value for each filter.
+    /// A bias for each filter.
     pub bias: Option<&'a [f32]>,
     /// Another map of the output's shape, for a residual block.
     pub add: Option<&'a [f32]>,
-    /// One that [works in place](Activation::works_in_place).
+    /// An activation that [works in place](Activation::works_in_place).
     pub activation: Activation,
 }
 
 impl Epilogue<'_> {
-    /// Finishes whole rows of `filters` values, the first of which is output row `first`.
+    /// Applies the epilogue to whole rows of `filters` values, the first of which is output row
+    /// `first`.
     pub fn finish(&self, y: &mut [f32], first: usize, filters: usize) {
         let relu = self.activation == Activation::Relu;
         isa::dispatch(

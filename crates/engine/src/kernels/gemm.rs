@@ -11,11 +11,10 @@
 use super::isa;
 use pulp::{Simd, WithSimd};
 
-/// Rows of `b` that are summed in one go: a panel of them fits into the first
-/// level of the cache.
+/// Rows of `b` that are summed at a time: a panel of them fits into the first level of the cache.
 pub const BLOCK: usize = 256;
 
-/// Most rows of a tile, on machines with 32 registers.
+/// Maximum rows of a tile, for 32 registers.
 const TILE_ROWS: usize = 12;
 
 /// Columns are padded to this, a multiple of every vector length.
@@ -39,7 +38,7 @@ pub fn packed_len(k: usize, n: usize) -> usize {
     k * n.next_multiple_of(panel_width())
 }
 
-/// Where an element of a matrix lies: `data[row · row_stride + column · column_stride]`.
+/// The layout of a matrix: `data[row · row_stride + column · column_stride]`.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
     pub data: &'a [f32],
@@ -48,7 +47,7 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows of `width` values, one after the other.
+    /// Contiguous rows of `width` values.
     pub fn rows(data: &'a [f32], width: usize) -> Self {
         Self { data, row_stride: width, column_stride: 1 }
     }
@@ -68,7 +67,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Packs `b` `[k, n]` into panels, the last one filled up with zeros.
+/// Packs `b` `[k, n]` into panels; the last one is padded with zeros.
 pub fn pack(b: Matrix<'_>, k: usize, n: usize, packed: &mut [f32]) {
     assert!(b.covers(k, n) && packed.len() >= packed_len(k, n), "a matrix is shorter than its shape");
     let width = panel_width();
@@ -99,8 +98,8 @@ pub struct Destination {
 /// `c = a · b`, or `c += a · b`, for `a` `[m, k]` and a packed `b` `[k, n]`.
 ///
 /// # Safety
-/// `c` must be valid for writes of `m` rows of `n` values, and, with
-/// `accumulate`, for reads, and nobody else may touch them meanwhile.
+/// `c` must be valid for writes of `m` rows of `n` values, and, with `accumulate`, for reads, and
+/// must not be accessed by other tasks during the call.
 #[allow(unsafe_code)]
 pub unsafe fn gemm_raw(c: Destination, a: Matrix<'_>, b: &[f32], m: usize, k: usize, n: usize, accumulate: bool) {
     assert!(a.covers(m, k) && b.len() >= packed_len(k, n), "a matrix is shorter than its shape");
@@ -134,7 +133,7 @@ impl WithSimd for Driver<'_> {
         let Self { c, a, b, m, k, n, accumulate } = self;
         if k == 0 && !accumulate {
             for row in 0..m {
-                // SAFETY: the caller of `gemm_raw` vouches for m rows of n values.
+                // SAFETY: the caller of `gemm_raw` guarantees m rows of n values.
                 #[allow(unsafe_code)]
                 unsafe {
                     std::slice::from_raw_parts_mut(c.data.add(row * c.row_stride), n).fill(0.0);
@@ -155,14 +154,14 @@ impl WithSimd for Driver<'_> {
                         row_stride: a.row_stride,
                         k_stride: a.column_stride,
                         b,
-                        // SAFETY: row < m and the panel's first column lies below n.
+                        // SAFETY: row < m and the panel's first column is below n.
                         #[allow(unsafe_code)]
                         c: unsafe { c.data.add(row * c.row_stride + panel * width) },
                         c_stride: c.row_stride,
                         accumulate: accumulate || first_k > 0,
                     };
-                    // SAFETY: the tile's rows lie below m, its columns below n, and
-                    // `covers` has checked that a holds every element that is read.
+                    // SAFETY: the tile's rows are below m, its columns below n, and `covers` has
+                    // checked that a contains every element that is read.
                     #[allow(unsafe_code)]
                     unsafe {
                         tile.run_rows(simd, step.min(m - row), columns);
@@ -189,7 +188,7 @@ impl Tile<'_> {
     #[inline(always)]
     #[allow(unsafe_code)]
     unsafe fn run_rows<S: Simd>(self, simd: S, rows: usize, columns: usize) {
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             match rows {
                 1 => self.run_columns::<S, 1>(simd, columns),
@@ -212,7 +211,7 @@ impl Tile<'_> {
     #[allow(unsafe_code)]
     unsafe fn run_columns<S: Simd, const ROWS: usize>(self, simd: S, columns: usize) {
         let lanes = S::F32_LANES;
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if columns > lanes {
                 let sums = self.sums::<S, ROWS, 2>(simd);

@@ -1,10 +1,10 @@
 //! Convolution as matrix products over patches, for any kernel and stride.
 //!
 //! All output positions of a batch are the rows of one tall matrix. A task takes a number of
-//! consecutive rows, gathers their patches into scratch of its thread that fits in the cache,
-//! and multiplies. The input's gradient is gathered in the same way, from the output's
-//! gradient, so that no two tasks write to the same place. Whether a convolution is computed
-//! this way is decided in `convolution`; the product itself is left to `gemm`.
+//! consecutive rows, gathers their patches into scratch of its thread that fits in the cache, and
+//! multiplies. The input's gradient is gathered in the same way, from the output's gradient, so
+//! that no two tasks write to the same position. `convolution` selects this algorithm; `gemm`
+//! computes the product.
 
 use super::disjoint::SharedMut;
 use super::epilogue::Epilogue;
@@ -19,20 +19,20 @@ use std::cell::RefCell;
 /// fewer than [`FEWEST_ROWS`].
 const SCRATCH: usize = 128 * 1024;
 
-/// Rows for which reading the whole of a large kernel pays.
+/// Minimum rows for which reading the whole of a large kernel is efficient.
 const FEWEST_ROWS: usize = 96;
 
-/// Tasks into which the rows of a single image are divided, for threads to share evenly.
+/// Number of tasks for the rows of a single image, so that threads have equal work.
 const EVEN_TASKS: usize = 16;
 
-/// Tasks below which the filters are divided as well.
+/// Number of tasks below which the filters are divided as well.
 const FEW_TASKS: usize = 4;
 
 /// Rows up to which the kernel's gradient of a pointwise convolution is divided
 /// by channels rather than by rows.
 const FEW_ROWS: usize = 4096;
 
-/// Multiply-adds that make a task worth its while.
+/// Minimum multiply-adds of a task.
 const TASK_MACS: usize = 512 * 1024;
 
 thread_local! {
@@ -90,8 +90,8 @@ pub fn forward(window: &Window, filters: usize, x: &[f32], prepared: &[f32], epi
     epilogue.finish(y, 0, filters);
 }
 
-/// `dx` from `dy`, one class of input positions after the other: with stride
-/// `s`, positions that leave the same remainder by `s` meet the same taps.
+/// Computes `dx` from `dy`, one class of input positions after the other: with stride `s`,
+/// positions with the same remainder modulo `s` have the same taps.
 pub fn backward_input(
     window: &Window,
     filters: usize,
@@ -149,7 +149,7 @@ pub fn backward_input(
     }
 }
 
-/// The input positions along an axis that meet the taps `rest, rest + stride, …`.
+/// The input positions along an axis with the taps `rest, rest + stride, …`.
 #[derive(Clone, Copy)]
 struct Places {
     first: usize,
@@ -170,14 +170,14 @@ impl Places {
     }
 }
 
-/// For one input position of a class, the output gradients that each of its taps
-/// carries to it, zeros where there are none.
+/// For one input position of a class, the output gradients for each of its taps, zeros where there
+/// are none.
 fn gather_gradients(window: &Window, filters: usize, places: &[Places; 2], dy: &[f32], row: usize, patch: &mut [f32]) {
     let per_image = places[0].count * places[1].count;
     let (image, place) = (row / per_image, row % per_image);
     let image = &dy[image * window.positions() * filters..];
     let at = [place / places[1].count, place % places[1].count];
-    // The output that tap 0 of the class carries here; each further tap is one before.
+    // The output for tap 0 of the class; each further tap is one before.
     let nearest = [0, 1].map(|axis| {
         (places[axis].first + at[axis] * window.strides[axis] + window.before[axis]) / window.strides[axis]
     });
@@ -190,7 +190,7 @@ fn gather_gradients(window: &Window, filters: usize, places: &[Places; 2], dy: &
     }
 }
 
-/// The kernel's gradient from `x` and `dy`; overwrites `dkernel`.
+/// Computes the kernel's gradient from `x` and `dy`; overwrites `dkernel`.
 pub fn backward_kernel(
     window: &Window,
     filters: usize,
@@ -232,8 +232,8 @@ fn with_patches(window: &Window, x: &[f32], first: usize, count: usize, run: imp
     with_patches_and_scratch(window, x, first, count, |patches, _| run(patches));
 }
 
-/// Hands the patches `[count, patch]` of `count` output positions from `first`
-/// on to `run`, with another buffer of the thread to use as it likes.
+/// Calls `run` with the patches `[count, patch]` of `count` output positions from `first` on, and
+/// with another buffer of the thread as scratch.
 fn with_patches_and_scratch(
     window: &Window,
     x: &[f32],
@@ -262,7 +262,7 @@ fn with_patches_and_scratch(
     });
 }
 
-/// The patch under one output position, zeros where it leaves the map.
+/// The patch under one output position, zeros outside the map.
 fn gather(window: &Window, x: &[f32], row: usize, patch: &mut [f32]) {
     let (image, position) = (row / window.positions(), row % window.positions());
     let (top, skipped_rows, height) = window.covered(0, position / window.output[1]);
@@ -301,7 +301,7 @@ fn gather_lines(window: &Window, x: &[f32], first: usize, count: usize, patches:
                 continue;
             };
             let from = &x[(image * height + y) * width..][..width];
-            // Input column of the first output, shifted by the zeros on the left.
+            // Input column of the first output, shifted by the padding on the left.
             let shifted = start * across + tap_column;
             let empty = window.before[1].saturating_sub(shifted).div_ceil(across).min(run);
             let begin = (shifted + empty * across).saturating_sub(window.before[1]);
@@ -319,7 +319,7 @@ fn gather_lines(window: &Window, x: &[f32], first: usize, count: usize, patches:
     }
 }
 
-/// The first `len` values of a buffer, which grows where it must.
+/// The first `len` values of a buffer, which grows if needed.
 fn grown(buffer: &mut Buffer, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);

@@ -1,15 +1,14 @@
-//! The instruction set, chosen once when the program runs.
+//! The instruction set, selected once at run time.
 //!
-//! Kernels are written once over [`pulp::Simd`] (or as plain loops that the compiler
-//! vectorizes) and compiled for each level; [`dispatch`] runs one at the level in use. Vectors
-//! always run over channels, and every sum is formed in an order that does not depend on the
-//! length of a vector, so levels with fused multiply-add (AVX-512, AVX2, NEON) differ in speed
-//! only. What the kernels compute is left to their modules.
+//! Kernels are written once with [`pulp::Simd`] (or as plain loops that the compiler vectorizes)
+//! and compiled for each level; [`dispatch`] runs one at the level in use. Vectors always run over
+//! channels, and the order of every sum is independent of the vector length, so levels with fused
+//! multiply-add (AVX-512, AVX2, NEON) differ in speed only.
 
 use pulp::{Simd, WithSimd};
 use std::sync::OnceLock;
 
-/// Name of the environment variable that asks for a level.
+/// Name of the environment variable that selects a level.
 const VARIABLE: &str = "MOUE_ISA";
 
 /// An instruction-set level that kernels are compiled for.
@@ -23,7 +22,7 @@ pub enum Isa {
     Neon,
     /// WebAssembly with 128-bit vectors: 4 lanes, no fused multiply-add.
     Simd128,
-    /// Plain code, one lane.
+    /// Scalar code, one lane.
     Scalar,
 }
 
@@ -43,23 +42,22 @@ impl Isa {
         }
     }
 
-    /// The levels that this machine can run, the fastest first.
+    /// The levels that this machine supports, the fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
         ALL.into_iter().filter(|isa| Level::of(*isa).is_some())
     }
 
-    /// The level in use: what `MOUE_ISA` asks for where this machine has it, else
-    /// the fastest.
+    /// The level in use: the one that `MOUE_ISA` selects where this machine supports it, else the
+    /// fastest.
     #[must_use]
     pub fn in_use() -> Self {
         Self::requested().unwrap_or_else(|_| Self::available().next().unwrap_or(Self::Scalar))
     }
 
-    /// The level that `MOUE_ISA` asks for, or the fastest where it asks for none.
+    /// The level that `MOUE_ISA` selects, or the fastest where it is not set.
     ///
     /// # Errors
-    /// When `MOUE_ISA` names a level that does not exist or that this machine
-    /// cannot run.
+    /// When `MOUE_ISA` is not a level, or is one that this machine does not support.
     pub fn requested() -> Result<Self, UnknownIsa> {
         choose(std::env::var(VARIABLE).ok().as_deref()).map_err(|asked| UnknownIsa {
             asked,
@@ -68,9 +66,9 @@ impl Isa {
     }
 }
 
-/// `MOUE_ISA` asks for something that is not there.
+/// `MOUE_ISA` selects a level that is not available.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("MOUE_ISA={asked} is not available here; this machine has {available}")]
+#[error("MOUE_ISA={asked} is not available on this machine; it supports {available}")]
 pub struct UnknownIsa {
     asked: String,
     available: String,
@@ -83,7 +81,7 @@ fn choose(asked: Option<&str>) -> Result<Isa, String> {
     }
 }
 
-/// A level with the proof that this machine has it.
+/// A level with the proof that this machine supports it.
 #[derive(Clone, Copy)]
 enum Level {
     #[cfg(target_arch = "x86_64")]
@@ -117,8 +115,8 @@ impl Level {
 
 static LEVEL: OnceLock<Level> = OnceLock::new();
 
-/// Runs `op` compiled for the level in use. Its body must be `#[inline(always)]`
-/// all the way down, or it is compiled for the lowest level.
+/// Runs `op` compiled for the level in use. Its body and all functions that it calls must be
+/// `#[inline(always)]`, otherwise they are compiled for the lowest level.
 pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     let level = LEVEL.get_or_init(|| Level::of(Isa::in_use()).unwrap_or(Level::Scalar));
     match *level {
@@ -134,12 +132,12 @@ pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     }
 }
 
-/// A vector of as many values as there are, zeros after them: much faster than a
-/// partial load where there is a whole vector, as there mostly is.
+/// Loads a vector of the available values, padded with zeros: much faster than a partial load in
+/// the usual case of a whole vector.
 #[inline(always)]
 pub fn load<S: Simd>(simd: S, from: &[f32]) -> S::f32s {
     if from.len() == S::F32_LANES {
-        // SAFETY: the slice holds a whole vector.
+        // SAFETY: the slice contains a whole vector.
         #[allow(unsafe_code)]
         unsafe {
             from.as_ptr().cast::<S::f32s>().read_unaligned()
@@ -149,11 +147,11 @@ pub fn load<S: Simd>(simd: S, from: &[f32]) -> S::f32s {
     }
 }
 
-/// Stores as many values as there is room for.
+/// Stores the values that fit into the slice.
 #[inline(always)]
 pub fn store<S: Simd>(simd: S, to: &mut [f32], value: S::f32s) {
     if to.len() == S::F32_LANES {
-        // SAFETY: the slice holds a whole vector.
+        // SAFETY: the slice contains a whole vector.
         #[allow(unsafe_code)]
         unsafe {
             to.as_mut_ptr().cast::<S::f32s>().write_unaligned(value);
@@ -168,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_found_by_name() {
+    fn levels_are_selected_by_name() {
         let best = Isa::available().next().unwrap();
         assert_eq!(choose(None), Ok(best));
         assert_eq!(choose(Some("scalar")), Ok(Isa::Scalar));

@@ -1,12 +1,12 @@
 //! Elementary functions that vectorize and are bit-identical on every platform.
 //!
-//! Only those that kernels call for each value are here; single values go through `libm`.
+//! Only functions that kernels call for each value are here; single values use `libm`.
 
 /// `eˣ`, within 2 units in the last place; 0 below −87.3 and infinity above
 /// 88.7. Range reduction by powers of two and the Taylor polynomial of degree 7.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    // Adding 1.5 · 2²³ rounds to a whole number, which stands in the last bits.
+    // Adding 1.5 · 2²³ rounds to an integer, which is in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     // The first part of ln 2 has few bits, so that its product with n is exact.
     const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
@@ -20,7 +20,7 @@ pub fn exp(x: f32) -> f32 {
     for factor in &series[1..] {
         sum = sum * r + factor;
     }
-    // 2ⁿ in two halves: n = 128 would not fit into one exponent.
+    // 2ⁿ in two factors: n = 128 does not fit into one exponent.
     let n = (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let power = |n: i32| f32::from_bits(((n + 127) as u32) << 23);
     let half = n >> 1;
@@ -40,7 +40,7 @@ pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// Hyperbolic tangent, to about 1e-7 absolutely.
+/// Hyperbolic tangent, with an absolute error of about 1e-7.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (1.0 + exp(2.0 * x))
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_range() {
+    fn exp_handles_the_ends_of_its_range() {
         assert_eq!((exp(0.0), exp(-200.0), exp(200.0)), (1.0, 0.0, f32::INFINITY));
         assert_eq!((exp(f32::NEG_INFINITY), exp(f32::INFINITY)), (0.0, f32::INFINITY));
         assert!(exp(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());

@@ -1,6 +1,6 @@
-//! The numerical routines: plain functions over slices, parallel over chunks of fixed size.
+//! Numerical routines: functions over slices, parallel over chunks of fixed size.
 //!
-//! Layers decide what to compute; nothing here depends on layers.
+//! Layers determine what is computed; kernels do not depend on layers.
 
 pub mod activation;
 pub mod channel_scale;

@@ -1,8 +1,7 @@
-//! Batch normalization over `[rows, channels]`: two passes over memory forward, two backward,
-//! the activation in the second of each.
+//! Batch normalization over `[rows, channels]`: two passes over memory forward and two backward,
+//! with the activation in the second of each.
 //!
-//! Running statistics, and sums over the ranks of a distributed training, are left to the
-//! layer.
+//! The layer keeps the running statistics, and sums over the ranks of a distributed training.
 
 use super::activation::Activation;
 use super::gemm::LANES;
@@ -11,10 +10,10 @@ use super::reduce::{self, GROUP};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Values that one task works on.
+/// Values per task.
 const TASK: usize = 8 * 1024;
 
-/// Of each channel, the sum and the sum of squares: `sums` holds `2 · channels`.
+/// The sum and the sum of squares of each channel: `sums` contains `2 · channels` values.
 pub fn statistics(x: &[f32], channels: usize, partial: &mut Vec<f64>, sums: &mut [f64]) {
     reduce::over_rows(x.len() / channels, 2 * channels, partial, sums, |rows, sums| {
         let x = &x[rows.start * channels..rows.end * channels];
@@ -64,7 +63,7 @@ pub fn apply(x: &[f32], scale: &[f32], shift: &[f32], activation: Activation, y:
                 for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
                     for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
                         let value = x * scale + shift;
-                        // Not `max`, which would hide a NaN.
+                        // Not `max`, which would drop a NaN.
                         *y = if value < floor { floor } else { value };
                     }
                 }
@@ -94,18 +93,18 @@ pub fn apply_in_place(y: &mut [f32], scale: &[f32], shift: &[f32], activation: A
     });
 }
 
-/// What the forward pass did, for the way back.
+/// State of the forward pass for the backward pass.
 #[derive(Clone, Copy)]
 pub struct Applied<'a> {
     pub mean: &'a [f32],
-    /// As given to [`apply`]: with them the sign of the output is known again.
+    /// The scale and shift of [`apply`], from which the sign of the output is recomputed.
     pub scale: &'a [f32],
     pub shift: &'a [f32],
     /// Whether a ReLU followed; the gradient then passes where the output is positive.
     pub relu: bool,
 }
 
-/// Of each channel, the sum of the gradients and of gradient times `x − mean`.
+/// For each channel, the sum of the gradients and the sum of gradient times `x − mean`.
 pub fn gradient_sums(applied: Applied<'_>, x: &[f32], dy: &[f32], partial: &mut Vec<f64>, sums: &mut [f64]) {
     let channels = applied.mean.len();
     reduce::over_rows(x.len() / channels, 2 * channels, partial, sums, |rows, sums| {
@@ -163,8 +162,8 @@ fn add_to<S: Simd>(simd: S, values: S::f32s, sums: &mut [f64]) {
     sums.iter_mut().zip(lanes).for_each(|(sum, value)| *sum += f64::from(value));
 }
 
-/// `dx = by_gradient · dy + by_value · x + offset` in place of `dy`, each factor
-/// by channel, the gradient only where the output was positive if `relu`.
+/// `dx = by_gradient · dy + by_value · x + offset` in place of `dy`, with factors for each channel;
+/// with `relu`, `dy` counts only where the output was positive.
 pub fn input_gradient(applied: Applied<'_>, factors: [&[f32]; 3], x: &[f32], dy: &mut [f32]) {
     let channels = applied.scale.len();
     let task = TASK.div_ceil(channels) * channels;

@@ -1,6 +1,6 @@
-//! Maximum and average over windows, and their gradients.
+//! Maximum and average pooling, and their gradients.
 //!
-//! Where windows lie is computed in `window`.
+//! The positions of windows are computed in `window`.
 
 use super::gemm::LANES;
 use super::isa::{self, load, store};
@@ -9,17 +9,17 @@ use crate::tensor::Shape;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// What is taken from a window.
+/// The kind of pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolingKind {
     /// The maximum.
     Max,
-    /// The mean; zeros of the border do not count.
+    /// The mean; padding is not counted.
     Average,
 }
 
-/// Maximum over each window. `argmax` gets the place of the maximum within its
-/// image, for [`max_backward`]; the first one wins a tie.
+/// Maximum over each window. `argmax` is set to the index of the maximum within its image, for
+/// [`max_backward`]; the first one wins a tie.
 pub fn max_forward(window: &Window, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
     let line = window.output[1] * window.input.channels;
     y.par_chunks_mut(line).zip(argmax.par_chunks_mut(line)).enumerate().for_each(|(line, (y, argmax))| {
@@ -27,7 +27,7 @@ pub fn max_forward(window: &Window, x: &[f32], y: &mut [f32], argmax: &mut [u32]
     });
 }
 
-/// [`max_forward`] without a way back.
+/// [`max_forward`] without `argmax`, for inference.
 pub fn max_only(window: &Window, x: &[f32], y: &mut [f32]) {
     let line = window.output[1] * window.input.channels;
     y.par_chunks_mut(line).enumerate().for_each(|(line, y)| {
@@ -35,7 +35,7 @@ pub fn max_only(window: &Window, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// One line of the output: of image `line / height` the line `line % height`.
+/// One line of the output: line `line % height` of image `line / height`.
 struct Max<'a> {
     window: &'a Window,
     x: &'a [f32],
@@ -66,7 +66,7 @@ impl WithSimd for Max<'_> {
                     for column in left..left + width {
                         let at = (row * window.input.width + column) * channels;
                         let values = load(simd, &x[at + first..at + end]);
-                        // A NaN must come through, or a broken network looks healthy.
+                        // A NaN must propagate, so that a diverged network is noticed.
                         let keep = simd.less_than_or_equal_f32s(values, max);
                         let sound = simd.equal_f32s(max, max);
                         let here = simd.add_u32s(simd.splat_u32s((at + first) as u32), lanes_up);
@@ -83,7 +83,7 @@ impl WithSimd for Max<'_> {
     }
 }
 
-/// Sends each gradient to where the maximum was. `dx` is overwritten.
+/// Adds each gradient at the position of the maximum. `dx` is overwritten.
 pub fn max_backward(window: &Window, dy: &[f32], argmax: &[u32], dx: &mut [f32]) {
     let channels = window.input.channels;
     let output = window.positions() * channels;
@@ -105,8 +105,8 @@ pub fn max_backward(window: &Window, dy: &[f32], argmax: &[u32], dx: &mut [f32])
     );
 }
 
-/// [`max_backward`] of one image where no two windows overlap: every input has
-/// at most one gradient, so all of a window can be written side by side.
+/// [`max_backward`] of one image whose windows do not overlap: every input has at most one
+/// gradient, so all gradients of a window can be written together.
 #[inline(always)]
 fn spread_apart(window: &Window, dy: &[f32], argmax: &[u32], dx: &mut [f32]) {
     let channels = window.input.channels;
@@ -121,7 +121,7 @@ fn spread_apart(window: &Window, dy: &[f32], argmax: &[u32], dx: &mut [f32]) {
     }
 }
 
-/// Average over each window; zeros of the border do not count, as in Keras.
+/// Average over each window; padding is not counted, as in Keras.
 pub fn average_forward(window: &Window, x: &[f32], y: &mut [f32]) {
     let channels = window.input.channels;
     y.par_chunks_mut(window.positions() * channels).zip(x.par_chunks(window.input.len())).for_each(|(y, x)| {
@@ -143,7 +143,7 @@ pub fn average_forward(window: &Window, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Spreads each gradient evenly over its window. `dx` is overwritten.
+/// Distributes each gradient evenly over its window. `dx` is overwritten.
 pub fn average_backward(window: &Window, dy: &[f32], dx: &mut [f32]) {
     let channels = window.input.channels;
     dx.par_chunks_mut(window.input.len()).zip(dy.par_chunks(window.positions() * channels)).for_each(|(dx, dy)| {

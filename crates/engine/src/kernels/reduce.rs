@@ -1,20 +1,20 @@
-//! Sums over the rows of a `[rows, channels]` matrix, and over equally long parts.
+//! Sums over the rows of a `[rows, channels]` matrix, and over parts of equal length.
 //!
-//! Rows are divided into at most [`CHUNKS`] chunks by their number alone, each chunk is summed
-//! in f64, and the sums of the chunks are added in order: the result is bit-identical for any
-//! number of threads. Sums over processes are left to the layers.
+//! Rows are divided into at most [`CHUNKS`] chunks, by their number alone; each chunk is summed in
+//! f64, and the sums of the chunks are added in order: the result is bit-identical for any number
+//! of threads. Layers sum over processes.
 
 use super::isa;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Values that one task adds up.
+/// Values per task.
 const TASK: usize = 4096;
 
-/// Rows that may be added in f32 before they join a sum in f64.
+/// Rows that may be added in f32 before they are added to a sum in f64.
 pub const GROUP: usize = 8;
 
-/// Most chunks that a sum over rows is cut into.
+/// Maximum number of chunks of a sum over rows.
 pub const CHUNKS: usize = 16;
 
 /// Rows in one chunk.
@@ -22,8 +22,9 @@ pub fn chunk_rows(rows: usize) -> usize {
     rows.div_ceil(CHUNKS).max(1)
 }
 
-/// Sums `width` quantities over all rows into `sums`. `term(rows, sums)` adds a
-/// chunk's rows, which begin at a multiple of [`GROUP`]; `partial` is scratch that keeps its memory between calls.
+/// Sums `width` quantities over all rows into `sums`. `term(rows, sums)` adds the rows of a chunk,
+/// which begin at a multiple of [`GROUP`]; `partial` is scratch that keeps its memory between
+/// calls.
 pub fn over_rows<F>(rows: usize, width: usize, partial: &mut Vec<f64>, sums: &mut [f64], term: F)
 where
     F: Fn(Range<usize>, &mut [f64]) + Sync,
@@ -41,7 +42,7 @@ where
     }
 }
 
-/// The sum of equally long parts, in their order, rounded once.
+/// The sum of parts of equal length, in their order, rounded once.
 pub fn add_up(parts: &[f32], sum: &mut [f32]) {
     /// Sums that stay in registers.
     const LANES: usize = 32;
@@ -63,7 +64,7 @@ pub fn add_up(parts: &[f32], sum: &mut [f32]) {
     });
 }
 
-/// Adds equally long parts to sums, in their order.
+/// Adds parts of equal length to sums, in their order.
 pub fn add_to(parts: &[f32], sums: &mut [f64]) {
     let width = sums.len();
     sums.par_chunks_mut(TASK).enumerate().for_each(|(i, sums)| {
@@ -79,14 +80,14 @@ pub fn add_to(parts: &[f32], sums: &mut [f64]) {
     });
 }
 
-/// The nearest f32 of each sum.
+/// The sums rounded to f32.
 pub fn round(sums: &[f64], rounded: &mut [f32]) {
     rounded.par_chunks_mut(TASK).zip(sums.par_chunks(TASK)).for_each(|(rounded, sums)| {
         rounded.iter_mut().zip(sums).for_each(|(rounded, &sum)| *rounded = sum as f32);
     });
 }
 
-/// Each column's sum of `dy` `[rows, channels]`: the gradient of a bias.
+/// The sum of each column of `dy` `[rows, channels]`: the gradient of a bias.
 pub fn sum_rows(dy: &[f32], channels: usize, partial: &mut Vec<f64>, sums: &mut Vec<f64>) {
     sums.resize(channels, 0.0);
     over_rows(dy.len() / channels, channels, partial, sums, |rows, sums| {

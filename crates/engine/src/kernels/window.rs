@@ -1,35 +1,34 @@
 //! The geometry of a window (kernel or pool) that slides over a map.
 //!
-//! What is computed over a window is left to the kernels of convolution and pooling.
+//! The kernels of convolution and pooling compute over windows.
 
 use crate::error::BuildError;
 use crate::tensor::Shape;
 
-/// What happens at the border, as Keras defines it.
+/// Padding, as defined by Keras.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Padding {
-    /// Only whole windows: the map loses `size − 1`.
+    /// No padding: the output has `size − 1` fewer rows and columns.
     #[default]
     Valid,
-    /// Zeros around the map, so that stride 1 keeps its size; an odd zero goes
-    /// to the bottom and right.
+    /// Zeros around the map, so that stride 1 keeps its size; an odd zero is added at the bottom
+    /// and right.
     Same,
 }
 
-/// A window over maps of one shape: sizes, strides and zeros at the border, as
-/// `[vertical, horizontal]`.
+/// A window over maps of one shape: sizes, strides and padding, as `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Shape of one map that it slides over.
+    /// Shape of the input map.
     pub input: Shape,
-    /// Of the window.
+    /// Size of the window.
     pub size: [usize; 2],
-    /// From one window to the next.
+    /// Strides.
     pub strides: [usize; 2],
-    /// Zeros above and to the left of the map.
+    /// Padding above and to the left of the map.
     pub before: [usize; 2],
-    /// Windows down and across.
+    /// Number of windows vertically and horizontally.
     pub output: [usize; 2],
 }
 
@@ -70,7 +69,7 @@ impl Window {
         Ok(Self { input, size, strides, before, output })
     }
 
-    /// Zeros below and to the right of the map.
+    /// Padding below and to the right of the map.
     #[must_use]
     pub fn after(&self) -> [usize; 2] {
         let extent = [self.input.height, self.input.width];
@@ -98,13 +97,13 @@ impl Window {
         self.size[0] * self.size[1] * self.input.channels
     }
 
-    /// True when a patch is just one position of the input, in order.
+    /// Whether a patch is just one position of the input, in order.
     #[must_use]
     pub fn is_pointwise(&self) -> bool {
         self.size == [1, 1] && self.strides == [1, 1]
     }
 
-    /// True when there is one window and it covers the map.
+    /// Whether there is one window and it covers the map.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.size == [self.input.height, self.input.width] && self.output == [1, 1]
@@ -148,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn valid_loses_the_kernel_size_less_one() {
+    fn valid_padding_shrinks_the_map_by_the_kernel_size_minus_one() {
         let window = Window::new(Shape::new(48, 46, 1), [3, 5], [1, 1], Padding::Valid).unwrap();
         assert_eq!(window.output, [46, 42]);
         assert!(Window::new(Shape::new(2, 9, 1), [3, 3], [1, 1], Padding::Valid).is_err());
     }
 
     #[test]
-    fn the_covered_part_stays_inside_the_map() {
+    fn covered_ranges_are_inside_the_map() {
         let window = Window::new(Shape::new(5, 5, 1), [3, 3], [2, 2], Padding::Same).unwrap();
         assert_eq!(window.covered(0, 0), (0, 1, 2));
         assert_eq!(window.covered(0, 1), (1, 0, 3));

@@ -1,7 +1,7 @@
-//! An activation as a layer of its own.
+//! An activation as a separate layer.
 //!
-//! Activations that work in place are options of the layer before them instead.
-//! The arithmetic is in `kernels::activation`.
+//! Activations that work in place are options of the previous layer instead. The functions are in
+//! `kernels::activation`.
 
 use super::context::Context;
 use super::layer::{Layer, Mode, Sealed, wanted};
@@ -18,7 +18,7 @@ pub struct ActivationLayer {
 }
 
 impl ActivationLayer {
-    /// A layer on maps of `input`.
+    /// Creates a layer for maps of shape `input`.
     #[must_use]
     pub fn new(name: &str, input: Shape, activation: Activation) -> Self {
         Self { name: name.to_owned(), shape: input, activation }

@@ -1,6 +1,6 @@
 //! Batch normalization (Ioffe, Szegedy 2015).
 //!
-//! The layer keeps the statistics and derives the factors of each channel; the passes over
+//! The layer keeps the statistics and computes the scale and shift of each channel; the passes over
 //! memory are in `kernels::normalization`.
 
 use super::context::Context;
@@ -16,17 +16,17 @@ use crate::tensor::{Shape, Tensor};
 /// Options of [`BatchNormalization`].
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormalizationOptions {
-    /// Share of the old running statistics that a step keeps.
+    /// Share of the previous running statistics that a step keeps.
     pub momentum: f32,
     /// Added to the variance.
     pub epsilon: f32,
-    /// Applied in place; must be one that [works there](Activation::works_in_place).
+    /// An activation that [works in place](Activation::works_in_place).
     pub activation: Activation,
 }
 
-/// `y = activation(gamma · (x − mean) / √(variance + epsilon) + beta)`, for each
-/// channel over batch and positions; running statistics at inference, with the
-/// batch's biased variance in them, as in Keras.
+/// `y = activation(gamma · (x − mean) / √(variance + epsilon) + beta)`, for each channel over batch
+/// and positions; at inference with running statistics, which use the batch's biased variance, as
+/// in Keras.
 pub struct BatchNormalization {
     name: String,
     shape: Shape,
@@ -35,21 +35,21 @@ pub struct BatchNormalization {
     beta: Parameter,
     mean: Parameter,
     variance: Parameter,
-    /// Of the last pass: the mean and `1 / √(variance + epsilon)` it used, and
-    /// the scale and shift that follow from them.
+    /// State of the last pass: the mean and `1 / √(variance + epsilon)`, and the resulting scale
+    /// and shift.
     used_mean: Vec<f32>,
     used_inverse: Vec<f32>,
     scale: Vec<f32>,
     shift: Vec<f32>,
     used_batch: bool,
-    /// A sum and a weighted sum for each channel, and how many rows are in them.
+    /// A sum and a weighted sum for each channel, and their number of rows.
     sums: Vec<f64>,
-    /// Factors of the way back: by gradient, by value, offset.
+    /// Factors of the backward pass: of the gradient, of the value, and the offset.
     factors: [Vec<f32>; 3],
 }
 
 impl BatchNormalization {
-    /// A layer on maps of `input`.
+    /// Creates a layer for maps of shape `input`.
     ///
     /// # Errors
     /// When `momentum` or `epsilon` is out of range.
@@ -79,7 +79,7 @@ impl BatchNormalization {
         })
     }
 
-    /// Takes the batch's statistics and moves the running ones towards them.
+    /// Computes the batch's statistics and updates the running statistics.
     fn measure(&mut self, x: &Tensor, context: &mut Context) {
         let channels = self.shape.channels;
         let partial = &mut context.scratch.partial;

@@ -1,6 +1,6 @@
-//! Several branches on the same input, their outputs concatenated along the channels.
+//! Concatenation of several branches on the same input along the channels.
 //!
-//! The branches are sequences of layers; copying channels is left to `kernels::concatenate`.
+//! The branches are sequences of layers; `kernels::concatenate` copies the channels.
 
 use super::context::Context;
 use super::layer::{Layer, Mode, Sealed, lower, wanted};
@@ -17,15 +17,15 @@ use crate::tensor::{Shape, Tensor};
 pub struct Concatenate {
     name: String,
     branches: Vec<Sequence>,
-    /// Outputs of all branches, kept until the backward pass has read them.
+    /// Outputs of all branches, kept for the backward pass.
     outputs: Vec<Tensor>,
 }
 
 impl Concatenate {
-    /// A layer of chains on the same input.
+    /// Creates a layer of branches on the same input.
     ///
     /// # Errors
-    /// When there is no branch, or two do not end in maps of the same size.
+    /// When there is no branch, or two branches do not end in maps of the same size.
     pub fn new(name: &str, branches: Vec<Sequence>) -> Result<Self, BuildError> {
         let Some(first) = branches.first().map(Layer::output_shape) else {
             return Err(BuildError::Zero { what: "the number of branches" });

@@ -1,7 +1,7 @@
-//! What a network lends to its layers while they run.
+//! The resources that a network provides to its layers.
 //!
-//! It only holds things together: memory is managed by [`Workspace`], times are measured by
-//! [`Profiler`], and [`Communicator`] communicates with other processes.
+//! [`Workspace`] manages memory, [`Profiler`] measures times, and [`Communicator`] communicates
+//! with other processes.
 
 use crate::communicator::Communicator;
 use crate::profile::Profiler;
@@ -9,22 +9,22 @@ use crate::tensor::{Buffer, zeros};
 use crate::workspace::Workspace;
 use std::sync::Arc;
 
-/// Memory, profiling and communication for the layers of one network.
+/// Memory, profiling and communication for the layers of a network.
 #[derive(Default)]
 pub struct Context {
-    /// The pool that activations and gradients are taken from.
+    /// The pool of activations and gradients.
     pub workspace: Workspace,
     pub(crate) scratch: Scratch,
     pub(crate) profiler: Profiler,
-    /// The other processes, where several train the network together.
+    /// The other processes of a distributed training.
     pub(crate) communicator: Option<Arc<dyn Communicator>>,
 }
 
-/// Buffers that a layer may use while it runs.
+/// Scratch buffers of a layer.
 pub(crate) struct Scratch {
     pub first: Buffer,
     pub second: Buffer,
-    /// Sums, not yet rounded.
+    /// Sums in f64.
     pub sums: Vec<f64>,
     pub partial: Vec<f64>,
 }

@@ -1,7 +1,6 @@
 //! 2-D convolution.
 //!
-//! The layer owns kernel and bias; the choice of a method and the arithmetic are left to
-//! `kernels::convolution`.
+//! The layer owns kernel and bias; `kernels::convolution` selects an algorithm and computes it.
 
 use super::context::Context;
 use super::gradient::{kernel_gradient, store_gradient};
@@ -25,15 +24,15 @@ pub struct Conv2dOptions {
     pub filters: usize,
     /// Height and width of the kernel.
     pub kernel_size: [usize; 2],
-    /// Steps down and across.
+    /// Vertical and horizontal stride.
     pub strides: [usize; 2],
-    /// Border treatment.
+    /// Padding.
     pub padding: Padding,
-    /// Whether a bias is added.
+    /// Whether to add a bias.
     pub use_bias: bool,
-    /// Applied in place; must be one that [works there](Activation::works_in_place).
+    /// An activation that [works in place](Activation::works_in_place).
     pub activation: Activation,
-    /// Where the kernel starts.
+    /// Initializer of the kernel.
     pub initializer: Initializer,
 }
 
@@ -47,7 +46,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// A layer on maps of `input`.
+    /// Creates a layer for maps of shape `input`.
     ///
     /// # Errors
     /// When a size is zero or a `valid` kernel is larger than the map.

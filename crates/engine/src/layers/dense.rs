@@ -1,6 +1,6 @@
 //! Fully connected layer: a 1 × 1 convolution on a 1 × 1 map.
 //!
-//! Only its options and its shape differ; everything else is left to [`Conv2d`].
+//! Only its options and its shape differ from [`Conv2d`].
 
 use super::context::Context;
 use super::conv2d::{Conv2d, Conv2dOptions};
@@ -17,13 +17,13 @@ use crate::tensor::{Shape, Tensor};
 /// Options of [`Dense`].
 #[derive(Clone, Copy, Debug)]
 pub struct DenseOptions {
-    /// Outputs.
+    /// Number of outputs.
     pub units: usize,
-    /// Whether a bias is added.
+    /// Whether to add a bias.
     pub use_bias: bool,
-    /// Applied in place; must be one that [works there](Activation::works_in_place).
+    /// An activation that [works in place](Activation::works_in_place).
     pub activation: Activation,
-    /// Where the kernel starts.
+    /// Initializer of the kernel.
     pub initializer: Initializer,
 }
 
@@ -31,7 +31,7 @@ pub struct DenseOptions {
 pub struct Dense(Conv2d);
 
 impl Dense {
-    /// A layer on flat vectors.
+    /// Creates a layer for flat vectors.
     ///
     /// # Errors
     /// When the input is not flat or `units` is zero.

@@ -21,20 +21,20 @@ use crate::tensor::{Shape, Tensor};
 pub struct DepthwiseConv2dOptions {
     /// Height and width of the kernel.
     pub kernel_size: [usize; 2],
-    /// Steps down and across.
+    /// Vertical and horizontal stride.
     pub strides: [usize; 2],
-    /// Border treatment.
+    /// Padding.
     pub padding: Padding,
-    /// Whether a bias is added.
+    /// Whether to add a bias.
     pub use_bias: bool,
-    /// Applied in place; must be one that [works there](Activation::works_in_place).
+    /// An activation that [works in place](Activation::works_in_place).
     pub activation: Activation,
-    /// Where the kernel starts.
+    /// Initializer of the kernel.
     pub initializer: Initializer,
 }
 
-/// `y = activation(x ∗ kernel + bias)`, each channel with a filter of its own;
-/// kernel `[height, width, channels]`.
+/// `y = activation(x ∗ kernel + bias)` with one filter for each channel; kernel `[height, width,
+/// channels]`.
 pub struct DepthwiseConv2d {
     name: String,
     window: Window,
@@ -44,7 +44,7 @@ pub struct DepthwiseConv2d {
 }
 
 impl DepthwiseConv2d {
-    /// A layer on maps of `input`.
+    /// Creates a layer for maps of shape `input`.
     ///
     /// # Errors
     /// When a size is zero or a `valid` kernel is larger than the map.

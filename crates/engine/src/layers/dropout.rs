@@ -1,7 +1,6 @@
-//! Dropout of single values or, as stochastic depth, of whole maps.
+//! Dropout of single values and, as stochastic depth, of whole maps.
 //!
-//! What is dropped follows from the key of an image and from nothing else; the generator of
-//! random numbers is in [`crate::random`].
+//! The mask depends only on the key of an image; the random generator is in [`crate::random`].
 
 use super::context::Context;
 use super::layer::{Layer, Mode, Sealed, wanted};
@@ -12,23 +11,23 @@ use crate::random::{Stream, key};
 use crate::tensor::{Shape, Tensor};
 use rayon::prelude::*;
 
-/// Sets a share of the values to zero while training and scales the others up,
-/// so that the expectation stays (Srivastava et al. 2014).
+/// Sets a share of the values to zero during training and scales the others, so that the
+/// expectation is unchanged (Srivastava et al. 2014).
 pub struct Dropout {
     name: String,
     shape: Shape,
     rate: f32,
     /// Whether an image's map is dropped as a whole.
     whole: bool,
-    /// Tells this layer's draws from those of the other dropout layers.
+    /// Distinguishes this layer's random draws from those of other dropout layers.
     salt: u64,
     /// The keys of the last training pass; empty after inference.
     keys: Vec<u64>,
 }
 
 impl Dropout {
-    /// A layer on maps of `input`; `salt` must differ between the dropout
-    /// layers of a network.
+    /// Creates a layer for maps of shape `input`; `salt` must differ between the dropout layers of
+    /// a network.
     ///
     /// # Errors
     /// When `rate` is not in `[0, 1)`.
@@ -39,8 +38,8 @@ impl Dropout {
         Ok(Self { name: name.to_owned(), shape: input, rate, whole: false, salt, keys: Vec::new() })
     }
 
-    /// Stochastic depth (Huang et al. 2016), the last layer of a residual
-    /// block's branch: drops whole maps of some images.
+    /// Stochastic depth (Huang et al. 2016): drops the maps of random images. It is the last layer
+    /// of a residual block's branch.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -48,7 +47,7 @@ impl Dropout {
         Ok(Self { whole: true, ..Self::new(name, input, rate, salt)? })
     }
 
-    /// Applies the mask that the keys give, in place.
+    /// Applies the mask of the keys in place.
     fn mask(&self, values: &mut [f32]) {
         let scale = 1.0 / (1.0 - self.rate);
         let threshold = (f64::from(self.rate) * f64::from(1u32 << 31) * 2.0) as u32;
@@ -62,7 +61,7 @@ impl Dropout {
             isa::dispatch(
                 #[inline(always)]
                 || {
-                    // Each draw serves two values.
+                    // Each random number is used for two values.
                     let (pairs, rest) = values.as_chunks_mut::<2>();
                     for (i, pair) in pairs.iter_mut().enumerate() {
                         let bits = stream.nth(i as u64);
@@ -129,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drops_the_share_it_says_and_keeps_the_expectation() {
+    fn dropout_has_the_configured_rate_and_preserves_the_expectation() {
         let shape = Shape::new(10, 10, 101);
         let mut layer = Dropout::new("dropout", shape, 0.3, 0).unwrap();
         let x = Tensor::from_slice(2, shape, &vec![1.0; 2 * shape.len()]);
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_drops_the_same_wherever_it_stands_in_a_batch() {
+    fn the_mask_of_an_image_does_not_depend_on_its_batch() {
         let shape = Shape::flat(64);
         let mut layer = Dropout::new("dropout", shape, 0.5, 3).unwrap();
         let x = Tensor::from_slice(2, shape, &[1.0; 128]);

@@ -1,20 +1,20 @@
 //! Flattens a map to a vector.
 //!
-//! Memory is NHWC and stays as it is; only the shape changes.
+//! The memory layout stays NHWC; only the shape changes.
 
 use super::context::Context;
 use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::inference::plan::{Operation, Step};
 use crate::tensor::{Shape, Tensor};
 
-/// Reads a map as a flat vector, row by row, channels innermost.
+/// Reshapes a map to a flat vector, row by row, channels innermost.
 pub struct Flatten {
     name: String,
     input: Shape,
 }
 
 impl Flatten {
-    /// A layer on maps of `input`.
+    /// Creates a layer for maps of shape `input`.
     #[must_use]
     pub fn new(name: &str, input: Shape) -> Self {
         Self { name: name.to_owned(), input }

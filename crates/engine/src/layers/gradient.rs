@@ -1,8 +1,7 @@
 //! Gradients of parameters: sums over a batch in a fixed order.
 //!
-//! A kernel sums over the images of a grain; here the grains are summed, and the sums of all
-//! processes that train together. How a sum reaches the other processes is left to the
-//! [`Communicator`].
+//! A kernel sums over the images of a grain; this module sums the grains, and the sums of all ranks
+//! of a distributed training. The [`Communicator`] exchanges the sums.
 
 use super::context::{Context, Scratch};
 use super::layer::Layer;
@@ -57,8 +56,8 @@ pub(super) fn kernel_gradient(
     }
 }
 
-/// Rounds the sums in scratch to the gradient of a parameter. With other ranks it only
-/// begins to sum over them, and [`take_back`] rounds.
+/// Rounds the sums in scratch to the gradient of a parameter. With other ranks it only starts to
+/// sum over them, and [`take_back`] rounds.
 pub(super) fn store_gradient(context: &Context, parameter: &mut Parameter) {
     let sums = &context.scratch.sums[..parameter.gradient.len()];
     match &context.communicator {

@@ -1,12 +1,11 @@
 //! Initial values of kernels.
 //!
-//! Random numbers come from a stream of the caller's; biases and scales start from constants,
-//! which their layers know.
+//! The caller passes the random stream; biases and scales start from constants of their layers.
 
 use crate::random::Stream;
 
-/// How a kernel is drawn; `fan_in` and `fan_out` count the inputs and outputs
-/// of one output or input value.
+/// Initializers of kernels; `fan_in` is the number of inputs of an output value, `fan_out` the
+/// number of outputs of an input value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Initializer {
@@ -19,7 +18,7 @@ pub enum Initializer {
     GlorotNormal,
     /// Uniform with variance `2 / (fan_in + fan_out)`: the default of Keras.
     GlorotUniform,
-    /// Nothing but zeros, where weights come from elsewhere; not a choice that a file has.
+    /// Zeros, for weights that are set afterwards; not available in files.
     #[cfg_attr(feature = "serde", serde(skip))]
     Zeros,
 }
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variance_is_that_of_the_papers() {
+    fn the_variance_equals_the_published_one() {
         for (initializer, expected) in [
             (Initializer::HeNormal, 2.0 / 50.0),
             (Initializer::HeUniform, 2.0 / 50.0),

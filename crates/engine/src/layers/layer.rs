@@ -1,36 +1,35 @@
-//! The trait that every layer implements, and the kinds of pass that a network makes.
+//! The trait that every layer implements, and the modes of a network.
 //!
-//! Each layer has a file of its own; what a network lends to its layers is in [`Context`], and
-//! what they compute at inference is described by [`Step`]s.
+//! Each layer has its own file; [`Context`] holds the resources of a pass, and [`Step`]s describe
+//! layers at inference.
 
 use super::context::Context;
 use crate::inference::plan::Step;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
 
-/// Why a network is run.
+/// The mode of a forward pass.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
-    /// To learn: batch statistics, dropout. One random key for each image of the
-    /// batch ([`crate::random::key`] of seed, epoch and image).
+    /// Training: batch statistics and dropout. One random key for each image of the batch
+    /// ([`crate::random::key`] of seed, epoch and image).
     Train {
-        /// A key for each image.
+        /// One key for each image.
         keys: &'a [u64],
     },
-    /// To predict: stored statistics, no dropout. `backward` after it gives the
-    /// gradients of just that function.
+    /// Inference: stored statistics, no dropout. `backward` after it computes the gradients of this
+    /// function.
     Inference,
 }
 
-/// One step of a network, with explicit forward and backward.
+/// A layer of a network, with explicit forward and backward.
 ///
-/// The caller gives `y` its size; `backward` follows the `forward` it belongs
-/// to, with the same `x` and `y`.
+/// The caller sets the size of `y`; `backward` follows its `forward`, with the same `x` and `y`.
 pub trait Layer: Sealed + Send + Sync {
-    /// The layer's name in the network, for instance `conv2d_1`.
+    /// The layer's name in the network, for example `conv2d_1`.
     fn name(&self) -> &str;
 
-    /// The kind in architecture files, for instance `conv2d`.
+    /// The kind in architecture files, for example `conv2d`.
     fn kind(&self) -> &'static str;
 
     /// Shape of one input map.
@@ -39,12 +38,12 @@ pub trait Layer: Sealed + Send + Sync {
     /// Shape of one output map.
     fn output_shape(&self) -> Shape;
 
-    /// Multiply-adds for one image, by the direct sum.
+    /// Multiply-adds for one image, of the direct computation.
     fn macs(&self) -> usize {
         0
     }
 
-    /// How the output is computed, where there is a choice.
+    /// The algorithm, where the layer has several.
     fn method(&self) -> &'static str {
         ""
     }
@@ -52,13 +51,13 @@ pub trait Layer: Sealed + Send + Sync {
     /// Computes `y` from `x`.
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context);
 
-    /// Computes the gradients of the parameters, and that of the input where it
-    /// is wanted, from that of the output. The memory of `dy` is the layer's: it
-    /// comes back as the result or goes back to the workspace.
+    /// Computes the gradients of the parameters, and that of the input where it is needed, from
+    /// that of the output. The layer owns the memory of `dy`: it returns it as the result or gives
+    /// it back to the workspace.
     fn backward(&mut self, x: &Tensor, y: &Tensor, dy: Tensor, wants_dx: bool, context: &mut Context)
     -> Option<Tensor>;
 
-    /// Adds what the layer does at inference to `steps`.
+    /// Adds the layer's steps at inference to `steps`.
     fn lower(&self, steps: &mut Vec<Step>);
 
     /// Calls `visit` with each parameter, always in the same order.
@@ -73,7 +72,7 @@ pub trait Layer: Sealed + Send + Sync {
     }
 }
 
-/// Returns `dx`, or gives its memory back where it is not wanted.
+/// Returns `dx`, or gives its memory back where it is not needed.
 pub(super) fn wanted(dx: Tensor, wants_dx: bool, context: &mut Context) -> Option<Tensor> {
     if wants_dx {
         return Some(dx);
@@ -89,6 +88,6 @@ pub(crate) fn lower(layer: &dyn Layer) -> Vec<Step> {
     steps
 }
 
-/// Keeps the trait to the layers of this crate: their gradients are tested, and what they
-/// are at inference has to be one of its operations.
+/// Seals the trait: the gradients of all layers are tested, and each layer must be expressible by
+/// operations at inference.
 pub trait Sealed {}

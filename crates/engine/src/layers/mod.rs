@@ -1,9 +1,9 @@
-//! Layers: what a network is made of.
+//! The layers of a network.
 //!
-//! A layer is built for the shape of its input, so a layer that could be built fits. It holds
-//! its parameters, their gradients and whatever `backward` needs from `forward`. Activations
-//! and gradients live in memory that the network lends in a [`Context`]. A layer decides what
-//! is computed; the arithmetic is left to the kernels.
+//! A layer is built for the shape of its input, which is checked once. It holds its parameters,
+//! their gradients and the values that `backward` needs from `forward`. The network provides the
+//! memory of activations and gradients in a [`Context`]. Layers determine what is computed; the
+//! kernels compute it.
 
 mod activation;
 mod batch_normalization;

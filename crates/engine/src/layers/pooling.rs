@@ -1,6 +1,6 @@
 //! Maximum and average pooling, over windows and over whole maps.
 //!
-//! The arithmetic is in `kernels::pooling`.
+//! The kernels are in `kernels::pooling`.
 
 use super::context::Context;
 use super::layer::{Layer, Mode, Sealed};
@@ -20,7 +20,7 @@ pub struct Pooling2d {
 }
 
 impl Pooling2d {
-    /// A layer on maps of `input`.
+    /// Creates a layer for maps of shape `input`.
     ///
     /// # Errors
     /// When a size is zero or a `valid` window is larger than the map.
@@ -35,7 +35,7 @@ impl Pooling2d {
         Self::over(name, kind, Window::new(input, pool_size, strides, padding)?, false)
     }
 
-    /// A layer that takes one value of each channel from a whole map.
+    /// Creates a global pooling layer.
     ///
     /// # Errors
     /// When the map is larger than can be addressed.

@@ -23,11 +23,11 @@ pub struct Residual {
 }
 
 impl Residual {
-    /// A block of two chains on the same input; `activation` must be one that
-    /// [works in place](Activation::works_in_place).
+    /// Creates a block of two branches on the same input; `activation` must be one that [works in
+    /// place](Activation::works_in_place).
     ///
     /// # Errors
-    /// When the two chains do not end in the same shape.
+    /// When the two branches do not end in the same shape.
     pub fn new(name: &str, branch: Sequence, shortcut: Sequence, activation: Activation) -> Result<Self, BuildError> {
         if branch.output_shape() != shortcut.output_shape() {
             return Err(BuildError::BranchMismatch {

@@ -1,7 +1,7 @@
 //! Layers that run one after the other.
 //!
-//! A sequence keeps the maps between its layers for the backward pass and measures the time of
-//! each layer; what a layer computes is left to the layer.
+//! A sequence keeps the maps between its layers for the backward pass and measures the time of each
+//! layer.
 
 use super::context::Context;
 use super::layer::{Layer, Mode, Sealed};
@@ -9,40 +9,39 @@ use crate::inference::plan::Step;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
 
-/// Layers one after the other; none at all is the identity.
+/// A sequence of layers; the empty sequence is the identity.
 pub struct Sequence {
     name: String,
     input: Shape,
     layers: Vec<Box<dyn Layer>>,
-    /// Outputs of all layers but the last, kept until the backward pass has
-    /// read them.
+    /// Outputs of all layers but the last, kept for the backward pass.
     outputs: Vec<Tensor>,
 }
 
 impl Sequence {
-    /// A chain on maps of `input`.
+    /// Creates a sequence for maps of shape `input`.
     ///
     /// # Panics
-    /// When a layer was not made for the output of the one before it.
+    /// When a layer was not built for the output shape of the previous one.
     #[must_use]
     pub fn new(name: &str, input: Shape, layers: Vec<Box<dyn Layer>>) -> Self {
         let mut shape = input;
         for layer in &layers {
-            assert_eq!(layer.input_shape(), shape, "{} stands on another shape than it was made for", layer.name());
+            assert_eq!(layer.input_shape(), shape, "{} was built for another input shape", layer.name());
             shape = layer.output_shape();
         }
         let outputs = Vec::with_capacity(layers.len());
         Self { name: name.to_owned(), input, layers, outputs }
     }
 
-    /// Whether it is the identity.
+    /// Whether the sequence is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
     }
 
-    /// The backward pass through the layers from `first` on: the map that layer
-    /// `first` stands on (`None` for `x` itself), and the gradient of it.
+    /// The backward pass through the layers from `first` on: the input of layer `first` (`None` for
+    /// `x` itself), and its gradient.
     pub(crate) fn backward_to(
         &mut self,
         first: usize,

@@ -1,7 +1,7 @@
 //! Squeeze-and-excitation (Hu et al. 2018).
 //!
-//! The weights of the channels are the output of a sequence of layers; the multiplication is
-//! in `kernels::channel_scale`.
+//! A sequence of layers computes the factors of the channels; the multiplication is in
+//! `kernels::channel_scale`.
 
 use super::context::Context;
 use super::layer::{Layer, Mode, Sealed, lower};
@@ -13,8 +13,8 @@ use crate::kernels::{activation, channel_scale};
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
 
-/// `y = x · gate(x)`: a chain that ends in one number for each channel weighs
-/// the channels of each map.
+/// `y = x · gate(x)`: a sequence that ends in one value for each channel scales the channels of
+/// each map.
 pub struct SqueezeExcite {
     name: String,
     gate: Sequence,
@@ -22,10 +22,10 @@ pub struct SqueezeExcite {
 }
 
 impl SqueezeExcite {
-    /// A block with this chain, which ends in a sigmoid as a rule.
+    /// Creates a block with this gate, which usually ends in a sigmoid.
     ///
     /// # Errors
-    /// When the chain does not end in one number for each channel of its input.
+    /// When the gate does not end in one value for each channel of its input.
     pub fn new(name: &str, gate: Sequence) -> Result<Self, BuildError> {
         let wanted = Shape::flat(gate.input_shape().channels);
         if gate.output_shape() != wanted {

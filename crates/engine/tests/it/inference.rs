@@ -1,10 +1,10 @@
-//! The form of a network that only predicts, compared with the network itself.
+//! Compares the network for inference with the network itself.
 
 use crate::nets;
 use moue_engine::{InferenceNetwork, Layer, Mode, Network, Shape, Tensor, Workspace};
 
 #[test]
-fn it_answers_as_the_network_does() {
+fn inference_equals_the_network() {
     let mut training = nets::Training::new(8);
     (0..3).for_each(|step| training.step(&nets::images(8, step)));
     let x = nets::images(5, 9);
@@ -13,12 +13,12 @@ fn it_answers_as_the_network_does() {
     let got = ready.run(&x).data();
     assert_eq!(got.len(), expected.len());
     for (got, expected) in got.iter().zip(&expected) {
-        assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{got} instead of {expected}");
+        assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{got}, expected {expected}");
     }
 }
 
 #[test]
-fn an_answer_does_not_depend_on_the_batch() {
+fn predictions_do_not_depend_on_the_batch() {
     let mut training = nets::Training::new(8);
     training.step(&nets::images(8, 1));
     let mut ready = InferenceNetwork::new(&training.network);
@@ -44,11 +44,10 @@ fn threads_share_a_network() {
     });
 }
 
-/// The gradient at the depthwise layer's output, summed over the places where
-/// its ReLU lets through, is the gradient of its bias: compared with central
-/// differences of the outputs.
+/// The gradient at the depthwise layer's output, summed over the positions where its ReLU is
+/// active, is the gradient of its bias: compared with central differences of the outputs.
 #[test]
-fn the_gradient_at_a_layer_is_that_of_what_follows() {
+fn the_gradient_at_a_layer_equals_that_of_the_following_layers() {
     let mut training = nets::Training::new(8);
     (0..3).for_each(|step| training.step(&nets::images(8, step)));
     let network = &mut training.network;
@@ -83,14 +82,14 @@ fn the_gradient_at_a_layer_is_that_of_what_follows() {
             off += usize::from((sum - difference).abs() > 0.01 * (1.0 + difference.abs()));
         }
     }
-    // A step across a kink of ReLU or of a maximum has no slope to compare with.
+    // A step across a kink of ReLU or of a maximum has no derivative for the comparison.
     assert!(off * 10 <= checked, "{off} of {checked} differ");
     assert!(network.gradient_at(99, &x, &Tensor::zeros(1, Shape::flat(nets::CLASSES))).is_none());
 }
 
-/// A rank may have no share of a small batch.
+/// A rank may have no images of a small batch.
 #[test]
-fn a_batch_of_no_images_runs_and_teaches_nothing() {
+fn an_empty_batch_has_zero_gradients() {
     let (mut network, some, x) = (nets::network(), nets::images(3, 1), nets::images(0, 1));
     let gradient = network.forward(&some, Mode::Inference).clone();
     network.backward(&some, &gradient);

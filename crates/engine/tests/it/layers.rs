@@ -1,4 +1,4 @@
-//! Every layer's output and gradients against direct f64 references.
+//! Compares the output and gradients of every layer with direct f64 references.
 
 use crate::reference::{self, Geometry, Real, Reference};
 use moue_engine::layers::{
@@ -25,7 +25,7 @@ fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
     let scale = expected.iter().fold(1.0, |max: f64, v| max.max(v.abs()));
     for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (f64::from(*got) - expected).abs() / scale;
-        assert!(error < 2e-5, "{what}[{i}] is {got}, the reference says {expected}");
+        assert!(error < 2e-5, "{what}[{i}] is {got}, but the reference is {expected}");
     }
 }
 
@@ -37,7 +37,7 @@ fn check(layer: impl Layer, reference: &impl Reference, batch: usize, training: 
     check_against(layer, reference, batch, training, key, true);
 }
 
-/// The same, for large layers without the differences.
+/// Compares with the reference only, for large layers.
 fn check_against(
     mut layer: impl Layer,
     reference: &impl Reference,
@@ -62,7 +62,7 @@ fn check_against(
     let (y, dx, dparameters) = reference::gradients(reference, &x, &parameters, &weights);
     if differences {
         let (checked, passed_over) = reference::check_by_differences(reference, &x, &parameters, &weights);
-        assert!(passed_over * 10 <= checked, "{passed_over} of {checked} places lie at a kink");
+        assert!(passed_over * 10 <= checked, "{passed_over} of {checked} positions are at a kink");
     }
 
     let mode = if training { Mode::Train { keys: &KEYS[..batch] } } else { Mode::Inference };
@@ -232,8 +232,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Maps and channels that go to Winograd's method, with whole and broken
-    /// tiles and vectors.
+    /// Maps and channels for which Winograd is selected, with complete and partial tiles and vectors.
     #[test]
     fn winograd_is_a_direct_sum(
         batch in 1usize..4, extents in [3usize..15, 3usize..15], channels in 8usize..36, filters in 8usize..36,
@@ -247,7 +246,7 @@ proptest! {
     }
 }
 
-/// A chain of convolution and ReLU and a 1×1 shortcut, summed, through ReLU.
+/// A branch of convolution and ReLU and a 1×1 shortcut, added, followed by ReLU.
 struct ResidualReference {
     branch: [reference::Conv2d; 2],
     shortcut: reference::Conv2d,
@@ -264,7 +263,7 @@ impl Reference for ResidualReference {
 }
 
 #[test]
-fn residual_block_sums_two_chains() {
+fn residual_block_adds_two_branches() {
     let shape = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
     let wide = Geometry { input: [4, 5, 4], ..shape };
     let point = Geometry { size: [1, 1], ..shape };
@@ -283,7 +282,7 @@ fn residual_block_sums_two_chains() {
     check(block, &reference, 2, true, 5);
 }
 
-/// A convolution, the input itself and a wider convolution, side by side.
+/// A convolution, the identity and a wider convolution, concatenated.
 struct ConcatenateReference([reference::Conv2d; 2]);
 
 impl Reference for ConcatenateReference {
@@ -295,7 +294,7 @@ impl Reference for ConcatenateReference {
 }
 
 #[test]
-fn concatenation_puts_chains_side_by_side() {
+fn concatenation_joins_branches_along_channels() {
     let geometry = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
     let shape = Shape::new(4, 5, 3);
     let branch = |layers: Vec<Box<dyn Layer>>| Sequence::new("branch", shape, layers);
@@ -317,7 +316,7 @@ fn concatenation_puts_chains_side_by_side() {
 }
 
 #[test]
-fn concatenation_needs_maps_of_one_size() {
+fn concatenated_maps_must_have_equal_size() {
     let shape = Shape::new(4, 5, 3);
     let pool: Vec<Box<dyn Layer>> = vec![Box::new(Pooling2d::global("pool", shape, PoolingKind::Max).unwrap())];
     let branches = vec![Sequence::new("a", shape, Vec::new()), Sequence::new("b", shape, pool)];
@@ -325,7 +324,7 @@ fn concatenation_needs_maps_of_one_size() {
     assert!(Concatenate::new("concatenate", Vec::new()).is_err());
 }
 
-/// Channels weighed by a sigmoid of a dense layer on their means.
+/// Channels scaled by a sigmoid of a dense layer on their means.
 struct SqueezeExciteReference {
     means: reference::Pooling,
     dense: reference::Conv2d,
@@ -343,7 +342,7 @@ impl Reference for SqueezeExciteReference {
 }
 
 #[test]
-fn squeeze_excite_weighs_channels() {
+fn squeeze_excite_scales_channels() {
     let (batch, input, shape) = (3, [4, 3, 5], Shape::new(4, 3, 5));
     let options = DenseOptions {
         units: 5,
@@ -371,7 +370,7 @@ fn squeeze_excite_weighs_channels() {
 }
 
 #[test]
-fn a_residual_block_needs_equal_ends() {
+fn residual_branches_must_end_in_equal_shapes() {
     let shape = Geometry { batch: 1, input: [4, 4, 3], size: [3, 3], strides: [2, 2], same: true };
     let branch = Sequence::new("branch", Shape::new(4, 4, 3), vec![Box::new(conv2d(&shape, 3, true, true))]);
     let identity = Sequence::new("shortcut", Shape::new(4, 4, 3), vec![]);
@@ -379,11 +378,11 @@ fn a_residual_block_needs_equal_ends() {
     assert_eq!(
         error.to_string(),
         "the branch ends in 2x2x3 but the shortcut in 4x4x3; \
-         give the block a `shortcut` (for instance a 1x1 conv2d) that ends in 2x2x3"
+         give the block a `shortcut` (for example a 1x1 conv2d) that ends in 2x2x3"
     );
 }
 
-/// Multiplies by the factors that the dropout layer's own forward pass shows.
+/// Multiplies by the mask of the dropout layer's forward pass.
 struct Mask(Vec<f64>);
 
 impl Reference for Mask {
@@ -393,7 +392,7 @@ impl Reference for Mask {
 }
 
 #[test]
-fn dropout_sends_gradients_where_it_let_values_through() {
+fn dropout_masks_gradients_like_values() {
     let shape = Shape::new(3, 3, 5);
     let mut layer = Dropout::new("dropout", shape, 0.4, 9).unwrap();
     let ones = Tensor::from_slice(4, shape, &[1.0; 180]);
@@ -411,7 +410,7 @@ fn flatten_keeps_the_order() {
 }
 
 #[test]
-fn a_map_of_several_tasks_is_a_direct_sum() {
+fn a_map_of_several_tasks_equals_a_direct_sum() {
     let g = Geometry { batch: 3, input: [33, 30, 2], size: [3, 3], strides: [1, 1], same: true };
     let mut layer = conv2d(&g, 3, true, false);
     let reference = reference::Conv2d { geometry: g, filters: 3, relu: false };
@@ -433,11 +432,11 @@ fn a_map_of_several_tasks_is_a_direct_sum() {
     layer.visit(&mut |p| assert_close(&p.name, &p.gradient, expected.next().unwrap()));
 }
 
-/// Set for the runs below, which must not run each other.
+/// Set for the child processes below, which must not start further processes.
 const AT_A_LEVEL: &str = "MOUE_TEST_AT_A_LEVEL";
 
 #[test]
-fn all_of_this_at_the_other_levels() {
+fn layers_are_correct_at_all_instruction_set_levels() {
     if std::env::var_os(AT_A_LEVEL).is_some() {
         return;
     }

@@ -1,14 +1,14 @@
 //! Results are bit-identical for any number of threads, and instruction sets agree: this
-//! program runs itself at other levels and with other numbers of threads.
+//! program starts itself at other levels and with other numbers of threads.
 
 use crate::nets;
 use moue_engine::{InferenceNetwork, Isa};
 use std::process::Command;
 
-/// Set for a run that only prints what it computes.
+/// Set for a child process that only prints its results.
 const PRINT: &str = "MOUE_TEST_PRINT";
 
-/// The bits of all weights after a few steps, and of predictions, in hexadecimal.
+/// The bits of all weights after a few steps, in hexadecimal, and predictions.
 fn computed() -> (String, Vec<f32>) {
     let mut training = nets::Training::new(9);
     (0..4).for_each(|step| training.step(&nets::images(9, step)));
@@ -22,7 +22,7 @@ fn computed() -> (String, Vec<f32>) {
     (bits, logits)
 }
 
-/// What a run of this program with other settings computes.
+/// The results of this program with other settings.
 fn computed_with(isa: Isa, threads: usize) -> (String, Vec<f32>) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "levels::a_run_prints_what_it_computes", "--nocapture", "--test-threads=1"])
@@ -52,7 +52,7 @@ fn a_run_prints_what_it_computes() {
 }
 
 #[test]
-fn the_bits_do_not_depend_on_the_number_of_threads() {
+fn results_are_bit_identical_for_any_number_of_threads() {
     for isa in Isa::available() {
         let one = computed_with(isa, 1);
         assert_eq!(one.1.len(), 5 * nets::CLASSES);
@@ -63,11 +63,11 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn levels_agree() {
+fn instruction_set_levels_agree() {
     let best = computed_with(Isa::available().next().unwrap(), 2);
     for isa in Isa::available() {
         let (weights, logits) = computed_with(isa, 2);
-        // Levels with fused multiply-add form the same sums.
+        // Levels with fused multiply-add compute the same sums.
         if ![Isa::Scalar, Isa::Simd128].contains(&isa) {
             assert_eq!(weights, best.0, "{}", isa.name());
         }

@@ -1,4 +1,4 @@
-//! The engine's tests, except those that count allocations, which need a program of their own.
+//! Integration tests of the engine. Tests that count allocations are a separate program.
 
 mod inference;
 mod layers;

@@ -1,10 +1,10 @@
-//! Training as one of several ranks, with the smallest group that there is.
+//! Training with a communicator of a single rank.
 
 use crate::nets;
 use moue_engine::{Communicator, Gradient};
 use std::sync::{Arc, Mutex};
 
-/// A group of one process.
+/// A communicator of one process.
 #[derive(Default)]
 struct Alone(Mutex<Vec<Gradient>>);
 
@@ -35,11 +35,11 @@ impl Communicator for Alone {
 }
 
 #[test]
-fn one_rank_is_bit_identical_to_no_group() {
+fn one_rank_is_bit_identical_to_no_communicator() {
     // 70 images are three grains.
     let train = |communicator: Option<Arc<dyn Communicator>>| {
         let mut training = nets::Training::new(70);
-        // Sums find their parameters by name.
+        // Sums are assigned to parameters by name.
         let mut number = 0;
         training.network.visit_mut(|parameter| {
             number += 1;

@@ -1,24 +1,24 @@
-//! What is searched, and what is found.
+//! Options and results of face detection.
 
 use crate::image::Square;
 use crate::prediction::FaceBox;
 
-/// The smallest face that is searched for where nothing else is asked for, in pixels.
+/// Default minimum face size, in pixels.
 const SMALLEST: f32 = 40.0;
 
-/// How faces are searched.
+/// Options of face detection.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DetectOptions {
-    /// Side of the smallest face that is searched for, in the photo's pixels; 0
-    /// for a 24th of its longer side, but at least 40.
+    /// Side of the smallest face that is detected, in the photo's pixels; 0 for a 24th of the
+    /// photo's longer side, but at least 40.
     pub min_face: u32,
-    /// Least score of a face, on the detector's own scale; higher means fewer,
-    /// surer faces. 0 for the detector's usual one.
+    /// Minimum score of a face, on the detector's own scale; a higher value gives fewer and more
+    /// reliable faces. 0 for the detector's default.
     pub min_score: f32,
 }
 
 impl DetectOptions {
-    /// The smallest face in a photo of this size.
+    /// The minimum face size for a photo of this size.
     pub(super) fn smallest(&self, width: u32, height: u32) -> f32 {
         if self.min_face > 0 {
             return self.min_face as f32;
@@ -26,13 +26,13 @@ impl DetectOptions {
         (width.max(height) as f32 / 24.0).max(SMALLEST)
     }
 
-    /// The least score, where this is the detector's usual one.
+    /// The minimum score, given the detector's default.
     pub(super) fn least_score(&self, usual: f32) -> f32 {
         if self.min_score > 0.0 { self.min_score } else { usual }
     }
 }
 
-/// A face found, in the photo's pixels; it may reach beyond the photo.
+/// A detected face, in the photo's pixels; it may extend beyond the photo.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
     /// Left edge.
@@ -43,14 +43,14 @@ pub struct Detection {
     pub width: f32,
     /// Rows.
     pub height: f32,
-    /// How sure the detector is.
+    /// The detector's score.
     pub score: f32,
-    /// The square that FER2013 would have cropped.
+    /// The square crop, framed as in FER2013.
     pub crop: Square,
 }
 
 impl Detection {
-    /// The part of it that lies in a picture of this size.
+    /// The part of the box that lies inside a picture of this size.
     #[must_use]
     pub fn within(&self, width: u32, height: u32) -> FaceBox {
         let edge = |at: f32, extent: u32| at.round().clamp(0.0, extent as f32) as u32;
@@ -58,7 +58,7 @@ impl Detection {
         FaceBox { x, y, width: edge(self.x + self.width, width) - x, height: edge(self.y + self.height, height) - y }
     }
 
-    /// Area in common over area of both together.
+    /// Intersection over union.
     pub(super) fn overlap(&self, other: &Self) -> f32 {
         let common = |a: f32, b: f32, extent: f32, other: f32| ((a + extent).min(b + other) - a.max(b)).max(0.0);
         let both =

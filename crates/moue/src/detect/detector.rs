@@ -1,4 +1,4 @@
-//! Where the faces are in a photo: one of the detectors, and one box for each face.
+//! Face detection: one of the detectors, and one box for each face.
 
 use super::detection::{DetectOptions, Detection};
 use super::seetaface;
@@ -6,13 +6,13 @@ use super::seetaface;
 use super::yunet::YuNet;
 use image::DynamicImage;
 
-/// Share of two boxes that they have in common when they are one face.
+/// Intersection over union from which two boxes are the same face.
 const SAME_FACE: f32 = 0.3;
 
-/// What finds faces.
+/// A face detector.
 #[derive(Default)]
 pub enum Detector {
-    /// The one in the program. Scores run from 0 to about 50, usually from 2.
+    /// The bundled detector. Scores run from 0 to about 50, usually from 2.
     #[default]
     SeetaFace,
     /// A `YuNet` model. Scores run from 0 to 1, usually from 0.7.
@@ -32,7 +32,8 @@ impl Detector {
     }
 }
 
-/// One box for each face: of those that overlap the surest; from left to right.
+/// Non-maximum suppression: of overlapping boxes the one with the highest score; ordered from left
+/// to right.
 fn merged(mut found: Vec<Detection>) -> Vec<Detection> {
     found.retain(|face| face.width >= 1.0 && face.height >= 1.0);
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -64,20 +65,20 @@ mod tests {
     }
 
     #[test]
-    fn of_overlapping_boxes_the_surest_stays() {
+    fn suppression_keeps_the_box_with_the_highest_score() {
         let found = vec![face(100.0, 0.0, 50.0, 4.0), face(10.0, 0.0, 50.0, 5.0), face(20.0, 5.0, 50.0, 9.0)];
         assert_eq!(merged(found), [face(20.0, 5.0, 50.0, 9.0), face(100.0, 0.0, 50.0, 4.0)]);
     }
 
     #[test]
-    fn boxes_are_cut_at_the_photos_edges() {
+    fn boxes_are_clipped_to_the_photo() {
         let face_crops = face(-10.4, 90.0, 30.0, 1.0).within(200, 100);
         assert_eq!(face_crops, FaceBox { x: 0, y: 90, width: 20, height: 10 });
         assert_eq!(face(300.0, 0.0, 10.0, 1.0).within(200, 100).width, 0);
     }
 
     #[test]
-    fn nothing_is_found_in_nothing() {
+    fn blank_photos_have_no_faces() {
         for (width, height) in [(1, 1), (39, 2000), (40, 40), (500, 41), (300, 300)] {
             let photo = DynamicImage::ImageLuma8(GrayImage::from_pixel(width, height, image::Luma([128])));
             assert_eq!(find(&photo, &DetectOptions::default()), [], "{width} x {height}");

@@ -1,7 +1,7 @@
-//! Where the faces are in a photo.
+//! Face detection.
 //!
-//! The bundled detector is `seetaface`; `yunet` runs another one that a person
-//! supplies. Their expressions are not known here.
+//! The bundled detector is `seetaface`; `yunet` runs a detector from an ONNX file that the user
+//! supplies. Facial expressions are predicted in [`crate::predict`].
 
 mod detection;
 mod detector;

@@ -1,8 +1,8 @@
-//! `YuNet` (Wu et al. 2023), a face detector that a person supplies as an ONNX
-//! file, run by `rten`. Its landmarks tell how far a face is tilted.
+//! `YuNet` (Wu et al. 2023), a face detector from an ONNX file that the user supplies, run by
+//! `rten`. Its landmarks give the roll angle of a face.
 //!
-//! For each cell of three grids the network predicts how likely it is a face
-//! (class and object), its box, and its eyes, nose and corners of the mouth.
+//! For each cell of three grids the network predicts a score (class and objectness), a box, and the
+//! positions of the eyes, the nose and the corners of the mouth.
 
 use super::detection::{DetectOptions, Detection};
 use crate::image::Square;
@@ -12,14 +12,14 @@ use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// Pixels of a cell of each grid.
+/// Pixels of a cell of each grid (strides).
 const STRIDES: [usize; 3] = [8, 16, 32];
 
-/// Side of the picture that is searched, where the model does not say.
+/// Side of the input picture where the model does not fix it.
 const USUAL_SIDE: usize = 640;
 
-/// Side of a FER2013 picture, in mean sides of YuNet's box; their middles are the
-/// same. `examples/crop_fit.rs` measures it.
+/// Side of a FER2013 picture, in mean sides of YuNet's box; both have the same center.
+/// `examples/crop_fit.rs` measures it.
 const SIDE: f32 = 1.07;
 
 /// Why a file cannot be used as a detector.
@@ -36,7 +36,7 @@ pub struct YuNet {
     input: NodeId,
     /// For each grid: class, object, box, landmarks.
     outputs: Vec<[NodeId; 4]>,
-    /// Rows and columns of what it takes.
+    /// Rows and columns of the network's input.
     side: usize,
 }
 
@@ -44,7 +44,7 @@ impl YuNet {
     /// Reads the model from an ONNX file.
     ///
     /// # Errors
-    /// When it is no ONNX file, or not YuNet's.
+    /// When the file is not an ONNX file, or not a YuNet model.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, YuNetError> {
         let path = path.as_ref();
         let wrong = |reason: String| YuNetError { path: path.to_owned(), reason };
@@ -62,7 +62,7 @@ impl YuNet {
             _ => USUAL_SIDE,
         };
         if side % 32 != 0 || side == 0 {
-            return Err(wrong(format!("it takes pictures of {side} pixels, not a multiple of 32")));
+            return Err(wrong(format!("its input has {side} rows, which is not a multiple of 32")));
         }
         Ok(Self { model, input, outputs, side })
     }
@@ -80,7 +80,7 @@ impl YuNet {
             .collect()
     }
 
-    /// The outputs of all cells that are not hopeless, in searched pixels.
+    /// The detections of all cells above a minimum score, in input pixels.
     fn cells(&self, photo: &DynamicImage, scale: f32) -> Option<Vec<Cell>> {
         let input = self.input(photo, scale);
         let wanted: Vec<NodeId> = self.outputs.iter().flatten().copied().collect();
@@ -122,13 +122,13 @@ impl YuNet {
     }
 }
 
-/// A face that a cell sees, in searched pixels.
+/// A detection of a cell, in input pixels.
 struct Cell {
     score: f32,
     middle: [f32; 2],
     width: f32,
     height: f32,
-    /// The eyes, left one of the picture first.
+    /// The eyes; the left one in the picture first.
     eyes: [[f32; 2]; 2],
 }
 
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_by_hand() {
+    fn a_cell_is_decoded_as_computed_by_hand() {
         // Cell (3, 2) of stride 16; half a cell right and down; twice a cell wide, four times high.
         let place = [0.5, 0.5, 2f32.ln(), 4f32.ln()];
         let marks = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_refused() {
+    fn files_of_other_formats_are_errors() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("x.onnx");
         std::fs::write(&path, b"no model").unwrap();

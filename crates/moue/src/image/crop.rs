@@ -1,33 +1,32 @@
-//! From a photo to the picture of a face that the network sees, cut out at the
-//! photo's full resolution.
+//! Crops a face from a photo at the photo's full resolution.
 
 use super::decode::to_pixels;
 use super::sample::Bilinear;
 use image::{DynamicImage, GenericImageView, RgbImage};
 
-/// A square in a photo, in its pixels; it may reach beyond it.
+/// A square in a photo, in pixels; it may extend beyond the photo.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Square {
-    /// `[x, y]` of its middle.
+    /// `[x, y]` of its center.
     pub middle: [f32; 2],
     /// Its side.
     pub side: f32,
-    /// How far it is turned clockwise: 0 is upright.
+    /// Rotation in degrees, clockwise; 0 is upright.
     pub degrees: f32,
 }
 
-/// Turns of less are not worth a sampling.
+/// Smaller rotations are ignored.
 const LEVEL: f32 = 0.5;
 
-/// What lies in a square of the photo, upright, brought to `[height, width]` with
-/// 1 channel or 3, `[H, W, C]`. Beyond the photo its border's pixels go on.
+/// The upright content of a square of the photo, resized to `[height, width]` with 1 or 3 channels,
+/// `[H, W, C]`. Outside the photo the border pixels are repeated.
 #[must_use]
 pub fn face_pixels(photo: &DynamicImage, square: &Square, size: [usize; 2], channels: usize) -> Vec<u8> {
     let cut = if square.degrees.abs() < LEVEL { upright(photo, square) } else { turned(photo, square) };
     to_pixels(&DynamicImage::ImageRgb8(cut), size, channels)
 }
 
-/// A pixel of the photo, or the nearest one.
+/// A pixel of the photo, clamped to its borders.
 fn pixel(photo: &DynamicImage, x: i64, y: i64) -> [u8; 3] {
     let x = x.clamp(0, i64::from(photo.width()) - 1) as u32;
     let y = y.clamp(0, i64::from(photo.height()) - 1) as u32;
@@ -62,33 +61,33 @@ mod tests {
         Square { middle, side, degrees }
     }
 
-    /// A pixel's value tells its column.
+    /// A pixel's value is its column.
     fn ramp() -> DynamicImage {
         DynamicImage::ImageRgb8(RgbImage::from_fn(200, 100, |x, _| image::Rgb([x as u8; 3])))
     }
 
     #[test]
-    fn the_square_lies_around_its_middle() {
+    fn the_square_is_centered() {
         let pixels = face_pixels(&ramp(), &square([100.0, 50.0], 44.0, 0.0), [44, 44], 1);
         assert_eq!((pixels[0], pixels[43]), (78, 121));
     }
 
     #[test]
-    fn a_quarter_turn_lays_columns_on_rows() {
+    fn a_rotation_by_90_degrees_swaps_rows_and_columns() {
         let pixels = face_pixels(&ramp(), &square([100.0, 50.0], 44.0, 90.0), [44, 44], 1);
-        // What was on the left is below now.
+        // The left side is at the bottom after the rotation.
         assert_eq!((pixels[0], pixels[43], pixels[43 * 44]), (121, 121, 78));
     }
 
     #[test]
-    fn a_slight_turn_moves_little() {
+    fn a_small_rotation_changes_little() {
         let (level, tilted) = (square([100.0, 50.0], 44.0, 0.0), square([100.0, 50.0], 44.0, 1.0));
         let [level, tilted] = [level, tilted].map(|square| face_pixels(&ramp(), &square, [44, 44], 1));
         assert!(level.iter().zip(&tilted).all(|(a, b)| a.abs_diff(*b) <= 2));
     }
 
     #[test]
-    fn beyond_the_photo_its_border_goes_on() {
+    fn border_pixels_are_repeated_outside_the_photo() {
         let photo = DynamicImage::ImageRgb8(RgbImage::from_fn(10, 10, |x, y| image::Rgb([(x * 10 + y) as u8; 3])));
         for degrees in [0.0, 30.0] {
             assert_eq!(face_pixels(&photo, &square([-20.0, -20.0], 10.0, degrees), [2, 2], 3), [0; 12]);

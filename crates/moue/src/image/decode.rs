@@ -1,49 +1,49 @@
-//! From an image file's bytes to pixels of a given form.
+//! Decodes image files to pixels of a given size and number of channels.
 
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
 use std::io::{Cursor, Read};
 
-/// Endings of the files that are taken for images.
+/// Extensions of image files.
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
 
-/// Largest image file that is read.
+/// Maximum size of an image file.
 const MAX_FILE: u64 = 256 << 20;
 
-/// Largest extent of an image, and most memory that decoding one may take.
+/// Maximum extent of an image, and maximum memory for decoding one.
 const MAX_EXTENT: u32 = 32_768;
 const MAX_MEMORY: u64 = 1 << 30;
 
-/// Why an image file has no pixels.
+/// Why an image file cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] std::io::Error),
-    /// The file is larger than any image should be.
-    #[error("the file is larger than {} MB", MAX_FILE >> 20)]
+    /// The file exceeds the size limit.
+    #[error("the file is larger than the limit of {} MB", MAX_FILE >> 20)]
     FileTooLarge,
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// Its first bytes are those of no image.
+    /// The file does not begin as an image of a supported format.
     #[error("not a PNG, JPEG, WebP, BMP, GIF or TIFF image")]
     UnknownFormat,
-    /// It has no rows or no columns.
+    /// The image has no rows or no columns.
     #[error("the image has no pixels")]
     NoPixels,
-    /// It is damaged, too large, or of a kind that is not supported.
+    /// The file is damaged, too large, or of an unsupported kind.
     #[error(transparent)]
     Decode(#[from] image::ImageError),
 }
 
-/// Whether a file's name ends as an image's.
+/// Whether a file has an extension of an image format.
 #[must_use]
 pub fn is_image(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
 }
 
-/// The content of an image file, if it is not larger than any image should be.
+/// Reads an image file, if it does not exceed the size limit.
 ///
 /// # Errors
 /// When the file cannot be read or is too large.
@@ -56,12 +56,11 @@ pub fn read_image_file(reader: impl Read) -> Result<Vec<u8>, ImageError> {
     Ok(bytes)
 }
 
-/// Decodes a PNG, JPEG, WebP, BMP, GIF (its first picture) or TIFF file, told by
-/// its content, and turns it as its EXIF orientation says. What is transparent
-/// becomes white.
+/// Decodes a PNG, JPEG, WebP, BMP, GIF (first frame) or TIFF file and applies its EXIF orientation.
+/// The format is detected from the content. Transparent pixels are blended with white.
 ///
 /// # Errors
-/// When the file is no image, or a damaged one.
+/// When the bytes are not an image, or the image is damaged.
 pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
@@ -85,10 +84,10 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
     Ok(if image.color().has_alpha() { on_white(&image) } else { image })
 }
 
-/// Columns and rows of an image file as they are stored, from its head alone.
+/// Columns and rows of an image as stored, read from the file's header.
 ///
 /// # Errors
-/// When the file is no image, or a damaged one.
+/// When the bytes are not an image, or the image is damaged.
 pub fn image_extent(bytes: &[u8]) -> Result<[u32; 2], ImageError> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     if reader.format().is_none() {
@@ -98,7 +97,7 @@ pub fn image_extent(bytes: &[u8]) -> Result<[u32; 2], ImageError> {
     Ok([width, height])
 }
 
-/// The image on white paper.
+/// The image blended with white.
 fn on_white(image: &DynamicImage) -> DynamicImage {
     let mut opaque = RgbImage::new(image.width(), image.height());
     for (from, to) in image.to_rgba8().pixels().zip(opaque.pixels_mut()) {
@@ -108,8 +107,8 @@ fn on_white(image: &DynamicImage) -> DynamicImage {
     DynamicImage::ImageRgb8(opaque)
 }
 
-/// The whole image at `size` (`[height, width]`) with 1 channel (luma) or 3,
-/// `[H, W, C]`. Scaling averages over what it leaves out.
+/// The whole image resized to `size` (`[height, width]`) with 1 channel (luma) or 3, `[H, W, C]`.
+/// Downscaling averages over the source pixels.
 #[must_use]
 pub fn to_pixels(image: &DynamicImage, size: [usize; 2], channels: usize) -> Vec<u8> {
     let (height, width) = (size[0] as u32, size[1] as u32);

@@ -1,6 +1,6 @@
 //! Mirror images.
 
-/// Turns images `[…, width, channels]` left to right in place.
+/// Flips images `[…, width, channels]` horizontally in place.
 ///
 /// # Panics
 /// When `width` or `channels` is 0.
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mirrored_by_hand() {
+    fn mirroring_equals_a_manual_example() {
         let mut images = [1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12.];
         mirror(&mut images, 3, 2);
         assert_eq!(images, [5., 6., 3., 4., 1., 2., 11., 12., 9., 10., 7., 8.]);

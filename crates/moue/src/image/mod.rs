@@ -1,4 +1,4 @@
-//! Pictures: decoded, cropped, sampled and mirrored. What is in them is not known here.
+//! Image operations: decode, crop, sample and mirror.
 
 mod crop;
 mod decode;

@@ -1,6 +1,6 @@
-//! Bilinear sampling, for every map and picture that is read between its pixels.
+//! Bilinear sampling of feature maps and pictures.
 
-/// A place between four pixels of a map, and their weights.
+/// A position between four pixels of a map, and the weights of the four.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bilinear {
     rows: [usize; 2],
@@ -10,8 +10,8 @@ pub struct Bilinear {
 }
 
 impl Bilinear {
-    /// The place `[row, column]` of a map of `[height, width]`, in pixels from the middle of the first one;
-    /// outside the map its border goes on.
+    /// The position `[row, column]` of a map of `[height, width]`, in pixels from the center of the
+    /// first pixel; positions outside are clamped to the border.
     ///
     /// # Panics
     /// When the map is empty.
@@ -28,7 +28,8 @@ impl Bilinear {
         }
     }
 
-    /// The values there, one for each channel, from those of each pixel `(row, column)`.
+    /// The interpolated values, one for each channel, from the values of each pixel `(row,
+    /// column)`.
     #[inline]
     pub fn mix<const C: usize>(&self, pixel: impl Fn(usize, usize) -> [f32; C]) -> [f32; C] {
         let blend = |a: [f32; C], b: [f32; C], share: f32| -> [f32; C] {

@@ -1,21 +1,21 @@
-//! The `[model]` section of an architecture file: layers in the field's terms.
+//! The `[model]` section of an architecture file.
 
 use moue_engine::layers::Initializer;
 use moue_engine::{Activation, Padding};
 use serde::{Deserialize, Serialize};
 
-/// A network as it is written down.
+/// The description of a network, as in an architecture file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
-    /// A short name, for tables and run folders.
+    /// A short name, used in tables and run folders.
     pub name: String,
     /// `[height, width, channels]` of the images; 1 channel (luma) or 3 (RGB).
     pub input: [usize; 3],
-    /// Where kernels start.
+    /// Initializer of the kernels.
     #[serde(default)]
     pub kernel_initializer: Initializer,
-    /// What its source says it reached, for `compare`; free text.
+    /// The result that its source reports, shown by `compare`; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
     /// The layers, first to last.
@@ -23,18 +23,18 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// A network of these layers, its kernels drawn from He's normal distribution.
+    /// A network of these layers, its kernels initialized by He's normal distribution.
     #[must_use]
     pub fn new(name: &str, input: [usize; 3], layers: Vec<LayerSpec>) -> Self {
         Self { name: name.to_owned(), input, kernel_initializer: Initializer::default(), claim: None, layers }
     }
 }
 
-/// One or two extents: `3` is `[3, 3]`.
+/// One or two values: `3` is `[3, 3]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a whole number or [height, width]")]
 pub enum Size {
-    /// The same down and across.
+    /// The same value for height and width.
     Square(usize),
     /// `[height, width]`.
     Rectangle([usize; 2]),
@@ -67,25 +67,25 @@ impl Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a whole number or \"classes\"")]
 pub enum Units {
-    /// So many.
+    /// A fixed number.
     Number(usize),
-    /// As many as the data has classes.
+    /// The number of classes of the data.
     PerClass(ClassesWord),
 }
 
 impl Units {
-    /// As many as the data has classes: for the last layer.
+    /// The number of classes of the data, for the last layer.
     #[must_use]
     pub fn per_class() -> Self {
         Self::PerClass(ClassesWord::Classes)
     }
 }
 
-/// The word `classes`.
+/// The literal `classes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassesWord {
-    /// The word itself.
+    /// The literal itself.
     Classes,
 }
 
@@ -126,7 +126,7 @@ fn default_epsilon() -> f32 {
     1e-3
 }
 
-/// A layer as it is written down: `{ kind = "conv2d", filters = 32, … }`.
+/// The description of a layer: `{ kind = "conv2d", filters = 32, … }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs, reason = "the options are those of Keras, by name; docs/configuration.md lists them")]
@@ -214,7 +214,7 @@ pub enum LayerSpec {
     Dropout {
         rate: f32,
     },
-    /// Drops whole maps of some images: the last layer of a residual branch.
+    /// Drops the maps of random images: the last layer of a residual branch.
     StochasticDepth {
         rate: f32,
     },
@@ -228,7 +228,7 @@ pub enum LayerSpec {
     Sigmoid {},
     Tanh {},
     Softmax {},
-    /// `activation(layers(x) + shortcut(x))`; no shortcut is the identity.
+    /// `activation(layers(x) + shortcut(x))`; an empty shortcut is the identity.
     Residual {
         layers: Vec<LayerSpec>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -236,8 +236,7 @@ pub enum LayerSpec {
         #[serde(default)]
         activation: Activation,
     },
-    /// Chains on the same input, their channels side by side; an empty one is
-    /// the identity.
+    /// Branches on the same input, their channels concatenated; an empty branch is the identity.
     Concatenate {
         branches: Vec<Vec<LayerSpec>>,
     },
@@ -272,7 +271,7 @@ pub enum LayerSpec {
 }
 
 impl LayerSpec {
-    /// The kind as it is written in a file.
+    /// The kind as written in a file.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

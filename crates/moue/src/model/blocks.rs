@@ -1,10 +1,9 @@
-//! Layers that are written in one line and made of others.
+//! Blocks: descriptions that expand to several layers.
 
 use super::architecture::{LayerSpec, Size, Units};
 use moue_engine::{Activation, Padding, Shape};
 
-/// The layers that a description stands for on an input, where it is not a
-/// layer by itself.
+/// The layers that a description expands to on an input, or `None` for a single layer.
 pub fn expand(spec: &LayerSpec, input: Shape) -> Option<Vec<LayerSpec>> {
     match *spec {
         LayerSpec::SeparableConv2d { filters, kernel_size, strides, padding, use_bias, activation, kernel_l2 } => {
@@ -32,7 +31,7 @@ pub fn expand(spec: &LayerSpec, input: Shape) -> Option<Vec<LayerSpec>> {
     }
 }
 
-/// What a squeeze-and-excitation block computes its weights with.
+/// The layers of the gate of a squeeze-and-excitation block.
 pub fn gate(units: usize, activation: Activation, channels: usize) -> Vec<LayerSpec> {
     let dense = |units, activation| LayerSpec::Dense {
         units: Units::Number(units),

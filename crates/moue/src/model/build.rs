@@ -1,4 +1,4 @@
-//! From an architecture to a network.
+//! Builds a network from an architecture.
 
 use super::architecture::{self as spec, Architecture, LayerSpec};
 use super::blocks;
@@ -11,41 +11,41 @@ use moue_engine::random::{Stream, key};
 use moue_engine::{Activation, BuildError, Layer, Network, Padding, Role, Shape};
 use std::collections::HashMap;
 
-/// Most weights of one layer: a gigabyte.
+/// Maximum number of weights of a layer: a gigabyte.
 const MOST_WEIGHTS: usize = 1 << 28;
 
-/// Why an architecture is no network.
+/// Why a network cannot be built from an architecture.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchitectureError {
-    /// A layer does not fit the one before it.
+    /// A layer cannot be built on the output of the previous one.
     #[error("layer {} ({kind}, on an input of {input})", path_text(.path))]
     Layer {
-        /// Index in `layers`, then in the block's `layers`, and so on, from 0;
-        /// a shortcut's layers follow those of its branch, a branch's those of
-        /// the one before it.
+        /// Indices from 0: in `layers`, then in the block's `layers`, and so on. The layers of a
+        /// shortcut are counted after those of its branch, those of a branch after those of the
+        /// previous branch.
         path: Vec<usize>,
         /// Kind of the layer.
         kind: &'static str,
-        /// Shape that it stands on.
+        /// Shape of the layer's input.
         input: Shape,
         /// What is wrong.
         #[source]
         source: BuildError,
     },
-    /// `input` is not usable.
+    /// `input` is not valid.
     #[error(
         "`input` is {0:?}; it must be [height, width, channels] with 1 to 4096 rows and columns and 1 or 3 channels"
     )]
     Input([usize; 3]),
-    /// The last layer does not give one number for each class.
+    /// The last layer's output is not one value for each class.
     #[error(
         "the last layer's output is {output}, but there are {classes} classes; end with {{ kind = \"dense\", units = \"classes\", activation = \"softmax\" }}"
     )]
     Classes {
-        /// What the last layer gives.
+        /// Output shape of the last layer.
         output: Shape,
-        /// How many classes there are.
+        /// Number of classes.
         classes: usize,
     },
 }
@@ -57,36 +57,36 @@ fn path_text(path: &[usize]) -> String {
 /// A row of [`summary`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct LayerSummary {
-    /// Name in the network, for instance `conv2d_1`.
+    /// Name in the network, for example `conv2d_1`.
     pub name: String,
     /// Kind in architecture files.
     pub kind: &'static str,
     /// `[height, width, channels]`, or `[units]` when flat.
     pub output_shape: Vec<usize>,
-    /// Numbers stored for the layer.
+    /// Number of parameters.
     pub parameters: usize,
     /// Multiply-adds for one image.
     pub macs: usize,
-    /// How deep inside blocks it lies.
+    /// Depth in nested blocks.
     #[serde(skip)]
     pub depth: usize,
 }
 
-/// The network of an architecture for this many classes, its weights drawn from
-/// the seed. A softmax at the very end is left to the loss and the predictor:
-/// the network ends in logits.
+/// Builds the network of an architecture for a number of classes, with weights initialized from the
+/// seed. A final softmax is omitted: the network's output are logits, and the loss and the
+/// predictor apply the softmax.
 ///
 /// # Errors
-/// When a layer does not fit the one before it.
+/// When a layer cannot be built on the output of the previous one.
 pub fn build(architecture: &Architecture, classes: usize, seed: u64) -> Result<Network, ArchitectureError> {
     build_from(architecture, classes, architecture.kernel_initializer, seed)
 }
 
-/// The same with kernels of zeros, where weights come from elsewhere: drawing those
-/// of the default model takes most of a short program's time.
+/// Builds the network with all weights 0, for weights that are loaded afterwards: initialization of
+/// the default model would take most of the time of a short program.
 ///
 /// # Errors
-/// When a layer does not fit the one before it.
+/// When a layer cannot be built on the output of the previous one.
 pub fn build_blank(architecture: &Architecture, classes: usize) -> Result<Network, ArchitectureError> {
     build_from(architecture, classes, Initializer::Zeros, 0)
 }
@@ -111,7 +111,7 @@ fn build_from(
     Ok(Network::new(network))
 }
 
-/// A row for each layer, blocks followed by their layers.
+/// One row for each layer; blocks are followed by their layers.
 #[must_use]
 pub fn summary(network: &Network) -> Vec<LayerSummary> {
     fn walk(layer: &dyn Layer, depth: usize, rows: &mut Vec<LayerSummary>) {
@@ -186,7 +186,7 @@ impl Builder {
         Ok(Sequence::new(name, input, self.layers(specs, input, path, first)?))
     }
 
-    /// The layers of a chain; a description may stand for several.
+    /// The layers of a sequence; a description may expand to several.
     fn layers(
         &mut self,
         specs: &[LayerSpec],
@@ -279,8 +279,8 @@ impl Builder {
         Ok(vec![Box::new(block)])
     }
 
-    /// The layers of one description: the layer itself, and its activation as a
-    /// layer of its own where it cannot be applied in place.
+    /// The layers of one description: the layer itself, followed by its activation as a separate
+    /// layer where the layer cannot apply it.
     fn layer(&mut self, spec: &LayerSpec, input: Shape) -> Result<Vec<Box<dyn Layer>>, BuildError> {
         if kernel_len(spec, input) > MOST_WEIGHTS {
             return Err(BuildError::TooLarge("more than 2^28 weights"));
@@ -381,7 +381,7 @@ impl Builder {
     }
 }
 
-/// Weights in a layer's kernel.
+/// Number of weights in the layer's kernel.
 fn kernel_len(spec: &LayerSpec, input: Shape) -> usize {
     let area = |size: &spec::Size| size.extents().into_iter().fold(1, usize::saturating_mul);
     match spec {
@@ -398,7 +398,7 @@ fn located(path: &[usize], spec: &LayerSpec, input: Shape, source: BuildError) -
     ArchitectureError::Layer { path: path.to_vec(), kind: spec.kind(), input, source }
 }
 
-/// The activation that the layer applies in place, and the one that must follow it.
+/// The activation that the layer applies itself, and the one that a separate layer applies.
 fn split_activation(activation: Activation) -> (Activation, Option<Activation>) {
     if activation.works_in_place() { (activation, None) } else { (Activation::Linear, Some(activation)) }
 }

@@ -1,22 +1,22 @@
-//! The models in the box: their files, as the folder `models/` holds them.
+//! The bundled models: their files in the folder `models/`.
 //!
-//! Each is trained from the preset of the same name; its card lies beside the file.
-//! The features `model-default` and `model-tiny` put them in.
+//! Each model is trained from the preset of the same name; its model card is in the same folder.
+//! The features `model-default` and `model-tiny` include them.
 
 use super::error::ModelFileError;
 use std::borrow::Cow;
 use std::path::Path;
 
-/// A model file that is part of the program.
+/// A model file that is compiled into the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedded {
-    /// By which it is asked for.
+    /// Name of the model.
     pub name: &'static str,
     /// The file; `None` in a build without its feature.
     pub bytes: Option<&'static [u8]>,
 }
 
-/// All models in the box; the first is taken where none is named.
+/// All bundled models; the first is the default.
 pub static EMBEDDED: &[Embedded] = &[
     Embedded {
         name: "default",
@@ -34,15 +34,15 @@ pub static EMBEDDED: &[Embedded] = &[
     },
 ];
 
-/// The file of a model that is named as for [`Model::open`](super::Model::open).
+/// The bytes of the file of a model, named as for [`Model::open`](super::Model::open).
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn stored(model: impl AsRef<Path>) -> Result<Cow<'static, [u8]>, ModelFileError> {
     find(model.as_ref())
 }
 
-/// Not generic, so that the files are in the program once.
+/// Not generic, so that the files are compiled in once.
 fn find(model: &Path) -> Result<Cow<'static, [u8]>, ModelFileError> {
     match EMBEDDED.iter().find(|embedded| Path::new(embedded.name) == model) {
         Some(Embedded { bytes: Some(bytes), .. }) => Ok(Cow::Borrowed(bytes)),

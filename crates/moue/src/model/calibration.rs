@@ -1,21 +1,20 @@
-//! What stands between a network's logits and its probabilities. How it is found
-//! is `evaluate`'s matter.
+//! Calibration of probabilities: the transformation of logits before the softmax. `moue-train` fits
+//! it.
 
 use moue_engine::loss;
 use serde::{Deserialize, Serialize};
 
-/// What is done to logits before the softmax:
-/// `scale · (logit − mean of the row) / temperature + bias`, without the mean
-/// where there is no scale.
+/// The transformation of logits before the softmax: `scale · (logit − mean of the row) /
+/// temperature + bias`. The mean is subtracted only where there is a scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Logits are divided by it (Guo et al. 2017); 1 changes nothing.
+    /// Divisor of the logits (temperature scaling, Guo et al. 2017); 1 changes nothing.
     pub temperature: f32,
-    /// Factors of the divided logits, one for each class (vector scaling, Guo et
-    /// al. 2017), centred on each row so that they mean the same for every network.
+    /// Factors of the divided logits, one for each class (vector scaling, Guo et al. 2017). The
+    /// logits are centered on each row, so that the factors do not depend on their offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<Vec<f32>>,
-    /// Added to the divided logits, one for each class.
+    /// Biases of the divided logits, one for each class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<Vec<f32>>,
 }
@@ -24,25 +23,26 @@ pub struct Calibration {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CalibrationError {
-    /// The temperature is 0, negative or no number.
+    /// The temperature is 0, negative or not a number.
     #[error("its calibration temperature is not a positive number")]
     Temperature,
-    /// The factors are not one positive number for each class.
+    /// The scale is not one positive number for each class.
     #[error("its calibration scale is not {classes} positive numbers, one for each class")]
     Scale {
-        /// How many classes there are.
+        /// Number of classes.
         classes: usize,
     },
-    /// The biases are not one number for each class.
+    /// The bias is not one number for each class.
     #[error("its calibration bias is not {classes} numbers, one for each class")]
     Bias {
-        /// How many classes there are.
+        /// Number of classes.
         classes: usize,
     },
 }
 
 impl Calibration {
-    /// Refuses numbers that cannot be applied, or undone, for this many classes.
+    /// Returns an error for a calibration that cannot be applied or inverted for this number of
+    /// classes.
     pub(super) fn check(&self, classes: usize) -> Result<(), CalibrationError> {
         let positive = |value: f32| value.is_finite() && value > 0.0;
         if !positive(self.temperature) {
@@ -62,7 +62,7 @@ impl Calibration {
         (of(&self.scale).unwrap_or(1.0), of(&self.bias).unwrap_or(0.0))
     }
 
-    /// Turns rows of logits into probabilities in place.
+    /// Converts rows of logits to probabilities in place.
     pub fn apply(&self, logits: &mut [f32], classes: usize) {
         for row in logits.chunks_exact_mut(classes) {
             let mean = if self.scale.is_some() { row.iter().sum::<f32>() / classes as f32 } else { 0.0 };
@@ -74,8 +74,7 @@ impl Calibration {
         loss::softmax_rows(logits, classes);
     }
 
-    /// The logits, less the mean of their row, that [`apply`](Self::apply) turned
-    /// into these probabilities.
+    /// Inverts [`apply`](Self::apply): the logits, minus the mean of their row.
     #[must_use]
     pub fn undo(&self, probabilities: &[f32], classes: usize) -> Vec<f64> {
         let each: Vec<(f64, f64)> =
@@ -84,7 +83,7 @@ impl Calibration {
         let mut logits = Vec::with_capacity(probabilities.len());
         for row in probabilities.chunks_exact(classes) {
             let scaled = row.iter().zip(&each).map(|(&p, (_, bias))| ln(p) - bias);
-            // The softmax took the same from all, which is what keeps their sum from being 0.
+            // The offset that the softmax removes from a row; it makes their sum 0.
             let taken = scaled.clone().zip(&each).map(|(value, (scale, _))| value / scale).sum::<f64>() / all;
             let temperature = f64::from(self.temperature);
             logits.extend(scaled.zip(&each).map(|(value, (scale, _))| (value - taken) / scale * temperature));
@@ -113,8 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn applied_by_hand() {
-        // Less their mean: -2, 0, 2; divided: -4, 0, 4; scaled: -2, 0, 6; with the bias: -2, 0.25, 5.
+    fn calibration_equals_a_manual_computation() {
+        // Minus the mean: -2, 0, 2; divided: -4, 0, 4; scaled: -2, 0, 6; with the bias: -2, 0.25,
+        // 5.
         let mut row = [1.0f32, 3.0, 5.0];
         vector().apply(&mut row, 3);
         let e = [-2.0f32, 0.25, 5.0].map(libm::expf);
@@ -125,12 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_answer_is_undone_to_a_number() {
+    fn a_probability_of_zero_is_inverted_to_a_finite_logit() {
         assert!(vector().undo(&[0.0, 1.0, 0.0], 3).iter().all(|logit| logit.is_finite()));
     }
 
     #[test]
-    fn what_cannot_be_applied_or_undone_is_refused() {
+    fn invalid_calibrations_are_errors() {
         let refused = |change: fn(&mut Calibration), part: &str| {
             let mut calibration = vector();
             change(&mut calibration);

@@ -1,4 +1,4 @@
-//! Why a model cannot be read or written.
+//! Errors of reading and writing models.
 
 use super::build::ArchitectureError;
 use std::path::PathBuf;
@@ -7,10 +7,13 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelFileError {
-    /// A name of a model that other builds of the program have in them.
-    #[error("this build has no model `{0}` in it: name a model file")]
+    /// A bundled model that this build does not include.
+    #[error(
+        "this build does not include the bundled model `{0}`; use the path of a model file, or a build with the feature \
+         `model-{0}`"
+    )]
     NotBundled(String),
-    /// The model cannot be brought into a file's form.
+    /// The model cannot be represented in the file format.
     #[error("the model cannot be written: {0}")]
     Encode(String),
     /// The file cannot be read.
@@ -18,31 +21,31 @@ pub enum ModelFileError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
     /// The file cannot be written.
-    #[error("cannot write {}; what was there before is untouched", .path.display())]
+    #[error("cannot write {}; an existing file is unchanged", .path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file is no safetensors file.
+    /// The file is not a safetensors file.
     #[error("{} is not a model file: {reason}", .path.display())]
     NotAModel {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
-    /// Its architecture is no network.
-    #[error("the architecture in {} is not usable", .path.display())]
+    /// A network cannot be built from its architecture.
+    #[error("the architecture in {} is not valid", .path.display())]
     Architecture {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the architecture.
         source: ArchitectureError,
     },
 }

@@ -12,8 +12,8 @@ use std::path::Path;
 const KEY: &str = "moue";
 
 impl Model {
-    /// The file's bytes: each parameter under its name (`conv2d_1.kernel`, …) as
-    /// `f32`, and the rest as JSON in the metadata. Equal models give equal bytes.
+    /// The bytes of the model file: each parameter under its name (`conv2d_1.kernel`, …) as `f32`,
+    /// and everything else as JSON in the metadata. Equal models give equal bytes.
     ///
     /// # Errors
     /// When an array or the metadata cannot be written.
@@ -21,8 +21,8 @@ impl Model {
         self.to_bytes_with(Precision::F32)
     }
 
-    /// The same with kernels of less precision; biases, scales and statistics
-    /// stay `f32`.
+    /// The bytes of the model file with kernels of lower precision; biases, scales and statistics
+    /// remain `f32`.
     ///
     /// # Errors
     /// When an array or the metadata cannot be written.
@@ -36,7 +36,7 @@ impl Model {
         write_stored(&stored, KEY, &document.to_string()).map_err(|error| ModelFileError::Encode(error.to_string()))
     }
 
-    /// Writes the model's file, whole or not at all.
+    /// Writes the model file atomically.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -44,7 +44,7 @@ impl Model {
         self.save_with(path, Precision::F32)
     }
 
-    /// Writes the model's file with kernels of less precision.
+    /// Writes the model file atomically, with kernels of lower precision.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -54,13 +54,13 @@ impl Model {
         write_atomically(path, &bytes).map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
     }
 
-    /// Reads a model from the bytes of a safetensors file; `path` is for messages.
+    /// Reads a model from the bytes of a safetensors file; `path` is used in error messages.
     pub(super) fn from_safetensors(bytes: &[u8], path: &Path) -> Result<Self, ModelFileError> {
         let (tensors, document) = read_tensors(bytes, KEY).map_err(|error| not_a_model(path, error.to_string()))?;
         let document = serde_json::from_str(&document)
             .map_err(|error| error.to_string())
             .and_then(Document::from_fields)
-            .map_err(|reason| not_a_model(path, format!("its `{KEY}` metadata is not usable: {reason}")))?;
+            .map_err(|reason| not_a_model(path, format!("its `{KEY}` metadata is not valid: {reason}")))?;
         let mut network = build_blank(&document.architecture, document.classes.len())
             .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
         let mut problem = None;
@@ -71,7 +71,7 @@ impl Model {
                 used += 1;
             }
             Some((shape, _)) => {
-                problem = Some(format!("{} has shape {shape:?} instead of {:?}", parameter.name, parameter.shape));
+                problem = Some(format!("{} has shape {shape:?}, expected {:?}", parameter.name, parameter.shape));
             }
             None => problem = Some(format!("{} is missing", parameter.name)),
         });
@@ -79,7 +79,7 @@ impl Model {
             return Err(not_a_model(path, reason));
         }
         if used != tensors.len() {
-            return Err(not_a_model(path, "it holds arrays that its architecture does not have".into()));
+            return Err(not_a_model(path, "it contains arrays that do not belong to its architecture".into()));
         }
         Ok(document.into_model(network))
     }

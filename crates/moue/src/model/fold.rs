@@ -1,6 +1,6 @@
-//! A model as its network runs at inference: batch normalization multiplied into
-//! the convolution before it, dropout left out. It gives the same predictions with
-//! fewer layers, and is what files for other programs hold.
+//! Folds a model for inference: batch normalization is merged into the preceding convolution,
+//! dropout is removed. The predictions are the same with fewer layers. Files for other programs
+//! contain the folded model.
 
 use super::architecture::{LayerSpec, Size, Units};
 use super::build::{ArchitectureError, build_blank};
@@ -10,20 +10,20 @@ use moue_engine::inference::{Filters, Operation, Step, steps};
 use moue_engine::layers::PoolingKind;
 use moue_engine::{Activation, Padding, Parameter, Window};
 
-/// With these, gamma and beta of a batch normalization are just a factor and a
-/// summand: variance and epsilon are 1 together, exactly.
+/// With these, a batch normalization reduces to gamma as a factor and beta as an offset: variance
+/// plus epsilon is exactly 1.
 const EPSILON: f32 = 1.0 / 1024.0;
 const VARIANCE: f32 = 1.0 - EPSILON;
 const MEAN: f32 = 0.0;
 
-/// Gives a running statistic the value that it has in every folded network.
+/// Sets a running statistic to its value in folded networks.
 pub(super) fn fill_statistic(parameter: &mut Parameter) {
     parameter.value.fill(if parameter.name.ends_with("mean") { MEAN } else { VARIANCE });
 }
 
 impl Model {
-    /// The same model with batch normalization multiplied in where a convolution
-    /// without activation precedes it, and without what only training uses.
+    /// The model with batch normalization merged into a preceding convolution without activation,
+    /// and without layers that only training uses.
     ///
     /// # Errors
     /// When the network is larger than one that can be built.
@@ -40,7 +40,7 @@ impl Model {
     }
 }
 
-/// The layers that steps come from, and their arrays in the order of the network's.
+/// The layers of the steps, and their arrays in the network's order.
 fn chain(steps: &[Step], weights: &mut Vec<Vec<f32>>) -> Vec<LayerSpec> {
     steps.iter().map(|step| layer(step.operation(), weights)).collect()
 }
@@ -99,7 +99,7 @@ fn pooling(kind: PoolingKind, window: &Window) -> LayerSpec {
     }
 }
 
-/// The border by name; where both come to the same, no zeros.
+/// The padding by name; where both are equal, `valid`.
 fn padding(window: &Window) -> Padding {
     match Window::new(window.input, window.size, window.strides, Padding::Valid) {
         Ok(valid) if valid == *window => Padding::Valid,
@@ -122,7 +122,7 @@ fn squeeze_excite(gate: &[LayerSpec]) -> LayerSpec {
     LayerSpec::SqueezeExcite { units, activation: after.unwrap_or(inside) }
 }
 
-/// An activation as a layer of its own.
+/// An activation as a separate layer.
 fn alone(activation: Activation) -> LayerSpec {
     match activation {
         // The identity, as a slope of 1.

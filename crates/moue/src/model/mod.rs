@@ -1,8 +1,8 @@
-//! Models: an architecture, its weights, and what is needed to use them.
+//! Models: an architecture, its weights, and everything that a prediction needs.
 //!
-//! A model file is one safetensors file that is complete by itself; see
-//! [`Model::save`] for its layout. Two are part of the library ([`EMBEDDED`]).
-//! Prediction is in [`crate::classifier`], training in another library.
+//! A model file is one safetensors file that is complete by itself; see [`Model::save`] for its
+//! layout. Two models are bundled ([`EMBEDDED`]). Prediction is in [`crate::classifier`], training
+//! in the crate `moue-train`.
 
 pub mod architecture;
 mod blocks;
@@ -13,7 +13,7 @@ mod error;
 mod file;
 #[cfg(feature = "onnx")]
 mod fold;
-#[allow(clippy::module_inception, reason = "the type that the folder is about")]
+#[allow(clippy::module_inception, reason = "the module is named after its main type")]
 mod model;
 mod normalization;
 #[cfg(feature = "onnx")]

@@ -1,4 +1,4 @@
-//! A model: a network with its weights, and what is needed to use it.
+//! A model: a network with its weights, and everything that a prediction needs.
 
 use super::architecture::Architecture;
 use super::build::{ArchitectureError, build};
@@ -9,33 +9,32 @@ use moue_engine::{Isa, Network};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Version of the document's form.
+/// Version of the metadata format.
 const FORMAT: u32 = 1;
 
-/// A network with all that is needed to use it.
+/// A network with its weights, and everything that a prediction needs.
 pub struct Model {
-    /// The network as it is written down.
+    /// The description of the network.
     pub(crate) architecture: Architecture,
     /// Names of the classes, in the order of the outputs.
     pub(crate) classes: Vec<String>,
-    /// How pixels become inputs.
+    /// The normalization of pixels.
     pub(crate) normalization: Normalization,
-    /// What is done to logits.
+    /// The calibration of probabilities.
     pub(crate) calibration: Calibration,
-    /// Predictions with a lower confidence are called uncertain; 0 for never.
+    /// Predictions with a lower confidence are marked as uncertain; 0 marks none.
     pub(crate) uncertain_below: f32,
-    /// Where it comes from.
+    /// The provenance of the model.
     pub(crate) provenance: Provenance,
     /// The network and its weights.
     pub(crate) network: Network,
 }
 
 impl Model {
-    /// A model that has not learned anything: weights drawn from the seed, pixels
-    /// divided by 255.
+    /// An untrained model: weights initialized from the seed, pixels divided by 255.
     ///
     /// # Errors
-    /// When the architecture is no network for this many classes.
+    /// When a network cannot be built from the architecture for this number of classes.
     pub fn untrained(architecture: Architecture, classes: Vec<String>, seed: u64) -> Result<Self, ArchitectureError> {
         let network = build(&architecture, classes.len(), seed)?;
         let provenance = Provenance {
@@ -55,7 +54,7 @@ impl Model {
         })
     }
 
-    /// The network as it is written down.
+    /// The description of the network.
     #[must_use]
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
@@ -73,34 +72,34 @@ impl Model {
         self.architecture.input
     }
 
-    /// How pixels become network inputs.
+    /// The normalization of pixels.
     #[must_use]
     pub fn normalization(&self) -> &Normalization {
         &self.normalization
     }
 
-    /// Changes how pixels become network inputs.
+    /// Sets the normalization of pixels.
     pub fn set_normalization(&mut self, normalization: Normalization) {
         self.normalization = normalization;
     }
 
-    /// What is done to logits.
+    /// The calibration of probabilities.
     #[must_use]
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
     }
 
-    /// Predictions with a lower confidence are called uncertain; 0 for never.
+    /// Predictions with a lower confidence are marked as uncertain; 0 marks none.
     #[must_use]
     pub fn uncertain_below(&self) -> f32 {
         self.uncertain_below
     }
 
-    /// Changes what is done to logits, and the confidence (0–1) below which predictions are
-    /// called uncertain.
+    /// Sets the calibration, and the confidence (0–1) below which predictions are marked as
+    /// uncertain.
     ///
     /// # Errors
-    /// When the calibration cannot be applied, or undone, for this many classes.
+    /// When the calibration cannot be applied or inverted for this number of classes.
     pub fn set_calibration(&mut self, calibration: Calibration, uncertain_below: f32) -> Result<(), CalibrationError> {
         calibration.check(self.classes.len())?;
         self.calibration = calibration;
@@ -108,13 +107,13 @@ impl Model {
         Ok(())
     }
 
-    /// Where it comes from.
+    /// The provenance of the model.
     #[must_use]
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
     }
 
-    /// Where it comes from, to be filled in by who trains it.
+    /// The provenance of the model, set by the program that trains it.
     pub fn provenance_mut(&mut self) -> &mut Provenance {
         &mut self.provenance
     }
@@ -125,7 +124,7 @@ impl Model {
         &self.network
     }
 
-    /// The network, whose weights may be changed.
+    /// The network; its weights may be changed.
     pub fn network_mut(&mut self) -> &mut Network {
         &mut self.network
     }
@@ -136,8 +135,7 @@ impl Model {
         moue_engine::Layer::macs(self.network.layers())
     }
 
-    /// Numbers in the network, those of batch normalization's running
-    /// statistics included.
+    /// Number of parameters, including the running statistics of batch normalization.
     #[must_use]
     pub fn parameters(&self) -> usize {
         let mut count = 0;
@@ -146,7 +144,7 @@ impl Model {
     }
 }
 
-/// What a model file says beside its numbers, as JSON with its keys sorted.
+/// The metadata of a model file, as JSON with sorted keys.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Document {
     format: u32,
@@ -172,18 +170,18 @@ impl Document {
         }
     }
 
-    /// Its fields; a map keeps its keys sorted.
+    /// The fields as a map, which keeps the keys sorted.
     pub(super) fn to_fields(&self) -> Result<Map<String, Value>, String> {
         match serde_json::to_value(self).map_err(|error| error.to_string())? {
             Value::Object(fields) => Ok(fields),
-            other => Err(format!("a document came out as {other}")),
+            other => Err(format!("the metadata is not a JSON object: {other}")),
         }
     }
 
     pub(super) fn from_fields(fields: Map<String, Value>) -> Result<Self, String> {
         let document: Self = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
         if document.format != FORMAT {
-            return Err(format!("it has format {}, this version reads format {FORMAT}", document.format));
+            return Err(format!("it has format {}, but this version of moue reads format {FORMAT}", document.format));
         }
         let (mean, std) = (document.normalization.mean().to_vec(), document.normalization.std().to_vec());
         Normalization::new(mean, std).ok_or(Normalization::UNUSABLE)?;

@@ -1,10 +1,9 @@
-//! How pixels become network inputs. How the numbers are measured is the training
-//! library's matter.
+//! Normalization of pixels. `moue-train` measures the values.
 
 use serde::{Deserialize, Serialize};
 
-/// How pixels become network inputs: `(pixel / 255 − mean) / std`, one number
-/// for each channel or one for all.
+/// Normalization of pixels: `(pixel / 255 − mean) / std`, with one value for each channel or one
+/// for all channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Normalization {
     /// On the scale 0–1.
@@ -14,11 +13,12 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// What a message says of numbers that [`Self::new`] refuses.
-    pub(super) const UNUSABLE: &'static str = "its normalisation is not finite means and positive standard deviations";
+    /// The error message for values that [`Self::new`] rejects.
+    pub(super) const UNUSABLE: &'static str =
+        "its normalization does not have finite means and positive standard deviations";
 
-    /// A mean and a standard deviation for each channel, or one for all, on the scale 0–1;
-    /// `None` where one is missing or not finite, or a deviation is not positive.
+    /// A mean and a standard deviation for each channel, or one for all, on the scale 0–1; `None`
+    /// where one is missing or not finite, or a deviation is not positive.
     #[must_use]
     pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Option<Self> {
         let usable = !mean.is_empty() && !std.is_empty() && mean.iter().all(|value| value.is_finite());
@@ -37,13 +37,13 @@ impl Normalization {
         &self.std
     }
 
-    /// Pixels divided by 255 and nothing else.
+    /// Division of pixels by 255.
     #[must_use]
     pub fn unit() -> Self {
         Self { mean: vec![0.0], std: vec![1.0] }
     }
 
-    /// For channel `c`, the factor and offset that take a pixel (0–255) to an input.
+    /// For channel `c`, the factor and offset that map a pixel (0–255) to an input.
     #[must_use]
     pub fn factor_and_offset(&self, c: usize) -> (f32, f32) {
         let of = |values: &[f32], missing: f32| values.get(c).or(values.first()).copied().unwrap_or(missing);
@@ -51,7 +51,7 @@ impl Normalization {
         (1.0 / (255.0 * std), -mean / std)
     }
 
-    /// Scales values of 0–255, `[…, channels]`, to network inputs in place.
+    /// Normalizes values of 0–255, `[…, channels]`, in place.
     pub fn apply(&self, values: &mut [f32], channels: usize) {
         for c in 0..channels {
             let (factor, offset) = self.factor_and_offset(c);

@@ -1,4 +1,4 @@
-//! Models by name or from any file: bundled, safetensors or ONNX.
+//! Opens models by name or from a file: bundled, safetensors or ONNX.
 
 use super::bundled::stored;
 use super::error::ModelFileError;
@@ -6,31 +6,31 @@ use super::model::Model;
 use std::path::Path;
 
 impl Model {
-    /// A bundled model by its name, or any other from its file. (A file that is
-    /// called like a bundled model is read as `./default`.)
+    /// Opens a bundled model by name, or any other model from its file. (A file with the name of a
+    /// bundled model is opened as `./default`.)
     ///
     /// # Errors
-    /// When the file cannot be read or is not a model's.
+    /// When the file cannot be read or is not a model file.
     pub fn open(model: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         let model = model.as_ref();
         Self::from_bytes(&stored(model)?, model)
     }
 
-    /// Reads a model's file.
+    /// Reads a model file.
     ///
     /// # Errors
-    /// When the file cannot be read or is not a model's.
+    /// When the file cannot be read or is not a model file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| ModelFileError::Read { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes, path)
     }
 
-    /// Reads a model from the bytes of a file; `path` is for messages, and says by
-    /// its ending `.onnx` that the file is ONNX.
+    /// Reads a model from the bytes of a file; `path` is used in error messages, and its extension
+    /// `.onnx` selects ONNX.
     ///
     /// # Errors
-    /// When the bytes are not a model's.
+    /// When the bytes are not a model file.
     pub fn from_bytes(bytes: &[u8], path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         let path = path.as_ref();
         #[cfg(feature = "onnx")]
@@ -58,9 +58,9 @@ mod tests {
     use super::*;
     use crate::model::{EMBEDDED, Embedded};
 
-    /// The limits that the models were made for.
+    /// Size limits of the bundled models.
     #[test]
-    fn models_in_the_box_are_whole_and_small() {
+    fn bundled_models_are_complete_and_small() {
         for Embedded { name, bytes } in EMBEDDED {
             let Some(bytes) = bytes else { continue };
             let model = Model::open(name).unwrap();

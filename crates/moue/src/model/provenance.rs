@@ -1,34 +1,34 @@
-//! Where a model comes from, as its file records it.
+//! The provenance of a model, as recorded in its file.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a model comes from; nothing in it depends on when or where it was made.
+/// The provenance of a model. It does not depend on when or where the model was trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Seed of the run.
     pub seed: u64,
-    /// `drawn` for faces drawn by the program, `given` for data of the user's.
+    /// `drawn` for synthetic faces, `given` for the user's data.
     pub data: String,
     /// SHA-256 over pixels, labels and splits.
     pub data_hash: String,
-    /// Images of each class that it learned from.
+    /// Number of training images of each class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub training_images: Vec<usize>,
-    /// SHA-256 of each model whose predictions were part of the target.
+    /// SHA-256 of each teacher of a distilled model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teachers: Vec<String>,
-    /// SHA-256 of the model whose weights it started from.
+    /// SHA-256 of the model whose weights initialized the training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
-    /// Share of the training images that was set aside where the source had no
-    /// validation split.
+    /// Share of the training images that was used for validation where the source has no validation
+    /// split.
     pub validation_fraction: f32,
-    /// Whether the official split was rebuilt from file names.
+    /// Whether the official split was restored from file names.
     pub official_split: bool,
-    /// Epoch whose weights these are, from 1.
+    /// Epoch whose weights were selected, from 1.
     pub epoch: usize,
-    /// Version of the program.
+    /// Version of moue.
     pub moue_version: String,
-    /// Instruction set it was trained with.
+    /// Instruction set of the training.
     pub isa: String,
 }

@@ -1,8 +1,7 @@
-//! Arrays of numbers in safetensors files: `f32`, or with less precision.
+//! Arrays in safetensors files: `f32`, or with lower precision.
 //!
-//! `F16` halves a kernel. `I8` quarters it: whole numbers of −127 to 127, and
-//! beside them, as `NAME.scale`, what they are multiplied with, one `f32` for
-//! each entry of the last axis (the filters).
+//! `F16` halves the size of a kernel. `I8` quarters it: integers of −127 to 127, with an array
+//! `NAME.scale` of their factors, one `f32` for each entry of the last axis (the filters).
 
 use half::f16;
 use safetensors::SafeTensorError;
@@ -12,35 +11,35 @@ use std::collections::{BTreeMap, HashMap};
 /// Named arrays of `f32`: shape and values.
 pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// Why arrays cannot be read from a file, or written to one.
+/// Errors of reading arrays from a file, and of writing them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorError {
-    /// The file is damaged, or no safetensors file.
+    /// The file is damaged, or not a safetensors file.
     #[error(transparent)]
     Safetensors(#[from] SafeTensorError),
     /// The metadata has no such entry.
     #[error("its metadata has no entry `{0}`")]
     NoEntry(String),
-    /// An array has a type that is not read.
-    #[error("{name} is {found}, not F32, F16 or I8")]
+    /// An array has an unsupported type.
+    #[error("{name} has type {found}, but only F32, F16 and I8 are supported")]
     Type {
         /// The array.
         name: String,
         /// Its type.
         found: String,
     },
-    /// An array of whole numbers has no factors.
+    /// An array of integers has no factors.
     #[error("{0} is missing")]
     NoScale(String),
-    /// An array of whole numbers has too many factors, or too few.
+    /// An array of integers has a wrong number of factors.
     #[error("{name} has {entries} entries for an array of {shape:?}")]
     Scale {
         /// The array of factors.
         name: String,
-        /// How many there are.
+        /// Number of factors.
         entries: usize,
-        /// Shape of the array that they belong to.
+        /// Shape of the array.
         shape: Vec<usize>,
     },
     /// An array cannot be written.
@@ -53,7 +52,7 @@ pub enum TensorError {
     },
 }
 
-/// How numbers are stored.
+/// Precision of stored values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// 4 bytes, exact.
@@ -61,11 +60,11 @@ pub enum Precision {
     F32,
     /// 2 bytes: 11 bits of precision.
     F16,
-    /// 1 byte and a common factor: 8 bits, symmetric around 0.
+    /// 1 byte and a factor for each filter: 8 bits, symmetric around 0.
     I8,
 }
 
-/// An array as it stands in a file.
+/// An array as stored in a file.
 pub struct Stored {
     name: String,
     dtype: Dtype,
@@ -76,7 +75,7 @@ pub struct Stored {
 const SCALE: &str = ".scale";
 
 impl Stored {
-    /// The arrays that stand for one of this precision.
+    /// The arrays that store one array with this precision.
     pub fn new(name: &str, shape: &[usize], values: &[f32], precision: Precision) -> Vec<Self> {
         let stored = |name: String, dtype, shape: &[usize], bytes| Self { name, dtype, shape: shape.to_vec(), bytes };
         match precision {
@@ -101,7 +100,7 @@ impl Stored {
     }
 }
 
-/// For each filter, what its largest weight is 127 times of; 1 where all are 0.
+/// For each filter, the factor that maps its largest weight to 127; 1 where all weights are 0.
 fn scales(values: &[f32], filters: usize) -> Vec<f32> {
     let mut largest = vec![0.0f32; filters];
     values.iter().enumerate().for_each(|(i, v)| largest[i % filters] = largest[i % filters].max(v.abs()));
@@ -111,7 +110,7 @@ fn scales(values: &[f32], filters: usize) -> Vec<f32> {
 /// Bytes of a safetensors file with these arrays and one metadata entry.
 ///
 /// # Errors
-/// When safetensors refuses the arrays.
+/// When safetensors rejects the arrays.
 pub fn write_stored(stored: &[Stored], key: &str, document: &str) -> Result<Vec<u8>, TensorError> {
     let mut views = Vec::new();
     for Stored { name, dtype, shape, bytes } in stored {
@@ -123,10 +122,10 @@ pub fn write_stored(stored: &[Stored], key: &str, document: &str) -> Result<Vec<
     Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
-/// The same for arrays of `f32`, stored exactly.
+/// Bytes of a safetensors file with arrays of `f32`, stored exactly.
 ///
 /// # Errors
-/// When safetensors refuses the arrays.
+/// When safetensors rejects the arrays.
 pub fn write_tensors(tensors: &Tensors, key: &str, document: &str) -> Result<Vec<u8>, TensorError> {
     let stored: Vec<Stored> =
         tensors.iter().flat_map(|(name, (shape, values))| Stored::new(name, shape, values, Precision::F32)).collect();
@@ -167,7 +166,7 @@ pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), Tensor
     Ok((tensors, document))
 }
 
-/// Multiplies an array with its factors, which are then no array of their own.
+/// Multiplies an array with its factors and removes the array of factors.
 fn multiply(tensors: &mut Tensors, name: &str) -> Result<(), TensorError> {
     let factors = format!("{name}{SCALE}");
     let Some((_, scales)) = tensors.remove(&factors) else { return Err(TensorError::NoScale(factors)) };
@@ -194,13 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn precision_is_lost_by_half_a_step_at_most() {
+    fn the_quantization_error_is_at_most_half_a_step() {
         let values = [1.0, -0.031, 250.0, -0.7, 0.0, 3.0];
         assert_eq!(there_and_back(&values, Precision::F32), values);
         for (value, stored) in values.iter().zip(there_and_back(&values, Precision::F16)) {
             assert!((value - stored).abs() <= value.abs() / 2048.0, "{value} {stored}");
         }
-        // The largest of each column is exact, the others off by half a 127th of it.
+        // The largest value of each column is exact, the others have an error of at most half a
+        // 127th of it.
         let largest = [1.0, 0.031, 250.0];
         for (i, (value, stored)) in values.iter().zip(there_and_back(&values, Precision::I8)).enumerate() {
             assert!((value - stored).abs() <= largest[i % 3] / 253.9, "{value} {stored}");
@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn less_precision_takes_less_room() {
+    fn lower_precision_gives_smaller_files() {
         let bytes = |precision| Stored::new("a", &[9, 64], &[1.0; 576], precision).iter().map(|s| s.bytes.len()).sum();
         let sizes: [usize; 3] = [Precision::F32, Precision::F16, Precision::I8].map(bytes);
         assert_eq!(sizes, [4 * 576, 2 * 576, 576 + 4 * 64]);
     }
 
     #[test]
-    fn factors_must_be_there_and_fit() {
+    fn missing_or_mismatched_scales_are_errors() {
         let mut stored = Stored::new("a", &[2, 3], &[1.0; 6], Precision::I8);
         let read =
             |stored: &[Stored]| read_tensors(&write_stored(stored, "k", "d").unwrap(), "k").unwrap_err().to_string();

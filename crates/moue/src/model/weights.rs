@@ -1,10 +1,9 @@
-//! The weights of a network as plain arrays: copied out, put back, and carried over
-//! to another network.
+//! The weights of a network as plain arrays: copied, restored, and transferred to another network.
 
 use moue_engine::Network;
 use std::collections::HashMap;
 
-/// The values of all parameters, an array for each in the network's order.
+/// The values of all parameters, one array for each, in the network's order.
 #[must_use]
 pub fn snapshot(network: &Network) -> Vec<Vec<f32>> {
     let mut values = Vec::new();
@@ -12,7 +11,7 @@ pub fn snapshot(network: &Network) -> Vec<Vec<f32>> {
     values
 }
 
-/// Sets all parameters; `weights` must come from a network of the same form.
+/// Sets all parameters; `weights` must come from a network with the same architecture.
 pub fn set_weights(network: &mut Network, weights: &[Vec<f32>]) {
     let mut weights = weights.iter();
     network.visit_mut(|parameter| {
@@ -22,8 +21,8 @@ pub fn set_weights(network: &mut Network, weights: &[Vec<f32>]) {
     });
 }
 
-/// Copies the values of parameters that have the same name and shape, and
-/// returns the names of those in `to` that were not found in `from`.
+/// Copies the values of parameters that have the same name and shape, and returns the names of
+/// those in `to` that `from` does not have.
 pub fn transfer(from: &Network, to: &mut Network) -> Vec<String> {
     let mut values = HashMap::new();
     from.visit(|parameter| {

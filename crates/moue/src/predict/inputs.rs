@@ -1,17 +1,17 @@
-//! Which pictures are meant: files, folders, patterns, standard input.
+//! Inputs: files, folders, glob patterns and standard input.
 
 use crate::image::{ImageError, is_image, read_image_file};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// A picture to be answered for.
+/// An input picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A file.
     File(PathBuf),
     /// The bytes of an image file.
     Bytes {
-        /// What they are called in predictions.
+        /// Name in predictions.
         name: String,
         /// The file's content.
         bytes: Vec<u8>,
@@ -19,7 +19,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// As it is called in predictions.
+    /// Name in predictions.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -29,34 +29,34 @@ impl Input {
     }
 }
 
-/// Why an argument stands for no picture.
+/// Why an argument gives no inputs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
     /// Standard input cannot be read.
     #[error(transparent)]
     Read(#[from] ImageError),
-    /// A folder has no image files, nor have the folders in it.
-    #[error("there are no pictures in this folder or below it")]
+    /// Neither the folder nor its subfolders contain image files.
+    #[error("there are no images in this folder or its subfolders")]
     EmptyTree,
-    /// A folder has no image files.
-    #[error("there are no pictures in this folder (--recursive looks below it)")]
+    /// The folder contains no image files.
+    #[error("there are no images in this folder; use --recursive to include subfolders")]
     EmptyFolder,
-    /// A pattern is not written as one.
-    #[error("not a pattern: {0}")]
+    /// The glob pattern is malformed.
+    #[error("not a valid glob pattern: {0}")]
     Pattern(#[from] glob::PatternError),
-    /// A pattern matches nothing.
+    /// No file matches the pattern.
     #[error("no file matches this pattern")]
     NoMatch,
 }
 
-/// The pictures that an argument stands for: `-` for standard input, a file, the
-/// image files of a folder by name (and of the folders in it, if `recursive`),
-/// or those that a pattern (`photos/*.jpg`, `**/*.png`) matches. What cannot be
-/// read is an input whose answer will say so.
+/// The inputs of an argument: `-` for standard input, a file, the image files of a folder in order
+/// of their names (including subfolders, if `recursive`), or those that a glob pattern
+/// (`photos/*.jpg`, `**/*.png`) matches. A file that cannot be read is an input whose prediction
+/// has an error.
 ///
 /// # Errors
-/// When a folder or pattern holds no picture.
+/// When a folder or pattern contains no image.
 pub fn expand(argument: impl AsRef<Path>, recursive: bool) -> Result<Vec<Input>, InputError> {
     let argument = argument.as_ref();
     if argument == Path::new("-") {
@@ -106,11 +106,11 @@ mod tests {
         assert_eq!(names(place.path(), true).unwrap(), ["[odd].png", "a.png", "b.JPG", "c.webp"]);
         assert_eq!(names(&place.path().join("*.png"), false).unwrap(), ["[odd].png", "a.png"]);
         assert_eq!(names(&place.path().join("**/*.webp"), false).unwrap(), ["c.webp"]);
-        // A file that looks like a pattern is a file; one that is missing is told later.
+        // A file whose name looks like a pattern is a file; a missing file is reported later.
         assert_eq!(names(&place.path().join("[odd].png"), false).unwrap(), ["[odd].png"]);
         assert_eq!(names(&place.path().join("missing.png"), false).unwrap(), ["missing.png"]);
         assert!(names(&place.path().join("*.gif"), false).is_err());
-        assert!(names(&place.path().join("***"), false).unwrap_err().contains("not a pattern"));
+        assert!(names(&place.path().join("***"), false).unwrap_err().contains("not a valid glob pattern"));
         std::fs::create_dir(place.path().join("empty")).unwrap();
         assert!(names(&place.path().join("empty"), false).unwrap_err().contains("--recursive"));
     }

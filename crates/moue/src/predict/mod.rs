@@ -1,8 +1,8 @@
-//! From photos to the expressions in them.
+//! Predicts the facial expressions in photos.
 //!
-//! [`inputs`] says which photos are meant, a [`Photo`] gives its pixels, and a
-//! [`Predictor`] finds the faces, cuts them out and has them classified. The network is
-//! in [`crate::classifier`], the search for faces in [`crate::detect`].
+//! [`inputs`] lists the photos, a [`Photo`] provides the pixels, and a [`Predictor`] detects the
+//! faces, crops and classifies them. The network is in [`crate::classifier`], face detection in
+//! [`crate::detect`].
 
 pub mod inputs;
 mod photo;

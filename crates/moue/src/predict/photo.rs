@@ -1,4 +1,4 @@
-//! A photo as a caller has it.
+//! Photos: paths, bytes or decoded pictures.
 
 use super::inputs::Input;
 use crate::image::{ImageError, decode_image, image_extent, read_image_file};
@@ -6,38 +6,38 @@ use image::DynamicImage;
 use std::borrow::Cow;
 use std::path::Path;
 
-/// What a photo's pixels come from.
+/// A photo.
 #[derive(Clone, Copy, Debug)]
 pub enum Photo<'a> {
     /// A file.
     File(&'a Path),
-    /// The content of an image file, and what it is called in predictions.
+    /// The bytes of an image file, and their name in predictions.
     Bytes(&'a str, &'a [u8]),
-    /// A decoded picture, and what it is called in predictions.
+    /// A decoded picture, and its name in predictions.
     Image(&'a str, &'a DynamicImage),
 }
 
-/// Why a photo has no pixels.
+/// Why the pixels of a photo are not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PhotoError {
-    /// It cannot be read, is not an image, or a damaged one.
+    /// The photo cannot be read, is not an image, or is damaged.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// It is larger than the caller allows.
-    #[error("a picture of {width} x {height} has more than {limit} pixels: send a smaller one")]
+    /// The photo exceeds the caller's limit.
+    #[error("the picture has {width} x {height} pixels, more than the limit of {limit}; use a smaller picture")]
     TooLarge {
         /// Columns.
         width: u32,
         /// Rows.
         height: u32,
-        /// Most columns times rows.
+        /// Maximum of columns times rows.
         limit: u64,
     },
 }
 
 impl<'a> Photo<'a> {
-    /// As it is called in predictions.
+    /// Name in predictions.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -46,10 +46,10 @@ impl<'a> Photo<'a> {
         }
     }
 
-    /// The picture, turned upright, if it has at most so many pixels.
+    /// The upright picture, if it has at most this many pixels.
     ///
     /// # Errors
-    /// When it cannot be read or is too large.
+    /// When the photo cannot be read or is too large.
     pub fn decode(self, max_pixels: Option<u64>) -> Result<Cow<'a, DynamicImage>, PhotoError> {
         let decode = |bytes: &[u8]| -> Result<Cow<'a, DynamicImage>, PhotoError> {
             if let Some(limit) = max_pixels {

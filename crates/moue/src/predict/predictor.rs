@@ -1,4 +1,4 @@
-//! From a photo to the expressions in it.
+//! Predicts the facial expressions in a photo.
 
 use super::inputs::Input;
 use super::photo::{Photo, PhotoError};
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Photos that each thread works on before predictions are handed over.
+/// Photos that each thread processes before predictions are emitted.
 const PHOTOS_A_THREAD: usize = 16;
 
 /// The faces of a photo, cropped, before they are classified.
@@ -34,32 +34,32 @@ impl FaceCrops {
         self.extent
     }
 
-    /// Where each face is, and the detector's score.
+    /// The box of each face, and the detector's score.
     #[must_use]
     pub fn places(&self) -> &[(FaceBox, Option<f32>)] {
         &self.places
     }
 
-    /// For each face, the pixels that the network takes, `[H, W, C]`, 0–255.
+    /// For each face, the network's input pixels, `[H, W, C]`, 0–255.
     #[must_use]
     pub fn crops(&self) -> &[Vec<u8>] {
         &self.crops
     }
 }
 
-/// A prediction with what it was made from.
+/// A prediction with the pixels that it was computed from.
 #[derive(Clone, Debug)]
 pub struct Inspected<'a> {
     /// The prediction.
     pub prediction: Prediction,
-    /// The picture, turned upright; `None` when it cannot be read.
+    /// The upright picture; `None` when it cannot be read.
     pub photo: Option<Cow<'a, DynamicImage>>,
-    /// For each face, the pixels that the network saw, `[H, W, C]`.
+    /// For each face, the network's input pixels, `[H, W, C]`.
     pub crops: Vec<Vec<u8>>,
 }
 
 impl Inspected<'_> {
-    /// What is left of an input that cannot be read.
+    /// The prediction for an input that cannot be read.
     fn failed(input: String, error: String) -> Self {
         Inspected { prediction: Prediction::failed(input, error), photo: None, crops: Vec::new() }
     }
@@ -71,16 +71,16 @@ impl Inspected<'_> {
     }
 }
 
-/// How a [`Predictor`] treats photos.
+/// Options of a [`Predictor`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PredictOptions {
-    /// Searches for faces; otherwise the whole picture is taken for one.
+    /// Detects faces; otherwise the whole picture is one face.
     pub detect: bool,
-    /// How faces are searched.
+    /// Options of face detection.
     pub detect_options: DetectOptions,
-    /// Whether each face comes with its saliency map ([`Face::explanation`]).
+    /// Adds a saliency map to each face ([`Face::explanation`]).
     pub explain: bool,
-    /// Most columns times rows of a photo; `None` for the decoder's own limit.
+    /// Maximum of columns times rows of a photo; `None` for the decoder's limit.
     pub max_pixels: Option<u64>,
 }
 
@@ -90,9 +90,9 @@ impl Default for PredictOptions {
     }
 }
 
-/// A classifier with a face detector, for photos, from any number of threads.
+/// A classifier with a face detector, for photos. It is shared between threads.
 ///
-/// [`Self::predict`] is made of three steps that a program may also take one by one:
+/// [`Self::predict`] consists of three steps, which are also available separately:
 /// [`Self::crop_faces`], [`Classifier::crop_probabilities`] and [`Self::prediction`].
 pub struct Predictor {
     classifier: Arc<Classifier>,
@@ -102,15 +102,15 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// A predictor with a bundled model by its name, or any other from its file.
+    /// Loads a predictor with a bundled model by name, or any other model from its file.
     ///
     /// # Errors
-    /// When the file cannot be read or is not a model's.
+    /// When the file cannot be read or is not a model file.
     pub fn open(model: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         Ok(Self::new(Classifier::open(model)?))
     }
 
-    /// A predictor with this classifier, which may be shared.
+    /// A predictor with this classifier, which may be shared with other predictors.
     #[must_use]
     pub fn new(classifier: impl Into<Arc<Classifier>>) -> Self {
         let classifier = classifier.into();
@@ -118,13 +118,13 @@ impl Predictor {
         Self { classifier, explainer, options: PredictOptions::default(), detector: Detector::default() }
     }
 
-    /// The same with other options.
+    /// Returns the predictor with other options.
     #[must_use]
     pub fn with_options(self, options: PredictOptions) -> Self {
         Self { options, ..self }
     }
 
-    /// The same with another detector.
+    /// Returns the predictor with another detector.
     #[must_use]
     pub fn with_detector(self, detector: Detector) -> Self {
         Self { detector, ..self }
@@ -136,19 +136,19 @@ impl Predictor {
         &self.classifier
     }
 
-    /// The explainer of the same classifier.
+    /// The explainer of the classifier.
     #[must_use]
     pub fn explainer(&self) -> &Explainer {
         &self.explainer
     }
 
-    /// How photos are treated where nothing else is asked for.
+    /// The default options.
     #[must_use]
     pub fn options(&self) -> &PredictOptions {
         &self.options
     }
 
-    /// The prediction for a photo: a path, or what else a [`Photo`] can be.
+    /// Predicts the expressions in a photo: a path, or any other form of [`Photo`].
     ///
     /// # Errors
     /// When the photo cannot be read or is too large.
@@ -156,7 +156,7 @@ impl Predictor {
         self.predict_with(photo, &self.options)
     }
 
-    /// The same with other options.
+    /// Predicts the expressions in a photo with other options.
     ///
     /// # Errors
     /// When the photo cannot be read or is too large.
@@ -168,7 +168,7 @@ impl Predictor {
         Ok(self.inspect(photo, options)?.prediction)
     }
 
-    /// The prediction with what it was made from.
+    /// Predicts the expressions in a photo and returns the pixels too.
     ///
     /// # Errors
     /// When the photo cannot be read or is too large.
@@ -185,10 +185,10 @@ impl Predictor {
         Ok(Inspected { prediction, photo: Some(photo), crops: faces.crops })
     }
 
-    /// Predicts many inputs at once, over all threads of the pool, and hands
-    /// over what `work` makes of each, in their order. One that cannot be read is a
-    /// prediction with an `error`. What is held in memory does not grow with their
-    /// number. `emit` returns whether to go on.
+    /// Predicts many inputs in parallel on all threads of the pool. The results of `work` are
+    /// emitted in the order of the inputs. An input that cannot be read gives a prediction with an
+    /// `error`. Memory use does not depend on the number of inputs. `emit` returns whether to
+    /// continue.
     pub fn predict_all<T: Send>(
         &self,
         inputs: &[Input],
@@ -196,7 +196,7 @@ impl Predictor {
         mut emit: impl FnMut(T) -> bool,
     ) {
         for chunk in inputs.chunks(PHOTOS_A_THREAD * rayon::current_num_threads()) {
-            // One at a time: photos differ a hundredfold in size.
+            // The pool takes photos one at a time, because their sizes differ a hundredfold.
             let inspect = |input: &Input| {
                 let failed = |error: PhotoError| Inspected::failed(input.name(), error.to_string());
                 work(self.inspect(input, &self.options).unwrap_or_else(failed))
@@ -208,8 +208,8 @@ impl Predictor {
         }
     }
 
-    /// Finds the faces of a photo and cuts them out; without [`PredictOptions::detect`]
-    /// the whole photo is one.
+    /// Detects and crops the faces of a photo; without [`PredictOptions::detect`] the whole photo
+    /// is one face.
     #[must_use]
     pub fn crop_faces(&self, photo: &DynamicImage, options: &PredictOptions) -> FaceCrops {
         let [height, width, channels] = self.classifier.input();
@@ -227,7 +227,7 @@ impl Predictor {
         face_crops
     }
 
-    /// The prediction for a photo whose faces have these probabilities, `[N, classes]`.
+    /// The prediction for a photo, given the probabilities of its faces, `[N, classes]`.
     #[must_use]
     pub fn prediction(
         &self,

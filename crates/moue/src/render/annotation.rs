@@ -1,5 +1,5 @@
-//! A photo with what was seen in it: boxes, labels and a small bar chart for
-//! each face; and a face with a map of what mattered on it.
+//! Draws predictions: a photo with boxes, labels and a small bar chart for each face, and a face
+//! with its saliency map.
 
 use super::canvas::{Canvas, Color, LINE};
 use super::encode::image_url;
@@ -7,13 +7,13 @@ use crate::explain::{Explainer, Explanation, Method};
 use crate::prediction::{Face, FaceBox};
 use image::{RgbImage, imageops};
 
-/// Smaller photos are enlarged until there is room for words.
+/// Smaller photos are enlarged, so that text is legible.
 const LEAST_SIDE: u32 = 480;
 
-/// Longer side of a photo for each size of letters: 16 pixels, 32, 48, …
+/// Longer side of a photo for each text size: 16 pixels, 32, 48, …
 const SIDE_A_SCALE: u32 = 900;
 
-/// Letters of a class in the chart.
+/// Maximum letters of a class name in the chart.
 const LETTERS: usize = 8;
 const LETTER: usize = 8;
 /// Length of a full bar.
@@ -22,7 +22,7 @@ const GAP: usize = 4;
 
 const DARK: Color = [16, 16, 20];
 const LIGHT: Color = [255, 255, 255];
-/// One for each class in turn, all bright enough for dark letters.
+/// One color for each class in turn, all bright enough for dark text.
 const COLORS: [Color; 7] = [
     [255, 107, 107],
     [144, 212, 96],
@@ -33,8 +33,8 @@ const COLORS: [Color; 7] = [
     [255, 158, 70],
 ];
 
-/// The photo with a frame around each face, its label above or below, and beside
-/// it a bar for each class. Uncertain predictions carry a question mark.
+/// The photo with a frame around each face, its label above or below, and a bar chart of the
+/// probabilities next to it. Uncertain predictions have a question mark.
 #[must_use]
 pub fn annotated(mut picture: RgbImage, faces: &[Face]) -> RgbImage {
     let longest = picture.width().max(picture.height()).max(1);
@@ -74,7 +74,7 @@ impl Place {
         Self { x, y, width, height }
     }
 
-    /// Area in common.
+    /// Area of the intersection.
     fn common(&self, other: &Self) -> usize {
         let along =
             |a: usize, extent: usize, b: usize, other: usize| (a + extent).min(b + other).saturating_sub(a.max(b));
@@ -82,13 +82,13 @@ impl Place {
     }
 }
 
-/// The class's color, by its place in the alphabet.
+/// The class's color, by its alphabetical index.
 fn color_of(face: &Face) -> Color {
     let class = face.probabilities.keys().position(|class| *class == face.label).unwrap_or(0);
     COLORS[class % COLORS.len()]
 }
 
-/// A bright line between two dark ones shows on any photo.
+/// A bright line between two dark ones is visible on any photo.
 fn frame(canvas: &mut Canvas, place: Place, scale: usize, color: Color) {
     let around = |by: usize| {
         let (x, y) = (place.x.saturating_sub(by), place.y.saturating_sub(by));
@@ -117,7 +117,7 @@ fn label(canvas: &mut Canvas, face: &Face, place: Place, scale: usize, color: Co
     canvas.large_text(x + GAP * scale, y, &text, scale, true, DARK);
 }
 
-/// Beside the face, where the chart covers least of other faces and charts.
+/// A position next to the face where the chart overlaps other faces and charts least.
 fn free_place(face: Place, taken: &[Place], [across, down]: [usize; 2], scale: usize, classes: usize) -> Place {
     let width = (LETTERS * LETTER + BAR + 3 * GAP) * scale;
     let height = (classes * LINE + 2 * GAP) * scale;
@@ -154,11 +154,10 @@ fn chart(canvas: &mut Canvas, face: &Face, panel: Place, scale: usize) {
     }
 }
 
-/// Side of an explained face.
+/// Side of an enlarged face.
 const EXPLAINED: u32 = 336;
 
-/// The face that the network saw (`[H, W, C]`), enlarged, beside itself with what
-/// mattered laid over it.
+/// The network's input (`[H, W, C]`), enlarged, next to the same face with its saliency map.
 #[must_use]
 pub fn explained(pixels: &[u8], input: [usize; 3], explanation: &Explanation) -> RgbImage {
     let face = enlarged(pixels, input);
@@ -168,7 +167,7 @@ pub fn explained(pixels: &[u8], input: [usize; 3], explanation: &Explanation) ->
     both
 }
 
-/// The face that the network saw (`[H, W, C]`), enlarged.
+/// The network's input (`[H, W, C]`), enlarged.
 #[must_use]
 pub fn enlarged(pixels: &[u8], [height, width, channels]: [usize; 3]) -> RgbImage {
     let face = RgbImage::from_fn(width as u32, height as u32, |x, y| {
@@ -179,7 +178,7 @@ pub fn enlarged(pixels: &[u8], [height, width, channels]: [usize; 3]) -> RgbImag
     imageops::resize(&face, across, EXPLAINED, imageops::FilterType::CatmullRom)
 }
 
-/// A face in gray with what mattered laid over it from blue (little) to red (much).
+/// A face in gray, overlaid with its saliency map from blue (low) to red (high).
 #[must_use]
 pub fn overlaid(face: &RgbImage, explanation: &Explanation) -> RgbImage {
     RgbImage::from_fn(face.width(), face.height(), |x, y| {
@@ -190,8 +189,8 @@ pub fn overlaid(face: &RgbImage, explanation: &Explanation) -> RgbImage {
     })
 }
 
-/// Gives each face its `explanation`: its crop (`[H, W, C]` of the network's input,
-/// 0–255) with what its label rests on laid over it.
+/// Sets the `explanation` of each face: its crop (`[H, W, C]` of the network's input, 0–255)
+/// overlaid with the saliency map of its label.
 pub fn explain_faces(explainer: &Explainer, faces: &mut [Face], crops: &[Vec<u8>]) {
     for (face, crop) in faces.iter_mut().zip(crops) {
         let explanation = explainer.explain(crop, &face.label, Method::GradCam);
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_face_is_framed_wherever_it_lies() {
+    fn faces_are_framed_at_all_positions() {
         let photo = RgbImage::from_pixel(600, 400, image::Rgb([7, 7, 7]));
         for (x, y, side) in [(0, 0, 50), (550, 350, 50), (100, 100, 300), (0, 0, 400), (599, 399, 1), (10, 10, 0)] {
             let picture = annotated(photo.clone(), &[face(x, y, side)]);
@@ -237,28 +236,28 @@ mod tests {
     }
 
     #[test]
-    fn small_pictures_are_enlarged_until_words_fit() {
+    fn small_pictures_are_enlarged_until_text_fits() {
         let photo = RgbImage::new(48, 48);
         assert_eq!(annotated(photo.clone(), &[face(0, 0, 48)]).dimensions(), (480, 480));
         assert_eq!(annotated(photo, &[]).dimensions(), (480, 480));
     }
 
     #[test]
-    fn charts_of_neighbours_do_not_cover_faces() {
+    fn charts_do_not_cover_adjacent_faces() {
         let places = [Place { x: 100, y: 50, width: 80, height: 80 }, Place { x: 190, y: 50, width: 80, height: 80 }];
         let panel = free_place(places[0], &places, [900, 600], 1, 7);
         assert!(places.iter().all(|place| panel.common(place) == 0));
     }
 
     #[test]
-    fn classes_without_a_chart_are_no_problem() {
+    fn faces_without_probabilities_are_annotated() {
         let mut bare = face(5, 5, 20);
         bare.probabilities = BTreeMap::new();
         let _ = annotated(RgbImage::new(100, 100), &[bare]);
     }
 
     #[test]
-    fn an_explanation_colours_the_right_half() {
+    fn the_saliency_overlay_colors_the_salient_half() {
         let map = Explanation { height: 1, width: 2, values: vec![0.0, 1.0] };
         let picture = explained(&[100; 16], [4, 4, 1], &map);
         assert_eq!(picture.dimensions(), (672, 336));

@@ -1,4 +1,4 @@
-//! A picture to draw on: rectangles, text and images, in RGB.
+//! A canvas for rectangles, text and images, in RGB.
 
 use image::RgbImage;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
@@ -9,7 +9,7 @@ pub const LINE: usize = 16;
 /// Red, green and blue, 0–255.
 pub type Color = [u8; 3];
 
-/// `[H, W, 3]`; what lies outside is not drawn.
+/// `[H, W, 3]`; drawing outside is clipped.
 pub struct Canvas {
     width: usize,
     height: usize,
@@ -17,13 +17,13 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// Blank paper.
+    /// An empty canvas.
     #[must_use]
     pub fn new(width: usize, height: usize, paper: Color) -> Self {
         Self { width, height, pixels: paper.repeat(width * height) }
     }
 
-    /// A canvas on which a picture lies already.
+    /// A canvas with a picture as its background.
     pub fn on(picture: RgbImage) -> Self {
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         Self { width, height, pixels: picture.into_raw() }
@@ -45,12 +45,12 @@ impl Canvas {
         }
     }
 
-    /// Fills a rectangle; what lies outside the canvas is left out.
+    /// Fills a rectangle, clipped to the canvas.
     pub fn rectangle(&mut self, x: usize, y: usize, width: usize, height: usize, color: Color) {
         self.veil(x, y, width, height, color, 255);
     }
 
-    /// A rectangle through which `255 − share` of what was there shows.
+    /// Fills a rectangle with the opacity `share / 255`.
     pub fn veil(&mut self, x: usize, y: usize, width: usize, height: usize, color: Color, share: u8) {
         for row in y..(y + height).min(self.height) {
             for column in x..(x + width).min(self.width) {
@@ -59,7 +59,7 @@ impl Canvas {
         }
     }
 
-    /// The outline of a rectangle, `thickness` wide, inside of it.
+    /// The outline of a rectangle, `thickness` wide, inside the rectangle.
     pub fn frame(&mut self, [x, y, width, height]: [usize; 4], thickness: usize, color: Color) {
         let thickness = thickness.min(width.div_ceil(2)).min(height.div_ceil(2));
         self.rectangle(x, y, width, thickness, color);
@@ -73,13 +73,12 @@ impl Canvas {
         text.chars().count() * get_raster_width(FontWeight::Regular, RasterHeight::Size16)
     }
 
-    /// A line of text whose upper left corner is given; letters beyond ASCII
-    /// become question marks.
+    /// A line of text at its upper left corner; characters beyond ASCII become question marks.
     pub fn text(&mut self, x: usize, y: usize, text: &str, bold: bool, color: Color) {
         self.large_text(x, y, text, 1, bold, color);
     }
 
-    /// The same, `scale` times as large.
+    /// A line of text, enlarged by `scale`.
     pub fn large_text(&mut self, mut x: usize, y: usize, text: &str, scale: usize, bold: bool, color: Color) {
         let weight = if bold { FontWeight::Bold } else { FontWeight::Regular };
         for letter in text.chars() {
@@ -94,7 +93,7 @@ impl Canvas {
         }
     }
 
-    /// An image `[H, W, C]`, brought to `side` pixels on its longer side.
+    /// An image `[H, W, C]`, resized to `side` pixels on its longer side.
     pub fn image(&mut self, x: usize, y: usize, image: &[u8], [height, width, channels]: [usize; 3], side: usize) {
         let longest = height.max(width).max(1);
         let (rows, columns) = ((height * side / longest).max(1), (width * side / longest).max(1));
@@ -109,7 +108,7 @@ impl Canvas {
 
     /// The picture.
     pub fn into_picture(self) -> RgbImage {
-        // The pixels always fill the canvas.
+        // The number of pixels always matches the size.
         RgbImage::from_raw(self.width as u32, self.height as u32, self.pixels).unwrap_or_default()
     }
 
@@ -118,7 +117,7 @@ impl Canvas {
         let mut png = Vec::new();
         let encoder = image::codecs::png::PngEncoder::new(&mut png);
         let (width, height) = (self.width as u32, self.height as u32);
-        // Writing to memory fails only for sizes that do not match, which these do.
+        // Writing to memory fails only for sizes that do not match the pixels.
         let _ = image::ImageEncoder::write_image(encoder, &self.pixels, width, height, image::ExtendedColorType::Rgb8);
         png
     }

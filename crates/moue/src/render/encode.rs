@@ -1,4 +1,4 @@
-//! Pictures as files and as data URLs.
+//! Writes pictures as files and as data URLs.
 
 use crate::fs::write_atomically;
 use base64::Engine as _;
@@ -6,10 +6,10 @@ use image::RgbImage;
 use std::io::Cursor;
 use std::path::Path;
 
-/// Writes a picture, whole or not at all; JPEG or PNG by the path's ending.
+/// Writes a picture atomically, as JPEG or PNG by the path's extension.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the file cannot be written.
 pub fn save_picture(path: impl AsRef<Path>, picture: &RgbImage) -> std::io::Result<()> {
     let path = path.as_ref();
     let mut bytes = Cursor::new(Vec::new());
@@ -22,8 +22,8 @@ pub fn save_picture(path: impl AsRef<Path>, picture: &RgbImage) -> std::io::Resu
     write_atomically(path, bytes.get_ref())
 }
 
-/// An image `[H, W, C]` (1 channel or 3, 0–255) as a PNG inside a URL; `None` where
-/// the pixels are not so many.
+/// An image `[H, W, C]` (1 channel or 3, 0–255) as a PNG in a data URL; `None` where the number of
+/// pixels does not match the size.
 #[must_use]
 pub fn image_url(image: &[u8], [height, width, channels]: [usize; 3]) -> Option<String> {
     let color = if channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };

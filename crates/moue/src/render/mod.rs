@@ -1,5 +1,5 @@
-//! Pictures of predictions: photos with framed faces, faces with saliency maps. Pages
-//! and charts are in another library.
+//! Pictures of predictions: annotated photos and saliency maps. Reports and charts are in the crate
+//! `moue-train`.
 
 mod annotation;
 mod canvas;

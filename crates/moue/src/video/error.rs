@@ -1,12 +1,12 @@
-//! Why a video cannot be read or written.
+//! Errors of reading and writing video.
 
-/// Why a video cannot be read or written.
+/// Errors of reading and writing video.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VideoError {
-    /// The program is not there.
+    /// The program is not installed.
     #[error(
-        "video needs the program `{program}`, which is not here; install it with `apt install ffmpeg`, \
+        "video needs the program `{program}`, which was not found; install it with `apt install ffmpeg`, \
          `brew install ffmpeg` or `winget install ffmpeg`"
     )]
     Missing {
@@ -16,9 +16,9 @@ pub enum VideoError {
     /// The video cannot be read.
     #[error("{input}: {reason}")]
     Open {
-        /// As it was given.
+        /// The input as given.
         input: String,
-        /// What `ffmpeg` says.
+        /// The error message of `ffmpeg`.
         reason: String,
     },
     /// The video cannot be written.
@@ -26,10 +26,10 @@ pub enum VideoError {
     Write {
         /// The file.
         path: String,
-        /// What `ffmpeg` says.
+        /// The error message of `ffmpeg`.
         reason: String,
     },
-    /// The connection to the program broke.
+    /// The pipe to the program is broken.
     #[error("the connection to ffmpeg broke")]
     Pipe(#[source] std::io::Error),
 }

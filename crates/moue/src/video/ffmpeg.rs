@@ -1,7 +1,7 @@
-//! Frames out of and into the `ffmpeg` program.
+//! Decodes and encodes video with the `ffmpeg` program.
 //!
-//! Frames come as portable pixmaps, which tell their own size, at a constant
-//! rate, so that a frame's number tells its time.
+//! Frames arrive as portable pixmaps, whose headers contain their size, at a constant rate, so that
+//! the number of a frame gives its time.
 
 use super::error::VideoError;
 use image::RgbImage;
@@ -10,13 +10,13 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Frames a second where the source does not tell.
+/// Frames per second where the source does not state a rate.
 const USUAL_RATE: f64 = 25.0;
 
-/// Largest frame that is read, in pixels.
+/// Maximum size of a frame, in pixels.
 const MAX_PIXELS: usize = 1 << 26;
 
-/// What `ffmpeg` is asked to open.
+/// The source that `ffmpeg` opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// A file, an address or a device, as after `-i`.
@@ -26,7 +26,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The first camera of this machine, or the one named.
+    /// The default camera of this computer, or the named one.
     #[must_use]
     pub fn webcam(device: Option<&str>) -> Self {
         let (format, usual) = match std::env::consts::OS {
@@ -47,16 +47,16 @@ impl Source {
     }
 }
 
-/// What is known of a video before it is read.
+/// The properties of a video.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Video {
-    /// Frames a second.
+    /// Frames per second.
     pub rate: f64,
-    /// Number of frames, where the container tells.
+    /// Number of frames, where the container states it.
     pub frames: Option<usize>,
 }
 
-/// Asks `ffprobe` about a source.
+/// Reads the properties of a source with `ffprobe`.
 ///
 /// # Errors
 /// When the program is missing or cannot open the source.
@@ -74,7 +74,7 @@ pub fn probe(source: &Source) -> Result<Video, VideoError> {
     let stated: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let stream = &stated["streams"][0];
     if stream.is_null() {
-        return Err(VideoError::Open { input: source.input.clone(), reason: "there is no picture in it".into() });
+        return Err(VideoError::Open { input: source.input.clone(), reason: "it contains no video stream".into() });
     }
     let rate = ["avg_frame_rate", "r_frame_rate"].iter().find_map(|key| ratio(stream[key].as_str()?));
     let number = |value: &serde_json::Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
@@ -95,8 +95,7 @@ fn missing(program: &'static str, error: std::io::Error) -> VideoError {
     if error.kind() == std::io::ErrorKind::NotFound { VideoError::Missing { program } } else { VideoError::Pipe(error) }
 }
 
-/// A running `ffmpeg`; what it complains about goes to a file, since a pipe that
-/// nobody reads would hold it up.
+/// A running `ffmpeg`. Its error output goes to a file: an unread pipe would block it.
 struct Program {
     child: Child,
     complaints: File,
@@ -110,7 +109,7 @@ impl Program {
         Ok(Self { child, complaints })
     }
 
-    /// Waits for its end: its last complaint, if it failed.
+    /// Waits for the program to end; returns its last error message, if it failed.
     fn end(&mut self) -> Result<Option<String>, VideoError> {
         if self.child.wait().map_err(VideoError::Pipe)?.success() {
             return Ok(None);
@@ -132,10 +131,10 @@ impl Drop for Program {
 fn last_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = text.lines().rev().find(|line| !line.trim().is_empty());
-    line.unwrap_or("ffmpeg says no more").trim().to_owned()
+    line.unwrap_or("ffmpeg printed no error message").trim().to_owned()
 }
 
-/// The frames of a video, one after the other.
+/// The frames of a video in order.
 pub struct Frames {
     program: Program,
     pixmaps: BufReader<ChildStdout>,
@@ -143,7 +142,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Begins to read a video.
+    /// Starts to decode a video.
     ///
     /// # Errors
     /// When the program is missing.
@@ -164,7 +163,7 @@ impl Frames {
     /// The next frame; `None` at the end.
     ///
     /// # Errors
-    /// When the video cannot be decoded, or no frame came at all.
+    /// When the video cannot be decoded, or contains no frame.
     pub fn next_frame(&mut self) -> Result<Option<RgbImage>, VideoError> {
         match read_pixmap(&mut self.pixmaps) {
             Ok(Some(frame)) => Ok(Some(frame)),
@@ -173,7 +172,7 @@ impl Frames {
         }
     }
 
-    /// How the program ended.
+    /// The exit status of the program.
     fn end(&mut self) -> Result<(), VideoError> {
         match self.program.end()? {
             None => Ok(()),
@@ -203,10 +202,10 @@ fn read_pixmap(reader: &mut impl Read) -> std::io::Result<Option<RgbImage>> {
                 digit @ b'0'..=b'9' if digits.len() < 9 => digits.push(char::from(digit)),
                 space if space.is_ascii_whitespace() && digits.is_empty() => {}
                 space if space.is_ascii_whitespace() => break,
-                _ => return Err(broken("its header is no number")),
+                _ => return Err(broken("its header is not a number")),
             }
         }
-        *number = digits.parse().map_err(|_| broken("its header is no number"))?;
+        *number = digits.parse().map_err(|_| broken("its header is not a number"))?;
     }
     let [width, height, depth] = numbers;
     if depth != 255 || width == 0 || height == 0 || width.saturating_mul(height) > MAX_PIXELS {
@@ -217,7 +216,7 @@ fn read_pixmap(reader: &mut impl Read) -> std::io::Result<Option<RgbImage>> {
     Ok(RgbImage::from_raw(width as u32, height as u32, pixels))
 }
 
-/// A video that is being written.
+/// A video that is being encoded.
 pub struct Writer {
     program: Program,
     pixels: Option<BufWriter<ChildStdin>>,
@@ -225,7 +224,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a video of frames of this size; sound is taken from `source`, where
+    /// Starts to encode a video with frames of this size; the audio is copied from `source`, where
     /// it has any.
     ///
     /// # Errors
@@ -254,7 +253,7 @@ impl Writer {
     /// Adds a frame.
     ///
     /// # Errors
-    /// When the program has given up.
+    /// When the program has failed.
     pub fn write(&mut self, frame: &RgbImage) -> Result<(), VideoError> {
         match self.pixels.as_mut().map_or(Ok(()), |pixels| pixels.write_all(frame.as_raw())) {
             Ok(()) => Ok(()),
@@ -262,16 +261,16 @@ impl Writer {
         }
     }
 
-    /// Ends the video.
+    /// Finishes the video.
     ///
     /// # Errors
-    /// When it could not be written.
+    /// When the video cannot be written.
     pub fn finish(mut self) -> Result<(), VideoError> {
         self.end()
     }
 
     fn end(&mut self) -> Result<(), VideoError> {
-        // What the program does not want any more, it says below.
+        // A write error is ignored here: the exit status below explains it.
         let _ = self.pixels.take().map(|mut pixels| pixels.flush());
         match self.program.end()? {
             None => Ok(()),
@@ -286,7 +285,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn pixmaps_follow_each_other() {
+    fn consecutive_pixmaps_are_read() {
         let mut stream: &[u8] = b"P6\n2 1\n255\nabcdefP6 1 1 255 xyz";
         let first = read_pixmap(&mut stream).unwrap().unwrap();
         assert_eq!((first.dimensions(), first.as_raw().as_slice()), ((2, 1), &b"abcdef"[..]));

@@ -1,7 +1,6 @@
-//! Expressions in videos and from cameras: anything that the `ffmpeg` program
-//! reads. Faces are found in each frame as in a photo, followed from frame to
-//! frame (`track`), and their predictions smoothed over time (`watch`). Only a few frames are
-//! in memory at any moment.
+//! Facial expressions in videos and from cameras, for all sources that the `ffmpeg` program reads.
+//! Faces are detected in each frame as in a photo, tracked from frame to frame (`track`), and their
+//! predictions are smoothed over time (`watch`). Only a few frames are in memory at any time.
 
 mod error;
 mod ffmpeg;

@@ -1,26 +1,26 @@
-//! Faces followed from frame to frame, their predictions smoothed over time.
+//! Tracks faces from frame to frame and smooths their predictions over time.
 
 use crate::prediction::{Face, FaceBox};
 use std::collections::BTreeMap;
 
-/// Share of area two boxes of one face have in common, at least.
+/// Minimum intersection over union of two boxes of the same face.
 const SAME_FACE: f32 = 0.3;
 
-/// Seconds after which half of what was seen before is forgotten.
+/// Half-life of the exponential smoothing, in seconds.
 const HALF_LIFE: f64 = 0.25;
 
-/// Seconds for which a face may be out of sight and still be the same one.
+/// Seconds without a detection after which a track ends.
 const PATIENCE: f64 = 0.6;
 
-/// Another label must be more probable by this much to take over.
+/// Minimum difference in probability by which another label replaces the current one.
 const HYSTERESIS: f32 = 0.05;
 
-/// A face that is being followed.
+/// A tracked face.
 #[derive(Clone, Debug)]
 struct Track {
     number: u32,
     seen: f64,
-    /// Where it was seen last, as it was found.
+    /// The last detected box.
     found: FaceBox,
     /// `[x, y, width, height]`, smoothed.
     place: [f32; 4],
@@ -28,7 +28,7 @@ struct Track {
     label: String,
 }
 
-/// Follows the faces of a video.
+/// Tracks the faces of a video.
 #[derive(Debug, Default)]
 pub struct Tracker {
     tracks: Vec<Track>,
@@ -36,8 +36,8 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// The faces of the frame at `time` (in seconds, rising), smoothed, each with
-    /// the number of its track, from 1.
+    /// The faces of the frame at `time` (in seconds, increasing), smoothed, each with the number of
+    /// its track, from 1.
     pub fn follow(&mut self, time: f64, faces: Vec<Face>) -> Vec<(u32, Face)> {
         self.tracks.retain(|track| time - track.seen <= PATIENCE);
         let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
@@ -71,7 +71,7 @@ impl Tracker {
             return (self.made, face);
         };
         let share = (1.0 - libm::exp2(-(time - track.seen).max(0.0) / HALF_LIFE)) as f32;
-        // A frame of no length of its own still counts for something.
+        // A frame without a duration still has a weight.
         let share = share.max(0.05);
         for (old, new) in track.probabilities.values_mut().zip(face.probabilities.values()) {
             *old += share * (new - *old);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn faces_keep_their_numbers_while_they_move_and_for_a_moment_out_of_sight() {
+    fn tracks_survive_motion_and_short_gaps() {
         let mut tracker = Tracker::default();
         let numbers = |found: Vec<(u32, Face)>| found.into_iter().map(|(number, _)| number).collect::<Vec<_>>();
         assert_eq!(numbers(tracker.follow(0.0, vec![face(0, 0.9), face(300, 0.9)])), [1, 2]);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_frame_does_not_change_the_label_and_a_lasting_change_does() {
+    fn labels_change_only_after_a_lasting_change() {
         let mut tracker = Tracker::default();
         let mut label = |frame: u32, happy: f32| {
             let found = tracker.follow(f64::from(frame) * 0.04, vec![face(0, happy)]);

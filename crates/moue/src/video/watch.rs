@@ -1,4 +1,4 @@
-//! A video from its beginning to its end.
+//! Predicts a video from beginning to end.
 
 use super::error::VideoError;
 use super::ffmpeg::{Frames, Source, Video};
@@ -9,50 +9,50 @@ use image::{DynamicImage, RgbImage};
 use rayon::prelude::*;
 use serde::Serialize;
 
-/// Frames for each thread that are worked on at a time.
+/// Frames that each thread processes at a time.
 const FRAMES_A_THREAD: usize = 4;
 
 /// A face in a video.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrackedFace {
-    /// Number of the face that is followed, from 1.
+    /// Number of the tracked face, from 1.
     pub track: u32,
     /// The face, smoothed over time.
     #[serde(flatten)]
     pub face: Face,
 }
 
-/// The answer for a frame, named as that for a photo.
+/// The prediction for a frame, with the same fields as for a photo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FramePrediction {
-    /// The video as it was given.
+    /// The name of the video as given.
     pub input: String,
     /// Number of the frame, from 0.
     pub frame: usize,
-    /// Its time.
+    /// Time of the frame, in seconds.
     pub time_s: f64,
     /// Columns.
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// From left to right.
+    /// The faces from left to right.
     pub faces: Vec<TrackedFace>,
-    /// Always `None`: a video that breaks off ends with an error of its own.
+    /// Always `None`: a video that cannot be decoded to its end gives an error of its own.
     pub error: Option<String>,
 }
 
-/// A frame on its way out.
+/// A processed frame.
 pub struct VideoFrame<'a> {
     /// The prediction for this frame, or for the last frame that was predicted.
     pub answer: &'a FramePrediction,
-    /// Whether this frame itself was predicted.
+    /// Whether this frame was predicted.
     pub is_predicted: bool,
-    /// The frame.
+    /// The picture of the frame.
     pub picture: &'a RgbImage,
 }
 
-/// Predicts every `every`-th frame of a video and hands over all frames, in
-/// order; `each` returns whether to go on. Returns the number of frames.
+/// Predicts every `every`-th frame of a video and emits all frames in order; `each` returns whether
+/// to continue. Returns the number of frames.
 ///
 /// # Errors
 /// When the video cannot be read, or `each` fails.

@@ -1,4 +1,4 @@
-//! The library's tests, on files.
+//! Integration tests with files.
 
 mod photos;
 mod pictures;

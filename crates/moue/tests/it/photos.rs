@@ -1,16 +1,16 @@
-//! Real photos, where their folder is named by `MOUE_TEST_DATA`.
+//! Tests with photos, where `MOUE_TEST_DATA` is set to their folder.
 
 #[cfg(feature = "model-default")]
 use moue::Predictor;
 use moue::detect::{DetectOptions, Detector};
 use std::path::PathBuf;
 
-/// A file of the folder, or a line that says what is skipped.
+/// A file of the folder; if it is missing, prints what is skipped.
 fn data(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("MOUE_TEST_DATA").map(|folder| PathBuf::from(folder).join(name));
     let found = path.filter(|path| path.exists());
     if found.is_none() {
-        eprintln!("SKIPPED: MOUE_TEST_DATA names no folder with {name}");
+        eprintln!("SKIPPED: MOUE_TEST_DATA is not a folder with {name}");
     }
     found
 }
@@ -24,13 +24,13 @@ fn finds_the_faces_in_real_photos(detector: &Detector) {
 }
 
 #[test]
-fn the_faces_in_real_photos_are_found() {
+fn faces_in_photos_are_detected() {
     finds_the_faces_in_real_photos(&Detector::SeetaFace);
 }
 
 #[cfg(feature = "yunet")]
 #[test]
-fn yunet_finds_the_faces_in_real_photos() {
+fn yunet_detects_faces_in_photos() {
     let Some(path) = data("yunet.onnx") else { return };
     let yunet = moue::detect::YuNet::load(&path).unwrap();
     finds_the_faces_in_real_photos(&Detector::YuNet(Box::new(yunet)));
@@ -38,7 +38,7 @@ fn yunet_finds_the_faces_in_real_photos() {
 
 #[cfg(feature = "model-default")]
 #[test]
-fn a_portrait_with_a_smile_is_happy() {
+fn a_smiling_portrait_is_happy() {
     let Some(path) = data("photos/portrait-smile.jpg") else { return };
     let predictor = Predictor::open("default").unwrap();
     let faces = predictor.predict(&path).unwrap().faces;

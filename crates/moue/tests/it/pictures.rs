@@ -1,4 +1,4 @@
-//! Pictures of every form that people have: what their pixels become.
+//! Decoding of pictures with unusual pixel formats.
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
 use moue::image::{decode_image, to_pixels};
@@ -15,7 +15,7 @@ fn pixels(bytes: &[u8], channels: usize) -> Vec<u8> {
 }
 
 #[test]
-fn sixteen_bits_are_brought_to_eight() {
+fn sixteen_bit_images_are_converted_to_eight_bits() {
     let steps: Vec<u16> = vec![0, 257 * 100, 257 * 200, 65_535];
     let gray: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_raw(2, 2, steps.clone()).unwrap();
     let color: ImageBuffer<Rgb<u16>, _> =
@@ -27,7 +27,7 @@ fn sixteen_bits_are_brought_to_eight() {
 }
 
 #[test]
-fn what_is_transparent_is_white_at_any_depth() {
+fn transparent_pixels_become_white_at_any_depth() {
     let deep: ImageBuffer<LumaA<u16>, _> =
         ImageBuffer::from_raw(2, 2, vec![0, 0, 0, 65_535, 65_535, 65_535, 0, 65_535]).unwrap();
     assert_eq!(pixels(&coded(&deep.into(), ImageFormat::Png), 1), [255, 0, 255, 0]);
@@ -37,9 +37,9 @@ fn what_is_transparent_is_white_at_any_depth() {
     }
 }
 
-/// As printers' programs write JPEG: Adobe's mark, and the inks inverted.
+/// A CMYK JPEG with Adobe's marker and inverted inks.
 #[test]
-fn four_inks_become_three_colours() {
+fn cmyk_images_become_rgb() {
     let ink = |[cyan, magenta, yellow, black]: [u8; 4]| {
         let mut bytes = Vec::new();
         let encoder = jpeg_encoder::Encoder::new(&mut bytes, 100);
@@ -54,6 +54,6 @@ fn four_inks_become_three_colours() {
         ([255, 0, 0, 0], [0, 255, 255]),
         ([0, 0, 0, 128], [127, 127, 127]),
     ] {
-        assert!(close(ink(inks), wanted), "{inks:?} became {:?}, not {wanted:?}", ink(inks));
+        assert!(close(ink(inks), wanted), "{inks:?} became {:?}, expected {wanted:?}", ink(inks));
     }
 }

@@ -1,11 +1,11 @@
-"""Expressions of faces: predict, train, compare; no framework needed.
+"""Predict facial expressions, and train and compare classifiers for them.
 
     import moue
     for face in moue.Predictor().predict("photo.jpg").faces:
         print(face.label, face.confidence)
 
-An expression is what a face looks like, not what a person feels. In the European Union the AI Act forbids systems that
-infer emotions at work and in education."""
+An expression is an appearance: it does not determine what a person feels. The EU AI Act bans inferring emotions at work
+and in education."""
 
 from __future__ import annotations
 
@@ -52,41 +52,48 @@ class Box:
 
 @dataclass(frozen=True)
 class Face:
-    """A face and what its expression looks like."""
+    """A face and its predicted expression."""
 
     box: Box
     label: str
-    """The most probable class."""
+    """The predicted class: the one with the highest probability."""
     confidence: float
-    """Its probability."""
+    """The probability of the predicted class."""
     uncertain: bool
-    """Whether the confidence lies below the model's threshold."""
+    """Whether the confidence is below the model's threshold."""
     probabilities: dict[str, float]
-    """For each class."""
+    """The probability of each class."""
     score: float | None
     """The detector's score; None without a detector."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture."""
+    """The prediction for one picture."""
 
     input: str
     """The file, `<bytes>` or `<pixels>`."""
     width: int
     height: int
     faces: list[Face]
-    """One for each face, from left to right; none is a normal answer."""
+    """The faces from left to right; empty where no face was found."""
     error: str | None
-    """Why there is no answer."""
+    """Why there is no prediction; None on success."""
 
 
 class Predictor:
-    """A model that is ready to answer, from any number of threads.
+    """A model that is ready to predict. It can be shared between threads and pickled.
 
-    `model` is a file (safetensors or ONNX), or `"default"` or `"tiny"` for the models in the box. `min_face` is the side
-    of the smallest face looked for, in pixels; `min_score` the least score of a face (higher finds fewer, surer ones);
-    `threads` the number of threads (all cores by default)."""
+    Parameters
+    ----------
+    model
+        A model file (safetensors or ONNX), or the name of a bundled model: `"default"` or `"tiny"`.
+    min_face
+        The side of the smallest face that is detected, in pixels.
+    min_score
+        The minimum score of a face; a higher value gives fewer and more reliable faces.
+    threads
+        The number of threads; all cores by default."""
 
     def __init__(
         self,
@@ -113,12 +120,12 @@ class Predictor:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the faces that the network takes."""
+        """Height, width and channels of the face images that the network takes."""
         return self._inner.input_shape
 
     @property
     def uncertain_below(self) -> float:
-        """Answers with a lower confidence are called uncertain."""
+        """Predictions with a lower confidence are marked as uncertain."""
         return self._inner.uncertain_below
 
     @overload
@@ -126,32 +133,35 @@ class Predictor:
     @overload
     def predict(self, picture: list[Picture] | tuple[Picture, ...], detect: bool = True) -> list[Prediction]: ...
     def predict(self, picture: Any, detect: bool = True) -> Any:
-        """Finds the faces of a picture and tells their expressions; `detect=False` takes the whole picture for the face.
+        """Detects the faces in a picture and predicts their expressions; with `detect=False` the whole picture is one
+        face.
 
         A picture is a path, an image file's bytes, a `PIL.Image`, or an array `[H, W]` or `[H, W, C]` of uint8 (1, 3 or
-        4 channels: grey, RGB, RGBA). A list of them gives a list, worked on by all cores, where a picture that cannot
-        be read has an `error`; alone it raises ValueError."""
+        4 channels: gray, RGB, RGBA). A list of pictures is predicted in parallel and gives a list of predictions; a
+        picture in it that cannot be read gives a prediction with an `error`. A single picture that cannot be read
+        raises `ValueError`."""
         if isinstance(picture, (list, tuple)):
             documents = self._inner.predict([_source(one) for one in picture], detect)
             return [_prediction(json.loads(document)) for document in documents]
-        (answer,) = self.predict([picture], detect)
-        if answer.error is not None:
-            raise ValueError(f"{answer.input}: {answer.error}")
-        return answer
+        (prediction,) = self.predict([picture], detect)
+        if prediction.error is not None:
+            raise ValueError(f"{prediction.input}: {prediction.error}")
+        return prediction
 
     def predict_faces(self, faces: NDArray[numpy.uint8] | NDArray[numpy.float32]) -> NDArray[numpy.float32]:
-        """Probabilities `[N, classes]` of faces `[N, H, W]` or `[N, H, W, C]` of `input_shape`, uint8 or float32, 0-255.
+        """Probabilities `[N, classes]` of face images `[N, H, W]` or `[N, H, W, C]` of `input_shape`, uint8 or float32,
+        0-255.
 
-        The array is read in place when it lies in memory in C order, and other Python threads run meanwhile."""
+        A C-contiguous array is read without a copy. The GIL is released during the prediction."""
         import numpy
 
         height, width, channels = self.input_shape
         shape = faces.shape if faces.ndim == 4 else (*faces.shape, 1)
         if shape[1:] != (height, width, channels):
             wanted = f"[N, {height}, {width}{f', {channels}' if channels > 1 else ''}]"
-            raise ValueError(f"faces have the shape {list(faces.shape)}, the model takes {wanted}")
+            raise ValueError(f"the faces have shape {list(faces.shape)}, but the model takes {wanted}")
         if faces.dtype not in (numpy.uint8, numpy.float32):
-            raise TypeError(f"faces are {faces.dtype}; uint8 or float32 is needed, with values of 0 to 255")
+            raise TypeError(f"the faces have dtype {faces.dtype}; use uint8 or float32 with values from 0 to 255")
         array: Any = numpy.ascontiguousarray(faces)
         return self._inner.predict_faces(array).reshape(len(faces), len(self.classes))
 
@@ -163,12 +173,12 @@ class Dataset:
     images: NDArray[numpy.uint8]
     """`[N, H, W]`, or `[N, H, W, 3]` for RGB."""
     labels: NDArray[numpy.uint32]
-    """For each image, the index of its class."""
+    """The class index of each image."""
     classes: list[str]
     splits: NDArray[numpy.str_]
-    """For each image `train`, `validation` or `test`."""
+    """The split of each image: `train`, `validation` or `test`."""
     ids: list[str]
-    """For each image, its row (from 0) or path in the source."""
+    """The row (from 0) or path of each image in the source."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -181,10 +191,11 @@ def load(
     channels: int = 1,
     seed: int = 0,
 ) -> Dataset:
-    """Opens a data set as downloaded (CSV or image folders, compressed or not), or drawn faces where none is named.
+    """Loads a data set as downloaded (CSV or image folders, compressed or not). Without `data`, synthetic faces are
+    generated.
 
-    `image_size` is height and width; without it, those of the first image (48 x 48 for drawn faces). Where the source
-    has no validation split, `seed` settles which tenth of the training images is set aside."""
+    `image_size` is height and width; by default, those of the first image (48 x 48 for synthetic faces). Where the
+    source has no validation split, `seed` selects the tenth of the training images that is used for validation."""
     import numpy
 
     pixels, labels, document = _moue.load(data, image_size or (None if data else (48, 48)), channels, seed)
@@ -208,16 +219,30 @@ def train(
 ) -> dict[str, Any]:
     """Trains a network and writes a run folder, as `moue train` does.
 
-    `arch` is a preset's name or a TOML file, `data` a data set as downloaded (drawn faces without it), `out` the run's
-    folder, `init` a model to start from, `resume` a run to go on with (True: that in `out`, where there is one; for jobs
-    that may be killed and started again). `options` sets any key of the architecture file,
-    for instance `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
+    Parameters
+    ----------
+    arch
+        A preset's name or a TOML file.
+    data
+        A data set as downloaded; synthetic faces by default.
+    out
+        The run folder.
+    init
+        A model that initializes the weights.
+    resume
+        A run folder to resume. `True` resumes the run in `out` where there is one, for jobs that may be killed and
+        started again.
+    options
+        Any keys of the architecture file, for example
+        `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
+    progress
+        Is called after each epoch with its metrics. The training stops when it returns `False` or raises, or at
+        Ctrl-C, and can be resumed.
 
-    `progress` is called after each epoch with its figures; when it returns False, the training ends there. When it
-    raises, or at Ctrl-C, the training ends too, and can be resumed.
-
-    Returns what `moue train --json` prints (`run`, `model`, `report`, `figures`, `ending`, ...) and `history`, the
-    figures of all epochs."""
+    Returns
+    -------
+    The document that `moue train --json` prints (`run`, `model`, `report`, `figures`, `ending`, ...), and `history`, the
+    metrics of all epochs."""
     settings = dict(options or {})
     if epochs is not None:
         settings["train.epochs"] = epochs
@@ -225,9 +250,9 @@ def train(
         settings["train.seed"] = seed
     if not isinstance(resume, bool):
         if settings or init is not None or out is not None:
-            raise ValueError("a run that is resumed keeps its settings: give nothing but data and progress")
+            raise ValueError("a resumed run keeps its settings; pass only data and progress with resume")
         if not os.path.exists(os.path.join(resume, "checkpoints/last.safetensors")):
-            raise ValueError(f"{os.fspath(resume)} holds no checkpoint to go on from")
+            raise ValueError(f"{os.fspath(resume)} contains no checkpoint to resume from")
         out, resume = resume, True
     written = [(key, _toml(value)) for key, value in settings.items()]
 
@@ -243,10 +268,10 @@ class Experiment:
     """A training of a comparison."""
 
     name: str
-    """The architecture's name, followed by what was varied."""
+    """The architecture's name, followed by the varied options."""
     seed: int
     folder: str
-    """Where its run belongs: `moue.train(arch, out=folder)`, with `config` written to the file `arch`."""
+    """The run folder: call `moue.train(arch, out=folder)`, with `config` written to the file `arch`."""
     config: str
     """The architecture file."""
 
@@ -260,7 +285,7 @@ def plan(
     seeds: int = 1,
     epochs: int | None = None,
 ) -> list[Experiment]:
-    """The trainings of `compare`, to do them elsewhere or side by side."""
+    """The trainings of `compare`, to run them elsewhere or in parallel."""
     documents = _moue.plan((list(archs), list(vary), seeds, epochs), data, out)
     return [Experiment(**json.loads(document)) for document in documents]
 
@@ -275,9 +300,10 @@ def compare(
     epochs: int | None = None,
     train: bool = True,
 ) -> dict[str, Any]:
-    """Trains architectures side by side, as `moue compare` does: every one in `archs`, in every variation
-    (`"dropout.rate=0.1,0.5"`), with so many seeds. What is done in `out` is not done again; with `train=False` nothing
-    is, and the comparison is of what is there. Writes `report.html`, and returns what `moue compare --json` prints."""
+    """Trains and compares architectures, as `moue compare` does: each one in `archs`, with each variation
+    (`"dropout.rate=0.1,0.5"`) and `seeds` seeds. Finished trainings in `out` are reused. With `train=False` nothing is
+    trained, and the existing trainings are compared. Writes `report.html`, and returns the document that
+    `moue compare --json` prints."""
     found: dict[str, Any] = json.loads(_moue.compare((list(archs), list(vary), seeds, epochs), data, out, train))
     return found
 
@@ -289,8 +315,9 @@ def evaluate(
     split: str | None = None,
     tta: bool = False,
 ) -> dict[str, Any]:
-    """Judges a model on a split, as `moue evaluate --json` does: accuracy with its interval, macro F1, calibration,
-    figures of each class, confusion matrix. `tta` averages each image's answer with its mirror image's."""
+    """Evaluates a model on a split, as `moue evaluate --json` does: accuracy with its confidence interval, macro F1,
+    calibration, metrics of each class, confusion matrix. `tta` averages each prediction over the image and its mirror
+    image."""
     said: dict[str, Any] = json.loads(_moue.evaluate(model or "default", data, split, tta))
     return said
 
@@ -300,7 +327,7 @@ def _again(model: str | os.PathLike[str], min_face: int, min_score: float, threa
 
 
 def _toml(value: object) -> str:
-    """A value as an architecture file has it."""
+    """A value in the syntax of an architecture file."""
     if isinstance(value, str):
         return value
     if isinstance(value, Iterable):
@@ -309,7 +336,7 @@ def _toml(value: object) -> str:
 
 
 def _source(picture: Any) -> Any:
-    """A picture as the compiled part takes it."""
+    """A picture in the form that the extension module takes."""
     if isinstance(picture, (str, os.PathLike, bytes)):
         return picture
     if isinstance(picture, (bytearray, memoryview)):
@@ -323,11 +350,11 @@ def _source(picture: Any) -> Any:
         return (upright.tobytes(), upright.height, upright.width, len(upright.getbands()))
     if hasattr(picture, "__array_interface__"):
         if str(picture.dtype) != "uint8":
-            raise TypeError(f"the picture is {picture.dtype}; uint8 is needed")
+            raise TypeError(f"the picture has dtype {picture.dtype}; use uint8")
         if picture.ndim not in (2, 3):
-            raise ValueError(f"the picture has the shape {list(picture.shape)}; [H, W] or [H, W, C] is needed")
+            raise ValueError(f"the picture has shape {list(picture.shape)}; use [H, W] or [H, W, C]")
         return (picture.tobytes(), *picture.shape, *([1] if picture.ndim == 2 else []))
-    raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(picture).__name__}")
+    raise TypeError(f"a picture must be a path, bytes, a PIL image or an array, not {type(picture).__name__}")
 
 
 def _prediction(document: dict[str, Any]) -> Prediction:

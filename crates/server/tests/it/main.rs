@@ -1,4 +1,4 @@
-//! The service, without a network in between.
+//! Tests of the service without a network.
 
 mod client;
 mod page;

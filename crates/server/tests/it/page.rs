@@ -1,4 +1,4 @@
-//! The page as a browser gets it, and as a folder.
+//! Tests of the page over HTTP, and as a folder.
 
 use crate::client::{classifier, send};
 use axum::body::Body;
@@ -15,7 +15,7 @@ async fn get(path: &str, header: Option<(&str, &str)>) -> (StatusCode, HeaderMap
 }
 
 #[tokio::test]
-async fn all_that_works_offline_is_there() {
+async fn all_offline_files_are_served() {
     let (status, headers, page) = get("/", None).await;
     assert_eq!((status.as_u16(), headers["content-type"].to_str().unwrap()), (200, "text/html; charset=utf-8"));
     assert!(headers["content-security-policy"].to_str().unwrap().contains("'wasm-unsafe-eval'"));
@@ -32,7 +32,7 @@ async fn all_that_works_offline_is_there() {
 }
 
 #[tokio::test]
-async fn the_module_is_sent_packed_and_only_once() {
+async fn the_module_is_compressed_and_cached() {
     let path = "/moue/moue_web_bg.wasm";
     let (_, headers, plain) = get(path, None).await;
     assert_eq!((headers["content-type"].to_str().unwrap(), &plain[..4]), ("application/wasm", &b"\0asm"[..]));
@@ -48,12 +48,12 @@ async fn the_module_is_sent_packed_and_only_once() {
 }
 
 #[test]
-fn it_is_exported_whole_into_a_new_folder_only() {
+fn the_page_is_exported_into_a_new_folder() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("site/page");
     export_page(&folder).unwrap();
     assert!(folder.join("index.html").exists() && folder.join("moue/moue_web_bg.wasm").exists());
     let again = export_page(&folder).unwrap_err().to_string();
     assert!(again.contains("not empty"), "{again}");
-    assert_eq!(std::fs::read_dir(place.path().join("site")).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(std::fs::read_dir(place.path().join("site")).unwrap().count(), 1, "no other file is left");
 }

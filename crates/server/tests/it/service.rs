@@ -1,4 +1,4 @@
-//! The service as its clients see it: what they send, what comes back.
+//! Tests of the service from the client's view: requests and responses.
 
 use crate::client::{Reply, classifier, get, send};
 use axum::Router;
@@ -15,7 +15,7 @@ fn service(options: &Options) -> Router {
     router(classifier(), options).unwrap()
 }
 
-/// A drawn face as the bytes of a BMP file (48×48, gray).
+/// A synthetic face as the bytes of a BMP file (48×48, gray).
 fn face(number: usize) -> Vec<u8> {
     static FACES: LazyLock<Dataset> = LazyLock::new(|| synthetic::dataset(70, ImageSpec::of_input([48, 48, 1]), 0));
     image_of(48, 48, FACES.image(number))
@@ -46,7 +46,7 @@ fn form(files: &[(&str, &[u8])]) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_picture_is_answered_as_the_library_answers_it() {
+async fn predictions_equal_those_of_the_library() {
     let service = service(&Options::default());
     let reply = post(&service, "/v1/predict?detect=false", face(4)).await;
     assert_eq!(reply.status, StatusCode::OK);
@@ -57,7 +57,7 @@ async fn a_picture_is_answered_as_the_library_answers_it() {
 }
 
 #[tokio::test]
-async fn no_face_is_a_normal_answer() {
+async fn a_picture_without_faces_is_a_success() {
     let reply = post(&service(&Options::default()), "/v1/predict", image_of(60, 60, &[200; 3600])).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.json()["faces"], Value::Array(vec![]));
@@ -65,7 +65,7 @@ async fn no_face_is_a_normal_answer() {
 }
 
 #[tokio::test]
-async fn several_pictures_come_back_in_order_and_a_bad_one_ends_nothing() {
+async fn several_pictures_keep_their_order_and_errors_are_per_picture() {
     let service = service(&Options::default());
     let (first, last) = (face(0), face(1));
     let reply = send(&service, form(&[("a.bmp", &first), ("bad.png", b"nonsense"), ("b.bmp", &last)])).await;
@@ -79,7 +79,7 @@ async fn several_pictures_come_back_in_order_and_a_bad_one_ends_nothing() {
 }
 
 #[tokio::test]
-async fn an_explanation_is_a_picture_in_a_url() {
+async fn explanations_are_data_urls() {
     let service = service(&Options::default());
     let reply = post(&service, "/v1/predict?detect=false&explain=true", face(2)).await;
     let url = reply.json()["faces"][0]["explanation"].as_str().unwrap().to_owned();
@@ -87,7 +87,7 @@ async fn an_explanation_is_a_picture_in_a_url() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_a_problem_document() {
+async fn errors_are_problem_documents() {
     let limits = Limits { body_bytes: 20_000, pixels: 5000, images: 2, ..Limits::default() };
     let service = service(&Options { limits, ..Options::default() });
     let problem = async |reply: Reply, status: u16, part: &str| {
@@ -98,7 +98,7 @@ async fn what_cannot_be_answered_is_a_problem_document() {
     problem(post(&service, "/v1/predict", "nonsense").await, 422, "not a PNG").await;
     problem(post(&service, "/v1/predict", face(0)[..2000].to_vec()).await, 422, "").await;
     problem(post(&service, "/v1/predict", vec![0; 30_000]).await, 413, "20000 bytes").await;
-    problem(post(&service, "/v1/predict", image_of(100, 60, &[0; 6000])).await, 413, "5000 pixels").await;
+    problem(post(&service, "/v1/predict", image_of(100, 60, &[0; 6000])).await, 413, "limit of 5000").await;
     problem(post(&service, "/v1/predict?detect=perhaps", face(0)).await, 400, "detect").await;
     problem(post(&service, "/v1/predict?detekt=true", face(0)).await, 400, "detekt").await;
     problem(get(&service, "/v1/predict").await, 405, "GET").await;
@@ -113,22 +113,22 @@ async fn what_cannot_be_answered_is_a_problem_document() {
 }
 
 #[tokio::test]
-async fn requests_beyond_the_queue_and_the_time_are_refused() {
+async fn requests_beyond_the_queue_or_the_time_limit_are_rejected() {
     let none = Limits { workers: 0, queue: 0, ..Limits::default() };
     let reply = post(&service(&Options { limits: none, ..Options::default() }), "/v1/predict", face(0)).await;
     assert!(reply.problem(429).contains("waiting"));
     assert_eq!(reply.headers["retry-after"], "1");
-    // Nobody works, so the one who waits gets no answer in time.
+    // No worker is free, so the waiting request exceeds the time limit.
     let slow = Limits { workers: 0, queue: 1, time: Duration::from_millis(30), ..Limits::default() };
     let service = service(&Options { limits: slow, ..Options::default() });
-    assert!(post(&service, "/v1/predict", face(0)).await.problem(503).contains("within 0.03 s"));
-    // Its place is free again.
+    assert!(post(&service, "/v1/predict", face(0)).await.problem(503).contains("limit of 0.03 s"));
+    // Its place is released.
     post(&service, "/v1/predict", face(0)).await.problem(503);
     assert!(get(&service, "/metrics").await.text().contains("moue_queue_requests 0"));
 }
 
 #[tokio::test]
-async fn the_token_guards_predictions_and_metrics() {
+async fn predictions_and_metrics_require_the_token() {
     let service = service(&Options { token: Some("secret".into()), ..Options::default() });
     let asks = |token: Option<&str>| {
         let mut request = Request::post("/v1/predict?detect=false");
@@ -151,7 +151,7 @@ async fn the_token_guards_predictions_and_metrics() {
 }
 
 #[tokio::test]
-async fn other_origins_read_answers_only_if_they_are_named() {
+async fn only_configured_origins_may_read_responses() {
     let from = |origin: &str| {
         Request::post("/v1/predict?detect=false").header("origin", origin).body(Body::from(face(0))).unwrap()
     };
@@ -167,7 +167,7 @@ async fn other_origins_read_answers_only_if_they_are_named() {
 }
 
 #[tokio::test]
-async fn every_answer_tells_browsers_to_be_careful() {
+async fn all_responses_have_security_headers() {
     let service = service(&Options::default());
     for reply in
         [get(&service, "/docs").await, get(&service, "/nothing").await, post(&service, "/v1/predict", "").await]
@@ -179,7 +179,7 @@ async fn every_answer_tells_browsers_to_be_careful() {
 }
 
 #[tokio::test]
-async fn what_happened_is_counted() {
+async fn requests_are_counted() {
     let service = service(&Options::default());
     post(&service, "/v1/predict?detect=false", face(0)).await;
     post(&service, "/v1/predict", "x").await;
@@ -198,7 +198,7 @@ async fn what_happened_is_counted() {
 }
 
 #[tokio::test]
-async fn waiting_requests_share_the_network() {
+async fn waiting_requests_are_batched() {
     let service = service(&Options::default());
     let asked: Vec<_> = (0..40)
         .map(|number| {
@@ -211,7 +211,7 @@ async fn waiting_requests_share_the_network() {
     for (number, reply) in asked.into_iter().enumerate() {
         let expected = predictor.predict(Photo::Bytes("image", &face(number))).unwrap();
         let reply = reply.await.unwrap().json();
-        // A batch is summed in another order than one picture.
+        // A batch is summed in another order than a single picture.
         for (class, p) in &expected.faces[0].probabilities {
             let found = reply["faces"][0]["probabilities"][class].as_f64().unwrap();
             assert!((found - f64::from(*p)).abs() < 1e-5, "{class} {found} {p}");
@@ -220,7 +220,7 @@ async fn waiting_requests_share_the_network() {
 }
 
 #[tokio::test]
-async fn the_description_names_every_path_and_field() {
+async fn the_openapi_document_describes_every_path_and_field() {
     let service = service(&Options::default());
     let document = get(&service, "/openapi.json").await.json();
     assert_eq!(document["paths"].as_object().unwrap().len(), 3);
@@ -230,5 +230,5 @@ async fn the_description_names_every_path_and_field() {
     }
     assert!(page.contains("does not determine what a person feels"));
     let loads = ["src=\"http", "href=\"http", "<script", "style=\""];
-    assert!(loads.iter().all(|text| !page.contains(text)), "the page loads nothing from elsewhere");
+    assert!(loads.iter().all(|text| !page.contains(text)), "the page loads no external resources");
 }

@@ -1,14 +1,14 @@
-//! Seeded changes to training images. Which ones are wanted is in [`crate::config`].
+//! Random augmentation of training images. Its options are in [`crate::config`].
 //!
-//! One image's draws come from its own stream, so they fall the same in any
-//! order. All moves of the image are one affine map, sampled once.
+//! Each image has its own random stream, so the results do not depend on the order of the images.
+//! All geometric transformations of an image are one affine map and one interpolation.
 
 use crate::config::{Augmentation, Interpolation};
 use moue::image::Bilinear;
 use moue_engine::Shape;
 use moue_engine::random::Stream;
 
-/// Shares of the area, and ratios of height to width, of an erased rectangle.
+/// Range of the area, as a share, and of the ratio of height to width of an erased rectangle.
 const ERASED_AREA: [f32; 2] = [0.02, 0.2];
 const ERASED_RATIO: [f32; 2] = [0.5, 2.0];
 
@@ -17,8 +17,8 @@ impl Augmentation {
         self.flip || self.rotation > 0.0 || self.translation > 0.0 || self.scale > 0.0
     }
 
-    /// Writes an altered image (0–255) of `shape` to `out`, `[height, width, C]`;
-    /// the draws do not depend on the size of `out`.
+    /// Writes an augmented image (0–255) of `shape` to `out`, `[height, width, C]`; the random
+    /// draws do not depend on the size of `out`.
     pub fn apply(&self, image: &[u8], shape: Shape, stream: &mut Stream, [height, width]: [usize; 2], out: &mut [f32]) {
         let resized = Shape::new(height, width, shape.channels);
         if self.moves() {
@@ -45,8 +45,7 @@ impl Augmentation {
         }
     }
 
-    /// The share that an image keeps when it is blended with another one, from a
-    /// half to 1.
+    /// The weight of an image in its mixture with another image, from 0.5 to 1.
     #[must_use]
     pub fn kept_share(&self, stream: &mut Stream) -> f32 {
         if self.mixup == 0.0 {
@@ -57,9 +56,9 @@ impl Augmentation {
     }
 }
 
-/// A draw from Beta(alpha, alpha), alpha in (0, 1] (Jöhnk 1964).
+/// A sample from Beta(alpha, alpha), alpha in (0, 1] (Jöhnk 1964).
 fn beta(alpha: f64, stream: &mut Stream) -> f64 {
-    // At least half of the draws are accepted; the bound only makes the loop end for certain.
+    // At least half of the samples are accepted; the bound guarantees that the loop ends.
     for _ in 0..1000 {
         let [x, y] = [(); 2].map(|()| libm::pow(f64::from(stream.between(0.0, 1.0)), 1.0 / alpha));
         if x + y > 0.0 && x + y <= 1.0 {
@@ -69,8 +68,8 @@ fn beta(alpha: f64, stream: &mut Stream) -> f64 {
     1.0
 }
 
-/// A Gaussian blur of this deviation in pixels, down and across; beyond the border
-/// the border's pixels go on.
+/// A Gaussian blur with this standard deviation in pixels, vertical and horizontal; the border
+/// pixels are repeated.
 fn blur(shape: Shape, deviation: f32, out: &mut [f32]) {
     let reach = (3.0 * deviation).ceil() as usize;
     let weight = |i: usize| libm::exp(-0.5 * f64::from(i as f32 / deviation).powi(2)) as f32;
@@ -94,7 +93,7 @@ fn blur(shape: Shape, deviation: f32, out: &mut [f32]) {
     }
 }
 
-/// Fills a rectangle with one random gray.
+/// Fills a rectangle with one random gray value.
 fn erase(shape: Shape, stream: &mut Stream, out: &mut [f32]) {
     let area = shape.positions() as f32 * stream.between(ERASED_AREA[0], ERASED_AREA[1]);
     let ratio = stream.between(ERASED_RATIO[0], ERASED_RATIO[1]);
@@ -109,8 +108,8 @@ fn erase(shape: Shape, stream: &mut Stream, out: &mut [f32]) {
     }
 }
 
-/// For each place of the result, the place of the image that it shows:
-/// `(row, column)` relative to the centre, times the matrix, plus the shift.
+/// Maps each pixel of the result to a position in the source image: `(row, column)` relative to the
+/// center, times the matrix, plus the shift.
 struct Affine {
     matrix: [[f32; 2]; 2],
     shift: [f32; 2],
@@ -128,14 +127,14 @@ impl Affine {
         Self { shift, ..Self::turn(degrees, zoom, mirror) }
     }
 
-    /// A turn around the centre; `mirror` is 1, or −1 for left to right.
+    /// A rotation around the center; `mirror` is 1, or −1 for a horizontal flip.
     fn turn(degrees: f32, zoom: f32, mirror: f32) -> Self {
         let angle = f64::from(degrees).to_radians();
         let (sin, cos) = (libm::sin(angle) as f32, libm::cos(angle) as f32);
         Self { matrix: [[zoom * cos, zoom * sin * mirror], [-zoom * sin, zoom * cos * mirror]], shift: [0.0; 2] }
     }
 
-    /// Into an image of another size; beyond the border the border's pixels go on.
+    /// Samples an image of another size; the border pixels are repeated.
     fn sample(&self, image: &[u8], shape: Shape, resized: Shape, interpolation: Interpolation, out: &mut [f32]) {
         let (height, width, channels) = (shape.height, shape.width, shape.channels);
         let centre_of = |shape: Shape| [(shape.height as f32 - 1.0) / 2.0, (shape.width as f32 - 1.0) / 2.0];
@@ -164,7 +163,8 @@ impl Affine {
     }
 }
 
-/// What an image shows at `[row, column]`, from sixteen pixels; those beyond the border are its nearest.
+/// The value of an image at `[row, column]`, interpolated from sixteen pixels; positions outside
+/// are clamped to the border.
 fn bicubic(image: &[u8], shape: Shape, from: [f32; 2], out: &mut [f32]) {
     let taps = |at: f32, extent: usize| {
         let first = at.floor();
@@ -180,14 +180,13 @@ fn bicubic(image: &[u8], shape: Shape, from: [f32; 2], out: &mut [f32]) {
     }
 }
 
-/// Weights of the pixels before, at, after and after next of a place `t` (0–1) past
-/// a pixel (Keys 1981).
+/// Weights of the four nearest pixels for an offset `t` (0–1) from the second (Keys 1981).
 fn keys(t: f32) -> [f32; 4] {
     let (t2, t3) = (t * t, t * t * t);
     [-0.5 * t3 + t2 - 0.5 * t, 1.5 * t3 - 2.5 * t2 + 1.0, -1.5 * t3 + 2.0 * t2 + 0.5 * t, 0.5 * t3 - 0.5 * t2]
 }
 
-/// An image `[H, W, C]` turned around its centre.
+/// An image `[H, W, C]` rotated around its center.
 #[must_use]
 pub fn turned(image: &[u8], [height, width, channels]: [usize; 3], degrees: f32) -> Vec<u8> {
     let shape = Shape::new(height, width, channels);
@@ -213,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_nothing_changed() {
+    fn no_augmentation_leaves_images_unchanged() {
         let expected: Vec<f32> = image().into_iter().map(f32::from).collect();
         assert_eq!(applied(&Augmentation::default(), 1), expected);
     }
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_turn_moves_pixels_where_it_says() {
+    fn a_rotation_by_90_degrees_moves_pixels_exactly() {
         let map = Affine { matrix: [[0.0, 1.0], [-1.0, 0.0]], shift: [0.0; 2] };
         let mut out = vec![0.0; 9];
         let shape = Shape::new(3, 3, 1);
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn cubic_samples_reproduce_a_parabola() {
+    fn bicubic_interpolation_reproduces_a_parabola() {
         let image: Vec<u8> = (0..10).flat_map(|row: u8| (0..10).map(move |column| row * row + 2 * column)).collect();
         let mut out = [0.0];
         for [row, column] in [[4.3f32, 5.9f32], [1.0, 7.5], [6.75, 1.25]] {
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blur_spreads_a_point_as_a_gaussian_and_keeps_the_sum() {
+    fn the_blur_of_a_point_is_gaussian_and_preserves_the_sum() {
         let shape = Shape::new(31, 31, 1);
         let mut out = vec![0.0; 961];
         out[15 * 31 + 15] = 1.0;
@@ -265,7 +264,7 @@ mod tests {
         };
         assert!((moment(&|_, _| 1.0) - 1.0).abs() < 1e-4);
         for variance in [moment(&|y, _| y * y), moment(&|_, x| x * x)] {
-            // Cut off at three deviations.
+            // The distribution is truncated at three standard deviations.
             assert!((variance - 2.25).abs() < 0.12, "{variance}");
         }
         let mut even = vec![77.0; 961];
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_reaches_every_other_image_with_deviations_up_to_its_limit() {
+    fn noise_is_applied_to_half_of_the_images_within_its_limit() {
         let options = Augmentation { noise: 0.1, ..Augmentation::default() };
         let (gray, shape) = (vec![128; 400], Shape::new(20, 20, 1));
         let mut out = vec![0.0; 400];
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_at_once_stays_within_the_pixels_range() {
+    fn all_augmentations_together_stay_within_the_pixel_range() {
         let options = Augmentation {
             flip: true,
             rotation: 30.0,
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn halving_takes_the_middle_of_each_square() {
+    fn halving_the_size_samples_the_centers_of_squares() {
         let mut out = vec![0.0; 4];
         let image = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150];
         let options = Augmentation::default();
@@ -322,16 +321,16 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_mixup_are_drawn_from_beta() {
+    fn mixup_weights_follow_the_beta_distribution() {
         for alpha in [0.2, 0.5, 1.0] {
             let options = Augmentation { mixup: alpha, ..Augmentation::default() };
             let mut stream = Stream::new(5);
             let shares: Vec<f64> = (0..20_000).map(|_| f64::from(options.kept_share(&mut stream))).collect();
             assert!(shares.iter().all(|share| (0.5..=1.0).contains(share)));
-            // Folding keeps (share - 1/2)²: the variance, 1 / (4 (2 alpha + 1)).
+            // Folding preserves (weight - 1/2)²: the variance, 1 / (4 (2 alpha + 1)).
             let variance = shares.iter().map(|share| (share - 0.5) * (share - 0.5)).sum::<f64>() / 20_000.0;
             let expected = 1.0 / (4.0 * (2.0 * f64::from(alpha) + 1.0));
-            assert!((variance - expected).abs() < 0.003, "{alpha}: {variance} instead of {expected}");
+            assert!((variance - expected).abs() < 0.003, "{alpha}: {variance}, expected {expected}");
         }
         assert_eq!(Augmentation::default().kept_share(&mut Stream::new(5)), 1.0);
     }

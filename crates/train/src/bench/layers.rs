@@ -1,4 +1,4 @@
-//! Where the time goes, layer by layer.
+//! Benchmark of each layer.
 
 use super::{Bench, BenchOptions, WARM_UP};
 use crate::config::Config;
@@ -10,38 +10,38 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// What a layer costs for one batch: means over the steps that fitted into the
-/// time. A block's times are without those of the layers inside it.
+/// The time of a layer for one batch: means over the measured steps. The times of a block do not
+/// include those of its layers.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LayerCost {
     /// Name in the network; `loss` and `optimizer` come last.
     pub name: String,
-    /// How deep inside blocks it lies.
+    /// Depth in nested blocks.
     pub depth: usize,
-    /// How the output is computed, where there is a choice.
+    /// The algorithm, where the layer has several.
     pub method: String,
     /// `[height, width, channels]`, or `[units]` when flat.
     pub output_shape: Vec<usize>,
     /// Milliseconds of the forward pass in training.
     pub forward_ms: f64,
-    /// Billions of floating-point operations a second in the forward pass, two
-    /// for each multiply-add of the direct sum.
+    /// GFLOP/s of the forward pass, with two operations for each multiply-add of the direct
+    /// convolution.
     pub forward_gflops: Option<f64>,
     /// Milliseconds of the backward pass.
     pub backward_ms: f64,
-    /// As `forward_gflops`, for both gradients, or the one that is computed.
+    /// GFLOP/s of the backward pass, for both gradients, or the one that is computed.
     pub backward_gflops: Option<f64>,
     /// Share of the training step.
     pub train_share: f64,
-    /// Milliseconds when predicting; 0 for what is folded into the layer before.
+    /// Milliseconds at inference; 0 for layers that are folded into the previous layer.
     pub predict_ms: f64,
-    /// As `forward_gflops`.
+    /// GFLOP/s at inference.
     pub predict_gflops: Option<f64>,
-    /// Share of the time of a prediction.
+    /// Share of the inference time.
     pub predict_share: f64,
 }
 
-/// Measures each layer of a network.
+/// Benchmarks each layer of a network.
 ///
 /// # Errors
 /// When the network cannot be built.
@@ -68,7 +68,7 @@ pub fn layers(config: &Config, options: &BenchOptions) -> Result<Vec<LayerCost>,
             let [predict_ms, _] = predict.own(&row.name, &inside);
             let operations = (2 * row.macs * batch_size) as f64;
             let rate = |operations: f64, ms: f64| (operations > 0.0 && ms > 0.0).then(|| operations / ms / 1e6);
-            // Nobody wants the gradient of the images.
+            // The gradient of the images is not needed.
             let gradients = if first { 1.0 } else { 2.0 };
             first &= row.macs == 0;
             LayerCost {
@@ -103,7 +103,7 @@ fn milliseconds(time: Duration, steps: usize) -> f64 {
     time.as_secs_f64() * 1e3 / steps as f64
 }
 
-/// The layers' times, those of loss and optimizer, and the number of steps.
+/// The times of the layers, of the loss and of the optimizer, and the number of steps.
 fn profile_training(bench: &mut Bench, time: Duration) -> (Profile, [Duration; 2], usize) {
     (0..WARM_UP).for_each(|_| bench.step());
     bench.network.start_profile();
@@ -150,7 +150,7 @@ impl<'a> Times<'a> {
         Self(profile.layers.iter().map(row).collect())
     }
 
-    /// A layer's own times, without those of the layers directly inside.
+    /// A layer's own time, without the layers directly inside it.
     fn own(&self, name: &str, inside: &[&str]) -> [f64; 2] {
         let of = |name: &str| self.0.get(name).copied().unwrap_or_default();
         inside.iter().fold(of(name), |[forward, backward], name| {

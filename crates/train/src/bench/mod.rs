@@ -1,8 +1,7 @@
-//! How fast a network trains and predicts on this machine, as a whole and layer
-//! by layer.
+//! Training and inference speed of a network on this machine, in total and for each layer.
 //!
-//! Images are noise and already in memory: reading, augmentation and evaluation
-//! are not counted. Every number is a median over steps.
+//! The images are random and already in memory: reading, augmentation and evaluation are not
+//! included. Each value is a median over steps.
 
 mod layers;
 
@@ -18,47 +17,47 @@ use moue_engine::{InferenceNetwork, Isa, Mode, Network, Shape, Tensor};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// Classes of the network that is measured: those of FER2013.
+/// Number of classes: as in FER2013.
 const CLASSES: usize = 7;
 
-/// Steps before the clock starts: the first ones allocate.
+/// Warm-up steps: the first ones allocate memory.
 const WARM_UP: usize = 2;
 
-/// Fewest steps that are timed.
+/// Minimum number of timed steps.
 const FEWEST: usize = 5;
 
-/// What is measured, and for how long.
+/// Options of a benchmark.
 #[derive(Clone, Copy, Debug)]
 pub struct BenchOptions {
-    /// Images in a step.
+    /// Batch size.
     pub batch_size: usize,
-    /// Time to spend on each figure, at least five steps.
+    /// Time for each measurement, at least five steps.
     pub time: Duration,
 }
 
-/// What a network manages on this machine.
+/// Results of a benchmark.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measurement {
     /// Name of the architecture.
     pub arch: String,
-    /// Threads in use.
+    /// Number of threads.
     pub threads: usize,
-    /// Images in a step.
+    /// Batch size.
     pub batch_size: usize,
-    /// Instruction-set level in use.
+    /// Instruction set.
     pub isa: &'static str,
-    /// Images a second through forward pass, loss, backward pass and optimizer.
+    /// Training images per second: forward pass, loss, backward pass and optimizer.
     pub train_images_per_second: f64,
-    /// Images a second through the network made ready to predict.
+    /// Inference images per second.
     pub predict_images_per_second: f64,
-    /// Milliseconds from one image to its answer, half of the times.
+    /// Median latency of the prediction for one image, in milliseconds.
     pub latency_ms_p50: f64,
-    /// Most memory that the process held up to the end of training, in bytes;
-    /// `None` where the system does not tell (it does on Linux).
+    /// Peak memory of the process until the end of training, in bytes; `None` where the system does
+    /// not report it (Linux does).
     pub peak_rss_bytes: Option<u64>,
 }
 
-/// A network with all that a training step needs.
+/// A network with everything that a training step needs.
 struct Bench {
     network: Network,
     optimizer: Optimizer,
@@ -102,7 +101,7 @@ fn noise(batch: usize, shape: Shape, stream: &mut Stream) -> Tensor {
     images
 }
 
-/// Measures a network; `observe` hears what is being measured.
+/// Benchmarks a network; `observe` is called with the name of each measurement.
 ///
 /// # Errors
 /// When the network cannot be built.
@@ -138,8 +137,7 @@ pub fn measure(
     })
 }
 
-/// Milliseconds from one normalised image to its probabilities, half of the
-/// times, over about a second.
+/// Median milliseconds from one normalized image to its probabilities, measured for about a second.
 #[must_use]
 pub fn latency_ms(classifier: &Classifier) -> f64 {
     let one = noise(1, classifier.input_shape(), &mut Stream::new(0));
@@ -149,7 +147,7 @@ pub fn latency_ms(classifier: &Classifier) -> f64 {
     seconds * 1e3
 }
 
-/// Seconds that `step` takes, half of the times.
+/// Median seconds of `step`.
 fn median(time: Duration, mut step: impl FnMut()) -> f64 {
     (0..WARM_UP).for_each(|_| step());
     let begin = Instant::now();
@@ -163,7 +161,7 @@ fn median(time: Duration, mut step: impl FnMut()) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// Most memory that this process has held, in bytes.
+/// Peak memory of this process, in bytes.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -222,7 +220,7 @@ mod tests {
         let convolution = &costs[3];
         assert!(convolution.forward_ms > 0.0 && convolution.backward_ms > 0.0 && convolution.predict_ms > 0.0);
         assert!(convolution.forward_gflops.is_some_and(|rate| rate > 0.0));
-        // Folded into the convolution before it.
+        // Folded into the previous convolution.
         assert_eq!(costs[1].predict_ms, 0.0);
     }
 }

@@ -1,48 +1,46 @@
-//! The `[augment]` section of an architecture file. What it does is in [`crate::augment`].
+//! The `[augment]` section of an architecture file, implemented in [`crate::augment`].
 
 use super::range::within;
 use serde::{Deserialize, Serialize};
 
-/// How values between pixels are made up where an image is moved.
+/// Interpolation of transformed images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
-    /// From the four nearest pixels; blurs a little.
+    /// Bilinear, from the four nearest pixels; blurs slightly.
     #[default]
     Bilinear,
-    /// From the sixteen nearest (Keys 1981, a = −1/2); nearly as sharp as the image.
+    /// Bicubic, from the sixteen nearest pixels (Keys 1981, a = −1/2); preserves sharpness.
     Bicubic,
 }
 
-/// The `[augment]` section of an architecture file; everything is off unless
-/// given.
+/// The `[augment]` section of an architecture file; every augmentation is off by default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
-    /// Mirrors every other image.
+    /// Flips images horizontally with probability 1/2.
     pub flip: bool,
-    /// Turns by up to so many degrees either way.
+    /// Maximum rotation in degrees, in both directions.
     pub rotation: f32,
-    /// Shifts by up to this share of the extent, down and across.
+    /// Maximum translation as a share of height and width.
     pub translation: f32,
-    /// Zooms by up to this share, in or out.
+    /// Maximum scaling as a share, in both directions.
     pub scale: f32,
-    /// Adds up to this share of white, or takes it away.
+    /// Maximum change of brightness as a share of white.
     pub brightness: f32,
-    /// Stretches around the middle gray by up to this share, more or less.
+    /// Maximum change of contrast around middle gray, as a share.
     pub contrast: f32,
-    /// How moved images are sampled.
+    /// Interpolation of transformed images.
     pub interpolation: Interpolation,
-    /// Blurs every other image by a Gaussian whose deviation is drawn up to so many
-    /// pixels.
+    /// Maximum standard deviation of a Gaussian blur in pixels, applied with probability 1/2.
     pub blur: f32,
-    /// Adds to every other image Gaussian noise whose deviation is drawn up to this
-    /// share of white.
+    /// Maximum standard deviation of Gaussian noise as a share of white, applied with probability
+    /// 1/2.
     pub noise: f32,
-    /// Probability that a rectangle is blotted out (Zhong et al. 2020).
+    /// Probability of random erasing (Zhong et al. 2020).
     pub random_erasing: f32,
-    /// Blends each image and its label with another one's, by a share drawn from
-    /// Beta(mixup, mixup) (Zhang et al. 2018); at most 1.
+    /// Parameter of mixup: each image and its label are mixed with another one, weighted by a
+    /// sample from Beta(mixup, mixup) (Zhang et al. 2018); at most 1.
     pub mixup: f32,
 }
 

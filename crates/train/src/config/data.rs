@@ -4,14 +4,14 @@ use super::range::within;
 use moue::model::Provenance;
 use serde::{Deserialize, Serialize};
 
-/// How pixels are scaled.
+/// Normalization of pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NormalizationKind {
-    /// To mean 0 and deviation 1 over the training images.
+    /// To mean 0 and standard deviation 1, measured on the training images.
     #[default]
     Standard,
-    /// To 0–1.
+    /// To the range 0–1.
     Unit,
 }
 
@@ -19,26 +19,25 @@ pub enum NormalizationKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataOptions {
-    /// Share of the training images set aside for validation, the same share of
-    /// each class, where the source has no validation split.
+    /// Share of the training images that is used for validation where the source has no validation
+    /// split; stratified by class.
     pub validation_fraction: f32,
-    /// Share of the training images that is used, the same share of each class;
-    /// the others are left out altogether.
+    /// Share of the training images that is used, stratified by class; the other images are
+    /// removed.
     pub train_fraction: f32,
-    /// How pixels are scaled.
+    /// Normalization of pixels.
     #[serde(rename = "normalisation", alias = "normalization")]
     pub normalization: NormalizationKind,
     /// Restores FER2013's official split for Kaggle's numbered files.
     pub official_split: bool,
-    /// Leaves out training images whose pixels are all equal.
+    /// Removes training images whose pixels are all equal.
     pub exclude_blank: bool,
-    /// Leaves out training images that show the same picture as a validation or
-    /// test image.
+    /// Removes training images that are near-duplicates of a validation or test image.
     pub exclude_leaks: bool,
-    /// Leaves out training images whose label is not that of most training
-    /// images that show the same picture.
+    /// Removes training images whose label differs from that of the majority of their
+    /// near-duplicates.
     pub exclude_conflicts: bool,
-    /// Training images to leave out: rows (from 0) or paths in the source.
+    /// Training images to remove: rows (from 0) or paths in the source.
     pub exclude: Vec<String>,
 }
 
@@ -58,8 +57,8 @@ impl Default for DataOptions {
 }
 
 impl DataOptions {
-    /// Options that set aside again what was set aside in a model's training;
-    /// `given` says whether the data is the user's.
+    /// Options that reproduce the validation split of a model's training; `given` says whether the
+    /// data is the user's.
     #[must_use]
     pub fn as_trained(provenance: &Provenance, given: bool) -> Self {
         let mut options = Self { official_split: given && provenance.official_split, ..Self::default() };

@@ -9,36 +9,36 @@ use moue::model::{Architecture, ArchitectureError, build_blank};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Classes that a network is checked with: any number does, only the head depends on it.
+/// Number of classes for checking a network. Any number is valid: only the head depends on it.
 const CLASSES: usize = 7;
 
-/// A whole architecture file.
+/// A complete architecture file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Options of reading and splitting the data.
+    /// Options of loading and splitting the data.
     #[serde(default)]
     pub data: DataOptions,
-    /// What is done to training images.
+    /// Augmentation of training images.
     #[serde(default)]
     pub augment: Augmentation,
-    /// How the network is trained.
+    /// Training options.
     #[serde(default)]
     pub train: TrainOptions,
     /// The network.
     pub model: Architecture,
 }
 
-/// Why an architecture file cannot be used.
+/// Errors of architecture files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Neither a preset nor a file.
-    #[error("there is no preset or file `{name}`; presets are {presets}")]
+    /// The name is neither a preset nor a file.
+    #[error("there is no preset or file `{name}`; the presets are {presets}")]
     Unknown {
-        /// What was asked for.
+        /// The given name.
         name: String,
-        /// The presets there are.
+        /// The available presets.
         presets: String,
     },
     /// The file cannot be read.
@@ -46,28 +46,28 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file is not TOML, or not of this form.
+    /// The file is not TOML, or has unknown or missing fields.
     #[error("{name}: {message}")]
     Syntax {
         /// Preset or file.
         name: String,
-        /// Line, excerpt and what is wrong.
+        /// Line, excerpt and error.
         message: String,
     },
-    /// A layer does not fit the one before it.
+    /// A layer cannot be built on the output of the previous one.
     #[error("{name}{}", .line.map(|line| format!(", line {line}")).unwrap_or_default())]
     Architecture {
         /// Preset or file.
         name: String,
         /// Line of the layer, from 1.
         line: Option<usize>,
-        /// What is wrong.
+        /// The cause.
         source: ArchitectureError,
     },
-    /// A number lies outside its range.
+    /// A value is outside its range.
     #[error("{name}: {message}")]
     Range {
         /// Preset or file.
@@ -78,10 +78,10 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// A configuration of this network, with the defaults of all options.
+    /// A configuration of this network, with default options.
     ///
     /// # Errors
-    /// When a layer does not fit the one before it.
+    /// When a layer cannot be built on the output of the previous one.
     pub fn new(model: Architecture) -> Result<Self, ConfigError> {
         let config = Self {
             data: DataOptions::default(),
@@ -95,10 +95,11 @@ impl Config {
         }
     }
 
-    /// Reads a document and checks all of it; `name` is for messages.
+    /// Parses a document and validates all of it; `name` is used in error messages.
     ///
     /// # Errors
-    /// When it is not of this form, or a layer does not fit the one before it.
+    /// When the document is not valid, or a layer cannot be built on the output of the previous
+    /// one.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
             name: name.to_owned(),
@@ -118,18 +119,18 @@ impl Config {
         }
     }
 
-    /// The document, every default written out.
+    /// The document with all defaults.
     ///
     /// # Errors
-    /// When a number cannot be written as TOML.
+    /// When a value cannot be represented in TOML.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
 
-    /// Checks all ranges; `name` is for messages.
+    /// Validates all ranges; `name` is used in error messages.
     ///
     /// # Errors
-    /// When a number lies outside its range.
+    /// When a value is outside its range.
     pub fn check(&self, name: &str) -> Result<(), ConfigError> {
         let checks = [self.data.check(), self.augment.check(), self.train.check()];
         match checks.into_iter().find_map(Result::err) {
@@ -145,18 +146,18 @@ fn line_at(text: &str, offset: usize) -> usize {
     text[..offset].matches('\n').count() + 1
 }
 
-/// The layers of a chain.
+/// The layers of a sequence.
 fn chain<'a>(layers: Option<&'a Value<'a>>) -> impl Iterator<Item = &'a Value<'a>> {
     layers.and_then(|layers| layers.get_ref().as_array()).into_iter().flatten()
 }
 
-/// The layers inside a layer, in the order in which they are counted.
+/// The layers inside a layer, in counting order.
 fn inside<'a>(layer: &'a Value<'a>) -> Vec<&'a Value<'a>> {
     let of = |key| chain(layer.get_ref().get(key));
     of("layers").chain(of("shortcut")).chain(of("branches").flat_map(|branch| chain(Some(branch)))).collect()
 }
 
-/// The line on which a layer is written.
+/// The line of a layer in the file.
 fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
     let document = toml::de::DeTable::parse(text).ok()?;
     let mut layers: Vec<_> = chain(document.get_ref().get("model")?.get_ref().get("layers")).collect();
@@ -165,7 +166,7 @@ fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
         let layer = layers.get(index)?;
         at = Some(layer.span().start);
         layers = inside(layer);
-        // What lies inside a layer without layers of its own is not written down.
+        // Layers inside a layer without layers of its own have no line in the file.
         if layers.is_empty() {
             break;
         }
@@ -173,8 +174,8 @@ fn line_of_layer(text: &str, path: &[usize]) -> Option<usize> {
     Some(line_at(text, at?))
 }
 
-/// Line, number, kind and complaint of the first layer that cannot be read: a
-/// layer is told by its `kind`, so the parser itself only knows the array.
+/// Line, number, kind and error of the first layer that cannot be parsed. The parser reports only
+/// the position of the whole array, because the type of a layer depends on its `kind`.
 fn broken_layer(text: &str) -> Option<String> {
     fn search<'a>(text: &str, layers: impl IntoIterator<Item = &'a Value<'a>>, within: &str) -> Option<String> {
         layers.into_iter().enumerate().find_map(|(i, layer)| {
@@ -183,7 +184,7 @@ fn broken_layer(text: &str) -> Option<String> {
                 return Some(found);
             }
             let error = LayerSpec::deserialize(toml::de::ValueDeserializer::from(layer.clone())).err()?;
-            let kind = layer.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str()).unwrap_or("no kind");
+            let kind = layer.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str()).unwrap_or("without kind");
             let line = line_at(text, layer.span().start);
             Some(format!("line {line}, layer {number} ({kind}): {}", error.message()))
         })

@@ -1,5 +1,4 @@
-//! What a run is asked to be: architecture files, presets, and single options. Data is
-//! opened and networks are trained elsewhere.
+//! Configuration of a training: architecture files, presets, and options by key.
 
 mod augment;
 mod data;

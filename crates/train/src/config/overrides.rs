@@ -1,41 +1,40 @@
-//! Single options set in a configuration.
+//! Sets single options of a configuration.
 //!
-//! A key is a place in the architecture file (`train.epochs`,
-//! `model.layers.3.rate`, counted from 1), an option of every layer of a kind
-//! (`dropout.rate`), or one of three words that change the net's form:
-//! `image_size`, `pairs` and `dense_layers`.
+//! A key is a path in the architecture file (`train.epochs`, `model.layers.3.rate`, counted from
+//! 1), an option of all layers of a kind (`dropout.rate`), or one of three keys that change the
+//! network's structure: `image_size`, `pairs` and `dense_layers`.
 
 use super::file::{Config, ConfigError};
 use toml::{Table, Value};
 
-/// Why a variation cannot be applied.
+/// Errors of setting options.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OverrideError {
-    /// It is not written `key=a,b,c`.
-    #[error("`{0}` is no variation; write key=a,b,c, for instance dropout.rate=0.1,0.3,0.5")]
+    /// The text is not of the form `key=a,b,c`.
+    #[error("`{0}` is not a variation; write key=a,b,c, for example dropout.rate=0.1,0.3,0.5")]
     Form(String),
-    /// The key leads nowhere in this architecture.
+    /// This architecture does not have the key.
     #[error("cannot vary `{key}` of {architecture}: {reason}")]
     Key {
         /// Name of the architecture.
         architecture: String,
         /// The key.
         key: String,
-        /// Where it ends.
+        /// The reason.
         reason: String,
     },
-    /// The value does not do.
+    /// The value is not valid.
     #[error("{architecture} with {setting}: {reason}")]
     Value {
         /// Name of the architecture.
         architecture: String,
         /// `key=value`.
         setting: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The configuration cannot be written down.
+    /// The configuration cannot be represented in TOML.
     #[error("the configuration cannot be written as TOML")]
     Toml(#[from] toml::ser::Error),
 }
@@ -43,7 +42,7 @@ pub enum OverrideError {
 /// The configuration with one option set.
 ///
 /// # Errors
-/// When the key leads nowhere or the value does not do.
+/// When the architecture does not have the key, or the value is not valid.
 pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, OverrideError> {
     let mut document: Table = toml::from_str(&config.to_toml()?).map_err(|error| OverrideError::Key {
         architecture: config.model.name.clone(),
@@ -71,7 +70,7 @@ pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, Ove
     })
 }
 
-/// What is wrong, without the lines of a document that nobody wrote.
+/// The error without the excerpt of a generated document.
 fn reason(error: ConfigError) -> String {
     match error {
         ConfigError::Syntax { message, .. } => message.lines().last().unwrap_or_default().to_owned(),
@@ -84,7 +83,7 @@ fn reason(error: ConfigError) -> String {
     }
 }
 
-/// A TOML value, or else a text.
+/// The text as a TOML value, or else as a string.
 fn value_of(text: &str) -> Value {
     let parsed = toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut table| table.remove("v"));
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
@@ -111,7 +110,10 @@ fn set(document: &mut Table, key: &str, value: Value) -> Result<(), String> {
     }
     let count = set_in_kind(layers(document)?, first, option, &value);
     if count == 0 {
-        return Err(format!("there is no section ({}) and no layer called `{first}`", sections(document)));
+        return Err(format!(
+            "`{first}` is neither a section ({}) nor the kind of a layer of this network",
+            sections(document)
+        ));
     }
     Ok(())
 }
@@ -145,8 +147,8 @@ fn set_at(document: &mut Table, key: &str, value: Value) -> Result<(), String> {
     }
 }
 
-/// Sets an option in all layers of a kind, those in blocks too, but not in the
-/// last dense layer, whose units are the classes.
+/// Sets an option in all layers of a kind, including those in blocks, except the last dense layer,
+/// whose units are the classes.
 fn set_in_kind(layers: &mut [Value], wanted: &str, option: &str, value: &Value) -> usize {
     let mut count = 0;
     for layer in layers {
@@ -179,7 +181,7 @@ fn set_image_size(document: &mut Table, text: &str) -> Result<(), String> {
             *to_width = Value::Integer(width);
             Ok(())
         }
-        _ => Err(format!("{text} is no size; write HEIGHTxWIDTH")),
+        _ => Err(format!("{text} is not a size; write HEIGHTxWIDTH")),
     }
 }
 
@@ -188,7 +190,7 @@ fn ends_pair(layer: &Value) -> bool {
     ["max_pooling2d", "average_pooling2d"].contains(&kind(layer))
 }
 
-/// Whether a layer only goes along with the one before it.
+/// Whether a layer belongs to the preceding layer.
 fn goes_along(layer: &Value) -> bool {
     ["dropout", "batch_normalization", "relu", "leaky_relu", "silu", "tanh", "sigmoid"].contains(&kind(layer))
 }
@@ -197,9 +199,8 @@ fn is_hidden_dense(layer: &Value) -> bool {
     kind(layer) == "dense" && layer.get("units").and_then(Value::as_integer).is_some()
 }
 
-/// Keeps the first `number` groups of layers, or repeats the last one until
-/// there are so many. A group ends with a layer that `ends` accepts and what
-/// goes along with it.
+/// Keeps the first `number` groups of layers, or repeats the last one until there are `number`
+/// groups. A group ends with a layer that `ends` accepts and the layers that belong to it.
 fn set_groups(
     document: &mut Table,
     number: &Value,
@@ -207,7 +208,7 @@ fn set_groups(
     first: Option<usize>,
 ) -> Result<(), String> {
     let number = number.as_integer().and_then(|number| usize::try_from(number).ok());
-    let number = number.ok_or("it takes a whole number")?;
+    let number = number.ok_or("the value must be a whole number")?;
     let layers = layers(document)?;
     let mut bounds = vec![first.unwrap_or(0)];
     let mut at = bounds[0];
@@ -220,7 +221,7 @@ fn set_groups(
     }
     let groups = bounds.len() - 1;
     if groups == 0 {
-        return Err("the net has none to begin with".to_owned());
+        return Err("the network has none".to_owned());
     }
     let end = bounds[groups];
     let tail = layers.split_off(end);
@@ -235,13 +236,13 @@ fn set_groups(
     Ok(())
 }
 
-/// The number of hidden dense layers; 128 units with ReLU where there is none.
+/// Sets the number of hidden dense layers; 128 units with ReLU where there is none.
 fn set_dense_layers(document: &mut Table, number: &Value) -> Result<(), String> {
     let all = layers(document)?;
     let first = match all.iter().position(is_hidden_dense) {
         Some(first) => first,
         None => {
-            let head = all.iter().rposition(|layer| kind(layer) == "dense").ok_or("the net has no dense layer")?;
+            let head = all.iter().rposition(|layer| kind(layer) == "dense").ok_or("the network has no dense layer")?;
             all.insert(head, value_of(r#"{ kind = "dense", units = 128, activation = "relu" }"#));
             head
         }

@@ -1,9 +1,9 @@
-//! The presets that travel inside the library, and architecture files by name.
+//! The bundled presets, and architecture files by name.
 
 use super::file::{Config, ConfigError};
 use std::path::Path;
 
-/// A preset: an architecture file that travels inside the program.
+/// A preset: an architecture file that is compiled into the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
     /// Name on the command line.
@@ -18,7 +18,7 @@ macro_rules! presets {
     };
 }
 
-/// All presets, in the order they are listed.
+/// All presets, in display order.
 pub const PRESETS: &[Preset] = presets![
     "small",
     "default",
@@ -36,7 +36,7 @@ pub const PRESETS: &[Preset] = presets![
 ];
 
 impl Preset {
-    /// The first sentence of the comment that opens the file.
+    /// The first sentence of the file's opening comment.
     #[must_use]
     pub fn about(&self) -> String {
         let lines = self.text.lines().take_while(|line| line.starts_with('#'));
@@ -49,10 +49,10 @@ impl Preset {
 }
 
 impl Config {
-    /// A preset by its name, or a file by its path; `tutorial/…` is another name of `seed/…`.
+    /// Opens a preset by name, or a file by path; `tutorial/…` is an alias of `seed/…`.
     ///
     /// # Errors
-    /// When there is neither, or it cannot be used.
+    /// When there is neither, or the file is not valid.
     pub fn open(name: &str) -> Result<Self, ConfigError> {
         let listed = name.strip_prefix("tutorial/").map(|own| format!("seed/{own}"));
         let listed = listed.as_deref().unwrap_or(name);

@@ -5,7 +5,7 @@ use moue_engine::OptimizerKind;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The rule of a step.
+/// The optimizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerName {
@@ -14,114 +14,111 @@ pub enum OptimizerName {
     /// Adam with `beta_1`, `beta_2`, `epsilon`.
     #[default]
     Adam,
-    /// Adam; named so where `weight_decay` is meant to be decoupled, which it
-    /// always is here.
+    /// An alias of Adam: weight decay is always decoupled.
     AdamW,
 }
 
-/// How the learning rate changes.
+/// The learning rate schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleName {
-    /// It does not.
+    /// Constant.
     #[default]
     Constant,
-    /// Times `step_factor` every `step_epochs`.
+    /// Multiplied by `step_factor` every `step_epochs`.
     Step,
-    /// Linear warm-up over the share `warmup`, then a cosine down to 0
-    /// (Loshchilov, Hutter 2017).
+    /// Linear warm-up over the share `warmup`, then cosine decay to 0 (Loshchilov, Hutter 2017).
     Cosine,
-    /// From 1/25 up to the learning rate over the share `warmup`, then down to
-    /// 1/10,000 of that start, both along a cosine (Smith 2018).
+    /// From 1/25 up to the learning rate over the share `warmup`, then down to 1/10,000 of the
+    /// initial value, both along a cosine (Smith 2018).
     OneCycle,
-    /// Times `plateau_factor` when the validation loss has not fallen for
+    /// Multiplied by `plateau_factor` when the validation loss has not decreased for
     /// `plateau_patience` epochs.
     Plateau,
 }
 
-/// Whether rare classes count more.
+/// Class weights in the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClassWeights {
-    /// Every image counts the same.
+    /// All images have the same weight.
     #[default]
     None,
-    /// Every class counts the same: `n / (classes · count)`.
+    /// All classes have the same weight in total: `n / (classes · count)`.
     Balanced,
-    /// Half-way there: the square roots of those factors (as Mahajan et al. 2018
-    /// sample their classes).
+    /// The square roots of the balanced weights (as Mahajan et al. 2018 sample their classes).
     #[serde(rename = "balanced_sqrt")]
     BalancedSqrt,
 }
 
-/// A stretch of the training on images of another size.
+/// A phase of the training with another image size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SizeStage {
-    /// Share of the epochs after which it ends.
+    /// End of the phase as a share of the epochs.
     pub until: f32,
     /// `[height, width]`.
     pub image_size: [usize; 2],
 }
 
-/// How a network is trained.
+/// Training options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
-    /// Passes over the training images.
+    /// Number of passes over the training images.
     pub epochs: usize,
-    /// Images in a step.
+    /// Number of images in a step.
     pub batch_size: usize,
-    /// Of weights, shuffling, augmentation and dropout.
+    /// Seed of weights, shuffling, augmentation and dropout.
     pub seed: u64,
-    /// The rule of a step.
+    /// The optimizer.
     pub optimizer: OptimizerName,
-    /// Size of a step; the schedule's highest.
+    /// Learning rate; the maximum of the schedule.
     pub learning_rate: f32,
-    /// For SGD: share of the last step that is kept.
+    /// For SGD: momentum.
     pub momentum: f32,
-    /// For SGD: Nesterov's variant.
+    /// For SGD: Nesterov momentum.
     pub nesterov: bool,
-    /// For Adam: decay of the mean of gradients.
+    /// For Adam: decay of the first moment.
     pub beta_1: f32,
-    /// For Adam: decay of the mean of squares.
+    /// For Adam: decay of the second moment.
     pub beta_2: f32,
-    /// For Adam: added to the root of the mean square.
+    /// For Adam: added to the denominator for numerical stability.
     pub epsilon: f32,
-    /// Decoupled: a step takes `learning_rate · weight_decay` of each kernel away.
+    /// Decoupled weight decay: a step subtracts `learning_rate · weight_decay` times each kernel.
     pub weight_decay: f32,
-    /// Largest norm of all gradients together; 0 for no limit.
+    /// Maximum global norm of the gradients; 0 for no limit.
     pub clip_norm: f32,
-    /// How the learning rate changes.
+    /// The learning rate schedule.
     pub schedule: ScheduleName,
-    /// For `cosine` and `one_cycle`: share of the training that warms up.
+    /// For `cosine` and `one_cycle`: share of the training for warm-up.
     pub warmup: f32,
-    /// For `step`: epochs between two falls.
+    /// For `step`: epochs between two reductions.
     pub step_epochs: usize,
-    /// For `step`: factor of a fall.
+    /// For `step`: factor of a reduction.
     pub step_factor: f32,
-    /// For `plateau`: epochs without a lower validation loss before a fall.
+    /// For `plateau`: epochs without a lower validation loss before a reduction.
     pub plateau_patience: usize,
-    /// For `plateau`: factor of a fall.
+    /// For `plateau`: factor of a reduction.
     pub plateau_factor: f32,
-    /// Share of the target that is spread over all classes.
+    /// Share of the target that is distributed evenly over all classes.
     pub label_smoothing: f32,
-    /// Whether rare classes count more.
+    /// Class weights in the loss.
     pub class_weights: ClassWeights,
-    /// Decay of the running average of the weights, which is then what is
-    /// validated and kept; 0 for none.
+    /// Decay of the exponential moving average of the weights, which is then validated and saved; 0
+    /// for none.
     pub ema_decay: f32,
-    /// Ends after so many epochs without a better validation accuracy; 0 never.
+    /// Stops after this number of epochs without a better validation accuracy; 0 for never.
     pub early_stopping: usize,
-    /// Models (files, or names of those in the box) whose mean answer is part of the target (Hinton et al. 2015).
+    /// Teachers (files, or names of bundled models) whose mean prediction is part of the target
+    /// (distillation, Hinton et al. 2015).
     pub teachers: Vec<PathBuf>,
-    /// Share of the target that is the teachers' answer.
+    /// Share of the target that is the teachers' prediction.
     pub teacher_weight: f32,
-    /// Whether a teacher's answer is the mean over the image and its mirror image.
+    /// Whether a teacher's prediction is averaged over the image and its mirror image.
     pub teacher_tta: bool,
-    /// Stretches on smaller (or larger) images, one after the other; what follows
-    /// the last of them is trained at the network's own size. For networks whose
-    /// weights do not depend on it.
+    /// Phases with smaller (or larger) images, in order; the epochs after the last phase use the
+    /// network's own size. For networks whose weights do not depend on the image size.
     pub progressive: Vec<SizeStage>,
 }
 
@@ -162,7 +159,7 @@ impl TrainOptions {
     pub(crate) fn check(&self) -> Result<(), String> {
         for (field, value) in [("train.epochs", self.epochs), ("train.batch_size", self.batch_size)] {
             if value == 0 || value > 1_000_000 {
-                return Err(format!("`{field}` is {value}; it must lie between 1 and 1000000"));
+                return Err(format!("`{field}` is {value}; it must be between 1 and 1000000"));
             }
         }
         if self.step_epochs == 0 || self.plateau_patience == 0 {
@@ -189,14 +186,14 @@ impl TrainOptions {
         Ok(())
     }
 
-    /// The size of the images in an epoch (from 0); `own` is the network's.
+    /// The image size in an epoch (from 0); `own` is the network's.
     #[must_use]
     pub fn size_in(&self, epoch: usize, own: [usize; 2]) -> [usize; 2] {
         let done = epoch as f32 / self.epochs as f32;
         self.progressive.iter().find(|stage| done < stage.until).map_or(own, |stage| stage.image_size)
     }
 
-    /// The engine's form of the optimizer.
+    /// The optimizer as the engine's type.
     #[must_use]
     pub fn optimizer_kind(&self) -> OptimizerKind {
         match self.optimizer {
@@ -213,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_follow_the_stages() {
+    fn image_sizes_follow_the_phases() {
         let stage = |until, side| SizeStage { until, image_size: [side, side] };
         let progressive = vec![stage(0.5, 32), stage(0.75, 40)];
         let options = TrainOptions { epochs: 8, progressive, ..TrainOptions::default() };
@@ -222,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_must_follow_each_other() {
+    fn progressive_phases_must_be_in_order() {
         let stage = |until| SizeStage { until, image_size: [32, 32] };
         let options = |progressive| TrainOptions { progressive, ..TrainOptions::default() };
         assert!(options(vec![stage(0.5), stage(0.75)]).check().is_ok());

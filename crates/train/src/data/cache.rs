@@ -1,8 +1,8 @@
-//! Decoded data sets on disk, so that a second start does not decode again.
+//! A cache of decoded data sets on disk.
 //!
-//! An entry belongs to a path, a form and a content: the SHA-256 of the file, or
-//! of all files of a folder, is checked at every start, so a changed source is
-//! decoded anew. Entries may be deleted at any time.
+//! An entry belongs to a path, an image format and the content: the SHA-256 of the file, or of all
+//! files of a folder, is computed each time, so a changed source is decoded again. Entries may be
+//! deleted at any time.
 
 use super::dataset::{Broken, ImageSpec, Split};
 use super::error::DataError;
@@ -18,10 +18,10 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Changes when the layout of an entry or the decoding changes.
+/// Version of the layout of entries and of the decoding.
 const FORMAT: u32 = 2;
 
-/// Where decoded data sets are kept.
+/// Location of the cache.
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: Option<PathBuf>,
@@ -46,14 +46,14 @@ impl Cache {
         Self { folder: None }
     }
 
-    /// A cache in this folder, made when first needed.
+    /// A cache in this folder, which is created when needed.
     #[must_use]
     pub fn at(folder: PathBuf) -> Self {
         Self { folder: Some(folder) }
     }
 
-    /// The folder named by `MOUE_CACHE` (`off` for none), else `moue` in the
-    /// system's folder for caches.
+    /// The folder named by the environment variable `MOUE_CACHE` (`off` for none), else `moue` in
+    /// the system's cache folder.
     #[must_use]
     pub fn standard() -> Self {
         match std::env::var_os("MOUE_CACHE") {
@@ -84,7 +84,7 @@ impl Cache {
             return Ok(raw);
         }
         let raw = decode()?;
-        // A cache that cannot be written is no reason to fail: the data is here.
+        // A failure to write the cache is ignored: the data is already decoded.
         if std::fs::create_dir_all(folder).is_ok()
             && let Some(bytes) = write(&raw, content)
         {
@@ -154,7 +154,7 @@ fn write(raw: &Raw, source: String) -> Option<Vec<u8>> {
     safetensors::serialize(views, Some(metadata)).ok()
 }
 
-/// `None` when the entry is damaged, of another format or of another content.
+/// `None` when the entry is damaged, of another version or of another content.
 fn read(bytes: &[u8], source: &str) -> Option<Raw> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
     let header: Header = serde_json::from_str(metadata.metadata().as_ref()?.get("moue-dataset")?).ok()?;

@@ -1,12 +1,12 @@
-//! Training images that should not be learned from, left out as the
-//! `[data]` section asks. Validation and test images are never touched.
+//! Removes training images as the `[data]` section specifies. Validation and test images are never
+//! removed.
 
 use super::dataset::{Dataset, Split};
 use super::duplicates::near_duplicates;
 use crate::config::DataOptions;
 use std::collections::HashSet;
 
-/// Leaves out what `options` says and notes how much that was.
+/// Removes images as `options` specifies, and adds a note for each option.
 pub fn clean(dataset: &mut Dataset, options: &DataOptions) {
     let mut keep = vec![true; dataset.len()];
     let mut notes = Vec::new();
@@ -24,7 +24,7 @@ pub fn clean(dataset: &mut Dataset, options: &DataOptions) {
         leave_out("named in `exclude`", named);
         if missing > 0 {
             dataset.notes.push(format!(
-                "{missing} of the {} images in `exclude` are no training images here",
+                "{missing} of the {} images in `exclude` are not training images of this source",
                 options.exclude.len()
             ));
         }
@@ -32,10 +32,10 @@ pub fn clean(dataset: &mut Dataset, options: &DataOptions) {
     if options.exclude_leaks || options.exclude_conflicts {
         let groups = near_duplicates(dataset);
         if options.exclude_leaks {
-            leave_out("they show the picture of a validation or test image", leaks(dataset, &groups));
+            leave_out("near-duplicates of a validation or test image", leaks(dataset, &groups));
         }
         if options.exclude_conflicts {
-            leave_out("their near-duplicates are labelled otherwise", conflicts(dataset, &groups));
+            leave_out("near-duplicates with another label", conflicts(dataset, &groups));
         }
     }
     if keep.contains(&false) {
@@ -53,7 +53,7 @@ fn training(dataset: &Dataset, unwanted: impl Fn(usize) -> bool) -> Vec<usize> {
     dataset.indices(Split::Train).into_iter().filter(|&index| unwanted(index)).collect()
 }
 
-/// The training images with these ids, and how many ids no image has.
+/// The training images with these ids, and the number of ids without an image.
 fn named(dataset: &Dataset, ids: &[String]) -> (Vec<usize>, usize) {
     let ids: HashSet<&str> = ids.iter().map(String::as_str).collect();
     let named = training(dataset, |index| ids.contains(row_or_path(dataset, index)));
@@ -61,8 +61,8 @@ fn named(dataset: &Dataset, ids: &[String]) -> (Vec<usize>, usize) {
     (named, missing)
 }
 
-/// An image's id; with FER2013's official split rebuilt from Kaggle's numbered
-/// files, the number, which is the row.
+/// The id of an image; with FER2013's official split restored from Kaggle's numbered files, the
+/// number, which is the row.
 fn row_or_path(dataset: &Dataset, index: usize) -> &str {
     let id = dataset.ids[index].as_str();
     let numbered = dataset.split_names[Split::Train as usize].as_deref() == Some("Training");
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::data::{ImageSpec, synthetic};
 
-    /// 70 drawn faces: 7 classes in turn; all of them train but the last 20.
+    /// 70 synthetic faces: 7 classes in turn; all of them train but the last 20.
     fn faces() -> Dataset {
         let mut faces = synthetic::dataset(70, ImageSpec { size: None, channels: 1 }, 1);
         faces.splits = (0..70).map(|i| if i < 50 { Split::Train } else { Split::Validation }).collect();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_left_out_of_training_and_of_nothing_else() {
+    fn options_remove_training_images_only() {
         let mut faces = faces();
         let len = faces.image_len();
         faces.pixels[..len].fill(9);
@@ -125,7 +125,7 @@ mod tests {
             exclude_blank: true,
             exclude_leaks: true,
             exclude_conflicts: true,
-            exclude: vec![ids[5].clone(), ids[65].clone(), "nobody".into()],
+            exclude: vec![ids[5].clone(), ids[65].clone(), "unknown".into()],
             ..DataOptions::default()
         };
         clean(&mut faces, &options);
@@ -133,16 +133,16 @@ mod tests {
         assert_eq!(left_out, [0, 5, 10, 22, 30, 31]);
         assert_eq!(faces.pixels.len(), 64 * len);
         insta::assert_snapshot!(faces.notes.join("\n"), @r"
-        2 of the 3 images in `exclude` are no training images here
+        2 of the 3 images in `exclude` are not training images of this source
         1 training images left out: blank
         1 training images left out: named in `exclude`
-        1 training images left out: they show the picture of a validation or test image
-        3 training images left out: their near-duplicates are labelled otherwise
+        1 training images left out: near-duplicates of a validation or test image
+        3 training images left out: near-duplicates with another label
         ");
     }
 
     #[test]
-    fn nothing_asked_nothing_left_out() {
+    fn default_options_remove_no_images() {
         let mut cleaned = faces();
         clean(&mut cleaned, &DataOptions::default());
         assert_eq!(cleaned, faces());

@@ -6,16 +6,16 @@ use moue::model::Normalization;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// FER2013's classes by the ids of its CSV file.
+/// FER2013's classes in the order of the ids in its CSV file.
 pub const FER2013_CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 
-/// Which part of a data set an image belongs to.
+/// The split that an image belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// To learn from.
+    /// Training images.
     Train,
-    /// To choose by.
+    /// For selecting epochs, models and options.
     Validation,
     /// For the final evaluation, once.
     Test,
@@ -35,7 +35,7 @@ impl Split {
         }
     }
 
-    /// The split that a source's own name stands for.
+    /// The split for a source's own name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name.trim().to_ascii_lowercase().as_str() {
@@ -47,17 +47,17 @@ impl Split {
     }
 }
 
-/// The form in which images are wanted.
+/// Size and channels of the images to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageSpec {
-    /// Rows and columns, or those of the source's first image.
+    /// Rows and columns, or `None` for those of the source's first image.
     pub size: Option<[usize; 2]>,
     /// 1 for luma, 3 for RGB.
     pub channels: usize,
 }
 
 impl ImageSpec {
-    /// The form of a network's input `[height, width, channels]`.
+    /// The image size and channels of a network's input `[height, width, channels]`.
     #[must_use]
     pub fn of_input(input: [usize; 3]) -> Self {
         Self { size: Some([input[0], input[1]]), channels: input[2] }
@@ -85,21 +85,20 @@ pub struct Dataset {
     pub(crate) ids: Vec<String>,
     /// For each image, `[height, width]` in the source.
     pub(crate) sizes: Vec<[u32; 2]>,
-    /// What the source itself calls train, validation and test; `None` where it
-    /// has no such split.
+    /// The source's own names for train, validation and test; `None` where it has no such split.
     pub(crate) split_names: [Option<String>; 3],
-    /// Rows and files that could not be read: how many, and the first of them.
+    /// Rows and files that cannot be read: their number and the first of them.
     pub(crate) broken: Broken,
-    /// What a person should know about this source.
+    /// Notes about the source for the user.
     pub(crate) notes: Vec<String>,
 }
 
-/// What could not be read.
+/// Items that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken {
-    /// How many.
+    /// Their number.
     pub count: usize,
-    /// The first of them, each with its reason.
+    /// The first of them, each with a reason.
     pub examples: Vec<String>,
 }
 
@@ -112,10 +111,10 @@ impl Broken {
     }
 }
 
-/// An image of a program's own, for [`Dataset::from_images`].
+/// An image in memory, for [`Dataset::from_images`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabeledImage {
-    /// What it is called in reports.
+    /// Name in reports.
     pub id: String,
     /// Index of its class.
     pub label: u32,
@@ -126,11 +125,11 @@ pub struct LabeledImage {
 }
 
 impl Dataset {
-    /// A data set of images in memory. `shape` is `[height, width, channels]` of each; the classes
-    /// are put into alphabetical order and the labels renumbered.
+    /// A data set of images in memory. `shape` is `[height, width, channels]` of each image; the
+    /// classes are sorted in alphabetical order and the labels renumbered.
     ///
     /// # Errors
-    /// When there are fewer than two classes, or an image has another shape or no such class.
+    /// When there are fewer than two classes, or an image has another shape or an unknown class.
     pub fn from_images(
         classes: &[String],
         [height, width, channels]: [usize; 3],
@@ -157,11 +156,11 @@ impl Dataset {
         };
         for LabeledImage { id, label, split, pixels } in images {
             if pixels.len() != dataset.image_len() {
-                let reason = format!("it has {} values instead of {height} x {width} x {channels}", pixels.len());
+                let reason = format!("it has {} values, expected {height} x {width} x {channels}", pixels.len());
                 return Err(DataError::Image { id, reason });
             }
             let Some(label) = order.iter().position(|&class| class == label as usize) else {
-                return Err(DataError::Image { id, reason: format!("there is no class number {label}") });
+                return Err(DataError::Image { id, reason: format!("its label {label} is not the index of a class") });
             };
             dataset.pixels.extend(pixels);
             dataset.labels.push(label as u32);
@@ -175,7 +174,7 @@ impl Dataset {
     /// An image with its id, label and split.
     ///
     /// # Panics
-    /// When there is no such image.
+    /// When the index is out of range.
     #[must_use]
     pub fn labeled_image(&self, index: usize) -> LabeledImage {
         LabeledImage {
@@ -222,19 +221,19 @@ impl Dataset {
         &self.sizes
     }
 
-    /// What the source itself calls a split; `None` where it has no such split.
+    /// The source's own name for a split; `None` where it has no such split.
     #[must_use]
     pub fn source_name(&self, split: Split) -> Option<&str> {
         self.split_names[split as usize].as_deref()
     }
 
-    /// Rows and files that could not be read: how many, and the first of them.
+    /// Rows and files that cannot be read: their number and the first of them.
     #[must_use]
     pub fn broken(&self) -> &Broken {
         &self.broken
     }
 
-    /// What a person should know about this source.
+    /// Notes about the source for the user.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -246,13 +245,13 @@ impl Dataset {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Whether there are no images.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// Values of one image.
+    /// Number of values of one image.
     #[must_use]
     pub fn image_len(&self) -> usize {
         self.height * self.width * self.channels
@@ -271,7 +270,7 @@ impl Dataset {
         &self.pixels[index * len..(index + 1) * len]
     }
 
-    /// Leaves out the images whose flag is false.
+    /// Removes the images whose flag is false.
     pub(super) fn retain(&mut self, keep: &[bool]) {
         fn pick<T>(values: &mut Vec<T>, keep: &[bool]) {
             let mut flags = keep.iter();
@@ -291,7 +290,7 @@ impl Dataset {
         (0..self.len()).filter(|&i| self.splits[i] == split).collect()
     }
 
-    /// For each class, how many of these images belong to it.
+    /// For each class, the number of these images that belong to it.
     #[must_use]
     pub fn per_class(&self, indices: &[usize]) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
@@ -299,8 +298,8 @@ impl Dataset {
         counts
     }
 
-    /// The split that a name stands for here: one of the three names, or the
-    /// source's own. Without a name, test where there is one, else validation.
+    /// The split for a name: `train`, `validation`, `test`, or the source's own name. Without a
+    /// name, `test` where there is one, else `validation`.
     ///
     /// # Errors
     /// When there is no such split.
@@ -320,7 +319,7 @@ impl Dataset {
         })
     }
 
-    /// A split's name, with the source's own where that differs.
+    /// A split's name, followed by the source's own name where that differs.
     #[must_use]
     pub fn describe(&self, split: Split) -> String {
         match &self.split_names[split as usize] {
@@ -329,7 +328,7 @@ impl Dataset {
         }
     }
 
-    /// SHA-256 over form, classes, pixels, labels and splits, in hexadecimal.
+    /// SHA-256 over shape, classes, pixels, labels and splits, in hexadecimal.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -346,7 +345,7 @@ impl Dataset {
         base16ct::lower::encode_string(&hasher.finalize())
     }
 
-    /// The normalization that `kind` asks for, measured on the training images.
+    /// The normalization of this kind, measured on the training images.
     #[must_use]
     pub fn normalization(&self, kind: NormalizationKind) -> Normalization {
         if kind == NormalizationKind::Unit {
@@ -381,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn images_in_memory_become_a_data_set() {
+    fn a_data_set_is_built_from_images_in_memory() {
         let classes = ["wide", "shut"].map(str::to_owned);
         let images = [image("a", 0, vec![1, 2]), image("b", 1, vec![3, 4])];
         let dataset = Dataset::from_images(&classes, [1, 2, 1], images.clone()).unwrap();
@@ -390,9 +389,10 @@ mod tests {
         let refused =
             |classes: &[String], image| Dataset::from_images(classes, [1, 2, 1], [image]).unwrap_err().to_string();
         assert!(
-            refused(&classes, image("c", 2, vec![0; 2])).contains("`c` cannot be used: there is no class number 2")
+            refused(&classes, image("c", 2, vec![0; 2]))
+                .contains("`c` cannot be used: its label 2 is not the index of a class")
         );
-        assert!(refused(&classes, image("d", 0, vec![0; 3])).contains("3 values instead of 1 x 2 x 1"));
+        assert!(refused(&classes, image("d", 0, vec![0; 3])).contains("3 values, expected 1 x 2 x 1"));
         assert!(refused(&classes[..1], image("e", 0, vec![0; 2])).contains("at least two"));
     }
 }

@@ -1,32 +1,30 @@
-//! Images that show the same picture, though perhaps not the same pixels.
+//! Near-duplicates: images of the same picture, possibly with different pixels.
 //!
-//! Candidates have nearly equal fingerprints (which of two neighbouring cells is
-//! lighter, over a coarse grid: the difference hash of Krawetz 2013, down as
-//! well as across); they are then compared as pictures. Mirrored, turned and
-//! differently cropped copies are not found.
+//! Candidates have similar fingerprints (which of two adjacent cells of a coarse grid is lighter:
+//! the difference hash of Krawetz 2013, vertical as well as horizontal); they are then compared by
+//! correlation. Mirrored, rotated and differently cropped copies are not found.
 
 use super::dataset::Dataset;
 use rayon::prelude::*;
 
-/// Cells of the fingerprint's grid are compared with their neighbours, so it has
-/// one more of them than bits in a line.
+/// Cells of the fingerprint's grid are compared with adjacent cells, so a line has one more cell
+/// than bits.
 const GRID: usize = 9;
 
-/// Most bits of 128 in which the fingerprints of two copies differ.
+/// Maximum Hamming distance of the 128-bit fingerprints of two copies.
 const MOST_BITS: u32 = 32;
 
-/// Rows and columns to which candidates are reduced for comparison.
+/// Rows and columns to which candidates are downscaled for comparison.
 const SIDE: usize = 24;
 
-/// Least correlation of two copies.
+/// Minimum correlation of two copies.
 const LEAST_CORRELATION: f32 = 0.93;
 
-/// Least deviation of a picture that shows anything, of 255.
+/// Minimum standard deviation of a picture with content, of 255.
 const LEAST_DEVIATION: f32 = 2.0;
 
-/// Groups of two or more images that show the same picture, exact copies
-/// included; indices rise within a group and from group to group. Images that
-/// show nothing belong to none.
+/// Groups of two or more near-duplicates, including exact copies; indices increase within a group
+/// and from group to group. Images without content belong to no group.
 #[must_use]
 pub fn near_duplicates(dataset: &Dataset) -> Vec<Vec<usize>> {
     let prints: Vec<Option<(u128, Vec<f32>)>> =
@@ -49,7 +47,7 @@ pub fn near_duplicates(dataset: &Dataset) -> Vec<Vec<usize>> {
     groups(dataset.len(), &pairs)
 }
 
-/// Sets of connected images, by union and find.
+/// Connected components, by union and find.
 fn groups(count: usize, pairs: &[(usize, usize)]) -> Vec<Vec<usize>> {
     fn root(parents: &mut [usize], mut at: usize) -> usize {
         while parents[at] != at {
@@ -71,7 +69,7 @@ fn groups(count: usize, pairs: &[(usize, usize)]) -> Vec<Vec<usize>> {
     sets.into_iter().filter(|set| set.len() > 1).collect()
 }
 
-/// The fingerprint and the reduced picture with mean 0 and length 1.
+/// The fingerprint and the downscaled picture with mean 0 and length 1.
 fn fingerprint(dataset: &Dataset, index: usize) -> Option<(u128, Vec<f32>)> {
     let grid = reduced(dataset, index, GRID);
     let mut bits = 0u128;
@@ -94,7 +92,7 @@ fn fingerprint(dataset: &Dataset, index: usize) -> Option<(u128, Vec<f32>)> {
     Some((bits, picture))
 }
 
-/// The image's luma as `side × side` means of cells.
+/// The image's luma as means of `side × side` cells.
 fn reduced(dataset: &Dataset, index: usize, side: usize) -> Vec<f32> {
     let (image, channels) = (dataset.image(index), dataset.channels);
     let bounds = |cell: usize, extent: usize| {
@@ -120,7 +118,7 @@ mod tests {
     use crate::data::{ImageSpec, synthetic};
 
     #[test]
-    fn copies_are_found_and_others_are_not() {
+    fn near_duplicates_are_found_and_other_images_are_not() {
         let mut faces = synthetic::dataset(70, ImageSpec { size: None, channels: 1 }, 1);
         assert_eq!(near_duplicates(&faces), Vec::<Vec<usize>>::new());
         let len = faces.image_len();
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_smaller_than_the_grid() {
+    fn images_smaller_than_the_grid_are_supported() {
         let faces = synthetic::dataset(14, ImageSpec { size: Some([4, 3]), channels: 3 }, 1);
         let _ = near_duplicates(&faces);
     }

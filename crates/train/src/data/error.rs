@@ -1,8 +1,8 @@
-//! Why a data set cannot be used.
+//! Errors of loading a data set.
 
 use std::path::PathBuf;
 
-/// Why a data set cannot be opened.
+/// Errors of loading a data set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -11,31 +11,31 @@ pub enum DataError {
     Read {
         /// File or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A damaged archive.
-    #[error("{} is damaged or not what its first bytes say: {reason}", .path.display())]
+    /// The archive is damaged.
+    #[error("cannot read the archive {}: {reason}", .path.display())]
     Archive {
         /// The archive.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// Nothing in it looks like a data set.
+    /// The source contains no data set.
     #[error(
-        "{} holds no data set: {found}.\n\
+        "{} contains no data set: {found}.\n\
          Expected a CSV with the columns emotion, pixels and (if it is split) Usage, or images in folders named \
          after their classes (angry/1.jpg, train/angry/1.jpg, …), as a folder, .zip, .tar.gz or .csv.gz", .path.display()
     )]
     Unrecognized {
         /// File or folder.
         path: PathBuf,
-        /// What was there instead.
+        /// What was found instead.
         found: String,
     },
-    /// So many items are broken that it is probably the wrong file.
-    #[error("{}: {count} of {total} items cannot be used, for instance\n  {examples}", .path.display())]
+    /// Too many items cannot be read: it is probably the wrong file.
+    #[error("{}: {count} of {total} items cannot be read, for example\n  {examples}", .path.display())]
     TooManyBroken {
         /// File or folder.
         path: PathBuf,
@@ -47,14 +47,15 @@ pub enum DataError {
         examples: String,
     },
     /// Fewer than two classes.
-    #[error("{} has only the class `{class}`; a classifier needs at least two", .path.display())]
+    #[error("{} has only the class `{class}`, but a classifier needs at least two classes", .path.display())]
     OneClass {
         /// File or folder.
         path: PathBuf,
         /// The class.
         class: String,
     },
-    /// An image of [`Dataset::from_images`](super::Dataset::from_images) does not fit the others.
+    /// An image of [`Dataset::from_images`](super::Dataset::from_images) differs from the others in
+    /// its shape, or has an unknown class.
     #[error("image `{id}` cannot be used: {reason}")]
     Image {
         /// Its id.
@@ -63,16 +64,16 @@ pub enum DataError {
         reason: String,
     },
     /// The source has no such split.
-    #[error("there is no split `{name}` here; there are {available}")]
+    #[error("this data has no split `{name}`; its splits are {available}")]
     NoSplit {
-        /// What was asked for.
+        /// The given name.
         name: String,
-        /// What there is.
+        /// The available splits.
         available: String,
     },
-    /// `--official-split` on files that are not numbered as Kaggle's.
+    /// `--official-split` on files that do not have Kaggle's numbers.
     #[error(
-        "the official split cannot be rebuilt: {0}; it needs Kaggle's numbered files (images/train/angry/123.jpg …), \
+        "cannot restore the official split: {0}; it requires Kaggle's numbered files (images/train/angry/123.jpg …), \
          where the number is the row in fer2013.csv"
     )]
     NotNumbered(String),

@@ -1,4 +1,4 @@
-//! Images of a data set as network inputs.
+//! Converts images of a data set to network inputs.
 
 use super::dataset::Dataset;
 use moue::image::mirror;
@@ -6,17 +6,16 @@ use moue::model::Normalization;
 use moue_engine::{Shape, Tensor};
 use rayon::prelude::*;
 
-/// Writes unaltered images to `out`, `[N, H, W, C]`, normalized; `mirrored` turns them
-/// left to right.
+/// Writes images without augmentation to `out`, `[N, H, W, C]`, normalized; `mirrored` flips them
+/// horizontally.
 ///
 /// # Panics
-/// When there is no image of one of these indices.
+/// When an index is out of range.
 pub fn inputs(dataset: &Dataset, images: &[usize], normalization: &Normalization, mirrored: bool, out: &mut Tensor) {
     fill(dataset.shape(), images, |index| dataset.image(index), normalization, mirrored, out);
 }
 
-/// The same for pixels from elsewhere: `pixels` gives those of an index, `[H, W, C]`,
-/// 0–255.
+/// Writes images as [`inputs`] does; `pixels` returns the pixels of an index, `[H, W, C]`, 0–255.
 pub fn fill<P: AsRef<[u8]>>(
     [height, width, channels]: [usize; 3],
     images: &[usize],

@@ -1,9 +1,9 @@
-//! Data sets: one [`Dataset`] from whatever a person has downloaded.
+//! Data sets: loads a [`Dataset`] from a file or folder as it was downloaded.
 //!
-//! [`open`] reads a source (`sources`), keeps the decoded pixels in a `cache`, decides the
-//! splits (`splits`) and leaves out what should not be trained on (`clean`).
-//! [`statistics`] describes the result; [`synthetic`] makes synthetic faces; [`inputs()`] turns
-//! images into tensors. Augmentation is elsewhere: pixels here are as they came.
+//! [`open`] reads a source (`sources`), stores the decoded pixels in a `cache`, determines the
+//! splits (`splits`) and removes unsuitable training images (`clean`). [`statistics`] describes the
+//! result; [`synthetic`] generates synthetic faces; [`inputs()`] converts images to tensors.
+//! Augmentation is in [`crate::augment`].
 
 mod cache;
 mod clean;

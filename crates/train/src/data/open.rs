@@ -1,4 +1,4 @@
-//! A path becomes a data set.
+//! Opens a data set from a path.
 
 use super::cache::Cache;
 use super::dataset::{Dataset, ImageSpec};
@@ -11,11 +11,11 @@ use super::{clean, splits};
 use crate::config::DataOptions;
 use std::path::Path;
 
-/// Opens a data set as it was downloaded: a CSV or image folders, compressed or
-/// not, and settles its splits. `progress` hears how many images are decoded.
+/// Opens a data set as it was downloaded: a CSV or image folders, compressed or not, and determines
+/// its splits. `progress` is called with the number of decoded images.
 ///
 /// # Errors
-/// When the path holds no data set, or too much of it is broken.
+/// When the path contains no data set, or too many items cannot be read.
 pub fn open(
     path: impl AsRef<Path>,
     form: ImageSpec,
@@ -34,7 +34,8 @@ pub fn open(
 #[cfg(not(feature = "parquet"))]
 fn refuse_parquet(path: &Path) -> Result<Option<Raw>, DataError> {
     if path.extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet")) {
-        let found = "a Parquet file, which this build does not read: build it with `--features parquet`".to_owned();
+        let found =
+            "a Parquet file, but this build does not support Parquet; build moue with `--features parquet`".to_owned();
         return Err(DataError::Unrecognized { path: path.to_owned(), found });
     }
     Ok(None)

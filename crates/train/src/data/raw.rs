@@ -1,10 +1,10 @@
-//! Images as a source holds them, before their splits are decided.
+//! Images as a source contains them, before the splits are determined.
 
 use super::dataset::{Broken, Split};
 use super::error::DataError;
 use std::path::Path;
 
-/// Images as decoded, before their splits are settled.
+/// Images as decoded, before the splits are determined.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raw {
     pub classes: Vec<String>,
@@ -36,7 +36,7 @@ impl Raw {
         }
     }
 
-    /// The number of a class, in the order in which classes were met.
+    /// The index of a class, in order of first occurrence.
     pub fn label_of(names: &mut Vec<String>, class: &str) -> u32 {
         let known = names.iter().position(|name| name == class);
         known.unwrap_or_else(|| {
@@ -45,7 +45,7 @@ impl Raw {
         }) as u32
     }
 
-    /// Puts the classes into alphabetical order and renumbers the labels.
+    /// Sorts the classes in alphabetical order and renumbers the labels.
     pub fn sort_classes(&mut self, names: &[String]) {
         let mut order: Vec<usize> = (0..names.len()).collect();
         order.sort_by(|&a, &b| names[a].cmp(&names[b]));
@@ -55,8 +55,8 @@ impl Raw {
         self.classes = order.into_iter().map(|from| names[from].clone()).collect();
     }
 
-    /// An error when more than one in twenty (but at least three) of the items
-    /// are broken.
+    /// Returns an error when more than one in twenty (but at least three) of the items cannot be
+    /// read.
     pub fn tolerate(&self, path: &Path) -> Result<(), DataError> {
         let good = self.labels.len();
         let total = good + self.broken.count;

@@ -1,4 +1,4 @@
-//! Where a run's data comes from: a path, or the program itself.
+//! The data of a run: a path, or synthetic faces.
 
 use super::cache::Cache;
 use super::dataset::{Dataset, ImageSpec};
@@ -9,22 +9,22 @@ use crate::config::DataOptions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Where a run's data came from.
+/// The data of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataSource {
-    /// Synthetic faces, made by the program.
+    /// Synthetic faces.
     #[serde(rename = "drawn")]
     Synthetic,
-    /// Given by path.
+    /// A path.
     Given(PathBuf),
 }
 
 impl std::fmt::Display for DataSource {
-    /// For headings.
+    /// The text in headings.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Synthetic => f.write_str("drawn faces"),
+            Self::Synthetic => f.write_str("synthetic faces"),
             Self::Given(path) => match path.file_name() {
                 Some(name) => f.write_str(&name.to_string_lossy()),
                 None => path.display().fmt(f),
@@ -34,11 +34,11 @@ impl std::fmt::Display for DataSource {
 }
 
 impl DataSource {
-    /// Opens the data, in the form that a network takes. `progress` hears how many
-    /// images are decoded.
+    /// Opens the data with the image size and channels of a network. `progress` is called with the
+    /// number of decoded images.
     ///
     /// # Errors
-    /// When the path holds no data set, or too much of it is broken.
+    /// When the path contains no data set, or too many items cannot be read.
     pub fn open(
         &self,
         form: ImageSpec,
@@ -52,7 +52,7 @@ impl DataSource {
         }
     }
 
-    /// For programs: `drawn`, or the path.
+    /// The text in JSON: `drawn`, or the path.
     #[must_use]
     pub fn path_text(&self) -> String {
         match self {
@@ -61,7 +61,7 @@ impl DataSource {
         }
     }
 
-    /// As a model's file has it.
+    /// The text in model files.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {

@@ -1,5 +1,4 @@
-//! Who learns, who chooses, who judges: from what a source declares to a split
-//! for every image.
+//! Determines the split of each image from the splits that a source declares.
 
 use super::dataset::{Dataset, FER2013_CLASSES, Split};
 use super::error::DataError;
@@ -20,7 +19,7 @@ fn official(row: usize) -> Split {
     }
 }
 
-/// Gives every image its split and collects what a person should know.
+/// Assigns a split to each image and collects notes for the user.
 pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset, DataError> {
     let mut notes = Vec::new();
     let rows = kaggle_rows(&raw);
@@ -38,8 +37,8 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
             .zip(&raw.splits)
             .filter(|&(&row, &split)| split.unwrap_or(Split::Train) == Split::Train && official(row) != Split::Train);
         notes.push(format!(
-            "these are FER2013's images re-split at random: `train` here contains {} official test images, so figures \
-             do not compare with published ones; --official-split restores the official split",
+            "these are FER2013's images with a random split: `train` contains {} official test images, so metrics are \
+             not comparable with published ones; --official-split restores the official split",
             leaked.count()
         ));
     }
@@ -47,8 +46,8 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
         let aside =
             share_of_training(&raw, options.validation_fraction, key(&[seed, u64::from_le_bytes(*b"aside\0\0\0")]));
         notes.push(format!(
-            "this source has no validation split: {} of its {} training images (the same share of each class, seed \
-             {seed}) are set aside for it",
+            "this source has no validation split: {} of its {} training images (stratified by class, seed {seed}) are \
+             used for validation",
             aside.len(),
             raw.splits.iter().filter(|split| split.unwrap_or(Split::Train) == Split::Train).count(),
         ));
@@ -70,7 +69,7 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
     }
     if raw.broken.count > 0 {
         notes.push(format!(
-            "{} items could not be read and are left out, for instance {}",
+            "{} items could not be read and were skipped, for example {}",
             raw.broken.count,
             raw.broken.examples.first().map_or("", String::as_str)
         ));
@@ -95,8 +94,8 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
     Ok(dataset)
 }
 
-/// The row in fer2013.csv of each image, where all files are numbered as in
-/// Kaggle's "Facial Emotion Expressions"; else what does not fit.
+/// The row in fer2013.csv of each image, where all files are numbered as in Kaggle's "Facial
+/// Emotion Expressions"; otherwise the reason why not.
 fn kaggle_rows(raw: &Raw) -> Result<Vec<usize>, String> {
     let mut known = FER2013_CLASSES.to_vec();
     known.sort_unstable();
@@ -107,7 +106,7 @@ fn kaggle_rows(raw: &Raw) -> Result<Vec<usize>, String> {
     raw.ids
         .iter()
         .map(|id| {
-            let (_, file) = id.rsplit_once('/').ok_or_else(|| format!("`{id}` is no file in a folder"))?;
+            let (_, file) = id.rsplit_once('/').ok_or_else(|| format!("`{id}` is not a file in a folder"))?;
             let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
             let row: usize = stem.parse().map_err(|_| format!("`{id}` is not named after a row"))?;
             match taken.get_mut(row) {
@@ -122,8 +121,7 @@ fn kaggle_rows(raw: &Raw) -> Result<Vec<usize>, String> {
         .collect()
 }
 
-/// Some of the training images: the same share of each class, at least one of
-/// each that has two.
+/// A stratified sample of the training images, with at least one image of each class that has two.
 fn share_of_training(raw: &Raw, fraction: f32, seed: u64) -> Vec<usize> {
     let mut chosen = Vec::new();
     for class in 0..raw.classes.len() as u32 {

@@ -1,4 +1,4 @@
-//! What is in a data set: counts, blank images, duplicates.
+//! Statistics of a data set: counts, blank images, duplicates.
 
 use super::clean::is_blank;
 use super::dataset::{Broken, Dataset, Split};
@@ -6,7 +6,7 @@ use super::duplicates::near_duplicates;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// What [`describe`] finds.
+/// Statistics of a data set, computed by [`describe`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Statistics {
     /// Number of images.
@@ -15,17 +15,15 @@ pub struct Statistics {
     pub shape: [usize; 3],
     /// Classes in alphabetical order.
     pub classes: Vec<String>,
-    /// For each split that has images.
+    /// The splits that have images.
     pub splits: Vec<SplitStatistics>,
     /// Images whose pixels are all equal.
     pub blank: usize,
-    /// Images that are equal to an earlier one, pixel by pixel; blank ones left
-    /// out.
+    /// Images that are equal to an earlier one, pixel by pixel, excluding blank images.
     pub duplicates: Duplicates,
-    /// Images that show the same picture as an earlier one, exact copies
-    /// included.
+    /// Images that are near-duplicates of an earlier one, including exact copies.
     pub near_duplicates: Duplicates,
-    /// Items that could not be read.
+    /// Number of items that could not be read.
     pub broken: Broken,
 }
 
@@ -38,20 +36,20 @@ pub struct SplitStatistics {
     pub source_name: Option<String>,
     /// Number of images.
     pub images: usize,
-    /// For each class, the number of images.
+    /// Number of images of each class.
     pub per_class: Vec<usize>,
 }
 
-/// Images that occur more than once.
+/// Duplicates in a data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Duplicates {
-    /// Sets of equal images.
+    /// Number of groups of equal images.
     pub groups: usize,
-    /// Images beyond the first of their set.
+    /// Number of images beyond the first of each group.
     pub images: usize,
-    /// Sets that reach over more than one split.
+    /// Number of groups that span several splits.
     pub groups_across_splits: usize,
-    /// Sets whose images do not all have the same label.
+    /// Number of groups with different labels.
     pub groups_with_conflicting_labels: usize,
 }
 
@@ -69,7 +67,7 @@ impl Duplicates {
     }
 }
 
-/// Looks at every image, and compares all of them with each other.
+/// Computes statistics over all images and searches for duplicates.
 #[must_use]
 pub fn describe(dataset: &Dataset) -> Statistics {
     let mut groups: HashMap<&[u8], Vec<usize>> = HashMap::new();

@@ -1,11 +1,9 @@
-//! Faces drawn by the program: seven expressions, seeded, varied in everything
-//! but what makes the expression.
+//! Synthetic faces: seven expressions, seeded, with random variation of everything that does not
+//! define the expression.
 //!
-//! They let a person train a network on a machine with nothing but the program,
-//! and tests and documentation show faces without showing anybody's. Brows, eyes
-//! and mouth follow the action units that textbooks name for each expression
-//! (Ekman, Friesen 1978); head, skin, hair, glasses, pose, light and noise do
-//! not depend on it.
+//! They make it possible to train a network without any data, and tests and documentation can show
+//! faces of no real person. Brows, eyes and mouth follow the action units of each expression
+//! (Ekman, Friesen 1978); head, skin, hair, glasses, pose, light and noise are independent of it.
 
 use super::dataset::{Broken, Dataset, ImageSpec, Split};
 use moue_engine::random::{Stream, key};
@@ -16,35 +14,35 @@ use tiny_skia::{Color, FillRule, LineCap, Paint, Path as Outline, PathBuilder, P
 /// Classes in alphabetical order.
 pub const CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"];
 
-/// Faces that `moue train` draws when it is given no data.
+/// Number of synthetic faces for `moue train` without data.
 pub const STANDARD_COUNT: usize = 5_600;
 
-/// Rows and columns unless another size is wanted.
+/// Default rows and columns.
 const SIDE: usize = 48;
 
-/// Faces are drawn on a canvas of 48 × 48 units, whatever their size in pixels.
+/// Faces are drawn on a canvas of 48 × 48 units, independent of their size in pixels.
 const UNITS: f32 = 48.0;
 
-/// Of twenty faces of a class in a row, so many are to train, the next three to
-/// validate, the rest to test.
+/// Of twenty consecutive faces of a class, this number is for training, the next three for
+/// validation and the others for testing.
 const TRAIN_OF_20: usize = 14;
 
-/// What brows, eyes and mouth do, in units; all 0 is a neutral face.
+/// Positions of brows, eyes and mouth, in units; all 0 is a neutral face.
 #[derive(Clone, Copy)]
 struct Features {
-    /// Inner ends of the brows, up.
+    /// Raises the inner ends of the brows.
     brow_inner: f32,
-    /// Outer ends of the brows, up.
+    /// Raises the outer ends of the brows.
     brow_outer: f32,
-    /// Eyes open wider.
+    /// Opens the eyes.
     eyes: f32,
-    /// Corners of the mouth, up.
+    /// Raises the corners of the mouth.
     corners: f32,
-    /// Mouth open.
+    /// Opens the mouth.
     open: f32,
-    /// Mouth wider.
+    /// Widens the mouth.
     wide: f32,
-    /// Upper lip raised on one side, and a wrinkled nose.
+    /// Raises the upper lip on one side and wrinkles the nose.
     sneer: f32,
 }
 
@@ -59,7 +57,7 @@ const FEATURES: [Features; 7] = [
 ];
 
 impl Features {
-    /// An expression as strong as this face shows it, no two alike.
+    /// An expression with random strength and asymmetry.
     fn draw(label: usize, stream: &mut Stream) -> Self {
         let strength = stream.between(0.45, 1.15);
         let mut vary = |value: f32, spread: f32| value * strength + spread * stream.between(-1.0, 1.0);
@@ -76,7 +74,7 @@ impl Features {
     }
 }
 
-/// A data set of drawn faces in memory; equal arguments give equal pixels.
+/// Generates a data set of synthetic faces in memory; equal arguments give equal pixels.
 #[must_use]
 pub fn dataset(count: usize, form: ImageSpec, seed: u64) -> Dataset {
     let [height, width] = form.size.unwrap_or([SIDE, SIDE]);
@@ -109,8 +107,8 @@ fn split(index: usize) -> Split {
     }
 }
 
-/// Writes faces as `SPLIT/CLASS/N.png` into a new or empty folder and returns
-/// their number.
+/// Writes synthetic faces as `SPLIT/CLASS/N.png` into a new or empty folder and returns their
+/// number.
 ///
 /// # Errors
 /// When the folder is not empty or cannot be written.
@@ -118,7 +116,7 @@ pub fn write(folder: impl AsRef<Path>, count: usize, seed: u64) -> std::io::Resu
     let folder = folder.as_ref();
     std::fs::create_dir_all(folder)?;
     if std::fs::read_dir(folder)?.next().is_some() {
-        return Err(std::io::Error::other("the folder is not empty; name a new one"));
+        return Err(std::io::Error::other("the folder is not empty; choose a new or empty folder"));
     }
     let faces = dataset(count, ImageSpec { size: None, channels: 1 }, seed);
     (0..count).into_par_iter().try_for_each(|index| {
@@ -162,7 +160,7 @@ fn shade(rgb: [f32; 3], by: f32) -> [f32; 3] {
     rgb.map(|v| v * by)
 }
 
-/// Draws in units around the middle of the face, y down.
+/// Draws in units around the center of the face, y down.
 struct Artist<'a> {
     canvas: &'a mut Pixmap,
     pose: Transform,
@@ -195,7 +193,7 @@ impl Artist<'_> {
         let skin = [0.97 - 0.6 * tone, 0.85 - 0.62 * tone, 0.75 - 0.6 * tone];
         let hair = shade([0.9, 0.75, 0.5], stream.between(0.05, 0.9) * (1.0 - 0.6 * tone));
         let head = [stream.between(14.0, 17.5), stream.between(18.0, 21.5)];
-        // A face turned to the side carries its features along.
+        // The features shift when the head turns.
         let turn = stream.between(-2.5, 2.5);
         self.head(head, skin, hair, stream);
         let apart = stream.between(5.4, 7.2);
@@ -269,7 +267,7 @@ impl Artist<'_> {
         let corner = y - f.corners * 0.75;
         let lift = if stream.chance(0.5) { [f.sneer, 0.0] } else { [0.0, f.sneer] };
         let (left, right) = ([x - half, corner - lift[0] * 0.5], [x + half, corner - lift[1] * 0.5]);
-        // A quadratic curve passes half-way between its ends and its control point.
+        // A quadratic curve passes halfway between the midpoint of its ends and its control point.
         let upper = [x, y + f.corners * 0.75 - f.open * 0.8 - f.sneer];
         let lower = [x, y + f.corners * 0.75 + f.open * 2.2];
         if f.open > 0.55 {
@@ -312,7 +310,7 @@ fn arc(from: [f32; 2], control: [f32; 2], to: [f32; 2]) -> Option<Outline> {
     builder.finish()
 }
 
-/// From the canvas to pixels: light from one side, contrast, brightness, noise.
+/// Renders the canvas to pixels: light from one side, contrast, brightness, noise.
 fn develop(canvas: &Pixmap, stream: &mut Stream, channels: usize, out: &mut [u8]) {
     let (width, height) = (canvas.width() as usize, canvas.height() as usize);
     let light = [stream.between(-0.35, 0.35), stream.between(-0.35, 0.35)];
@@ -338,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_seeds_draw_equal_faces_of_any_size() {
+    fn equal_seeds_generate_equal_faces() {
         let form = ImageSpec { size: None, channels: 1 };
         let (one, two, other) = (dataset(40, form, 1), dataset(40, form, 1), dataset(40, form, 2));
         assert_eq!(one, two);

@@ -1,5 +1,4 @@
-//! A data set as a table, one row for each image, for people who open it in
-//! a spreadsheet or a notebook.
+//! A data set as a table with one row for each image, for spreadsheets and notebooks.
 
 use super::dataset::Dataset;
 use super::duplicates::near_duplicates;
@@ -9,30 +8,30 @@ use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// An image as a row.
+/// A row of the table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TableRow {
     /// Row number (from 0) or path in the source.
     pub id: String,
-    /// Its class.
+    /// The image's class.
     pub label: String,
     /// `train`, `validation` or `test`.
     pub split: &'static str,
-    /// In the source.
+    /// Height in the source.
     pub height: u32,
-    /// In the source.
+    /// Width in the source.
     pub width: u32,
-    /// Of the pixels, 0–255.
+    /// Mean of the pixels, 0–255.
     pub mean: f64,
     /// Standard deviation of the pixels.
     pub deviation: f64,
-    /// Start of the SHA-256 over the pixels, in hexadecimal.
+    /// First digits of the SHA-256 over the pixels, in hexadecimal.
     pub hash: String,
-    /// Number of the group of near-duplicates it belongs to, from 1.
+    /// Number of the image's group of near-duplicates, from 1.
     pub near_duplicates: Option<u32>,
 }
 
-/// A row for each image, in the order of the source.
+/// One row for each image, in the order of the source.
 #[must_use]
 pub fn rows(dataset: &Dataset) -> Vec<TableRow> {
     let mut group = vec![None; dataset.len()];
@@ -67,7 +66,7 @@ pub fn to_csv(rows: &[TableRow]) -> Vec<u8> {
     csv_rows(&rows.iter().map(CsvRow::from).collect::<Vec<_>>())
 }
 
-/// An image as a row of CSV.
+/// A row of the CSV table.
 #[derive(Default, Serialize)]
 struct CsvRow<'a> {
     id: &'a str,
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_for_spreadsheets_stays() {
+    fn the_csv_format_is_stable() {
         let row = TableRow {
             id: "train/happy/a,b.png".to_owned(),
             label: "happy".to_owned(),

@@ -1,4 +1,4 @@
-//! The table of [`super::table`] as a Parquet file.
+//! Writes the table of [`super::table`] as Parquet.
 
 use super::table::TableRow;
 use parquet::basic::Compression;
@@ -24,12 +24,12 @@ const SCHEMA: &str = "message table {
 /// The table as a Parquet file.
 ///
 /// # Errors
-/// Should the writer refuse.
+/// When the Parquet writer fails.
 pub fn to_parquet(rows: &[TableRow]) -> Result<Vec<u8>, ParquetTableError> {
     Ok(write(rows)?)
 }
 
-/// A table that the Parquet writer refuses.
+/// An error of the Parquet writer.
 #[derive(Debug, thiserror::Error)]
 #[error("the table cannot be written as Parquet: {0}")]
 pub struct ParquetTableError(#[from] ParquetError);

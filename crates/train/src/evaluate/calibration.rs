@@ -1,9 +1,8 @@
-//! Scores that mean what they say: logits are scaled by a temperature (Guo et
-//! al. 2017) and, where it pays, shifted by a bias for each class and scaled by a
-//! factor for each class (vector scaling, in the same paper).
+//! Calibration of probabilities: temperature scaling (Guo et al. 2017) and, where it lowers the
+//! NLL, a bias for each class and a factor for each class (vector scaling, in the same paper).
 //!
-//! What pays is found by cross-fitting: each fifth of the images is answered
-//! with what was fitted on the other four. What is kept is fitted on all.
+//! The form is selected by cross-fitting: each fifth of the images is evaluated with the fit on the
+//! other four fifths. The saved calibration is fitted on all images.
 
 use super::metrics::{Metrics, compute_metrics};
 use super::predictions::{Predictions, most_confident_first};
@@ -14,25 +13,25 @@ use serde::Serialize;
 
 const FOLDS: u64 = 5;
 
-/// Share of correct predictions wanted among those that are not called uncertain.
+/// Target accuracy of the predictions that are not marked as uncertain.
 const KEPT_ACCURACY: f64 = 0.8;
 
-/// At least this share of the predictions is not called uncertain.
+/// Minimum share of the predictions that are not marked as uncertain.
 const LEAST_COVERAGE: f64 = 0.5;
 
-/// More numbers to fit must lower the NLL by this share to be worth having.
+/// Minimum relative decrease of the NLL by which a form with more parameters is selected.
 const WORTH: f64 = 0.005;
 
-/// Strength of the pull towards changing nothing, in images.
+/// Strength of the regularization towards the identity, in images.
 const PULL: f64 = 1.0;
 
-/// What is fitted, from the fewest numbers to the most.
+/// Forms of calibration, in increasing number of parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CalibrationKind {
-    /// One factor for all logits.
+    /// One factor for all logits (temperature).
     Temperature,
-    /// That, and a bias for each class.
+    /// One factor for all logits, and a bias for each class.
     Bias,
     /// A factor and a bias for each class.
     Vector,
@@ -45,33 +44,33 @@ struct Fit {
     bias: Vec<f64>,
 }
 
-/// How well calibrated predictions are, each evaluated by a fit that has not seen it.
+/// Cross-fitted calibration of predictions: each prediction is calibrated by a fit on other images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CrossFitted {
     /// Mean negative logarithm of the true class's probability.
     pub nll: f64,
     /// Expected calibration error over 15 bins.
     pub ece: f64,
-    /// What was fitted.
+    /// The selected form.
     pub form: CalibrationKind,
-    /// The predictions, `[N, classes]`.
+    /// The calibrated predictions, `[N, classes]`.
     #[serde(skip)]
     pub probabilities: Vec<f32>,
 }
 
-/// The predictions at a confidence or above it.
+/// A point of the risk–coverage curve: the predictions with at least this confidence.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SelectivePoint {
-    /// The lowest confidence among them.
+    /// Minimum confidence.
     pub confidence: f32,
-    /// Their share of all predictions.
+    /// Coverage: their share of all predictions.
     pub coverage: f64,
-    /// Share of them that are right.
+    /// Selective accuracy: their accuracy.
     pub accuracy: f64,
 }
 
-/// Fits the model's calibration on these predictions of its own, and the confidence
-/// below which it calls its predictions uncertain.
+/// Fits the model's calibration on its predictions, and the confidence below which predictions are
+/// marked as uncertain.
 pub fn calibrate(model: &mut Model, predictions: &Predictions) {
     let classes = model.classes().len();
     if predictions.labels.is_empty() {
@@ -88,13 +87,12 @@ pub fn calibrate(model: &mut Model, predictions: &Predictions) {
         bias: (found.form != CalibrationKind::Temperature).then(|| bias.iter().map(|&b| b as f32).collect()),
     };
     let uncertain_below = threshold(&risk_coverage(&predictions.labels, &found.probabilities, classes));
-    // A fit of finite logits is finite; of others the model stays as it is.
+    // Finite logits give a finite fit; for other logits the model is unchanged.
     let _ = model.set_calibration(calibration, uncertain_below);
 }
 
-/// Calibrates a model's predictions anew by cross-fitting: with a bias for each class,
-/// and then a factor for each, where that lowers the NLL. An average of two predictions
-/// is treated as one.
+/// Calibrates predictions by cross-fitting: with a bias for each class, and then a factor for each
+/// class, where that lowers the NLL. Averaged predictions are treated as single predictions.
 #[must_use]
 pub fn cross_fit(model: &Model, predictions: &Predictions) -> CrossFitted {
     let logits = model.calibration().undo(&predictions.probabilities, model.classes().len());
@@ -116,9 +114,8 @@ fn best_form(classes: &[String], labels: &[u32], logits: &[f64]) -> CrossFitted 
     best
 }
 
-/// Coverage and accuracy at each confidence, from the highest on: what is right
-/// among the predictions that one keeps (the risk–coverage curve, El-Yaniv and
-/// Wiener 2010, with accuracy for one minus risk).
+/// Coverage and selective accuracy at each confidence, in decreasing order (the risk–coverage
+/// curve, El-Yaniv and Wiener 2010, with accuracy for one minus risk).
 #[must_use]
 pub fn risk_coverage(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec<SelectivePoint> {
     let mut right = 0;
@@ -130,7 +127,7 @@ pub fn risk_coverage(labels: &[u32], probabilities: &[f32], classes: usize) -> V
         right += usize::from(argmax(row) == labels[index] as usize);
         let count = (count + 1) as f64;
         let kept = SelectivePoint { confidence, coverage: count / total, accuracy: f64::from(right as u32) / count };
-        // Equal confidences are kept together or not at all.
+        // Predictions with equal confidence are one point.
         match curve.last_mut().filter(|last| last.confidence == confidence) {
             Some(last) => *last = kept,
             None => curve.push(kept),
@@ -139,9 +136,9 @@ pub fn risk_coverage(labels: &[u32], probabilities: &[f32], classes: usize) -> V
     curve
 }
 
-/// The confidence from which predictions count as certain: as many as possible, so
-/// that four in five of them are right, and at least half of all. In whole
-/// percent; 0 where nothing needs to be called uncertain.
+/// The confidence below which predictions are marked as uncertain: the largest coverage with a
+/// selective accuracy of at least 0.8, but a coverage of at least one half. In whole percent; 0
+/// where no prediction needs to be marked.
 fn threshold(curve: &[SelectivePoint]) -> f32 {
     let enough = curve.iter().rposition(|kept| kept.accuracy >= KEPT_ACCURACY);
     let half = curve.iter().position(|kept| kept.coverage >= LEAST_COVERAGE);
@@ -175,8 +172,8 @@ impl Fit {
         row
     }
 
-    /// The fit after a step of these lengths: for the scales, one of which stands for
-    /// all where they are tied, and then for the biases, if any.
+    /// The fit after a step of these lengths: for the scales (one step for all where they are
+    /// tied), and then for the biases, if any.
     fn stepped(&self, step: &[f64], form: CalibrationKind) -> Self {
         let (scales, biases) = step.split_at(form.scales(self.scale.len()));
         let scale = self.scale.iter().zip(scales.iter().cycle()).map(|(s, step)| (s - step).max(0.01));
@@ -186,19 +183,19 @@ impl Fit {
 }
 
 impl CalibrationKind {
-    /// How many factors are fitted.
+    /// Number of fitted scales.
     fn scales(self, classes: usize) -> usize {
         if self == Self::Vector { classes } else { 1 }
     }
 
-    /// How many numbers are fitted.
+    /// Number of fitted parameters.
     fn free(self, classes: usize) -> usize {
         self.scales(classes) + if self == Self::Temperature { 0 } else { classes }
     }
 }
 
-/// The fit of the lowest NLL over the chosen images, slightly pulled towards
-/// changing nothing: Newton's method, the problem being convex.
+/// The fit with the lowest regularized NLL on the selected images, by Newton's method; the problem
+/// is convex.
 fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) -> bool, form: CalibrationKind) -> Fit {
     let images: Vec<(&[f64], usize)> = logits
         .chunks_exact(classes)
@@ -212,7 +209,7 @@ fn fit(logits: &[f64], labels: &[u32], classes: usize, chosen: &dyn Fn(usize) ->
     for _ in 0..50 {
         let (gradient, hessian) = derivatives(&best, &images, form);
         let Some(step) = solve(hessian, gradient) else { break };
-        // Half a step as often as the whole one leads uphill.
+        // The step is halved until the cost decreases.
         let tried = (0..30).map(|halvings| {
             let length = libm::ldexp(1.0, -halvings);
             let next = best.stepped(&step.iter().map(|s| s * length).collect::<Vec<_>>(), form);
@@ -235,11 +232,11 @@ fn cost(fit: &Fit, images: &[(&[f64], usize)]) -> f64 {
     nll + PULL / 2.0 * pull
 }
 
-/// Gradient and Hessian of the cost by what the form leaves free: the scales, then
-/// the biases.
+/// Gradient and Hessian of the cost with respect to the free parameters: the scales, then the
+/// biases.
 fn derivatives(fit: &Fit, images: &[(&[f64], usize)], form: CalibrationKind) -> (Vec<f64>, Vec<Vec<f64>>) {
     let classes = fit.scale.len();
-    // Which free number moves the value of a class, and how far for this row.
+    // The parameters that change the value of a class, with their derivatives for this row.
     let (scales, free) = (form.scales(classes), form.free(classes));
     let moves = |row: &[f64], class: usize| {
         let bias = (free > scales).then_some((scales + class, 1.0));
@@ -303,7 +300,7 @@ mod tests {
 
     const KINDS: [CalibrationKind; 3] = [CalibrationKind::Temperature, CalibrationKind::Bias, CalibrationKind::Vector];
 
-    /// Centred logits of three classes, labels drawn from the softmax of
+    /// Centered logits of three classes, with labels sampled from the softmax of
     /// `scale · logit + bias`.
     fn sampled(count: usize, scale: [f64; 3], bias: [f64; 3]) -> (Vec<f64>, Vec<u32>) {
         let mut stream = Stream::new(7);
@@ -331,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fit_finds_the_scales_and_biases_that_drew_the_labels() {
+    fn the_fit_recovers_the_scales_and_biases_of_the_data() {
         let (logits, labels) = sampled(20_000, [0.5; 3], [0.6, 0.0, -0.6]);
         let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Bias);
         assert!(found.scale.iter().all(|s| (s - 0.5).abs() < 0.02 && *s == found.scale[0]), "{found:?}");
@@ -345,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_derivatives_are_those_of_the_cost() {
+    fn derivatives_equal_finite_differences() {
         let (logits, labels) = sampled(40, [0.7; 3], [0.2, 0.0, -0.3]);
         let images: Vec<(&[f64], usize)> =
             logits.chunks_exact(3).zip(&labels).map(|(row, &label)| (row, label as usize)).collect();
@@ -375,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn overconfidence_is_mended_and_more_is_fitted_only_where_it_pays() {
+    fn overconfidence_is_corrected_with_the_fewest_parameters() {
         let (model, predictions) = predicted(sampled(4000, [0.4; 3], [0.0; 3]));
         let found = cross_fit(&model, &predictions);
         assert!(compute_metrics(model.classes(), &predictions.labels, &predictions.probabilities).ece > 0.1);
@@ -387,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calibration_is_undone_before_the_next() {
+    fn a_previous_calibration_is_inverted_first() {
         for (scale, bias) in [([0.4; 3], [0.0; 3]), ([0.4; 3], [1.0, 0.0, -1.0]), ([0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
             let (mut model, mut predictions) = predicted(sampled(2000, scale, bias));
             let (logits, raw) =
@@ -403,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faultless_model_stays_finite() {
+    fn the_fit_of_a_perfect_model_is_finite() {
         let logits: Vec<f64> = (0..300).map(|i| if i / 3 % 3 == i % 3 { 5.0 } else { 0.0 }).collect();
         let labels: Vec<u32> = (0..100).map(|i| i % 3).collect();
         for form in KINDS {
@@ -414,16 +411,16 @@ mod tests {
 
     #[test]
     fn thresholds_by_hand() {
-        // Ten predictions, the surer the likelier right.
+        // Ten predictions, more accurate with higher confidence.
         let confidences = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5f32];
         let right = [true, true, true, true, false, true, false, false, false, false];
         let probabilities: Vec<f32> = confidences.iter().flat_map(|&c| [c, 1.0 - c]).collect();
         let labels: Vec<u32> = right.iter().map(|&right| u32::from(!right)).collect();
         let curve = risk_coverage(&labels, &probabilities, 2);
-        // Five of six are right at 0.7; seven are worse than four in five.
+        // Five of six are correct at 0.7; of seven, less than four in five.
         assert_eq!(threshold(&curve), 0.7);
         assert_eq!(curve[5], SelectivePoint { confidence: 0.7, coverage: 0.6, accuracy: 5.0 / 6.0 });
-        // All right: nobody is uncertain. All wrong: half.
+        // All correct: no prediction is marked. All wrong: half of them are marked.
         assert_eq!(threshold(&risk_coverage(&[0; 10], &probabilities, 2)), 0.0);
         assert_eq!(threshold(&risk_coverage(&[1; 10], &probabilities, 2)), 0.75);
         assert_eq!(threshold(&[]), 0.0);

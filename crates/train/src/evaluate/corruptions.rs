@@ -1,5 +1,5 @@
-//! How a model bears worse pictures: blur, noise, JPEG, low light, turns and low
-//! resolution, each in three strengths, seeded by the image's place.
+//! Robustness against corrupted images: blur, noise, JPEG, low light, rotation and low resolution,
+//! each with three severities, seeded by the image's index.
 
 use super::metrics::compute_metrics;
 use super::predictions::{DataMismatch, Predictions, check_fit, predict_images};
@@ -11,27 +11,27 @@ use moue_engine::random::{Stream, key};
 use serde::Serialize;
 use std::io::Cursor;
 
-/// What is done to a picture.
+/// A corruption of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Corruption {
-    /// Gaussian blur; its deviation in pixels.
+    /// Gaussian blur with this standard deviation, in pixels.
     Blur(f32),
-    /// Gaussian noise; its deviation, of 255.
+    /// Gaussian noise with this standard deviation, of 255.
     Noise(f32),
-    /// JPEG compression; the encoder's quality, of 100.
+    /// JPEG compression with this quality, of 100.
     Jpeg(u8),
-    /// Less light; the factor of all pixels.
+    /// Multiplies all pixels by this factor.
     LowLight(f32),
-    /// A turn either way; its degrees.
+    /// Rotation by up to this number of degrees, in both directions.
     Rotation(f32),
-    /// Reduced to so many rows and enlarged again.
+    /// Downscaled to this number of rows and enlarged again.
     LowResolution(u32),
 }
 
 use Corruption::{Blur, Jpeg, LowLight, LowResolution, Noise, Rotation};
 
-/// All of them, each in three strengths.
+/// All corruptions, each with three severities.
 pub const ALL: [[Corruption; 3]; 6] = [
     [Blur(0.5), Blur(1.0), Blur(2.0)],
     [Noise(8.0), Noise(16.0), Noise(32.0)],
@@ -42,7 +42,7 @@ pub const ALL: [[Corruption; 3]; 6] = [
 ];
 
 impl Corruption {
-    /// What is done, in words.
+    /// The name of the corruption.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Corruption {
         }
     }
 
-    /// How much, in words.
+    /// The severity as text.
     #[must_use]
     pub fn strength(self) -> String {
         match self {
@@ -68,7 +68,7 @@ impl Corruption {
         }
     }
 
-    /// The picture as it is after this, `[H, W, C]` as before.
+    /// The corrupted image, `[H, W, C]` with the same shape.
     #[must_use]
     pub fn apply(self, pixels: &[u8], [height, width, channels]: [usize; 3], stream: &mut Stream) -> Vec<u8> {
         match self {
@@ -118,24 +118,24 @@ fn recoded(picture: &DynamicImage, quality: u8) -> Option<DynamicImage> {
     image::load_from_memory_with_format(bytes.get_ref(), ImageFormat::Jpeg).ok()
 }
 
-/// A model's accuracy on altered pictures.
+/// A model's accuracy on corrupted images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// `blur`, `noise`, …
+    /// Name of the corruption: `blur`, `noise`, …
     pub corruption: &'static str,
-    /// How much of it, in words.
+    /// Severity as text.
     pub strength: String,
     /// Share of correct predictions.
     pub accuracy: f64,
-    /// Accuracy on the pictures as they are, minus that.
+    /// Decrease in accuracy compared with the clean images.
     pub loss: f64,
 }
 
-/// Evaluates a classifier on images altered in every way; `clean` are its predictions for
-/// the images as they are. `progress` receives how many images are done.
+/// Evaluates a classifier on images with each corruption; `clean` are its predictions for the clean
+/// images. `progress` is called with the number of finished images.
 ///
 /// # Errors
-/// When the data has other classes, or images of another form, than the model.
+/// When the data has other classes, or images of another shape, than the model.
 pub fn table(
     classifier: &Classifier,
     dataset: &Dataset,
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn each_corruption_alters_a_face_and_more_of_it_alters_it_more() {
+    fn higher_severity_changes_an_image_more() {
         for channels in [1, 3] {
             let faces = synthetic::dataset(21, ImageSpec { size: None, channels }, 3);
             let shape = [faces.height, faces.width, faces.channels];
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_has_the_deviation_it_says() {
+    fn noise_has_the_configured_standard_deviation() {
         let gray = vec![128u8; 40_000];
         let noisy = Noise(16.0).apply(&gray, [200, 200, 1], &mut Stream::new(2));
         let variance = noisy.iter().map(|&v| (f64::from(v) - 128.0) * (f64::from(v) - 128.0)).sum::<f64>() / 40_000.0;

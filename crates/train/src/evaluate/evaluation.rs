@@ -1,5 +1,4 @@
-//! The evaluation of a model on a split: predictions, metrics, and what they are compared
-//! with.
+//! Evaluates a model on a split: predictions, metrics, and comparisons with other models.
 
 use super::calibration::{CrossFitted, cross_fit};
 use super::corruptions;
@@ -15,49 +14,48 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-/// All that an evaluation found, for reports.
+/// Results of an evaluation, for reports.
 pub struct EvaluationView<'a> {
     /// Heading.
     pub title: &'a str,
     /// The model that was evaluated.
     pub model: &'a Model,
-    /// Of the model.
+    /// Metrics of the model.
     pub metrics: &'a Metrics,
-    /// How well calibrated the predictions are when fitted anew.
+    /// The cross-fitted calibration of the predictions.
     pub fitted: &'a CrossFitted,
-    /// What they were computed from.
+    /// The predictions from which the metrics are computed.
     pub predictions: &'a Predictions,
-    /// Where the images are.
+    /// The data set.
     pub dataset: &'a Dataset,
     /// Name of the split.
     pub split: &'a str,
-    /// Whether models are chosen by this split.
+    /// Whether this split is used for selection.
     pub selection: bool,
-    /// Whether mirror images were averaged in.
+    /// Whether predictions are averaged over mirror images.
     pub tta: bool,
     /// Other models on the same images.
     pub others: &'a [Other],
-    /// The model on altered images; empty where that was not asked for.
+    /// The model on corrupted images; empty unless requested.
     pub corruptions: &'a [corruptions::Row],
 }
 
-/// Another model, compared with the one that is evaluated.
+/// Another model, compared with the evaluated one.
 #[derive(Clone, Debug, Serialize)]
 pub struct Other {
-    /// As it was named.
+    /// Name of the model as given.
     pub model: String,
-    /// Numbers stored in it.
+    /// Number of parameters.
     pub parameters: usize,
-    /// On the same images.
+    /// Metrics on the same images.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// The evaluated model first, this one second.
+    /// McNemar's test of the evaluated model (first) and this one (second).
     pub paired: Paired,
 }
 
 impl EvaluationView<'_> {
-    /// What was found out, as `moue evaluate --json` prints it; `model` and
-    /// `source` as they were named.
+    /// The results as `moue evaluate --json` prints them; `model` and `source` as given.
     #[must_use]
     pub fn document(&self, model: impl AsRef<Path>, source: &DataSource, split: Split) -> Value {
         let model = model.as_ref();
@@ -80,7 +78,7 @@ impl EvaluationView<'_> {
     }
 }
 
-/// What to evaluate, and how.
+/// Options of an evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluateOptions {
     /// A model's file, or the name of a bundled one.
@@ -89,36 +87,37 @@ pub struct EvaluateOptions {
     pub data: Option<PathBuf>,
     /// Name of the split; `None` for test where there is one, else validation.
     pub split: Option<String>,
-    /// Averages each image with its mirror image.
+    /// Averages each prediction over the image and its mirror image.
     pub tta: bool,
     /// Restores FER2013's official split for Kaggle's numbered files.
     pub official_split: bool,
     /// Seed of the split; `None` for the one that the model was trained with.
     pub seed: Option<u64>,
-    /// Models to compare with, on the same images.
+    /// Models to compare with on the same images.
     pub compare: Vec<PathBuf>,
-    /// Whether the images are also altered in many ways.
+    /// Whether to evaluate on corrupted images too.
     pub corruptions: bool,
 }
 
-/// What an evaluation reports while it runs.
+/// Progress of an evaluation.
 #[derive(Debug)]
 pub enum EvaluateEvent<'a> {
-    /// So many images of this source are read.
+    /// This number of images of the source has been read.
     Reading(&'a Path, usize),
-    /// A data set is open.
+    /// A data set is loaded.
     Opened(&'a Dataset),
-    /// Predictions for so many images begin.
+    /// Predictions for this number of images start.
     Begin(usize),
-    /// So many of them are done.
+    /// This number of predictions is finished.
     Predicted(usize),
-    /// Predictions for so many altered images begin; what is done is told as before.
+    /// Predictions for this number of corrupted images start; [`Self::Predicted`] reports their
+    /// progress.
     BeginAltered(usize),
-    /// All of them are done.
+    /// All predictions are finished.
     End,
 }
 
-/// Why a model cannot be evaluated.
+/// Errors of an evaluation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluationError {
@@ -131,10 +130,10 @@ pub enum EvaluationError {
     /// The model does not fit the data.
     #[error(transparent)]
     Fit(#[from] DataMismatch),
-    /// There is no data, and the model was not trained on synthetic faces.
-    #[error("this model was not trained on drawn faces: say with {0} what to judge it on")]
+    /// No data was given, and the model was not trained on synthetic faces.
+    #[error("this model was not trained on synthetic faces; pass the data to evaluate it on with {0}")]
     NoData(&'static str),
-    /// A model does not fit the data that another one was evaluated on.
+    /// A model does not fit the data of the evaluation.
     #[error("cannot compare with {}", .path.display())]
     Compare {
         /// The other model.
@@ -143,48 +142,48 @@ pub enum EvaluationError {
         source: DataMismatch,
     },
     /// Two models have predictions for different images.
-    #[error("{} did not answer for the same images", .path.display())]
+    #[error("cannot compare with {}: its predictions are for different images", .path.display())]
     OtherImages {
         /// The other model.
         path: PathBuf,
     },
 }
 
-/// A model's predictions and what comes of them.
+/// A model's predictions and their metrics.
 #[derive(Clone, Debug)]
 pub struct SplitEvaluation {
     /// The predictions.
     pub predictions: Predictions,
     /// Their metrics.
     pub metrics: Metrics,
-    /// How well calibrated they are when fitted anew.
+    /// Their cross-fitted calibration.
     pub fitted: CrossFitted,
 }
 
-/// A model that has been evaluated, the data, and the results.
+/// An evaluated model, the data, and the results.
 pub struct Evaluation {
     /// The model.
     pub classifier: Classifier,
-    /// Where the images came from.
+    /// The source of the data.
     pub source: DataSource,
-    /// The images.
+    /// The data set.
     pub dataset: Dataset,
     /// The split.
     pub split: Split,
     /// Predictions and metrics.
     pub result: SplitEvaluation,
-    /// Whether mirror images were averaged in.
+    /// Whether predictions are averaged over mirror images.
     pub tta: bool,
     /// Other models on the same images.
     pub others: Vec<Other>,
-    /// The model on altered images; empty where that was not asked for.
+    /// The model on corrupted images; empty unless requested.
     pub corruptions: Vec<corruptions::Row>,
 }
 
-/// Predictions of a classifier for a split, and their metrics.
+/// Predicts a split with a classifier and computes the metrics.
 ///
 /// # Errors
-/// When the data has other classes, or images of another form, than the model.
+/// When the data has other classes, or images of another shape, than the model.
 pub fn evaluate_split(
     classifier: &Classifier,
     dataset: &Dataset,
@@ -214,10 +213,10 @@ fn observed(
     predictions
 }
 
-/// Evaluates a model on a split of a data set, and compares it with others.
+/// Evaluates a model on a split of a data set, and compares it with other models.
 ///
 /// # Errors
-/// When a model or the data cannot be read, or they do not fit each other.
+/// When a model or the data cannot be read, or a model does not fit the data.
 pub fn evaluate(
     options: &EvaluateOptions,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
@@ -261,7 +260,7 @@ pub fn evaluate(
     Ok(Evaluation { classifier, source, dataset, split, result, tta: options.tta, others, corruptions })
 }
 
-/// The data in the form that a network takes, split as `trained` was trained.
+/// The data with the image size and channels of a network, split as for the training of `trained`.
 fn opened(
     options: &EvaluateOptions,
     source: &DataSource,
@@ -285,7 +284,7 @@ fn opened(
 }
 
 impl Evaluation {
-    /// All that was found, under a heading for pages.
+    /// The results with a title, for reports.
     #[must_use]
     pub fn view<'a>(&'a self, title: &'a str, split: &'a str) -> EvaluationView<'a> {
         EvaluationView {

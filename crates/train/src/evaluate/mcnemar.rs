@@ -1,27 +1,26 @@
-//! Two models on the same images: is one better, or was it luck?
+//! McNemar's test: compares two models on the same images.
 
 use super::predictions::Predictions;
 use moue_engine::loss::argmax;
 use serde::Serialize;
 
-/// Two models' predictions for the same images.
+/// A paired comparison of two models on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Paired {
     /// Accuracy of the first minus accuracy of the second.
     pub difference: f64,
-    /// Its 95 % interval, normal approximation for paired shares.
+    /// 95 % confidence interval of the difference (normal approximation for paired proportions).
     pub difference_ci95: [f64; 2],
-    /// Images that only the first has right.
+    /// Number of images that only the first model predicts correctly.
     pub only_first: usize,
-    /// Images that only the second has right.
+    /// Number of images that only the second model predicts correctly.
     pub only_second: usize,
-    /// Two-sided exact test of McNemar (1947): how likely two equally good
-    /// models differ as much.
+    /// Two-sided p-value of McNemar's exact test (1947).
     pub p_value: f64,
 }
 
-/// Compares two models' predictions image by image; `None` where they are not for
-/// the same images.
+/// Compares two models' predictions image by image; `None` where the predictions are for different
+/// images.
 #[must_use]
 pub fn compare(first: &Predictions, second: &Predictions) -> Option<Paired> {
     if first.images != second.images || first.labels != second.labels || first.labels.is_empty() {
@@ -47,8 +46,8 @@ pub fn compare(first: &Predictions, second: &Predictions) -> Option<Paired> {
     })
 }
 
-/// The probability that a fair coin divides `a + b` throws at least as
-/// unevenly.
+/// Two-sided p-value of the exact binomial test: the probability that `a + b` tosses of a fair coin
+/// are divided at least as unevenly.
 fn two_sided(a: usize, b: usize) -> f64 {
     let n = a + b;
     let ln_factorial = |k: usize| libm::lgamma(k as f64 + 1.0);
@@ -71,8 +70,8 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_test_by_hand() {
-        // Ten throws, two on one side: 2 (1 + 10 + 45) / 1024.
+    fn the_exact_test_equals_a_manual_computation() {
+        // Ten tosses, two on one side: 2 (1 + 10 + 45) / 1024.
         assert!((two_sided(2, 8) - 112.0 / 1024.0).abs() < 1e-12);
         assert!((two_sided(8, 2) - 112.0 / 1024.0).abs() < 1e-12);
         assert_eq!((two_sided(0, 0), two_sided(5, 5)), (1.0, 1.0));

@@ -1,4 +1,4 @@
-//! Metrics out of labels and probabilities.
+//! Computes metrics from labels and probabilities.
 
 use moue_engine::loss::argmax;
 use serde::Serialize;
@@ -6,18 +6,18 @@ use serde::Serialize;
 /// Bins of the calibration error.
 const BINS: usize = 15;
 
-/// A class's metrics; named as in scikit-learn.
+/// A class's metrics, named as in scikit-learn.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassMetrics {
     /// The class.
     pub label: String,
-    /// Share of the predictions with this label that are right; 0 without predictions.
+    /// Share of the predictions of this class that are correct; 0 without predictions.
     pub precision: f64,
-    /// Share of the images with this label that are found; 0 without images.
+    /// Share of the images of this class that are predicted correctly; 0 without images.
     pub recall: f64,
-    /// Harmonic mean of the two.
+    /// Harmonic mean of precision and recall.
     pub f1: f64,
-    /// Images with this label.
+    /// Number of images of this class.
     pub support: usize,
 }
 
@@ -28,11 +28,11 @@ pub struct Metrics {
     pub n: usize,
     /// Share of correct predictions.
     pub accuracy: f64,
-    /// Its 95 % interval by Wilson.
+    /// 95 % confidence interval of the accuracy (Wilson).
     pub accuracy_ci95: [f64; 2],
-    /// Mean F1 over the classes that have images.
+    /// Mean F1 of the classes that have images.
     pub macro_f1: f64,
-    /// Mean negative logarithm of the true class's probability.
+    /// Mean negative log-likelihood.
     pub nll: f64,
     /// Expected calibration error over 15 bins of equal width (Guo et al. 2017).
     pub ece: f64,
@@ -40,22 +40,22 @@ pub struct Metrics {
     pub per_class: Vec<ClassMetrics>,
     /// The classes, in the order of `confusion`.
     pub labels: Vec<String>,
-    /// Counts; the row is the true class, the column the answer.
+    /// Counts; the row is the true class, the column the predicted class.
     pub confusion: Vec<Vec<usize>>,
 }
 
 /// One bin of a reliability diagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Reliability {
-    /// Predictions whose confidence lies in the bin.
+    /// Number of predictions whose confidence is in the bin.
     pub count: usize,
     /// Their mean confidence.
     pub confidence: f64,
-    /// Share of them that are right.
+    /// Their accuracy.
     pub accuracy: f64,
 }
 
-/// The 95 % interval of a share (Wilson 1927).
+/// 95 % confidence interval of a proportion (Wilson 1927).
 #[must_use]
 pub fn wilson(hits: usize, n: usize) -> [f64; 2] {
     if n == 0 {
@@ -72,17 +72,17 @@ fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Confidence bins of equal width, lowest first.
+/// The bins of a reliability diagram: equal width, increasing confidence.
 #[must_use]
 pub fn reliability(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec<Reliability> {
     let mut bins = vec![Reliability::default(); BINS];
     for (row, &label) in probabilities.chunks_exact(classes).zip(labels) {
-        let answer = argmax(row);
-        let confidence = f64::from(row[answer]);
+        let predicted = argmax(row);
+        let confidence = f64::from(row[predicted]);
         let bin = &mut bins[((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1];
         bin.count += 1;
         bin.confidence += confidence;
-        bin.accuracy += f64::from(u8::from(answer == label as usize));
+        bin.accuracy += f64::from(u8::from(predicted == label as usize));
     }
     for bin in &mut bins {
         let count = bin.count.max(1) as f64;
@@ -92,7 +92,7 @@ pub fn reliability(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec
     bins
 }
 
-/// All metrics of these predictions. `probabilities` is `[N, classes]`.
+/// Computes all metrics. `probabilities` is `[N, classes]`.
 #[must_use]
 pub fn compute_metrics(classes: &[String], labels: &[u32], probabilities: &[f32]) -> Metrics {
     let k = classes.len();
@@ -107,13 +107,13 @@ pub fn compute_metrics(classes: &[String], labels: &[u32], probabilities: &[f32]
     let hits = (0..k).map(|c| confusion[c][c]).sum();
     let per_class: Vec<ClassMetrics> = (0..k)
         .map(|c| {
-            let answered = confusion.iter().map(|row| row[c]).sum();
+            let predicted = confusion.iter().map(|row| row[c]).sum();
             let support = confusion[c].iter().sum();
             ClassMetrics {
                 label: classes[c].clone(),
-                precision: share(confusion[c][c], answered),
+                precision: share(confusion[c][c], predicted),
                 recall: share(confusion[c][c], support),
-                f1: share(2 * confusion[c][c], answered + support),
+                f1: share(2 * confusion[c][c], predicted + support),
                 support,
             }
         })
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wilson_by_the_textbook() {
+    fn the_wilson_interval_equals_a_published_example() {
         // 81 of 263: the example of Newcombe (1998), table I.
         let [low, high] = wilson(81, 263);
         assert!((low - 0.2553).abs() < 5e-5 && (high - 0.3662).abs() < 5e-5, "{low} {high}");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_by_hand() {
+    fn metrics_equal_a_manual_computation() {
         let classes = ["a", "b", "c"].map(str::to_owned);
         let probabilities = [0.8, 0.1, 0.1, 0.5, 0.4, 0.1, 0.2, 0.7, 0.1, 0.3, 0.6, 0.1];
         let metrics = compute_metrics(&classes, &[0, 1, 1, 0], &probabilities);
@@ -160,7 +160,7 @@ mod tests {
         assert!((metrics.macro_f1 - 0.5).abs() < 1e-12);
         let nll = -(0.8f64.ln() + 0.4f64.ln() + 0.7f64.ln() + 0.3f64.ln()) / 4.0;
         assert!((metrics.nll - nll).abs() < 1e-6);
-        // Four bins with one answer each: gaps 0.2, 0.5, 0.3, 0.6.
+        // Four bins with one prediction each: gaps 0.2, 0.5, 0.3, 0.6.
         assert!((metrics.ece - 1.6 / 4.0).abs() < 1e-6, "{}", metrics.ece);
     }
 }

@@ -1,6 +1,6 @@
-//! How good a model is: accuracy with its interval, per-class metrics, confusion,
-//! calibration; models compared with each other, and altered images. [`evaluate()`] does
-//! all of it; pages are drawn elsewhere.
+//! Evaluation of models: accuracy with its confidence interval, metrics of each class, confusion
+//! matrix, calibration, comparison of models, and corrupted images. [`evaluate()`] does all of it;
+//! [`crate::report`] renders the results.
 
 mod calibration;
 pub mod corruptions;

@@ -5,7 +5,7 @@ use moue::Classifier;
 use moue_engine::Tensor;
 use moue_engine::loss::argmax;
 
-/// Images that go through the network together.
+/// Images in a batch.
 const BATCH: usize = 128;
 
 /// A model's predictions for the images of a split.
@@ -19,33 +19,33 @@ pub struct Predictions {
     pub probabilities: Vec<f32>,
 }
 
-/// Why a model cannot be evaluated on a data set.
+/// Why a model does not fit a data set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataMismatch {
-    /// Other classes.
-    #[error("the model knows {model}, the data has {data}")]
+    /// The classes differ.
+    #[error("the model's classes are {model}, but the data's classes are {data}")]
     Classes {
-        /// The model's.
+        /// The model's classes.
         model: String,
-        /// The data's.
+        /// The data's classes.
         data: String,
     },
-    /// Another form of images.
-    #[error("the model takes images of {model:?}, the data was opened as {data:?}")]
+    /// The image size or channels differ.
+    #[error("the model takes images of shape {model:?}, but the data was opened with shape {data:?}")]
     Form {
         /// The model's `[height, width, channels]`.
         model: [usize; 3],
-        /// The data's.
+        /// The data's `[height, width, channels]`.
         data: [usize; 3],
     },
 }
 
-/// Runs a model over a split; with `tta` the probabilities of each image and its
-/// mirror image are averaged. `progress` hears how many images are done.
+/// Predicts a split; with `tta` the probabilities of each image and its mirror image are averaged.
+/// `progress` is called with the number of finished images.
 ///
 /// # Errors
-/// When the data has other classes, or images of another form, than the model.
+/// When the data has other classes, or images of another shape, than the model.
 pub fn predict_split(
     classifier: &Classifier,
     dataset: &Dataset,
@@ -57,10 +57,10 @@ pub fn predict_split(
     Ok(predict_images(classifier, dataset, dataset.indices(split), |index| dataset.image(index), tta, progress))
 }
 
-/// Whether a classifier takes what a data set has.
+/// Checks that a classifier fits a data set.
 ///
 /// # Errors
-/// When the data has other classes, or images of another form, than the model.
+/// When the data has other classes, or images of another shape, than the model.
 pub fn check_fit(classifier: &Classifier, dataset: &Dataset) -> Result<(), DataMismatch> {
     if classifier.classes() != dataset.classes {
         let list = |classes: &[String]| classes.join(", ");
@@ -72,7 +72,7 @@ pub fn check_fit(classifier: &Classifier, dataset: &Dataset) -> Result<(), DataM
     Ok(())
 }
 
-/// [`predict_split`] for these images, whose pixels (`[H, W, C]`, 0–255) `pixels` gives.
+/// Predicts images as [`predict_split`] does; `pixels` returns their pixels (`[H, W, C]`, 0–255).
 pub(super) fn predict_images<P: AsRef<[u8]>>(
     classifier: &Classifier,
     dataset: &Dataset,
@@ -101,10 +101,10 @@ pub(super) fn predict_images<P: AsRef<[u8]>>(
     Predictions { images, labels, probabilities }
 }
 
-/// Logits `[N, classes]` of a classifier for these images of a data set that it fits.
+/// Logits `[N, classes]` of images of a data set that the classifier fits.
 ///
 /// # Panics
-/// When the images have another shape than the classifier's.
+/// When the images have another shape than the classifier's input.
 #[must_use]
 pub fn logits(classifier: &Classifier, dataset: &Dataset, images: &[usize]) -> Vec<f32> {
     let mut batch = Tensor::default();
@@ -116,8 +116,8 @@ pub fn logits(classifier: &Classifier, dataset: &Dataset, images: &[usize]) -> V
     rows
 }
 
-/// Indices of the rows of `probabilities` with their highest value, highest
-/// first; equal ones in order.
+/// Indices of the rows of `probabilities` with their highest value, in decreasing order of it; ties
+/// keep their order.
 #[must_use]
 pub fn most_confident_first(probabilities: &[f32], classes: usize) -> Vec<(usize, f32)> {
     let rows = probabilities.chunks_exact(classes).enumerate();

@@ -1,9 +1,7 @@
-//! Experiments side by side: any number of configurations trained one after the
-//! other on the same data, and what they reached.
+//! Comparisons: trains any number of configurations on the same data, one after the other.
 //!
-//! Each experiment's folder is named after what it depends on, so that the same
-//! experiment is found again: finished ones are taken as they are, interrupted
-//! ones go on.
+//! The folder of an experiment is named after everything its result depends on, so that the same
+//! experiment is found again: finished experiments are reused, interrupted ones are resumed.
 
 use super::conclude::conclude;
 use super::grid::{Variation, grid};
@@ -22,14 +20,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A configuration to be trained.
 #[derive(Clone, Debug)]
 pub struct Experiment {
-    /// The architecture's name, followed by what was varied.
+    /// The architecture's name, followed by the varied options.
     pub name: String,
-    /// What to train.
+    /// The configuration.
     pub config: Config,
 }
 
-/// The experiments of a comparison: every configuration, in every variation,
-/// with `seeds` seeds that count up from its own.
+/// The experiments of a comparison: every configuration with every variation, each with `seeds`
+/// consecutive seeds.
 ///
 /// # Errors
 /// When a variation does not fit a configuration.
@@ -48,7 +46,7 @@ pub fn plan(configs: &[Config], variations: &[Variation], seeds: u64) -> Result<
     Ok(experiments)
 }
 
-/// Why a comparison ended early. A training that fails is a row instead.
+/// Why a comparison failed. A failed training is reported in its row instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompareError {
@@ -60,25 +58,25 @@ pub enum CompareError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The metrics cannot be written down.
+    /// The metrics cannot be represented in JSON.
     #[error("the comparison cannot be written as JSON")]
     Json(#[from] serde_json::Error),
-    /// There is nothing to compare.
-    #[error("there is nothing to compare")]
+    /// There are no experiments.
+    #[error("there are no experiments to compare")]
     Nothing,
 }
 
-/// Opens the data in the form that a configuration needs.
+/// Loads the data with the image size and channels of a configuration.
 pub type OpenData<'a> = dyn FnMut(&Config) -> Result<Dataset, DataError> + 'a;
 
-/// Trains all experiments one after the other and writes `comparison.csv`,
-/// `comparison.json` and `report.html` after each into `out`, whose `runs` hold
-/// the trainings. Ends early, with what is there, when `stop` is set.
+/// Trains all experiments one after the other and, after each of them, writes `comparison.csv`,
+/// `comparison.json` and `report.html` into `out`, whose folder `runs` contains the trainings.
+/// Stops early, with the finished results, when `stop` is set.
 ///
-/// `observe` hears the number of each experiment, from 0, with what it says.
+/// `observe` is called with the index of the experiment and its event.
 ///
 /// # Errors
 /// When the data cannot be opened or a file cannot be written.
@@ -93,9 +91,9 @@ pub fn compare(
     each(experiments, source, open, out.as_ref(), stop, observe, true)
 }
 
-/// Compares what `out` holds and writes the same files, without training: for
-/// experiments that were trained elsewhere, into their [`run_folders`]. One that
-/// was ended early counts with the epochs that it has.
+/// Compares the trainings in `out` and writes the same files, without training: for experiments
+/// that were trained elsewhere, in their [`run_folders`]. An interrupted training is included with
+/// its finished epochs.
 ///
 /// # Errors
 /// When the data cannot be opened or a file cannot be written.
@@ -133,7 +131,7 @@ fn each(
     comparison.ok_or(CompareError::Nothing)
 }
 
-/// The data that was opened last, for the next experiment that wants the same.
+/// The last loaded data, reused by the next experiment with the same options.
 struct SelectivePoint<'a, 'b> {
     open: &'a mut OpenData<'b>,
     last: Option<(ImageSpec, DataOptions, u64, Dataset)>,
@@ -154,7 +152,7 @@ impl SelectivePoint<'_, '_> {
     }
 }
 
-/// Where the run of each experiment belongs, in `out`.
+/// The run folder of each experiment, in `out`.
 ///
 /// # Errors
 /// When the data cannot be opened.
@@ -170,8 +168,8 @@ pub fn run_folders(
         .collect()
 }
 
-/// The folder of an experiment: its name and a digest of what it depends on. One
-/// with the same digest is the same experiment, whatever it was called.
+/// The folder of an experiment: its name and a digest of everything its result depends on. An
+/// experiment with the same digest is the same, whatever its name.
 fn run_folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
     let mut hasher = Sha256::new();
     hasher.update(experiment.config.to_toml().unwrap_or_default());

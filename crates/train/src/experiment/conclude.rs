@@ -1,4 +1,4 @@
-//! The end of a training: its page and its summary.
+//! Finishes a training: its report and its summary.
 
 use crate::data::Split;
 use crate::evaluate::{self, EvaluationView, Metrics};
@@ -7,18 +7,18 @@ use crate::train::{Ending, Job, Outcome, TrainError};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// What a training came to, as `moue train --json` prints it.
+/// The result of a training, as `moue train --json` prints it.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunSummary {
-    /// Its folder.
+    /// The run folder.
     pub run: PathBuf,
     /// How it ended.
     pub ending: Ending,
-    /// Epochs that were finished.
+    /// Number of finished epochs.
     pub epochs: usize,
-    /// The one whose model was kept, from 1; 0 when none was finished.
+    /// The selected epoch, from 1; 0 when none is finished.
     pub best_epoch: usize,
-    /// What else there is after a finished epoch.
+    /// The model; `None` when no epoch is finished.
     #[serde(flatten)]
     pub best: Option<BestEpoch>,
 }
@@ -26,21 +26,21 @@ pub struct RunSummary {
 /// The model of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct BestEpoch {
-    /// The split that it was evaluated on.
+    /// The validation split.
     pub split: Split,
-    /// On that split.
+    /// Metrics on that split; optimistic: the epoch was selected on this split.
     #[serde(rename = "figures")]
     pub metrics: Metrics,
-    /// Its file.
+    /// The model file.
     pub model: PathBuf,
-    /// The run's page.
+    /// The report.
     pub report: PathBuf,
 }
 
-/// Writes the page of a training that has ended and sums it up.
+/// Writes the report of a finished or stopped training and returns its summary.
 ///
 /// # Errors
-/// When the page cannot be written.
+/// When the report cannot be written.
 pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainError> {
     let best = match page(outcome, job) {
         None => None,
@@ -59,8 +59,8 @@ pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainErr
     })
 }
 
-/// The page of a training and the metrics of its model on the validation split, or
-/// nothing where no epoch was finished.
+/// The report of a training and the metrics of its model on the validation split; `None` when no
+/// epoch is finished.
 fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, Metrics)> {
     let (model, predictions) = (outcome.model.as_ref()?, outcome.validation.as_ref()?);
     let metrics = evaluate::compute_metrics(model.classes(), &predictions.labels, &predictions.probabilities);

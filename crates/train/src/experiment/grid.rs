@@ -1,10 +1,10 @@
-//! Variations of a configuration, written `key=a,b,c`, and the grid of several. What a
-//! key may be is in `config::overrides`.
+//! Variations of a configuration, written `key=a,b,c`, and the grid of several variations. The keys
+//! are described in `config::overrides`.
 
 use crate::config::{Config, OverrideError, with_option};
 use std::str::FromStr;
 
-/// A key and the values it takes in turn.
+/// A key and its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variation {
     key: String,
@@ -46,11 +46,11 @@ fn split_values(text: &str) -> Vec<String> {
     values.into_iter().map(|value| value.trim().to_owned()).collect()
 }
 
-/// Every combination of the variations' values, the last one changing fastest:
-/// what was set, and the configuration.
+/// Every combination of the variations' values, the last one changing fastest: the settings, and
+/// the configuration.
 ///
 /// # Errors
-/// When a key leads nowhere or a value does not do.
+/// When the architecture does not have a key, or a value is not valid.
 pub fn grid(config: &Config, variations: &[Variation]) -> Result<Vec<(Vec<String>, Config)>, OverrideError> {
     let mut all = vec![(Vec::new(), config.clone())];
     for Variation { key, values } in variations {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn places_in_the_file() {
+    fn keys_are_paths_in_the_file() {
         let varied = vary("seed/model-6", "train.epochs=1,2").unwrap();
         assert_eq!(varied.iter().map(|config| config.train.epochs).collect::<Vec<_>>(), [1, 2]);
         let varied = vary("seed/model-6", "model.layers.1.filters=7").unwrap();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn all_layers_of_a_kind_but_the_head() {
+    fn a_kind_sets_all_its_layers_except_the_head() {
         let varied = vary("seed/kaggle-notebook", "dropout.rate=0.25").unwrap();
         let rates = varied[0].model.layers.iter().filter_map(|layer| match layer {
             LayerSpec::Dropout { rate } => Some(*rate),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn complaints_say_where_a_key_ends() {
+    fn errors_name_the_invalid_part_of_a_key() {
         let complaints = [
             complaint("seed/model-6", "dropout.rate=0.1"),
             complaint("seed/model-6", "train.epoch=1"),

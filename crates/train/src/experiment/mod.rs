@@ -1,6 +1,5 @@
-//! Trainings as a person asks for them: a run resolved from options, its conclusion, and
-//! several runs compared with each other. Stands above [`crate::train`] and
-//! [`crate::report`].
+//! Experiments: resolves a run from options, trains and reports it, and compares several runs. Uses
+//! [`crate::train`] and [`crate::report`].
 
 mod compare;
 mod conclude;

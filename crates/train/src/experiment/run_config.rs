@@ -1,4 +1,4 @@
-//! What a run is: its configuration and its data, resolved from what was asked for.
+//! Resolves the configuration and the data of a run from options.
 
 use crate::config::{Config, ConfigError, OverrideError, with_option};
 use crate::data::DataSource;
@@ -6,26 +6,26 @@ use crate::train::{CheckpointError, RunFolder, peek};
 use moue::model::{Model, ModelFileError};
 use std::path::{Path, PathBuf};
 
-/// What was asked for; an option that is `None` stays as the architecture file has it.
+/// Options of a run; `None` keeps the value of the architecture file.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
     /// A preset's name or a file; `None` for `small`.
     pub arch: Option<String>,
     /// The data; `None` for synthetic faces.
     pub data: Option<PathBuf>,
-    /// A run's folder to resume; of the other options only `data` counts then.
+    /// A run folder to resume; of the other options only `data` is used then.
     pub resume: Option<PathBuf>,
-    /// Any options, by their place in the architecture file, as [`with_option`] takes them.
+    /// Any options, by their key in the architecture file, as [`with_option`] takes them.
     pub set: Vec<(String, String)>,
-    /// Passes over the training images.
+    /// Number of passes over the training images.
     pub epochs: Option<usize>,
-    /// Images in a step.
+    /// Batch size.
     pub batch_size: Option<usize>,
-    /// Size of a step.
+    /// Learning rate.
     pub learning_rate: Option<f32>,
     /// `[height, width]` of the network's images.
     pub image_size: Option<[usize; 2]>,
-    /// Seed of everything random.
+    /// The seed.
     pub seed: Option<u64>,
     /// Restores FER2013's official split for Kaggle's numbered files.
     pub official_split: bool,
@@ -34,47 +34,46 @@ pub struct RunOptions {
 /// A configuration with its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig {
-    /// What is trained, and how.
+    /// The configuration.
     pub config: Config,
-    /// On what.
+    /// The data.
     pub source: DataSource,
 }
 
-/// Why options make no run.
+/// Errors of resolving a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunConfigError {
-    /// The architecture file cannot be used.
+    /// The architecture file is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The run to resume has no checkpoint that can be used.
+    /// The run to resume has no valid checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A single option does not fit.
+    /// An option is not valid.
     #[error(transparent)]
     Override(#[from] OverrideError),
-    /// A number given beside the architecture file lies outside its range.
+    /// An option is outside its range.
     #[error(transparent)]
     Range(ConfigError),
     /// A teacher cannot be read.
     #[error(
-        "a teacher of {arch} is missing: {source}; train it first (the preset's file begins with how), or learn \
-         from the labels alone: --set 'train.teachers=[]'"
+        "a teacher of {arch} is missing: {source}; train it first (the comment at the top of the preset \
+         explains how), or train without teachers: --set 'train.teachers=[]'"
     )]
     Teacher {
         /// Preset or file.
         arch: String,
-        /// Why it cannot be read.
+        /// The cause.
         source: ModelFileError,
     },
     /// The official split of synthetic faces.
-    #[error("--official-split needs --data with Kaggle's numbered files")]
+    #[error("--official-split requires --data with Kaggle's numbered files")]
     OfficialSplit,
 }
 
 impl RunConfigError {
-    /// Whether the options contradict each other or their ranges; otherwise a file is
-    /// the reason.
+    /// Whether the options are wrong; otherwise a file is.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         !matches!(self, Self::Config(_) | Self::Checkpoint(_))
@@ -82,11 +81,11 @@ impl RunConfigError {
 }
 
 impl RunConfig {
-    /// Resolves options to what is trained. Nothing is read but the architecture file, the
-    /// checkpoint and the teachers; nothing is written.
+    /// Resolves options to a configuration and data. Reads only the architecture file, the
+    /// checkpoint and the teachers; writes nothing.
     ///
     /// # Errors
-    /// When a file cannot be used or an option does not fit.
+    /// When a file or an option is not valid.
     pub fn resolve(options: &RunOptions) -> Result<Self, RunConfigError> {
         let given = options.data.clone().map(DataSource::Given);
         if let Some(path) = &options.resume {
@@ -106,11 +105,11 @@ impl RunConfig {
         Ok(run)
     }
 
-    /// The same for one of several runs that are compared: teachers are loaded when it
-    /// is trained, and what is missing then is that run's failure alone.
+    /// Resolves options for one of several compared runs: teachers are loaded when the run is
+    /// trained, so a missing teacher fails only that run.
     ///
     /// # Errors
-    /// When a file cannot be used or an option does not fit.
+    /// When a file or an option is not valid.
     pub fn resolve_untaught(options: &RunOptions) -> Result<Self, RunConfigError> {
         let mut config = Config::open(options.arch.as_deref().unwrap_or(DEFAULT_ARCH))?;
         for (key, value) in &options.set {
@@ -133,7 +132,7 @@ impl RunConfig {
         Ok(Self { config, source })
     }
 
-    /// What a run of this configuration is called in `runs/`.
+    /// The name of a run of this configuration in `runs/`.
     #[must_use]
     pub fn name(&self) -> String {
         let stem = Path::new(&self.config.model.name).file_name();
@@ -141,5 +140,5 @@ impl RunConfig {
     }
 }
 
-/// The architecture where none is named.
+/// The default architecture.
 const DEFAULT_ARCH: &str = "small";

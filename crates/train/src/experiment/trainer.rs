@@ -1,4 +1,4 @@
-//! A training from a program of one's own: a configuration, its data, and what comes of it.
+//! Trains a model from a program: configuration, data and result.
 
 use super::conclude::conclude;
 use super::run_config::RunConfig;
@@ -10,28 +10,31 @@ use moue::Model;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-/// Why a training ended without a model.
+/// Why a training gave no model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainerError {
     /// The data cannot be opened.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The run's folder cannot be made, or already holds a run.
-    #[error("cannot use the run's folder")]
+    /// The run folder cannot be created, or already contains a run.
+    #[error("cannot use the run folder")]
     Folder(#[from] std::io::Error),
     /// The training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// It was stopped before the end of its first epoch; its checkpoint is in the folder.
-    #[error("stopped before the end of the first epoch; the checkpoint is in {}", .0.display())]
+    /// The training was stopped before the end of its first epoch; its checkpoint is in the folder.
+    #[error(
+        "the training was stopped before the end of the first epoch, so there is no model; the checkpoint is in {}",
+        .0.display()
+    )]
     NoEpoch(PathBuf),
 }
 
-/// A training to be run.
+/// A builder for a training.
 ///
-/// Without [`data`](Self::data) it trains on synthetic faces; without [`out`](Self::out) its
-/// files go to the first free `runs/ARCH-N`.
+/// Without [`data`](Self::data) it trains on synthetic faces; without [`out`](Self::out) it writes
+/// to the first free `runs/ARCH-N`.
 pub struct Trainer<'a> {
     run: RunConfig,
     out: Option<PathBuf>,
@@ -40,86 +43,86 @@ pub struct Trainer<'a> {
     observe: Box<dyn FnMut(Event<'_>) + 'a>,
 }
 
-/// A training that has ended, with its best epoch's model.
+/// A finished training, with the model of the best epoch.
 pub struct TrainedRun {
     /// The model, calibrated on the validation split.
     pub model: Model,
-    /// Of the model on the validation split; optimistic, since the epoch was selected on it.
+    /// Metrics on the validation split; optimistic: the epoch was selected on this split.
     pub metrics: Metrics,
     /// All epochs.
     pub history: Vec<EpochRecord>,
-    /// The epoch of the model, from 1.
+    /// The selected epoch, from 1.
     pub best_epoch: usize,
     /// How it ended.
     pub ending: Ending,
-    /// Where its files are.
+    /// The run folder.
     pub folder: RunFolder,
 }
 
 impl<'a> Trainer<'a> {
-    /// A training of this configuration on this data.
+    /// Creates a training of this configuration on this data.
     #[must_use]
     pub fn new(run: RunConfig) -> Self {
         Self { run, out: None, init: None, stop: None, observe: Box::new(|_| {}) }
     }
 
-    /// A training of a preset, or of an architecture file, on synthetic faces.
+    /// Creates a training of a preset, or of an architecture file, on synthetic faces.
     ///
     /// # Errors
-    /// When there is no such preset or file, or it cannot be used.
+    /// When there is no such preset or file, or it is not valid.
     pub fn preset(name: &str) -> Result<Self, ConfigError> {
         Ok(Self::new(RunConfig { config: Config::open(name)?, source: DataSource::Synthetic }))
     }
 
-    /// Trains on this data set, in any layout and as it was downloaded.
+    /// Trains on this data set, in any supported layout, as it was downloaded.
     #[must_use]
     pub fn data(mut self, path: impl Into<PathBuf>) -> Self {
         self.run.source = DataSource::Given(path.into());
         self
     }
 
-    /// Sets one option, by its place in the architecture file, as [`with_option`] takes it.
+    /// Sets one option, by its key in the architecture file, as [`with_option`] takes it.
     ///
     /// # Errors
-    /// When there is no such place or the value does not fit.
+    /// When there is no such key, or the value is not valid.
     pub fn set(mut self, key: &str, value: &str) -> Result<Self, OverrideError> {
         self.run.config = with_option(&self.run.config, key, value)?;
         Ok(self)
     }
 
-    /// Writes the run to this folder, which is made; it must not hold a run.
+    /// Writes the run to this folder, which must be new or empty.
     #[must_use]
     pub fn out(mut self, folder: impl Into<PathBuf>) -> Self {
         self.out = Some(folder.into());
         self
     }
 
-    /// Starts from a model's weights; a head for other classes is new.
+    /// Initializes the weights from a model; a head for other classes is new.
     #[must_use]
     pub fn init(mut self, model: Model) -> Self {
         self.init = Some(model);
         self
     }
 
-    /// Ends after the current step once `stop` is set.
+    /// Stops after the current step when `stop` is set.
     #[must_use]
     pub fn stop_when(mut self, stop: &'a AtomicBool) -> Self {
         self.stop = Some(stop);
         self
     }
 
-    /// Calls `observe` after each step and each epoch.
+    /// Calls `observe` with the events of the training.
     #[must_use]
     pub fn observe(mut self, observe: impl FnMut(Event<'_>) + 'a) -> Self {
         self.observe = Box::new(observe);
         self
     }
 
-    /// Trains, writes the run's folder with its report, and returns the best epoch's model.
+    /// Trains, writes the run folder with its report, and returns the model of the best epoch.
     ///
     /// # Errors
-    /// When the data cannot be opened, the training fails, a file cannot be written, or it was
-    /// stopped in its first epoch.
+    /// When the data cannot be opened, the training fails, a file cannot be written, or the
+    /// training was stopped in its first epoch.
     pub fn run(mut self) -> Result<TrainedRun, TrainerError> {
         let RunConfig { config, source } = &self.run;
         let spec = ImageSpec::of_input(config.model.input);

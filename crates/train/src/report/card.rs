@@ -6,34 +6,34 @@ use crate::data::Split;
 use crate::evaluate::{EvaluationView, Metrics, risk_coverage, wilson};
 use std::fmt::Write as _;
 
-/// What a card tells beyond the evaluation.
+/// Values of a model card in addition to the evaluation.
 pub struct Card<'a> {
-    /// Of single images, on the split that is named in it.
+    /// The evaluation of single images, on the split that it names.
     pub evaluation: EvaluationView<'a>,
-    /// The metrics when each image is averaged with its mirror image.
+    /// The metrics with each prediction averaged over the image and its mirror image.
     pub mirrored: &'a Metrics,
-    /// How many recipes were compared on this split, where somebody counted.
+    /// Number of recipes that were compared on this split, where known.
     pub recipes: Option<usize>,
-    /// Bytes of the model's file.
+    /// Size of the model file in bytes.
     pub bytes: usize,
     /// Multiply-adds for one image.
     pub macs: usize,
-    /// Median time for one image, in milliseconds, and what it was measured on.
+    /// Median latency for one image, in milliseconds.
     pub latency_ms: f64,
-    /// Instruction set and threads of that measurement.
+    /// Computer, instruction set and threads of that measurement.
     pub machine: &'a str,
 }
 
-/// The card.
+/// Renders a model card.
 #[must_use]
 pub fn card(card: &Card<'_>) -> String {
     let sections =
-        [summary(card), uses(), data(card), compute_metrics(card), classes(card), calibration(card), worse(card)];
+        [summary(card), uses(), data(card), metrics_section(card), classes(card), calibration(card), corruptions(card)];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
-/// Training images of each class: as the model tells, or else as they are here.
-fn learned_from(card: &Card<'_>) -> Vec<usize> {
+/// Training images of each class: as recorded in the model, or else of this data set.
+fn training_images(card: &Card<'_>) -> Vec<usize> {
     let (stated, dataset) = (&card.evaluation.model.provenance().training_images, card.evaluation.dataset);
     if stated.is_empty() { dataset.per_class(&dataset.indices(Split::Train)) } else { stated.clone() }
 }
@@ -43,7 +43,7 @@ fn interval(metrics: &Metrics) -> String {
     format!("{} % ({}–{} %)", percent(metrics.accuracy), percent(low), percent(high))
 }
 
-/// What is said of a split that models are chosen by.
+/// A note on a split that is used for selection.
 fn caveat(card: &Card<'_>) -> String {
     match (card.evaluation.selection, card.recipes) {
         (false, _) => String::new(),
@@ -52,7 +52,7 @@ fn caveat(card: &Card<'_>) -> String {
     }
 }
 
-/// The split that nothing was chosen by.
+/// Name of the split that is not used for selection.
 fn test_name(card: &Card<'_>) -> &'static str {
     let own = &card.evaluation.dataset.split_names[Split::Validation as usize];
     if own.as_deref() == Some("PublicTest") { "PrivateTest" } else { "test split" }
@@ -66,7 +66,7 @@ fn summary(card: &Card<'_>) -> String {
     }
     let _ = writeln!(
         text,
-        "**{split}: {}**, n = {}{}; each image averaged with its mirror image, {}.\n",
+        "**{split}: {}**, n = {}{}; with test-time augmentation (mirror image): {}.\n",
         interval(metrics),
         metrics.n,
         caveat(card),
@@ -78,11 +78,11 @@ fn summary(card: &Card<'_>) -> String {
         ("parameters", model.parameters().to_string()),
         ("multiply-adds", format!("{:.1} million", card.macs as f64 / 1e6)),
         ("file", format!("{:.0} KB", card.bytes as f64 / 1000.0)),
-        ("one image", format!("{:.2} ms ({})", card.latency_ms, card.machine)),
+        ("latency, one image", format!("{:.2} ms ({})", card.latency_ms, card.machine)),
         (
-            "made by",
+            "trained with",
             format!(
-                "`moue train {}` (moue {}, seed {}), the weights of epoch {}",
+                "`moue train {}` (moue {}, seed {}), weights of epoch {}",
                 model.architecture().name,
                 model.provenance().moue_version,
                 model.provenance().seed,
@@ -96,51 +96,52 @@ fn summary(card: &Card<'_>) -> String {
         let _ = writeln!(text, "| {name} | {value} |");
     }
     if let Some(hash) = &model.provenance().init {
-        let _ = writeln!(text, "| started from | `{}` (start of the model's SHA-256) |", &hash[..12]);
+        let _ = writeln!(text, "| initialized from | `{}` (start of the model's SHA-256) |", &hash[..12]);
     }
     if !model.provenance().teachers.is_empty() {
         let teachers: Vec<String> =
             model.provenance().teachers.iter().map(|hash| format!("`{}`", &hash[..12])).collect();
-        let _ = writeln!(text, "| taught by | {} (start of each model's SHA-256) |", teachers.join(", "));
+        let _ = writeln!(text, "| distilled from | {} (start of each model's SHA-256) |", teachers.join(", "));
     }
     text
 }
 
 fn uses() -> String {
-    "## What it is for, and what not\n\n\
-     It tells what the expression in a picture of a face looks like to people who labelled such pictures. An expression \
-     is an appearance: it does not determine what a person feels. It is for studying classifiers, sorting one's own \
-     pictures, art and play.\n\n\
-     It must not be used to judge people: not for hiring, grading, policing, lending, insurance or diagnosis. The EU AI \
-     Act bans inferring emotions at work and in education (with exceptions for medical and safety reasons).\n"
+    "## Intended use\n\n\
+     The model predicts the facial expression in a picture of a face, as people labeled such pictures. An expression is \
+     an appearance: it does not determine what a person feels. Intended uses are the study of classifiers, sorting \
+     one's own pictures, and art.\n\n\
+     ## Out-of-scope use\n\n\
+     The model must not be used to assess people: not for hiring, grading, policing, lending, insurance or diagnosis. The \
+     EU AI Act bans inferring emotions at work and in education (with exceptions for medical and safety reasons).\n"
         .to_owned()
 }
 
 fn data(card: &Card<'_>) -> String {
     let dataset = card.evaluation.dataset;
-    let counts = learned_from(card);
+    let counts = training_images(card);
     let listed: Vec<String> =
         dataset.classes.iter().zip(&counts).map(|(class, count)| format!("{class} {count}")).collect();
     let mut text = format!("## Data\n\n{} training images: {}.\n", counts.iter().sum::<usize>(), listed.join(", "));
     let available = dataset.indices(Split::Train).len();
     if available != counts.iter().sum::<usize>() {
-        let _ = writeln!(text, "Of {available} in the source; what was left out, and why, is in its preset.");
+        let _ = writeln!(text, "The source has {available}; the preset states which images are removed, and why.");
     }
     if test_name(card) == "PrivateTest" {
-        text += "\nThe images are FER2013's (Goodfellow et al., \"Challenges in Representation Learning\", 2013): faces found \
-                 on the web by Pierre-Luc Carrier and Aaron Courville, given out for research, without a licence for the \
-                 single images and without the consent of those who are shown. Its labels are noisy: people agree with \
-                 them in 65 ± 5 %. Who is shown is not recorded, so how the model fares for groups of people was not \
-                 measured.\n";
+        text += "\nThe images are FER2013's (Goodfellow et al., \"Challenges in Representation Learning\", 2013): faces \
+                 collected from the web by Pierre-Luc Carrier and Aaron Courville and released for research, without a \
+                 license for the single images and without the consent of the people shown. The labels are noisy: \
+                 human accuracy is 65 ± 5 %. Demographic attributes are not recorded, so the accuracy for groups of \
+                 people was not measured.\n";
     }
     text
 }
 
-fn compute_metrics(card: &Card<'_>) -> String {
+fn metrics_section(card: &Card<'_>) -> String {
     let EvaluationView { model, metrics, split, others, .. } = &card.evaluation;
     let mut text = format!(
-        "## Figures\n\nOn {split}{}. \"TTA\": each image averaged with its mirror image.\n\n\
-         | | accuracy (95 % interval) | macro F1 | NLL | ECE |\n|---|---|---|---|---|\n",
+        "## Metrics\n\nOn {split}{}. TTA: each prediction is averaged over the image and its mirror image.\n\n\
+         | | accuracy (95 % confidence interval) | macro F1 | NLL | ECE |\n|---|---|---|---|---|\n",
         caveat(card)
     );
     let mut row = |name: &str, metrics: &Metrics| {
@@ -160,8 +161,8 @@ fn compute_metrics(card: &Card<'_>) -> String {
         let paired = &other.paired;
         let _ = writeln!(
             text,
-            "\n{} against {}: {} points ({} to {}), p = {} (McNemar's exact test; {} images only the one has right, {} \
-             only the other).",
+            "\n{} compared with {}: {} points ({} to {}), p = {} (McNemar's exact test; {} images are predicted \
+             correctly only by the first, {} only by the second).",
             model.architecture().name,
             other.model,
             points(paired.difference),
@@ -183,7 +184,8 @@ fn classes(card: &Card<'_>) -> String {
         let [precision, recall, f1] = [class.precision, class.recall, class.f1].map(percent);
         let _ = writeln!(text, "| {} | {precision} | {recall} | {f1} | {} |", class.label, class.support);
     }
-    let _ = writeln!(text, "\nRows are the true class, columns the answer:\n\n| | {} |", metrics.labels.join(" | "));
+    let labels = metrics.labels.join(" | ");
+    let _ = writeln!(text, "\nRows are the true class, columns the predicted class:\n\n| | {labels} |");
     text += &"|---".repeat(metrics.labels.len() + 1);
     text += "|\n";
     for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
@@ -193,8 +195,8 @@ fn classes(card: &Card<'_>) -> String {
     text + &weaknesses(card)
 }
 
-/// The class that is found least, the pairs that are mixed up most, the rarest
-/// class in training.
+/// The class with the lowest recall, the most frequent confusions, and the class with the fewest
+/// training images.
 fn weaknesses(card: &Card<'_>) -> String {
     let metrics = card.evaluation.metrics;
     let mut text = "\n### Known weaknesses\n\n".to_owned();
@@ -204,7 +206,7 @@ fn weaknesses(card: &Card<'_>) -> String {
         let [low, high] = wilson(hits, worst.support);
         let _ = writeln!(
             text,
-            "- Of the pictures labelled {}, {} % are found ({}–{} %).",
+            "- The class {} has the lowest recall: {} % ({}–{} %).",
             worst.label,
             percent(worst.recall),
             percent(low),
@@ -224,11 +226,11 @@ fn weaknesses(card: &Card<'_>) -> String {
     mixed.sort_by(|a, b| b.0.total_cmp(&a.0));
     for (share, truth, answer) in mixed.into_iter().take(3) {
         let (truth, answer) = (&metrics.labels[truth], &metrics.labels[answer]);
-        let _ = writeln!(text, "- {} % of the pictures labelled {truth} are taken for {answer}.", percent(share));
+        let _ = writeln!(text, "- {} % of the pictures labeled {truth} are misclassified as {answer}.", percent(share));
     }
-    let counts = learned_from(card);
+    let counts = training_images(card);
     if let Some((class, count)) = metrics.labels.iter().zip(&counts).min_by_key(|(_, count)| **count) {
-        let _ = writeln!(text, "- It learned {class} from {count} images only.");
+        let _ = writeln!(text, "- {class} has the fewest training images: {count}.");
     }
     text
 }
@@ -237,14 +239,14 @@ fn calibration(card: &Card<'_>) -> String {
     let EvaluationView { model, metrics, fitted, predictions, .. } = &card.evaluation;
     let mut text = format!(
         "## Calibration\n\n{} Expected calibration error over 15 bins: {:.3}; cross-fitted (fitted on four fifths of these \
-         images, judged on the last, in turn): **{:.3}**.\n",
+         images, evaluated on the last, in turn): **{:.3}**.\n",
         applied(model.calibration()),
         metrics.ece,
         fitted.ece
     );
     let curve = risk_coverage(&predictions.labels, &predictions.probabilities, metrics.labels.len());
     let at = |share: f64| curve.iter().find(|kept| kept.coverage >= share);
-    text += "\n| the surest answers kept | right among them | from confidence |\n|---|---|---|\n";
+    text += "\n| coverage | selective accuracy | minimum confidence |\n|---|---|---|\n";
     for share in [0.25, 0.5, 0.75, 0.9, 1.0] {
         let Some(kept) = at(share) else { continue };
         let _ =
@@ -254,7 +256,8 @@ fn calibration(card: &Card<'_>) -> String {
     if let (Some(kept), true) = (certain, model.uncertain_below() > 0.0) {
         let _ = writeln!(
             text,
-            "\nAnswers of less than {:.2} are called *uncertain*: {} % of them. Of the others {} % are right.",
+            "\nPredictions with a confidence below {:.2} are marked as uncertain: {} % of them. Selective accuracy of the \
+             others: {} %.",
             model.uncertain_below(),
             percent(1.0 - kept.coverage),
             percent(kept.accuracy)
@@ -263,13 +266,13 @@ fn calibration(card: &Card<'_>) -> String {
     text
 }
 
-fn worse(card: &Card<'_>) -> String {
+fn corruptions(card: &Card<'_>) -> String {
     let rows = card.evaluation.corruptions;
     if rows.is_empty() {
         return String::new();
     }
     let mut text =
-        "## On worse pictures\n\n| what is done | how much | accuracy % | lost, points |\n|---|---|---|---|\n"
+        "## Corrupted images\n\n| corruption | severity | accuracy % | decrease, points |\n|---|---|---|---|\n"
             .to_owned();
     for row in rows {
         let _ = writeln!(

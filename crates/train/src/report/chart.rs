@@ -1,13 +1,13 @@
-//! Line and bar charts as SVG; colors come from the page's style sheet.
+//! Line and bar charts as SVG; the page's style sheet defines the colors.
 
 use crate::evaluate::Reliability;
 use maud::{Markup, html};
 
-/// Of a chart among others.
+/// Size of a small chart.
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 300.0;
 const RIGHT: f64 = 84.0;
-/// Of a chart that stands alone, with room for long names.
+/// Size of a wide chart, with space for long names.
 const WIDE: [f64; 3] = [960.0, 520.0, 290.0];
 const LEFT: f64 = 46.0;
 const TOP: f64 = 30.0;
@@ -15,28 +15,28 @@ const BOTTOM: f64 = 34.0;
 
 /// A named line.
 pub struct Line {
-    /// Written at the line's end; empty for none.
+    /// Label at the line's end; empty for none.
     pub name: String,
-    /// Classes of the style sheet.
+    /// CSS classes.
     pub class: String,
     pub points: Vec<(f64, f64)>,
 }
 
-/// Lines over epochs, or over something else.
+/// A line chart.
 pub struct Chart {
     pub title: &'static str,
-    /// What runs from left to right.
+    /// Label of the x axis.
     pub across: &'static str,
     pub lines: Vec<Line>,
-    /// Where a vertical line stands: the best epoch.
+    /// Position of a vertical line: the best epoch.
     pub mark: Option<f64>,
-    /// Where a horizontal line stands, and its name.
+    /// Position of a horizontal line, and its label.
     pub level: Option<(f64, String)>,
-    /// Whether it stands alone.
+    /// Whether the chart is wide.
     pub wide: bool,
 }
 
-/// Takes values of an axis to pixels.
+/// Maps values of an axis to pixels.
 struct Scale {
     low: f64,
     high: f64,
@@ -50,7 +50,7 @@ impl Scale {
     }
 }
 
-/// Round values that cover the range, five or so.
+/// About five round values that cover the range.
 fn ticks(low: f64, high: f64) -> Vec<f64> {
     let span = (high - low).max(1e-9);
     let magnitude = 10f64.powf((span / 5.0).log10().floor());
@@ -112,7 +112,7 @@ impl Chart {
     }
 }
 
-/// A line, broken where a value is no number.
+/// A line, interrupted where a value is NaN.
 fn curve(line: &Line, x: &Scale, y: &Scale) -> Markup {
     let stretches = line.points.split(|point| !point.1.is_finite()).filter(|stretch| !stretch.is_empty());
     let place = |point: &(f64, f64)| format!("{:.1},{:.1}", x.at(point.0), y.at(point.1));
@@ -124,7 +124,7 @@ fn curve(line: &Line, x: &Scale, y: &Scale) -> Markup {
     }
 }
 
-/// Heights for the lines' names, next to their ends but not on each other.
+/// Vertical positions of the labels, near the ends of their lines without overlap.
 fn label_places(lines: &[&Line], y: &Scale) -> Vec<f64> {
     let mut places: Vec<(usize, f64)> = lines
         .iter()
@@ -135,7 +135,7 @@ fn label_places(lines: &[&Line], y: &Scale) -> Vec<f64> {
     for i in 1..places.len() {
         places[i].1 = places[i].1.max(places[i - 1].1 + 15.0);
     }
-    // What was pushed out at the bottom goes back up.
+    // Labels beyond the bottom are moved up again.
     let lowest = y.from.max(y.to);
     for i in (0..places.len()).rev() {
         let limit = places.get(i + 1).map_or(lowest, |below: &(usize, f64)| below.1 - 15.0);
@@ -145,7 +145,7 @@ fn label_places(lines: &[&Line], y: &Scale) -> Vec<f64> {
     places.into_iter().map(|place| place.1).collect()
 }
 
-/// Accuracy over confidence, a bar for each bin.
+/// The reliability diagram: accuracy over confidence, one bar for each bin.
 pub fn reliability(bins: &[Reliability]) -> Markup {
     let x = Scale { low: 0.0, high: 1.0, from: LEFT, to: WIDTH - RIGHT };
     let y = Scale { low: 0.0, high: 1.0, from: HEIGHT - BOTTOM, to: TOP };
@@ -153,7 +153,7 @@ pub fn reliability(bins: &[Reliability]) -> Markup {
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1) as f64;
     html! {
         svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="Reliability diagram" {
-            text.title x=(LEFT) y="16" { "Share of right answers over confidence" }
+            text.title x=(LEFT) y="16" { "Accuracy by confidence" }
             @for tick in [0.0, 0.25, 0.5, 0.75, 1.0] {
                 line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y.at(tick)) y2=(y.at(tick)) {}
                 text.tick x=(LEFT - 6.0) y=(y.at(tick) + 4.0) text-anchor="end" { (label(tick)) }
@@ -165,8 +165,8 @@ pub fn reliability(bins: &[Reliability]) -> Markup {
                 rect.bar x=(LEFT + i as f64 * width + 1.0) y=(y.at(bin.accuracy)) width=(width - 2.0)
                     height=(y.at(0.0) - y.at(bin.accuracy))
                     fill-opacity=(format!("{:.2}", 0.25 + 0.75 * (bin.count as f64 / most).sqrt())) {
-                    title { (bin.count) " answers, mean confidence " (format!("{:.3}", bin.confidence))
-                        ", right " (format!("{:.3}", bin.accuracy)) }
+                    title { (bin.count) " predictions, mean confidence " (format!("{:.3}", bin.confidence))
+                        ", accuracy " (format!("{:.3}", bin.accuracy)) }
                 }
             }
             line.ideal x1=(x.at(0.0)) y1=(y.at(0.0)) x2=(x.at(1.0)) y2=(y.at(1.0)) {}
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn names_do_not_lie_on_each_other() {
+    fn labels_do_not_overlap() {
         let line = |value| Line { name: "n".into(), class: "a".into(), points: vec![(1.0, value)] };
         let y = Scale { low: 0.0, high: 1.0, from: 100.0, to: 0.0 };
         let places = label_places(&[&line(0.5), &line(0.51), &line(0.0), &line(0.01)], &y);

@@ -1,4 +1,4 @@
-//! The page of a comparison: all learning curves in one picture, and one table.
+//! The report of a comparison: all learning curves in one chart, and one table.
 
 use super::chart::{Chart, Line};
 use super::page::{self, percent};
@@ -6,13 +6,13 @@ use crate::comparison::{Comparison, Row};
 use crate::train::EpochRecord;
 use maud::{Markup, html};
 
-/// Colours that the style sheet has for lines.
+/// Number of line colors in the style sheet.
 const COLORS: usize = 10;
 
-/// Letters of a name that fit beside the picture.
+/// Maximum length of a name next to the chart.
 const LONGEST_NAME: usize = 38;
 
-/// The page of a comparison.
+/// The report of a comparison as an HTML page.
 #[must_use]
 pub fn comparison(found: &Comparison) -> String {
     let title = format!("{} on {}", counted(found.rows.len(), "experiment"), found.data);
@@ -23,14 +23,14 @@ pub fn comparison(found: &Comparison) -> String {
             (verdict(found))
             div.scroll { (curves(found)) }
             p.soft {
-                "Solid: accuracy on " (found.split) " after each epoch. Dashed, in the same colour: accuracy on the "
-                "training images, a mean over the epoch's steps with dropout and augmentation. Where the two part, the "
-                "net learns its training images by heart."
+                "Solid: accuracy on " (found.split) " after each epoch. Dashed, in the same color: accuracy on the "
+                "training images, a mean over the epoch's steps with dropout and augmentation. A growing gap between "
+                "the two indicates overfitting."
             }
             (table(found))
             p.soft {
-                "Best: the epoch that was best on " (found.split) ", chosen by that very figure and therefore a little too "
-                "good; last: after all epochs. Gap: training minus validation accuracy, in points."
+                "Best: the epoch with the highest accuracy on " (found.split) "; optimistic: the epoch was selected on "
+                "this split. Last: after all epochs. Gap: training minus validation accuracy, in points."
                 @if found.rows.iter().any(|row| row.validation_deviation.is_some()) {
                     " Means over the seeds; ± is the standard deviation of the best validation accuracy."
                 }
@@ -52,24 +52,26 @@ fn verdict(found: &Comparison) -> Markup {
             p.big { (best.name) ": " (percent(best.best_validation_accuracy)) " %" }
         }
         p {
-            "Each learned from " (learned_from(found)) " images and was validated on the " (found.validation_images)
-            " of " (found.split) ". Always answering \"" (found.majority_class) "\" would be right in "
-            (percent(found.majority_accuracy)) " %: a model near that figure has learned nothing else."
+            "Each model was trained on " (training_images(found)) " images and validated on the "
+            (found.validation_images) " images of " (found.split) ". Majority-class baseline (\""
+            (found.majority_class) "\"): "
+            (percent(found.majority_accuracy)) " %. A model near this accuracy has not learned to distinguish the "
+            "classes."
         }
         @if !found.complete {
-            p { b { "Not finished." } " The same command goes on where it stopped." }
+            p { b { "Not finished." } " Run the same command again to resume." }
         }
     }
 }
 
-fn learned_from(found: &Comparison) -> String {
+fn training_images(found: &Comparison) -> String {
     let counts = || found.rows.iter().map(|row| row.train_images);
     let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
     if least == most { most.to_string() } else { format!("{least} to {most}") }
 }
 
-/// Names for the picture: without the words that all rows share, and with short
-/// keys where they would not fit.
+/// Short names for the chart: without the words that all rows share, and with short keys where the
+/// names are too long.
 fn short_names(rows: &[Row]) -> Vec<String> {
     let shared = |word: &str| rows.iter().all(|row| row.name.split(' ').any(|other| other == word));
     let own = |row: &Row| row.name.split(' ').filter(|word| !shared(word)).map(str::to_owned).collect::<Vec<_>>();
@@ -87,7 +89,7 @@ fn short_names(rows: &[Row]) -> Vec<String> {
     names.iter().map(|words| words.join(" ").chars().take(LONGEST_NAME).collect()).collect()
 }
 
-/// The curve of a row: the mean over its seeds, as far as all of them are.
+/// The curve of a row: the mean over its seeds, up to the last epoch that all seeds have finished.
 fn mean(row: &Row, of: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
     let runs: Vec<_> = row.runs.iter().filter(|run| !run.history.is_empty()).collect();
     let epochs = runs.iter().map(|run| run.history.len()).min().unwrap_or(0);
@@ -103,7 +105,7 @@ fn curves(found: &Comparison) -> Markup {
         lines.push(Line { name: String::new(), class: format!("{class} dashed"), points: train });
         lines.push(Line { name, class, points: mean(row, |r| r.validation_accuracy) });
     }
-    let level = (found.majority_accuracy * 100.0, format!("always \"{}\"", found.majority_class));
+    let level = (found.majority_accuracy * 100.0, format!("baseline \"{}\"", found.majority_class));
     Chart { title: "Accuracy, %", across: "epoch", lines, mark: None, level: Some(level), wide: true }.svg()
 }
 
@@ -114,7 +116,7 @@ fn table(found: &Comparison) -> Markup {
             thead { tr {
                 th { "experiment" } th { "best validation %" } th { "last validation %" } th { "last train %" } th { "gap" }
                 th {} th { "best train %" } th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" }
-                th.text { "its source says" }
+                th.text { "reported by source" }
             } }
             tbody {
                 @for (number, row) in found.rows.iter().enumerate() {
@@ -146,7 +148,7 @@ fn failures(found: &Comparison) -> Markup {
         .collect();
     html! {
         @if !failed.is_empty() {
-            h2 { "What failed" }
+            h2 { "Failed trainings" }
             ul { @for (row, run, error) in failed { li { (row.name) ", seed " (run.seed) ": " (error) } } }
         }
     }
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn names_fit_beside_the_picture() {
+    fn short_names_fit_next_to_the_chart() {
         let names = |names: &[&str]| short_names(&names.iter().map(|name| row(name)).collect::<Vec<_>>());
         assert_eq!(names(&["seed/model-6", "seed/model-8"]), ["seed/model-6", "seed/model-8"]);
         assert_eq!(names(&["net a.b=1 c.d=1", "net a.b=2 c.d=1"]), ["a.b=1", "a.b=2"]);

@@ -1,4 +1,4 @@
-//! What an evaluation's page shows: headline, tables, charts, mistakes.
+//! The report of an evaluation: headline, tables, charts, misclassified images.
 
 use super::chart::{self, Chart, Line};
 use super::page::{self, percent};
@@ -8,10 +8,10 @@ use moue::model::Calibration;
 use moue::render::image_url;
 use moue_engine::loss::argmax;
 
-/// Mistakes that are shown.
+/// Maximum number of misclassified images.
 const MISTAKES: usize = 40;
 
-/// The page of an evaluation.
+/// The report of an evaluation as an HTML page.
 #[must_use]
 pub fn evaluation(report: &EvaluationView<'_>) -> String {
     page::page(
@@ -24,32 +24,33 @@ pub fn evaluation(report: &EvaluationView<'_>) -> String {
     )
 }
 
-/// Accuracy, large, with what it was measured on; `epochs` is the best one and
-/// how many there were.
+/// The accuracy, and the split it was measured on; `epochs` is the selected epoch and the number of
+/// epochs.
 pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> Markup {
     let f = report.metrics;
     let [low, high] = f.accuracy_ci95;
     let most = f.per_class.iter().map(|class| class.support).max().unwrap_or(0) as f64 / f.n.max(1) as f64;
     html! {
-        p.big { (percent(f.accuracy)) " % right" }
+        p.big { "Accuracy " (percent(f.accuracy)) " %" }
         p {
             "on " (f.n) " images of the split " (report.split)
             @if report.selection { " (selection split, optimistic)" }
-            @if report.tta { ", each averaged with its mirror image" }
-            "; 95 % interval " (percent(low)) "–" (percent(high)) " %. Macro F1 " (format!("{:.3}", f.macro_f1))
-            ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error " (format!("{:.3}", f.ece)) "."
+            @if report.tta { ", each prediction averaged over the image and its mirror image" }
+            "; 95 % confidence interval " (percent(low)) "–" (percent(high)) " %. Macro F1 "
+            (format!("{:.3}", f.macro_f1)) ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error "
+            (format!("{:.3}", f.ece)) "."
         }
         p.soft {
-            "Always answering the most frequent class would be right in " (percent(most)) " %."
+            "Majority-class baseline: " (percent(most)) " %."
             @if let Some((best, all)) = epochs {
                 " Weights of epoch " (best) " of " (all)
-                ", chosen on this split, so these figures are a little too good."
+                " (optimistic: the epoch was selected on this split)."
             }
         }
     }
 }
 
-/// Precision, recall, F1 and support.
+/// Table of precision, recall, F1 and support.
 pub fn per_class(metrics: &Metrics) -> Markup {
     html! {
         div.scroll { table {
@@ -66,11 +67,11 @@ pub fn per_class(metrics: &Metrics) -> Markup {
     }
 }
 
-/// Counts, shaded by their share of the row.
+/// The confusion matrix, shaded by the share of the row.
 pub fn confusion(metrics: &Metrics) -> Markup {
     html! {
         div.scroll { table {
-            thead { tr { th { "true \\ answer" } @for label in &metrics.labels { th { (label) } } } }
+            thead { tr { th { "true \\ predicted" } @for label in &metrics.labels { th { (label) } } } }
             tbody {
                 @for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
                     @let sum = row.iter().sum::<usize>().max(1) as f64;
@@ -86,28 +87,28 @@ pub fn confusion(metrics: &Metrics) -> Markup {
     }
 }
 
-/// The wrong predictions that the model was most sure of.
+/// The wrong predictions with the highest confidence.
 pub fn mistakes(report: &EvaluationView<'_>) -> Markup {
     let classes = &report.metrics.labels;
     let predictions = report.predictions;
     let mut wrong = Vec::new();
     for (at, confidence) in most_confident_first(&predictions.probabilities, classes.len()) {
-        let answer = argmax(&predictions.probabilities[at * classes.len()..(at + 1) * classes.len()]);
+        let predicted = argmax(&predictions.probabilities[at * classes.len()..(at + 1) * classes.len()]);
         let label = predictions.labels[at] as usize;
-        if answer != label && wrong.len() < MISTAKES {
-            wrong.push((predictions.images[at], label, answer, confidence));
+        if predicted != label && wrong.len() < MISTAKES {
+            wrong.push((predictions.images[at], label, predicted, confidence));
         }
     }
     html! {
-        @if wrong.is_empty() { p { "There are none." } }
+        @if wrong.is_empty() { p { "No image is misclassified." } }
         div.faces {
-            @for (image, label, answer, confidence) in wrong {
+            @for (image, label, predicted, confidence) in wrong {
                 figure {
                     @if let Some(source) = data_url(report, image) {
                         img src=(source) alt=(format!("image {}", report.dataset.ids[image]));
                     }
                     figcaption {
-                        b { (classes[answer]) } " " (percent(f64::from(confidence))) " %" br;
+                        b { (classes[predicted]) } " " (percent(f64::from(confidence))) " %" br;
                         "true: " (classes[label]) br;
                         span.soft { (short(&report.dataset.ids[image])) }
                     }
@@ -117,36 +118,36 @@ pub fn mistakes(report: &EvaluationView<'_>) -> Markup {
     }
 }
 
-/// The end of a long path.
+/// The last part of a path.
 fn short(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }
 
-/// An image of the data set as a PNG inside a URL.
+/// An image of the data set as a PNG in a data URL.
 fn data_url(report: &EvaluationView<'_>, index: usize) -> Option<String> {
     let dataset = report.dataset;
     image_url(dataset.image(index), dataset.shape())
 }
 
-/// Everything below the headline.
+/// The sections below the headline.
 pub fn sections(report: &EvaluationView<'_>) -> Markup {
     html! {
-        h2 { "Per class" }
+        h2 { "Metrics by class" }
         (per_class(report.metrics))
-        h2 { "Confusion" }
-        p { "Rows are the true class, columns the answer; shades are shares of a row." }
+        h2 { "Confusion matrix" }
+        p { "Rows are the true class, columns the predicted class. The shade is the share of the row." }
         (confusion(report.metrics))
         @if !report.others.is_empty() {
-            h2 { "Beside other models" }
+            h2 { "Comparison with other models" }
             (others(report))
         }
         h2 { "Calibration" }
         (calibration(report))
         @if !report.corruptions.is_empty() {
-            h2 { "On worse pictures" }
-            (worse(report.corruptions))
+            h2 { "Corrupted images" }
+            (corruptions_table(report.corruptions))
         }
-        h2 { "Most confident mistakes" }
+        h2 { "Most confident misclassifications" }
         (mistakes(report))
     }
 }
@@ -155,11 +156,11 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
     let (labels, probabilities) = (&report.predictions.labels, &report.predictions.probabilities);
     let classes = report.metrics.labels.len();
     let curve = risk_coverage(labels, probabilities, classes);
-    // A few hundred points draw the same line as thousands.
+    // A few hundred points give the same line as thousands.
     let points = curve.iter().step_by(curve.len().div_ceil(300).max(1)).chain(curve.last());
     let chart = Chart {
-        title: "Right among the answers kept, %",
-        across: "answers kept, the surest first, %",
+        title: "Selective accuracy, %",
+        across: "coverage, %",
         lines: vec![Line {
             name: String::new(),
             class: "a".into(),
@@ -175,22 +176,23 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
     };
     html! {
         p {
-            "Does a confidence mean what it says? Bars that reach the line do; the expected calibration error is the "
-            "mean gap, weighted by the number of answers. " (applied(report.model.calibration())) " Fitted anew on four "
-            "fifths of these images and judged on the last fifth, in turn, the error is "
+            "In a calibrated model the bars reach the diagonal. The expected calibration error is their mean distance "
+            "from it, weighted by the number of predictions. "
+            (applied(report.model.calibration())) " Cross-fitted (fitted on four fifths of these images and evaluated on "
+            "the last fifth, in turn), the error is "
             (format!("{:.3}", report.fitted.ece)) "."
         }
         div.charts { (chart::reliability(&reliability(labels, probabilities, classes))) (chart.svg()) }
         @if report.model.uncertain_below() > 0.0 {
             p.soft {
-                "Answers of less than " (percent(f64::from(report.model.uncertain_below())))
-                " % are called uncertain: the dotted line."
+                "Predictions with a confidence below " (percent(f64::from(report.model.uncertain_below())))
+                " % are marked as uncertain (dotted line)."
             }
         }
     }
 }
 
-/// What the model's calibration does, in a sentence.
+/// A sentence that describes the model's calibration.
 pub fn applied(calibration: &Calibration) -> String {
     let each = match (&calibration.scale, &calibration.bias) {
         (Some(_), _) => ", with a factor and a bias for each class (vector scaling)",
@@ -223,7 +225,7 @@ fn others(report: &EvaluationView<'_>) -> Markup {
         div.scroll { table {
             thead { tr {
                 th { "model" } th { "parameters" } th { "accuracy %" } th { "macro F1" } th { "ECE" }
-                th { "difference" } th { "right alone" } th { "p" }
+                th { "difference" } th { "only one correct" } th { "p" }
             } }
             tbody {
                 (row(report.title, report.model.parameters(), report.metrics, None))
@@ -231,29 +233,29 @@ fn others(report: &EvaluationView<'_>) -> Markup {
             }
         } }
         p.soft {
-            "In brackets 95 % intervals. Difference: this model minus the first, in points, on the same images. Right "
-            "alone: images that only the first, and only this one has right. p: how likely two equally good models "
-            "differ as much (McNemar's exact test)."
+            "In parentheses: 95 % confidence intervals. Difference: this model minus the first, in percentage points, "
+            "on the same images. Only one correct: images that only the first model, and only this model, predicts "
+            "correctly. p: McNemar's exact test."
         }
     }
 }
 
-/// A share as signed points.
+/// A share as signed percentage points.
 #[must_use]
 pub fn points(share: f64) -> String {
-    // Nothing is not less than nothing.
+    // Adding 0 turns -0 into 0.
     format!("{:+.1}", share * 100.0 + 0.0)
 }
 
-/// A probability with the digits that mean something.
+/// A p-value with significant digits.
 pub fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
-fn worse(rows: &[corruptions::Row]) -> Markup {
+fn corruptions_table(rows: &[corruptions::Row]) -> Markup {
     html! {
         div.scroll { table {
-            thead { tr { th { "what is done" } th { "how much" } th { "accuracy %" } th { "lost, points" } } }
+            thead { tr { th { "corruption" } th { "severity" } th { "accuracy %" } th { "decrease, points" } } }
             tbody {
                 @for row in rows {
                     tr { td { (row.corruption) } td { (row.strength) } td { (percent(row.accuracy)) } td { (percent(row.loss)) } }

@@ -1,6 +1,5 @@
-//! Results as pages: self-contained HTML with charts drawn as SVG, a PNG, or a model card
-//! in Markdown. Nothing in a page is loaded from elsewhere, and nothing is computed here
-//! that the results do not hold.
+//! Reports: self-contained HTML pages with SVG charts, a PNG preview, and model cards in Markdown.
+//! Pages load nothing from elsewhere, and reports only render results.
 
 mod card;
 mod chart;

@@ -1,4 +1,4 @@
-//! The page around what is shown: style sheet, title, footer, pictures.
+//! The page template: style sheet, title and footer.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -28,7 +28,7 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); font-size:
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; font-size: .85rem; }
 ";
 
-/// A whole document in the style of all pages, with its footer.
+/// A page with the style sheet and the footer.
 pub fn page(title: &str, body: &Markup) -> String {
     let footed = html! {
         (body)
@@ -40,7 +40,7 @@ pub fn page(title: &str, body: &Markup) -> String {
     document(title, &html! { style { (PreEscaped(STYLE)) } }, &footed)
 }
 
-/// A whole document: its title, what gives it a style, and its body.
+/// An HTML document with its title, style and body.
 #[must_use]
 pub fn document(title: &str, style: &Markup, body: &Markup) -> String {
     html! {
@@ -58,7 +58,7 @@ pub fn document(title: &str, style: &Markup, body: &Markup) -> String {
     .into_string()
 }
 
-/// A share in percent, without the sign.
+/// A share in percent, without the percent sign.
 #[must_use]
 pub fn percent(share: f64) -> String {
     format!("{:.1}", share * 100.0)

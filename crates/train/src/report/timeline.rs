@@ -1,20 +1,19 @@
-//! The expressions in a video over time.
+//! Predicted expressions in a video over time.
 
 use super::chart::{Chart, Line};
 use super::page;
 use maud::html;
 
-/// Most points of a line; beyond it two neighbours become one.
+/// Maximum number of points of a line; beyond it, adjacent bins are merged.
 const MOST_BINS: usize = 600;
 
-/// Seconds of a point to begin with.
+/// Initial width of a bin, in seconds.
 const FINEST: f64 = 0.2;
 
-/// Gathers the predictions of a video. Its memory does not grow with the video's
-/// length.
+/// Aggregates the predictions of a video. Its memory does not depend on the length of the video.
 pub struct Timeline {
     classes: Vec<String>,
-    /// Seconds of a bin.
+    /// Width of a bin, in seconds.
     width: f64,
     bins: Vec<Bin>,
 }
@@ -38,14 +37,13 @@ impl Bin {
 }
 
 impl Timeline {
-    /// An empty one for these classes.
+    /// An empty timeline for these classes.
     #[must_use]
     pub fn new(classes: &[String]) -> Self {
         Self { classes: classes.to_vec(), width: FINEST, bins: Vec::new() }
     }
 
-    /// Adds a face seen at `time` (in seconds), its probabilities in the order of
-    /// the classes.
+    /// Adds a face at `time` (in seconds) with its probabilities in the order of the classes.
     pub fn add(&mut self, time: f64, probabilities: impl Iterator<Item = f32>) {
         while time / self.width >= MOST_BINS as f64 {
             self.width *= 2.0;
@@ -65,7 +63,7 @@ impl Timeline {
         self.bins[at].add(1, probabilities.map(f64::from));
     }
 
-    /// A page with the mean probability of each expression over the video.
+    /// A page with the mean probability of each expression over time.
     #[must_use]
     pub fn page(&self, title: &str) -> String {
         let seen: usize = self.bins.iter().map(|bin| bin.faces).sum();
@@ -86,19 +84,19 @@ impl Timeline {
             title,
             &html! {
                 h1 { (title) }
-                @if seen == 0 { p { "No face was seen." } }
+                @if seen == 0 { p { "No faces were detected." } }
                 @else {
                     div.scroll { (chart.svg()) }
                     p.soft {
-                        "Mean over all faces in sight, a point for every " (format!("{:.1}", self.width))
-                        " seconds; where the lines break off no face was seen."
+                        "Each point is the mean over all detected faces in " (format!("{:.1}", self.width))
+                        " seconds. Gaps in the lines are times without a detected face."
                     }
                 }
             },
         )
     }
 
-    /// Points of the bins with faces; a gap is a point that is no number.
+    /// Points of the bins; bins without faces are NaN.
     fn points(&self, of: impl Fn(&Bin) -> f64) -> Vec<(f64, f64)> {
         let bins = self.bins.iter().enumerate();
         bins.map(|(i, bin)| ((i as f64 + 0.5) * self.width, if bin.faces == 0 { f64::NAN } else { of(bin) })).collect()
@@ -110,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_takes_no_more_room_than_minutes() {
+    fn memory_does_not_depend_on_the_length_of_the_video() {
         let mut timeline = Timeline::new(&["happy".into(), "sad".into()]);
         for frame in 0..90_000 {
             timeline.add(f64::from(frame) * 0.04, [0.75, 0.25].into_iter());
@@ -120,12 +118,12 @@ mod tests {
         assert!(
             timeline.points(|bin| bin.sums[0] / bin.faces as f64).iter().all(|point| (point.1 - 0.75).abs() < 1e-9)
         );
-        let page = timeline.page("film");
+        let page = timeline.page("video");
         assert!(page.contains("happy") && page.contains("seconds") && !page.contains("NaN"), "{page}");
     }
 
     #[test]
-    fn a_film_without_faces_says_so() {
-        assert!(Timeline::new(&["happy".into()]).page("film").contains("No face"));
+    fn a_video_without_faces_is_reported() {
+        assert!(Timeline::new(&["happy".into()]).page("video").contains("No face"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a training's page shows: metrics, learning curves, the configuration.
+//! The report of a training: metrics, learning curves, configuration.
 
 use super::chart::{Chart, Line};
 use super::{evaluation, page};
@@ -6,7 +6,7 @@ use crate::evaluate::EvaluationView;
 use crate::train::EpochRecord;
 use maud::{Markup, html};
 
-/// What a training's page shows.
+/// Content of the report of a training.
 pub struct Training<'a> {
     /// Heading.
     pub title: &'a str,
@@ -14,13 +14,13 @@ pub struct Training<'a> {
     pub config: &'a str,
     /// All epochs.
     pub history: &'a [EpochRecord],
-    /// From 1.
+    /// The selected epoch, from 1.
     pub best_epoch: usize,
-    /// What the best epoch's model does on `evaluation.split`.
+    /// Metrics of the selected epoch's model on `evaluation.split`.
     pub evaluation: EvaluationView<'a>,
 }
 
-/// The page of a training.
+/// The report of a training as an HTML page.
 #[must_use]
 pub fn training(report: &Training<'_>) -> String {
     page::page(
@@ -31,12 +31,16 @@ pub fn training(report: &Training<'_>) -> String {
             h2 { "Learning curves" }
             div.charts { (curves(report)) }
             p.soft {
-                "Training figures are means over an epoch's steps, with augmentation, dropout and label smoothing, if any; "
-                "validation figures are taken after the epoch without them. The dotted line is the epoch that was kept."
+                "Training metrics are means over an epoch's steps, with augmentation, dropout and label smoothing, if "
+                "any; validation metrics are computed after the epoch without them. The dotted line marks the selected "
+                "epoch."
             }
             (evaluation::sections(&report.evaluation))
             h2 { "Configuration" }
-            p { "Resolved: with the same data, program and instruction set it gives the same model to the byte." }
+            p {
+                "The resolved configuration. With the same data, binary and instruction set, training gives a "
+                "bit-identical model."
+            }
             pre { (report.config) }
         },
     )

@@ -1,4 +1,4 @@
-//! Batches of inputs, made ahead on a thread of their own.
+//! Loads batches on a thread of its own.
 
 use super::ranks::Ranks;
 use crate::config::Augmentation;
@@ -8,23 +8,22 @@ use moue_engine::random::{Stream, key};
 use moue_engine::{Shape, Tensor};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Batches that wait, made, before the loader pauses.
+/// Maximum number of finished batches in the queue.
 const AHEAD: usize = 2;
 
-/// A batch ready for the network, or a rank's share of one.
+/// A batch of network inputs, or a rank's share of one.
 #[derive(Default)]
 pub struct Batch {
-    /// Normalised images, `[N, H, W, C]`.
+    /// Normalized images, `[N, H, W, C]`.
     pub images: Tensor,
-    /// The same images at the data set's own size, 0–255, where there are
-    /// teachers.
+    /// The same images at the data set's own size, 0–255, where there are teachers.
     pub full_size: Tensor,
     /// Index of each image's class.
     pub labels: Vec<u32>,
-    /// Share of each image in what it was blended into; the rest is the next
-    /// image of the whole batch, the first one for the last.
+    /// Mixup weight of each image; the remainder is the next image of the whole batch, the first
+    /// one for the last.
     pub shares: Vec<f32>,
-    /// Index of that next image's class.
+    /// Class index of that next image.
     pub next_labels: Vec<u32>,
     /// Key of each image's random draws in this epoch.
     pub keys: Vec<u64>,
@@ -32,36 +31,36 @@ pub struct Batch {
     pub of: usize,
 }
 
-/// What a loader needs to know.
+/// Options of a loader.
 #[derive(Clone, Copy)]
 pub struct Loader<'a> {
-    /// Where the images are.
+    /// The data set.
     pub dataset: &'a Dataset,
-    /// What is done to them.
+    /// The augmentation.
     pub augmentation: &'a Augmentation,
-    /// How they are scaled.
+    /// The normalization.
     pub normalization: &'a Normalization,
-    /// Seed of the run.
+    /// The seed of the run.
     pub seed: u64,
     /// Images in a whole batch.
     pub batch_size: usize,
-    /// Who shares it.
+    /// The ranks that share a batch.
     pub ranks: &'a Ranks,
     /// `[height, width]` of the network's images in this epoch.
     pub size: [usize; 2],
-    /// Whether [`Batch::full_size`] is wanted.
+    /// Whether [`Batch::full_size`] is needed.
     pub full_size: bool,
 }
 
 impl Loader<'_> {
-    /// The order of an epoch: indices of training images.
+    /// The order of the training images in an epoch.
     pub fn order(&self, training: &[usize], epoch: usize) -> Vec<usize> {
         let mut order = training.to_vec();
         Stream::new(key(&[self.seed, u64::from_le_bytes(*b"order\0\0\0"), epoch as u64])).shuffle(&mut order);
         order
     }
 
-    /// Hands `run` a source of the epoch's batches from number `first` on.
+    /// Calls `run` with a source of the epoch's batches, starting at batch `first`.
     pub fn epoch<R>(
         &self,
         order: &[usize],
@@ -76,7 +75,7 @@ impl Loader<'_> {
                 for images in order.chunks(self.batch_size).skip(first) {
                     let mut batch = empty.try_recv().unwrap_or_default();
                     self.fill(images, epoch, &mut batch);
-                    // The other side has hung up when training has stopped early.
+                    // The receiver is closed when training has stopped early.
                     if full.send(batch).is_err() {
                         return;
                     }
@@ -127,8 +126,7 @@ impl Loader<'_> {
         key(&[self.seed, epoch as u64, index as u64])
     }
 
-    /// Altered images, 0–255, each blended with the next; the last is not wanted
-    /// for itself.
+    /// Augmented images, 0–255, each mixed with the next; the last one is only mixed into another.
     fn draw(&self, images: &[usize], epoch: usize, shares: &[f32], size: [usize; 2], out: &mut Tensor) {
         let dataset = self.dataset;
         let shape = Shape::new(dataset.height, dataset.width, dataset.channels);
@@ -146,7 +144,7 @@ impl Loader<'_> {
     }
 }
 
-/// Blends each image with the next one, of which there is one more than shares.
+/// Mixes each image with the next one; there is one more image than weights.
 fn blend(values: &mut [f32], len: usize, shares: &[f32]) {
     for (i, &share) in shares.iter().enumerate() {
         let (image, other) = values[i * len..].split_at_mut(len);
@@ -159,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_image_is_blended_with_the_next() {
+    fn mixup_blends_each_image_with_the_next() {
         let mut values = [0.0, 0.0, 4.0, 8.0, 100.0, 100.0, 0.0, 0.0];
         blend(&mut values, 2, &[0.75, 1.0, 0.5]);
         assert_eq!(values, [1.0, 2.0, 4.0, 8.0, 50.0, 50.0, 0.0, 0.0]);

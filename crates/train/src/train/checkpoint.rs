@@ -1,8 +1,8 @@
-//! Everything that a training needs to go on as if it had never stopped.
+//! Checkpoints: everything that a training needs to resume bit-identically.
 //!
-//! One safetensors file: weights, their running average, the best epoch's
-//! weights, the optimizer's memory, and as JSON where the training stood. No
-//! random state is needed, since all draws come from keys.
+//! One safetensors file with the weights, their moving average, the best epoch's weights, the
+//! optimizer's moments, and the progress of the training as JSON. No random state is needed, since
+//! all random draws are keyed.
 
 use super::record::EpochRecord;
 use super::schedule::Plateau;
@@ -17,73 +17,79 @@ use std::path::{Path, PathBuf};
 
 const KEY: &str = "moue-checkpoint";
 
-/// Why a checkpoint cannot be used.
+/// Errors of checkpoints.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// It cannot be read.
-    #[error("cannot read the checkpoint {}; --resume takes a run folder that `moue train` has begun", .path.display())]
+    /// The checkpoint cannot be read.
+    #[error(
+        "cannot read the checkpoint {}; --resume takes the folder of a run that `moue train` has started",
+        .path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
-    /// It is damaged.
-    #[error("the checkpoint {} cannot be used: {reason}", .path.display())]
+    /// The checkpoint is damaged.
+    #[error("the checkpoint {} is not valid: {reason}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// It belongs to another training.
-    #[error("the checkpoint {} was made {with}; a resumed run must go on as it began", .path.display())]
+    /// The checkpoint belongs to another training.
+    #[error(
+        "the checkpoint {} was written {with}; resume a run with the same configuration, data and models",
+        .path.display()
+    )]
     Differs {
         /// The file.
         path: PathBuf,
-        /// With what.
+        /// The difference.
         with: &'static str,
     },
 }
 
-/// Sums over the steps of the epoch that is under way.
+/// Running sums of the current epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Running {
-    /// Steps done.
+    /// Number of finished steps.
     pub steps: usize,
-    /// Images seen.
+    /// Number of images.
     pub images: usize,
     /// Sum of their losses.
     pub loss: f64,
-    /// Correct predictions.
+    /// Number of correct predictions.
     pub correct: usize,
-    /// Spent in steps.
+    /// Seconds of the steps.
     pub seconds: f64,
-    /// Of the last step.
+    /// Learning rate of the last step.
     pub learning_rate: f32,
 }
 
 /// The best epoch so far; epoch 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// On validation.
+    /// Validation accuracy.
     pub accuracy: f64,
-    /// On validation.
+    /// Validation loss.
     pub loss: f64,
 }
 
 impl Best {
-    /// By accuracy; among equals by loss.
+    /// By accuracy; ties by loss.
     pub fn is_beaten_by(&self, record: &EpochRecord) -> bool {
         let (accuracy, loss) = (record.validation_accuracy, record.validation_loss);
         self.epoch == 0 || accuracy > self.accuracy || (accuracy == self.accuracy && loss < self.loss)
     }
 }
 
-/// Where a training stands, its weights left out but for the best ones.
+/// The state of a training, without weights except the best ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The configuration, as TOML.
@@ -93,27 +99,27 @@ pub struct Checkpoint {
     /// Hashes of the teachers.
     #[serde(default)]
     pub teachers: Vec<String>,
-    /// Hash of the model that the training started from.
+    /// Hash of the model that initialized the training.
     #[serde(default)]
     pub init: Option<String>,
-    /// Where the data is.
+    /// Path of the data.
     pub source: DataSource,
-    /// All epochs done.
+    /// All finished epochs.
     pub history: Vec<EpochRecord>,
-    /// The epoch under way.
+    /// The current epoch.
     pub running: Running,
-    /// Memory of the schedule.
+    /// State of the schedule.
     pub plateau: Plateau,
     /// The best epoch.
     pub best: Best,
-    /// Steps of the optimizer.
+    /// Number of optimizer steps.
     pub optimizer_steps: u64,
     /// The best epoch's weights.
     #[serde(skip)]
     pub best_weights: Vec<Vec<f32>>,
 }
 
-/// A checkpoint read back.
+/// A loaded checkpoint.
 pub struct Saved {
     pub checkpoint: Checkpoint,
     path: PathBuf,
@@ -131,7 +137,7 @@ pub fn peek(path: impl AsRef<Path>) -> Result<(String, DataSource), CheckpointEr
     Ok((saved.checkpoint.config, saved.checkpoint.source))
 }
 
-/// Reads the checkpoint of a training that began as `fresh` does.
+/// Reads the checkpoint of a training that was started like `fresh`.
 pub fn load(path: &Path, fresh: &Checkpoint) -> Result<Saved, CheckpointError> {
     let saved = read(path)?;
     let differs = |with| Err(CheckpointError::Differs { path: path.to_owned(), with });
@@ -170,7 +176,7 @@ fn name(group: &str, index: usize) -> String {
 }
 
 impl Saved {
-    /// Puts everything back where it was.
+    /// Restores the state.
     pub fn restore(
         &self,
         network: &mut Network,
@@ -184,7 +190,7 @@ impl Saved {
             && (self.checkpoint.best.epoch == 0 || lens(&self.checkpoint.best_weights) == expected)
             && optimizer.restore(self.checkpoint.optimizer_steps, self.moments.clone());
         if !fits {
-            let reason = "its arrays are not those of this network".to_owned();
+            let reason = "its arrays do not match this network".to_owned();
             return Err(CheckpointError::Damaged { path: self.path.clone(), reason });
         }
         set_weights(network, &self.weights);
@@ -196,7 +202,7 @@ impl Saved {
 }
 
 impl Checkpoint {
-    /// The start of a training.
+    /// The initial state of a training.
     pub fn fresh(
         config: &Config,
         data_hash: &str,
@@ -219,7 +225,7 @@ impl Checkpoint {
         })
     }
 
-    /// The file's bytes.
+    /// The bytes of the checkpoint file.
     pub fn to_bytes(&self, network: &Network, average: &[Vec<f32>], optimizer: &Optimizer) -> Result<Vec<u8>, String> {
         let mut tensors = BTreeMap::new();
         let weights = snapshot(network);

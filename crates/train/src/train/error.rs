@@ -1,78 +1,81 @@
-//! Why a training failed.
+//! Errors of a training.
 
 use super::checkpoint::CheckpointError;
 use crate::evaluate::DataMismatch;
 use moue::model::{ArchitectureError, ModelFileError};
 use std::path::PathBuf;
 
-/// Why a training failed.
+/// Errors of a training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// The architecture does not fit the data.
-    #[error("the architecture does not fit the data")]
+    #[error("cannot build the architecture for this data")]
     Architecture(#[from] ArchitectureError),
     /// A split is empty.
-    #[error("there are no {0} images in this data")]
+    #[error("this data has no {0} images")]
     Empty(&'static str),
     /// The data cannot be evaluated.
     #[error(transparent)]
     Evaluate(#[from] DataMismatch),
-    /// The loss left the numbers.
+    /// The loss became NaN or infinite.
     #[error(
         "the loss became {loss} in epoch {epoch}, step {step} (learning rate {learning_rate}); lower the learning rate, \
-         set clip_norm = 1.0, or add batch normalization. The last checkpoint was not touched"
+         set clip_norm = 1.0, or add batch normalization. The last checkpoint is unchanged"
     )]
     Diverged {
         /// NaN or infinity.
         loss: f64,
-        /// From 1.
+        /// Number of the epoch, from 1.
         epoch: usize,
-        /// From 1.
+        /// Number of the step, from 1.
         step: usize,
-        /// At that step.
+        /// Learning rate of that step.
         learning_rate: f32,
     },
     /// A file of the run folder cannot be written.
-    #[error("cannot write {}; what was there before is untouched", .path.display())]
+    #[error("cannot write {}; an existing file is unchanged", .path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The configuration cannot be written down.
+    /// The configuration cannot be represented in TOML.
     #[error("the configuration cannot be written as TOML")]
     Toml(#[from] toml::ser::Error),
     /// The model cannot be written.
     #[error(transparent)]
     Model(#[from] ModelFileError),
-    /// The checkpoint cannot be used.
+    /// The checkpoint is not valid.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A teacher cannot teach this.
-    #[error("a teacher does not fit: {0}")]
+    /// A teacher does not fit the data.
+    #[error("a teacher does not fit the data: {0}")]
     Teacher(String),
     /// The network's weights depend on the size of the images.
     #[error(
-        "`progressive` needs a network that takes images of any size, and at {size:?} this one has other weights or \
-         none at all; end it with global pooling instead of `flatten`"
+        "`progressive` requires a network whose weights do not depend on the image size, but at {size:?} this network has \
+         other weights or cannot be built; use global pooling instead of `flatten`"
     )]
     Progressive {
         /// `[height, width]`.
         size: [usize; 2],
     },
-    /// The processes of one training were not started alike.
-    #[error("rank {rank} has another {what} than rank 0; start all ranks with the same program, arguments and files")]
+    /// The ranks of one training were started differently.
+    #[error(
+        "the {what} of rank {rank} differs from rank 0; start all ranks with the same program, arguments and files"
+    )]
     RanksDiffer {
-        /// From 0.
+        /// Number of the rank, from 0.
         rank: usize,
-        /// What differs.
+        /// The difference.
         what: &'static str,
     },
-    /// `--init` found nothing to start from.
+    /// `--init` has no weights for this architecture.
     #[error(
-        "none of the model's weights fits this architecture; --init needs the architecture the model was trained with"
+        "none of the model's weights fits this architecture; --init requires the architecture that the model was \
+         trained with"
     )]
     NothingToStartFrom,
 }

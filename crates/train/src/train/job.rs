@@ -1,4 +1,4 @@
-//! A training to be done, and what it leaves behind.
+//! The inputs and the outcome of a training.
 
 use super::record::{Ending, EpochRecord};
 use super::run_folder::RunFolder;
@@ -9,35 +9,35 @@ use moue::model::Model;
 use moue_engine::Communicator;
 use std::sync::Arc;
 
-/// What a training leaves behind.
+/// The outcome of a training.
 pub struct Outcome {
-    /// How it ended.
+    /// How the training ended.
     pub ending: Ending,
-    /// The best epoch's model; `None` when no epoch was finished.
+    /// The best epoch's model; `None` when no epoch is finished.
     pub model: Option<Model>,
     /// Its predictions for the validation split, calibrated.
     pub validation: Option<Predictions>,
     /// All epochs.
     pub history: Vec<EpochRecord>,
-    /// Its epoch, from 1; 0 when there is none.
+    /// The selected epoch, from 1; 0 when there is none.
     pub best_epoch: usize,
 }
 
-/// A training to be done.
+/// The inputs of a training.
 pub struct Job<'a> {
     /// Architecture and options.
     pub config: &'a Config,
     /// Images with splits, in the form of the network's input.
     pub dataset: &'a Dataset,
-    /// `drawn`, or `given` with the path it was given as.
+    /// `drawn` for synthetic faces, or `given` with the path.
     pub source: DataSource,
-    /// Where everything goes; of several ranks the first alone writes.
+    /// The run folder; only the first of several ranks writes.
     pub folder: &'a RunFolder,
-    /// A model to start from.
+    /// A model that initializes the weights.
     pub init: Option<&'a Model>,
-    /// Goes on from the folder's checkpoint.
+    /// Resumes from the folder's checkpoint.
     pub resume: bool,
-    /// The processes that train together, each of which calls [`train`](super::train) with the
-    /// same job; `None` for one alone.
+    /// The ranks of a distributed training, each of which calls [`train`](super::train) with the
+    /// same job; `None` for a single process.
     pub communicator: Option<Arc<dyn Communicator>>,
 }

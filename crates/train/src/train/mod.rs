@@ -1,11 +1,10 @@
-//! Training: the loop over epochs and steps, what it keeps and what it writes.
+//! Training: the loop over epochs and steps, and the files it writes.
 //!
-//! [`train`] fills a run folder (`run_folder`) and ends with a model; the steps
-//! are taken in `training`. The learning rate comes from `schedule`, the images
-//! from `batches`, the targets from `targets`, and everything
-//! needed to resume from `checkpoint`. Several processes may
-//! train together: what they share out is in `ranks`, how they communicate in `mpi`.
-//! Several trainings in a row are [`crate::experiment`]'s matter.
+//! [`train`] fills a run folder (`run_folder`) and returns a model; the steps are in `training`.
+//! The learning rate comes from `schedule`, the images from `batches`, the targets from `targets`,
+//! and everything needed to resume from `checkpoint`. Training may be distributed over several
+//! processes: `ranks` divides the work, `mpi` communicates. Series of trainings are in
+//! [`crate::experiment`].
 
 mod batches;
 mod checkpoint;

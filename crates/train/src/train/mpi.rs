@@ -1,11 +1,10 @@
-//! The processes of a training as ranks of an MPI job (`mpirun -n 4 moue train …`).
+//! MPI: the processes of a training as ranks (`mpirun -n 4 moue train …`).
 //!
-//! Gradients are added by a thread of its own while the backward pass goes on: it
-//! collects them into buckets whose limits are the same on all ranks, gives each rank
-//! a part of a bucket to add up in the order of ranks, and hands the sums round. That
-//! moves as many bytes as any all-reduce (Thakur et al. 2005), and unlike
-//! `MPI_Allreduce` fixes the order. Small sums that the pass waits for go past it on
-//! a communicator of their own.
+//! A separate thread adds the gradients during the backward pass: it collects them into buckets
+//! whose limits are the same on all ranks, assigns each rank a part of a bucket, which the rank
+//! sums in the order of ranks, and distributes the sums. That transfers as many bytes as any
+//! all-reduce (Thakur et al. 2005), and unlike `MPI_Allreduce` fixes the order. Small sums that
+//! block the pass use a separate communicator.
 
 use moue_engine::{Communicator, Gradient};
 use mpi::Threading;
@@ -18,35 +17,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Numbers after which a bucket is full: 1 MiB.
+/// Size of a full bucket in values: 1 MiB.
 const BUCKET: usize = 128 * 1024;
 
-/// Between two looks at whether a bucket has gone round; the thread leaves its core
-/// to the network meanwhile.
+/// Interval of polling for a finished bucket; meanwhile the thread leaves its core to the network.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// Why there is no MPI.
+/// Errors of MPI.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MpiError {
-    /// Once in a process is enough.
-    #[error("MPI was started before in this process")]
+    /// MPI can be initialized only once in a process.
+    #[error("MPI is already initialized in this process")]
     Twice,
-    /// Two threads talk at a time.
-    #[error(
-        "this MPI library lets only one thread of a process talk (it offers {0:?}); moue needs MPI_THREAD_MULTIPLE"
-    )]
+    /// The MPI library does not support two communicating threads.
+    #[error("this MPI library does not support MPI_THREAD_MULTIPLE (it provides {0:?}); use one that does")]
     Threads(Threading),
 }
 
-/// This process among those that `mpirun` started.
+/// This process as a rank of the job that `mpirun` started.
 pub struct Mpi {
     rank: usize,
     size: usize,
     work: Option<Sender<Work>>,
     sums: Mutex<Receiver<Vec<Gradient>>>,
     adder: Option<JoinHandle<()>>,
-    /// Ends MPI when it goes.
+    /// Finalizes MPI when dropped.
     _universe: Universe,
 }
 
@@ -56,10 +52,10 @@ enum Work {
 }
 
 impl Mpi {
-    /// Joins the others; `None` for a process that was started alone.
+    /// Joins the MPI job; `None` for a process that was started alone.
     ///
     /// # Errors
-    /// When MPI was started before, or does not do what is needed.
+    /// When MPI is already initialized, or does not support several threads.
     pub fn start() -> Result<Option<Arc<dyn Communicator>>, MpiError> {
         let (universe, threading) = mpi::initialize_with_threading(Threading::Multiple).ok_or(MpiError::Twice)?;
         if threading != Threading::Multiple {
@@ -84,7 +80,7 @@ impl Mpi {
     }
 
     fn hand(&self, work: Work) {
-        // The thread lives as long as this sender.
+        // The thread ends when this sender is dropped.
         let _ = self.work.as_ref().map(|sender| sender.send(work));
     }
 }
@@ -129,7 +125,7 @@ impl Communicator for Mpi {
     }
 }
 
-/// The thread that adds up gradients.
+/// The thread that sums gradients.
 struct Adder {
     communicator: SimpleCommunicator,
     size: usize,

@@ -1,5 +1,5 @@
-//! What the processes of a training share out, and what they must agree on. One
-//! process alone has all of it and agrees with itself.
+//! Divides the work of a training among processes, and checks that they were started alike. A
+//! single process does all of the work.
 
 use super::error::TrainError;
 use moue_engine::{Communicator, GRAIN};
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The processes of a training, seen from one of them.
+/// The ranks of a training, from the view of one of them.
 #[derive(Clone)]
 pub struct Ranks(Option<Arc<dyn Communicator>>);
 
@@ -16,7 +16,7 @@ impl Ranks {
         Self(communicator.cloned())
     }
 
-    /// The way to the others, if there are any.
+    /// The communicator, if there are several ranks.
     pub fn communicator(&self) -> Option<Arc<dyn Communicator>> {
         self.0.clone()
     }
@@ -25,19 +25,20 @@ impl Ranks {
         self.0.as_ref().map_or((0, 1), |communicator| (communicator.rank(), communicator.size()))
     }
 
-    /// Whether this process is the one that writes.
+    /// Whether this rank writes the files.
     pub fn leads(&self) -> bool {
         self.place().0 == 0
     }
 
-    /// This process's part of `len` things.
+    /// This rank's share of `len` items.
     pub fn share(&self, len: usize) -> Range<usize> {
         let (rank, size) = self.place();
         part(len, rank, size)
     }
 
-    /// This process's part of a batch of `images`, `batch_size` as a rule: whole grains, so
-    /// that the bits are those of one process, unless there are too few for everybody.
+    /// This rank's share of a batch of `images`, usually `batch_size`: whole blocks, so that the
+    /// result is bit-identical to that of a single process, unless there are fewer blocks than
+    /// ranks.
     pub fn share_of_batch(&self, images: usize, batch_size: usize) -> Range<usize> {
         let (rank, size) = self.place();
         if batch_size.div_ceil(GRAIN) < size {
@@ -47,22 +48,21 @@ impl Ranks {
         own.start * GRAIN..(own.end * GRAIN).min(images)
     }
 
-    /// Whether it is so for any of them.
+    /// Whether a condition is true on any rank.
     pub fn any(&self, flag: bool) -> bool {
         let mut count = [f64::from(u8::from(flag))];
         self.sum(&mut count);
         count[0] > 0.0
     }
 
-    /// Replaces each value by its sum over all of them.
+    /// Replaces each value by its sum over all ranks.
     pub fn sum(&self, values: &mut [f64]) {
         if let Some(communicator) = &self.0 {
             communicator.sum(values);
         }
     }
 
-    /// The rows of all of them, `len` together, each of which has those of its
-    /// [`Self::share`].
+    /// The rows of all ranks, `len` in total, each of which has the rows of its [`Self::share`].
     pub fn join_rows(&self, own: Vec<f32>, width: usize, len: usize) -> Vec<f32> {
         let Some(communicator) = &self.0 else { return own };
         let longest = len.div_ceil(communicator.size()) * width;
@@ -75,10 +75,10 @@ impl Ranks {
     }
 
     /// # Errors
-    /// When one of them has other bytes than the first for any of these things.
+    /// When any of these values differs between a rank and the first rank.
     pub fn agree(&self, things: &[(&'static str, &[u8])]) -> Result<(), TrainError> {
         let Some(communicator) = &self.0 else { return Ok(()) };
-        // 48 bits are a whole number that f64 holds exactly.
+        // An f64 represents integers of 48 bits exactly.
         let digest = |bytes: &[u8]| Sha256::digest(bytes)[..6].iter().fold(0.0, |sum, &b| sum * 256.0 + f64::from(b));
         let own: Vec<f64> = things.iter().map(|(_, bytes)| digest(bytes)).collect();
         let all = communicator.gather(&own);

@@ -1,40 +1,40 @@
-//! What a training reports: epochs, steps, and how it ended.
+//! Events and metrics of a training.
 
 use serde::{Deserialize, Serialize};
 
 /// One epoch's metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// At the epoch's last step.
+    /// Learning rate of the epoch's last step.
     pub learning_rate: f32,
-    /// Mean over the epoch's steps, with dropout and augmentation.
+    /// Mean training loss over the epoch's steps, with dropout and augmentation.
     pub train_loss: f64,
-    /// Likewise.
+    /// Training accuracy over the epoch's steps.
     pub train_accuracy: f64,
-    /// After the epoch, plain cross-entropy.
+    /// Validation loss after the epoch: cross-entropy without label smoothing.
     pub validation_loss: f64,
-    /// After the epoch.
+    /// Validation accuracy after the epoch.
     pub validation_accuracy: f64,
-    /// Of training and validation.
+    /// Seconds of training and validation.
     pub seconds: f64,
-    /// Training images per second, validation left out.
+    /// Training images per second, without validation.
     pub images_per_second: f64,
     /// Seconds since 1970, for TensorBoard.
     pub wall_time: f64,
 }
 
-/// What a training says while it runs.
+/// Events of a training.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// After each step.
     Step {
-        /// From 1.
+        /// Number of the epoch, from 1.
         epoch: usize,
-        /// Of all.
+        /// Number of epochs.
         epochs: usize,
-        /// Images seen in this epoch.
+        /// Images processed in this epoch.
         images: usize,
         /// Images in an epoch.
         of: usize,
@@ -43,14 +43,14 @@ pub enum Event<'a> {
     },
     /// After each epoch.
     Epoch {
-        /// Its metrics.
+        /// The epoch's metrics.
         record: &'a EpochRecord,
-        /// Of all.
+        /// Number of epochs.
         epochs: usize,
         /// Whether it is the best so far.
         best: bool,
     },
-    /// Something worth a line.
+    /// A note for the user.
     Note(String),
 }
 
@@ -58,11 +58,11 @@ pub enum Event<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
-    /// All epochs done.
+    /// All epochs are finished.
     Finished,
-    /// No better validation accuracy for `early_stopping` epochs.
+    /// The validation accuracy has not improved for `early_stopping` epochs.
     #[serde(rename = "stopped early")]
     StoppedEarly,
-    /// Asked to stop; the folder holds what is needed to resume.
+    /// The training was stopped; it can be resumed from the folder.
     Interrupted,
 }

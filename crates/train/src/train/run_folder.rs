@@ -1,4 +1,4 @@
-//! The files of a run: where they are, and how they are written.
+//! The files of a run.
 
 use super::error::TrainError;
 use super::record::EpochRecord;
@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 pub struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// A folder for a new run. Without a name, the first free `runs/ARCH-N`.
+    /// Creates the folder of a new run. Without a name, the first free `runs/ARCH-N`.
     ///
     /// # Errors
-    /// When the folder cannot be made or already holds a run.
+    /// When the folder cannot be created or already contains a run.
     pub fn create(out: Option<&Path>, architecture: &str) -> std::io::Result<Self> {
         if let Some(path) = out {
             if path.join("config.toml").exists() || path.join("checkpoints").exists() {
                 return Err(std::io::Error::other(
-                    "it already holds a run; choose another folder, or go on with it by --resume",
+                    "it already contains a run; choose another folder, or resume the run with --resume",
                 ));
             }
             std::fs::create_dir_all(path)?;
@@ -38,10 +38,10 @@ impl RunFolder {
                 Err(error) => return Err(error),
             }
         }
-        Err(std::io::Error::other("no free number"))
+        Err(std::io::Error::other("no free number for a run folder"))
     }
 
-    /// The folder of a run that was begun.
+    /// Opens the folder of an existing run.
     #[must_use]
     pub fn existing(path: impl AsRef<Path>) -> Self {
         Self(path.as_ref().to_owned())
@@ -53,7 +53,7 @@ impl RunFolder {
         &self.0
     }
 
-    /// The best epoch's model.
+    /// The model of the best epoch.
     #[must_use]
     pub fn model(&self) -> PathBuf {
         self.0.join("model.safetensors")
@@ -65,7 +65,7 @@ impl RunFolder {
         self.0.join("report.html")
     }
 
-    /// The newest checkpoint.
+    /// The latest checkpoint.
     #[must_use]
     pub fn checkpoint(&self) -> PathBuf {
         self.0.join("checkpoints/last.safetensors")
@@ -83,15 +83,15 @@ impl RunFolder {
         self.write("config.toml", config.to_toml()?.as_bytes())
     }
 
-    /// Writes the report's page.
+    /// Writes the report.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn write_report(&self, page: &str) -> Result<(), TrainError> {
         self.write("report.html", page.as_bytes())
     }
 
-    /// The checkpoint first: the tables can be made again from it.
+    /// The checkpoint is written first, since the tables can be restored from it.
     pub(super) fn write_checkpoint(
         &self,
         bytes: Result<Vec<u8>, String>,
@@ -112,11 +112,11 @@ fn metrics_csv(history: &[EpochRecord]) -> Vec<u8> {
     csv_rows(&history.iter().map(CsvRow::from).collect::<Vec<_>>())
 }
 
-/// An epoch as `metrics.csv` has it.
+/// A row of `metrics.csv`.
 #[derive(Default, Serialize)]
 struct CsvRow {
     epoch: usize,
-    /// As Rust prints it, with all its digits and no exponent.
+    /// Rust's default format: all significant digits, no exponent.
     learning_rate: String,
     train_loss: Decimals<6>,
     train_accuracy: Decimals<6>,
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_epochs_stays() {
+    fn the_format_of_metrics_csv_is_stable() {
         let record = EpochRecord {
             epoch: 1,
             learning_rate: 0.000_000_1,

@@ -1,17 +1,16 @@
-//! The learning rate at every step.
+//! Learning rate schedules.
 
 use crate::config::{ScheduleName, TrainOptions};
 use serde::{Deserialize, Serialize};
 
-/// `one_cycle` starts at this share of the learning rate, and ends at this share
-/// of its start.
+/// Initial share of the learning rate in `one_cycle`, and final share of the initial value.
 const CYCLE_START: f64 = 1.0 / 25.0;
 const CYCLE_END: f64 = 1e-4;
 
-/// What `plateau` remembers between epochs.
+/// State of `plateau`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
-    /// Product of the falls so far.
+    /// Product of the reductions so far.
     pub scale: f32,
     /// Lowest validation loss so far.
     pub lowest: Option<f64>,
@@ -26,7 +25,7 @@ impl Default for Plateau {
 }
 
 impl Plateau {
-    /// Hears an epoch's validation loss.
+    /// Updates the state with an epoch's validation loss.
     pub fn observe(&mut self, options: &TrainOptions, loss: f64) {
         if self.lowest.is_none_or(|lowest| loss < lowest) {
             self.lowest = Some(loss);
@@ -41,7 +40,7 @@ impl Plateau {
     }
 }
 
-/// The learning rate of step `step` (from 0) of `total`.
+/// The learning rate at step `step` (from 0) of `total`.
 #[must_use]
 pub fn learning_rate(
     options: &TrainOptions,
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cycle_rises_then_falls_to_almost_nothing() {
+    fn one_cycle_rises_and_then_decays() {
         let rates = rates(ScheduleName::OneCycle, 100);
         assert!((rates[0] - 0.04).abs() < 1e-6 && rates[25] == 1.0 && rates[99] < 1e-5, "{rates:?}");
         assert!(rates[..25].is_sorted() && rates[25..].is_sorted_by(|a, b| a >= b));
@@ -93,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn step_falls_every_so_many_epochs() {
+    fn step_reduces_the_rate_every_step_epochs() {
         let rates = rates(ScheduleName::Step, 50);
         assert_eq!((rates[19], rates[20]), (1.0, 0.1));
         assert!((rates[49] - 0.01).abs() < 1e-8);
     }
 
     #[test]
-    fn plateau_falls_after_its_patience() {
+    fn plateau_reduces_the_rate_after_its_patience() {
         let options = TrainOptions { schedule: ScheduleName::Plateau, plateau_patience: 2, ..TrainOptions::default() };
         let mut plateau = Plateau::default();
         let scales: Vec<f32> = [2.0, 1.0, 1.5, 1.2, 1.1, 1.1, 0.9]

@@ -1,5 +1,4 @@
-//! What a batch is to be taken for: labels, softened and blended, and the
-//! teachers' predictions.
+//! Targets of the loss: smoothed and mixed labels, and the teachers' predictions.
 
 use super::batches::Batch;
 use super::error::TrainError;
@@ -12,7 +11,7 @@ use moue_engine::Tensor;
 use moue_engine::loss::CrossEntropy;
 use sha2::{Digest, Sha256};
 
-/// Makes the targets of batches.
+/// Computes the targets of batches.
 pub struct Targets {
     loss: CrossEntropy,
     classes: usize,
@@ -25,7 +24,7 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// For a training on these images; reads the teachers.
+    /// Loads the teachers for a training on this data set.
     pub fn new(options: &TrainOptions, dataset: &Dataset, training: &[usize]) -> Result<Self, TrainError> {
         Ok(Self {
             loss: CrossEntropy {
@@ -42,7 +41,7 @@ impl Targets {
         })
     }
 
-    /// Whether there are teachers, who take the images in their own size.
+    /// Whether there are teachers, which need the images at their own size.
     pub fn has_teachers(&self) -> bool {
         !self.teachers.is_empty()
     }
@@ -52,7 +51,7 @@ impl Targets {
         self.teachers.iter().map(|teacher| model_hash(teacher.model())).collect()
     }
 
-    /// A target for each class, `[N, classes]`, and a factor for each image.
+    /// A probability for each class, `[N, classes]`, and a weight for each image.
     pub fn of(&mut self, batch: &Batch) -> (&[f32], &[f32]) {
         let classes = self.classes;
         self.rows.resize(batch.labels.len() * classes, 0.0);
@@ -87,7 +86,7 @@ impl Targets {
                     mirror(self.images.data_mut(), shape.width, shape.channels);
                 }
                 let predictions = teacher.input_probabilities(&self.images);
-                self.rows.iter_mut().zip(predictions).for_each(|(target, answer)| *target += share * answer);
+                self.rows.iter_mut().zip(predictions).for_each(|(target, predicted)| *target += share * predicted);
             }
         }
     }
@@ -105,7 +104,7 @@ fn teachers(options: &TrainOptions, dataset: &Dataset) -> Result<Vec<Classifier>
         let teacher = Classifier::open(path)?;
         if teacher.classes() != dataset.classes || teacher.input() != dataset.shape() {
             return Err(TrainError::Teacher(format!(
-                "{} takes images of {:?} and knows {}; the data has {:?} and {}",
+                "{} takes images of shape {:?} with the classes {}, but the data has shape {:?} and the classes {}",
                 path.display(),
                 teacher.input(),
                 teacher.classes().join(", "),

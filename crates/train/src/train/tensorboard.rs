@@ -1,15 +1,15 @@
-//! TensorBoard's event file: records of length, masked CRC-32C, a protobuf
-//! `Event`, and again a CRC (the layout of TensorFlow's `TFRecord`).
+//! TensorBoard event files: records of length, masked CRC-32C, a protobuf `Event`, and another CRC
+//! (TensorFlow's `TFRecord` format).
 
 use super::record::EpochRecord;
 use crc::{CRC_32_ISCSI, Crc, NoTable};
 use prost::Message;
 
-/// CRC-32C, computed without a table: an event file has a few hundred bytes an epoch.
+/// CRC-32C without a table: an event file has a few hundred bytes per epoch.
 const CRC_32C: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISCSI);
 
-/// The part of TensorFlow's `event.proto` that scalars need. Fields are optional
-/// because proto3 would leave out a zero, which is a value here.
+/// The part of TensorFlow's `event.proto` that scalars need. Fields are optional because proto3
+/// omits zeros, which are values here.
 #[derive(Clone, PartialEq, Message)]
 struct Event {
     #[prost(double, optional, tag = "1")]
@@ -87,7 +87,7 @@ mod tests {
 
     /// A validation accuracy of 0 is written too.
     #[test]
-    fn the_bytes_stay() {
+    fn the_event_file_format_is_stable() {
         let record = EpochRecord {
             epoch: 300,
             learning_rate: 0.1,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn records_say_their_length() {
+    fn records_contain_their_length() {
         let record = EpochRecord {
             epoch: 300,
             learning_rate: 0.1,

@@ -1,4 +1,4 @@
-//! The state of a training, and the steps that change it.
+//! The state of a training, and its steps.
 
 use super::batches::{Batch, Loader};
 use super::checkpoint::{self, Checkpoint};
@@ -27,10 +27,10 @@ pub struct Training<'a> {
     pub ranks: Ranks,
     targets: Targets,
     indices: Vec<usize>,
-    /// Running average of all parameters, if wanted.
+    /// Moving average of all parameters, if enabled.
     average: Vec<Vec<f32>>,
     pub checkpoint: Checkpoint,
-    /// What is validated, and in the end kept: a network of its own.
+    /// A separate network with the weights that are validated and saved.
     validated: Classifier,
 }
 
@@ -56,8 +56,10 @@ impl<'a> Training<'a> {
             if fresh.len() == total {
                 return Err(TrainError::NothingToStartFrom);
             }
-            let fresh = if fresh.is_empty() { "nothing".into() } else { fresh.join(", ") };
-            observe(Event::Note(format!("weights taken from the given model; new: {fresh}")));
+            let fresh = if fresh.is_empty() { "none".into() } else { fresh.join(", ") };
+            observe(Event::Note(format!(
+                "weights initialized from the given model; newly initialized parameters: {fresh}"
+            )));
         }
         let clip = (options.clip_norm > 0.0).then_some(options.clip_norm);
         let mut optimizer = Optimizer::new(options.optimizer_kind(), options.weight_decay, clip, &network);
@@ -78,7 +80,7 @@ impl<'a> Training<'a> {
                 ("configuration", checkpoint.config.as_bytes()),
                 ("data set", data_hash.as_bytes()),
                 ("list of teachers", teachers.concat().as_bytes()),
-                ("place to start from", &weights),
+                ("initial model", &weights),
             ])?;
             network.join(communicator);
         }
@@ -92,8 +94,8 @@ impl<'a> Training<'a> {
         patience > 0 && self.checkpoint.history.len() >= self.checkpoint.best.epoch + patience
     }
 
-    /// Trains through an epoch, from the step after the last one done; false
-    /// when it was stopped before the end.
+    /// Trains an epoch, starting after the last finished step; returns false when it was stopped
+    /// before the end.
     pub fn epoch(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<bool, TrainError> {
         let (config, dataset) = (self.job.config, self.job.dataset);
         let options = &config.train;
@@ -174,8 +176,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Moves the average towards the weights; faster at the start, when there is
-    /// nothing worth keeping yet.
+    /// Updates the moving average; with a lower decay in the first steps.
     fn move_average(&mut self) {
         if self.average.is_empty() {
             return;
@@ -191,8 +192,7 @@ impl<'a> Training<'a> {
         });
     }
 
-    /// Measures the epoch just done on the validation split and keeps its
-    /// weights if they are the best.
+    /// Evaluates the model on the validation split and saves its weights if they are the best.
     pub fn validate(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
         let start = Instant::now();
         let weights = if self.average.is_empty() { snapshot(&self.network) } else { self.average.clone() };
@@ -225,7 +225,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// The predictions of [`Self::validated`] for the validation split, not calibrated, and
+    /// The predictions of [`Self::validated`] for the validation split, without calibration, and
     /// their logits; each rank computes a share of them.
     fn predictions(&self) -> (Predictions, Vec<f32>) {
         let dataset = self.job.dataset;
@@ -245,8 +245,8 @@ impl<'a> Training<'a> {
         self.job.folder.write_checkpoint(bytes, &self.checkpoint.history)
     }
 
-    /// The best epoch's model, calibrated on the split it was selected on, with its predictions
-    /// for that split.
+    /// The model of the best epoch, calibrated on the split it was selected on, with its
+    /// predictions for that split.
     pub fn finish(mut self, ending: Ending) -> Outcome {
         let best_epoch = self.checkpoint.best.epoch;
         let (mut model, mut validation) = (None, None);
@@ -263,12 +263,11 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Trains until all epochs are done or `stop` is set, writing a checkpoint after
-/// every epoch. Of several ranks every one gets the same outcome.
+/// Trains until all epochs are finished or `stop` is set, and writes a checkpoint after every
+/// epoch. All ranks return the same outcome.
 ///
 /// # Errors
-/// When the data does not fit, the loss is no longer a number, or a file cannot
-/// be written.
+/// When the data does not fit, the loss is NaN or infinite, or a file cannot be written.
 pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
     let mut training = Training::new(job, observe)?;
     if training.ranks.leads() {
@@ -303,7 +302,7 @@ fn calibrated(calibration: &Calibration, logits: &[f32], classes: usize) -> Vec<
     rows
 }
 
-/// The network with the same weights on images of another size.
+/// The network with the same weights for images of another size.
 fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Result<Network, TrainError> {
     let other = || TrainError::Progressive { size: [height, width] };
     let mut architecture = job.config.model.clone();
@@ -312,7 +311,7 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
     if transfer(network, &mut resized).is_empty() { Ok(resized) } else { Err(other()) }
 }
 
-/// A model of the job's architecture, for weights to come.
+/// A model of the job's architecture, whose weights are set afterwards.
 fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, ArchitectureError> {
     let (config, dataset) = (job.config, job.dataset);
     let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;

@@ -1,4 +1,4 @@
-//! Architecture files: what they mean, and what is said about broken ones.
+//! Architecture files: networks and error messages.
 
 use moue::model::{ArchitectureError, build, summary};
 use moue_train::config::{Config, PRESETS};
@@ -47,7 +47,7 @@ fn efficientnet_b0_is_the_published_one() {
 }
 
 #[test]
-fn blocks_are_made_of_the_layers_they_stand_for() {
+fn blocks_expand_to_layers() {
     let text = r#"[model]
 name = "x"
 input = [9, 7, 1]
@@ -69,11 +69,11 @@ layers = [
 }
 
 #[test]
-fn every_preset_parses_builds_and_survives_being_resolved() {
+fn every_preset_parses_builds_and_round_trips() {
     for preset in PRESETS {
         let config = Config::parse(preset.name, preset.text).unwrap();
         assert_eq!(config.model.name, preset.name);
-        assert!(preset.about().len() > 20, "{} says what it is", preset.name);
+        assert!(preset.about().len() > 20, "{} has a description", preset.name);
         for classes in [2, 7, 11] {
             assert_eq!(build(&config.model, classes, 0).unwrap().output_shape().channels, classes);
         }
@@ -95,7 +95,7 @@ fn complaint(layers: &str) -> String {
 }
 
 #[test]
-fn complaints_name_the_line_and_the_layer() {
+fn errors_name_the_line_and_the_layer() {
     let dense = "  { kind = \"flatten\" },\n  { kind = \"dense\", units = \"classes\" },";
     let complaints = [
         "  { kind = \"conv2d\", filters = 8, kernel_size = 60 },".to_owned() + dense,
@@ -126,11 +126,11 @@ fn numbers_out_of_range_are_named() {
     let error = Config::parse("x.toml", &text).unwrap_err().to_string();
     assert!(error.contains("`train.learning_rate` is -1"), "{error}");
     let error = Config::open("no/such/thing").unwrap_err().to_string();
-    assert!(error.contains("presets are small, default, tiny, seed"), "{error}");
+    assert!(error.contains("the presets are small, default, tiny, seed"), "{error}");
 }
 
 #[test]
-fn a_head_for_another_number_of_classes_is_told() {
+fn a_head_for_another_number_of_classes_is_an_error() {
     let text = PRESETS[0].text.replace("units = \"classes\"", "units = 5");
     let config = Config::parse("x.toml", &text).unwrap();
     let error = build(&config.model, 7, 0).err().unwrap();

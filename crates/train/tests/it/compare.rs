@@ -1,4 +1,4 @@
-//! Experiments side by side: what is trained, found again, and written.
+//! Comparisons: trained, reused and written experiments.
 
 use moue_train::comparison::Comparison;
 use moue_train::config::Config;
@@ -50,7 +50,7 @@ fn run(experiments: &[Experiment], out: &Path, stop_after: usize) -> (Comparison
 }
 
 #[test]
-fn a_grid_with_seeds_is_trained_once_and_found_again() {
+fn a_comparison_reuses_finished_trainings() {
     let place = tempfile::tempdir().unwrap();
     let vary = ["dropout.rate=0.1,0.5".parse().unwrap()];
     let experiments = plan(&[net("one"), net("two")], &vary, 2).unwrap();
@@ -87,12 +87,12 @@ fn a_grid_with_seeds_is_trained_once_and_found_again() {
 
     let csv = fs::read_to_string(place.path().join("comparison.csv")).unwrap();
     let page = fs::read_to_string(place.path().join("report.html")).unwrap();
-    assert!(!page.contains("http") && !page.contains("NaN"), "nothing from elsewhere, no broken number");
+    assert!(!page.contains("http") && !page.contains("NaN"), "no external resources, no NaN");
     let (_, epochs) = run(&experiments, place.path(), usize::MAX);
-    assert_eq!(epochs, 0, "nothing is trained again");
+    assert_eq!(epochs, 0, "finished trainings are reused");
     assert_eq!(csv, fs::read_to_string(place.path().join("comparison.csv")).unwrap());
 
-    // A changed experiment is another one; what was trained under another name is not.
+    // A changed experiment is a new one; an experiment with another name is not.
     let more = plan(&[net("one")], &["model.layers.3.rate=0.1,0.3".parse().unwrap()], 2).unwrap();
     assert_eq!(run(&more, place.path(), usize::MAX).1, 4);
     let csv = fs::read_to_string(place.path().join("comparison.csv")).unwrap();
@@ -103,7 +103,7 @@ fn a_grid_with_seeds_is_trained_once_and_found_again() {
 }
 
 #[test]
-fn the_numbers_are_those_of_the_training_alone() {
+fn the_results_equal_those_of_a_single_training() {
     let place = tempfile::tempdir().unwrap();
     let experiments = plan(&[net("one")], &[], 1).unwrap();
     let found = run(&experiments, place.path(), usize::MAX).0;
@@ -117,7 +117,7 @@ fn the_numbers_are_those_of_the_training_alone() {
 }
 
 #[test]
-fn a_training_that_fails_is_a_row() {
+fn a_failed_training_is_a_row() {
     let place = tempfile::tempdir().unwrap();
     let vary = ["train.learning_rate=1000,0.001".parse().unwrap(), "train.optimizer=sgd".parse().unwrap()];
     let (found, _) = run(&plan(&[net("one")], &vary, 1).unwrap(), place.path(), usize::MAX);
@@ -126,5 +126,5 @@ fn a_training_that_fails_is_a_row() {
     assert!(error.contains("lower the learning rate"), "{error}");
     assert!(found.rows[1].runs[0].finished && !found.complete);
     let page = fs::read_to_string(place.path().join("report.html")).unwrap();
-    assert!(page.contains("What failed") && page.contains("nets/one train.learning_rate=0.001"));
+    assert!(page.contains("Failed trainings") && page.contains("nets/one train.learning_rate=0.001"));
 }

@@ -1,4 +1,4 @@
-//! Every layout that data sets come in, whole and broken.
+//! All layouts of data sets, valid and broken.
 
 use moue_train::config::DataOptions;
 use moue_train::data::{Cache, DataError, Dataset, ImageSpec, LabeledImage, Split, open, statistics};
@@ -16,7 +16,7 @@ fn read(path: &Path) -> Result<Dataset, DataError> {
     read_with(path, &DataOptions::default())
 }
 
-/// Pixels that tell rows apart.
+/// Pixels that distinguish rows.
 fn pixels(row: usize) -> Vec<u8> {
     (0..64).map(|i| ((row * 31 + i * 7) % 256) as u8).collect()
 }
@@ -79,14 +79,14 @@ impl Folder {
 }
 
 #[test]
-fn the_original_csv_in_every_wrapping_is_one_data_set() {
+fn the_csv_is_read_from_every_archive_format() {
     let folder = Folder::new();
     let csv = original_csv();
     let inside = [("fer2013/README", b"hello".to_vec()), ("fer2013/fer2013.csv", csv.clone().into_bytes())];
     let plain = read(&folder.put("fer2013.csv", &csv)).unwrap();
     assert_eq!((plain.len(), plain.shape()[0], plain.shape()[1]), (70, 8, 8));
     assert_eq!(plain.classes(), ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]);
-    // Id 6 is neutral, which stands fifth in the alphabet.
+    // Id 6 is neutral, which is fifth in alphabetical order.
     assert_eq!(plain.classes()[plain.labels()[6] as usize], "neutral");
     assert_eq!(plain.image(3), pixels(3));
     assert_eq!(plain.splits()[..5], [Split::Train, Split::Train, Split::Train, Split::Validation, Split::Test]);
@@ -99,7 +99,7 @@ fn the_original_csv_in_every_wrapping_is_one_data_set() {
         ("a.tar", tar(&inside)),
     ] {
         if name == "wrong-name.dat" {
-            // The name says nothing about a table, so nothing is guessed.
+            // The name does not have the extension of a table.
             assert!(read(&folder.put(name, bytes)).is_err());
         } else {
             assert_eq!(read(&folder.put(name, bytes)).unwrap(), plain, "{name}");
@@ -108,7 +108,7 @@ fn the_original_csv_in_every_wrapping_is_one_data_set() {
 }
 
 #[test]
-fn the_other_header_with_spaces_and_another_order_is_the_same_data_set() {
+fn headers_may_have_spaces_and_another_order() {
     let folder = Folder::new();
     let rows = (0..70).map(csv_row).collect::<String>();
     let swapped = rows.lines().map(|line| {
@@ -121,7 +121,7 @@ fn the_other_header_with_spaces_and_another_order_is_the_same_data_set() {
 }
 
 #[test]
-fn of_several_tables_the_one_with_splits_is_taken() {
+fn a_table_with_splits_is_preferred() {
     let folder = Folder::new();
     let train =
         "emotion,pixels\n".to_owned() + &(0..9).map(|row| csv_row(row).replace(",Training", "")).collect::<String>();
@@ -130,7 +130,7 @@ fn of_several_tables_the_one_with_splits_is_taken() {
 }
 
 #[test]
-fn a_table_without_splits_gets_a_seeded_stratified_one() {
+fn a_table_without_splits_gets_a_seeded_stratified_split() {
     let folder = Folder::new();
     let rows = (0..140).map(|row| csv_row(row).rsplit_once(',').unwrap().0.to_owned() + "\n");
     let path = folder.put("train.csv", "emotion,pixels\n".to_owned() + &rows.collect::<String>());
@@ -161,19 +161,19 @@ fn broken_rows_are_reported_by_row_and_a_few_are_skipped() {
 
     csv += "3,1 2 3,Training\n3,,Training\n,1 2 3 4,Training\n3,1 2 3 4,Tuesday\n3\n";
     let error = read(&folder.put("b.csv", &csv)).unwrap_err().to_string();
-    assert!(error.contains("7 of 77 items cannot be used"), "{error}");
+    assert!(error.contains("7 of 77 items cannot be read"), "{error}");
     insta::assert_snapshot!(error.split_once(": ").unwrap().1);
 }
 
 #[test]
-fn the_wrong_file_is_told_what_was_expected() {
+fn errors_for_unrecognized_files_name_the_supported_formats() {
     let folder = Folder::new();
     let wrong_columns = folder.put("votes.csv", "a,b\n1,2\n");
     for path in
         [wrong_columns, folder.put("notes.txt", "hello"), folder.put("empty.csv", ""), folder.put("d/e/f.md", "x")]
     {
         let error = read(&path).unwrap_err().to_string();
-        assert!(error.contains("holds no data set") && error.contains("emotion, pixels"), "{error}");
+        assert!(error.contains("contains no data set") && error.contains("emotion, pixels"), "{error}");
     }
     let damaged = folder.put("a.csv.gz", &gzip(original_csv().as_bytes())[..400]);
     assert!(matches!(read(&damaged).unwrap_err(), DataError::Archive { .. }));
@@ -201,20 +201,16 @@ fn official_rows() -> impl Iterator<Item = usize> {
 }
 
 #[test]
-fn kaggles_zip_opens_at_any_depth_and_points_out_the_mixed_split() {
+fn kaggles_zip_is_read_at_any_depth_with_a_note_on_its_random_split() {
     let folder = Folder::new();
     let mut files = kaggle(official_rows(), "images/");
     let flat = read(&folder.put("flat.zip", zip(&borrowed(&files)))).unwrap();
     assert_eq!(flat.len(), files.len());
     assert_eq!(flat.describe(Split::Validation), "validation");
     let leaked = official_rows().filter(|row| row % 3 != 0 && *row >= 28_709).count();
-    assert!(
-        flat.notes()[0].contains(&format!("`train` here contains {leaked} official test images")),
-        "{:?}",
-        flat.notes()
-    );
+    assert!(flat.notes()[0].contains(&format!("`train` contains {leaked} official test images")), "{:?}", flat.notes());
 
-    // The real zip holds some folders twice, and what macOS leaves behind.
+    // Kaggle's zip contains some folders twice, and files of macOS.
     files.extend(kaggle(official_rows(), "images/images/"));
     files.push(("__MACOSX/images/train/angry/._3.png".into(), b"junk".to_vec()));
     files.push(("images/.DS_Store".into(), b"junk".to_vec()));
@@ -224,7 +220,7 @@ fn kaggles_zip_opens_at_any_depth_and_points_out_the_mixed_split() {
         folder.put(&format!("unpacked/{name}"), bytes);
     });
     let unpacked = read(&folder.0.path().join("unpacked")).unwrap();
-    // All but the ids, which are paths.
+    // All fields except the ids, which are paths.
     let parts = |dataset: &Dataset| {
         let own_names = Split::ALL.map(|split| dataset.source_name(split).map(str::to_owned));
         let images: Vec<_> =
@@ -242,7 +238,7 @@ fn kaggles_zip_opens_at_any_depth_and_points_out_the_mixed_split() {
 }
 
 #[test]
-fn the_official_split_is_rebuilt_from_the_numbers() {
+fn the_official_split_is_restored_from_file_numbers() {
     let folder = Folder::new();
     let path = folder.put("k.zip", zip(&borrowed(&kaggle(official_rows(), ""))));
     let options = DataOptions { official_split: true, ..DataOptions::default() };
@@ -263,11 +259,11 @@ fn the_official_split_is_rebuilt_from_the_numbers() {
     }
     let own = folder.put("own.zip", zip(&[("happy/me.png", png(&pixels(1))), ("sad/me.png", png(&pixels(2)))]));
     let error = read_with(&own, &options).unwrap_err().to_string();
-    assert!(error.contains("the official split cannot be rebuilt: the classes are happy, sad"), "{error}");
+    assert!(error.contains("cannot restore the official split: the classes are happy, sad"), "{error}");
 }
 
 #[test]
-fn split_prefixes_in_names_are_the_official_split() {
+fn file_name_prefixes_give_the_official_split() {
     let folder = Folder::new();
     for (i, name) in [
         "train/happy/Training_1.png",
@@ -287,7 +283,7 @@ fn split_prefixes_in_names_are_the_official_split() {
 }
 
 #[test]
-fn plain_class_folders_of_photos_of_any_size_and_name() {
+fn class_folders_with_images_of_any_size_are_read() {
     let folder = Folder::new();
     for i in 0..20u32 {
         let class = ["smile", "no smile"][i as usize % 2];
@@ -303,8 +299,8 @@ fn plain_class_folders_of_photos_of_any_size_and_name() {
     assert_eq!((dataset.len(), dataset.image_len()), (20, 24 * 32 * 3));
     assert_eq!(Split::ALL.map(|split| dataset.indices(split).len()), [18, 2, 0]);
     let error = dataset.split_named(Some("test")).unwrap_err().to_string();
-    assert_eq!(error, "there is no split `test` here; there are train, validation");
-    // One broken file is left out by name, and one class alone is no data set.
+    assert_eq!(error, "this data has no split `test`; its splits are train, validation");
+    // A broken file is skipped and reported, and a single class is an error.
     folder.put("photos/smile/broken.jpg", b"\xff\xd8\xff and no more");
     let dataset = open(&path, form, &DataOptions::default(), 0, &Cache::off(), &|_| {}).unwrap();
     assert_eq!((dataset.len(), dataset.broken().count), (20, 1));
@@ -314,7 +310,7 @@ fn plain_class_folders_of_photos_of_any_size_and_name() {
 }
 
 #[test]
-fn the_cache_answers_until_the_content_changes() {
+fn the_cache_is_used_until_the_content_changes() {
     let folder = Folder::new();
     let cache = Cache::at(folder.0.path().join("cache"));
     let path = folder.put("a.csv", original_csv());
@@ -328,8 +324,8 @@ fn the_cache_answers_until_the_content_changes() {
     let entry = fs::read_dir(cache.folder().unwrap()).unwrap().next().unwrap().unwrap().path();
     let written = fs::metadata(&entry).unwrap().modified().unwrap();
     assert_eq!(get().0, first);
-    assert_eq!(fs::metadata(&entry).unwrap().modified().unwrap(), written, "a hit writes nothing");
-    // The same length and the same time, another pixel.
+    assert_eq!(fs::metadata(&entry).unwrap().modified().unwrap(), written, "a cache hit writes nothing");
+    // The same length and the same time, but another pixel.
     let changed = original_csv().replacen(" 7 ", " 8 ", 1);
     fs::write(&path, &changed).unwrap();
     assert_ne!(get().0.pixels(), first.pixels());
@@ -367,7 +363,7 @@ fn statistics_find_blank_and_equal_images() {
 }
 
 #[test]
-fn a_share_of_the_training_images() {
+fn train_fraction_selects_a_stratified_share() {
     let folder = Folder::new();
     let path = folder.put("a.csv", original_csv());
     let all = read(&path).unwrap();
@@ -382,7 +378,7 @@ fn a_share_of_the_training_images() {
 }
 
 #[test]
-fn the_table_keeps_the_sizes_of_the_source() {
+fn the_table_contains_the_sizes_in_the_source() {
     let folder = Folder::new();
     for (name, size) in [("sad/1.png", 8), ("sad/2.png", 12), ("happy/3.png", 8)] {
         let picture = image::GrayImage::from_fn(size, size, |x, y| image::Luma([(x * 20 + y) as u8]));
@@ -403,7 +399,7 @@ fn the_table_keeps_the_sizes_of_the_source() {
 }
 
 #[test]
-fn exif_orientation_is_honoured() {
+fn exif_orientation_is_applied() {
     // A JPEG whose left half is black, with an EXIF block that says "turn right".
     let mut jpeg = std::io::Cursor::new(Vec::new());
     let picture = image::GrayImage::from_fn(32, 16, |x, _| image::Luma([if x < 16 { 0 } else { 255 }]));
@@ -444,7 +440,7 @@ mod fuzz {
         }
 
         #[test]
-        fn a_damaged_picture_is_an_error_or_a_picture(place in 0usize..200, value: u8) {
+        fn damaged_pictures_do_not_panic(place in 0usize..200, value: u8) {
             let mut bytes = png(&pixels(5));
             let place = place % bytes.len();
             bytes[place] = value;

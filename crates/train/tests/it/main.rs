@@ -1,5 +1,5 @@
-//! The library's tests, from files to trained models. Those of Parquet are a program of their own (`parquet.rs`), which
-//! is all that is built for that feature.
+//! Integration tests, from files to trained models. The tests of Parquet are a separate program (`parquet.rs`), so that
+//! only it is built with that feature.
 
 mod architectures;
 mod compare;

@@ -1,5 +1,4 @@
-//! ONNX files: a model goes out, comes back, and what is not understood is named.
-//! `crates/cli/tests/it/onnx.rs` puts ONNX Runtime beside it.
+//! ONNX files: export, import and errors. `crates/cli/tests/it/onnx.rs` compares with ONNX Runtime.
 
 use moue::model::onnx::{from_onnx, to_onnx};
 use moue::model::{Calibration, Model, Normalization};
@@ -20,7 +19,7 @@ fn model(architecture: moue::model::Architecture) -> Model {
     let classes = CLASSES.map(str::to_owned).to_vec();
     let mut model = Model::untrained(architecture, classes, 3).unwrap();
     let mut stream = Stream::new(key(&[7]));
-    // Statistics and offsets that change something.
+    // Statistics and offsets that are not the identity.
     model.network_mut().visit_mut(|parameter| {
         let around = if parameter.name.ends_with("gamma") || parameter.name.ends_with("variance") { 1.0 } else { 0.0 };
         if parameter.shape.len() == 1 {
@@ -59,7 +58,7 @@ fn read(bytes: &[u8]) -> Result<Model, String> {
 }
 
 #[test]
-fn every_preset_comes_back_with_its_answers() {
+fn every_preset_survives_an_onnx_round_trip_with_its_predictions() {
     let presets = PRESETS.iter().map(|preset| model(Config::open(preset.name).unwrap().model));
     for model in presets.chain([everything()]) {
         let name = model.architecture().name.clone();
@@ -69,7 +68,7 @@ fn every_preset_comes_back_with_its_answers() {
         assert!(distance < 1e-5, "{name}: {distance}");
         assert_eq!((back.classes(), back.uncertain_below()), (model.classes(), model.uncertain_below()));
         assert_eq!(back.provenance(), model.provenance());
-        assert_eq!(to_onnx(&back).unwrap(), bytes, "{name}: another file the second time");
+        assert_eq!(to_onnx(&back).unwrap(), bytes, "{name}: the second export differs");
     }
 }
 
@@ -86,10 +85,10 @@ fn normalization_is_folded_where_a_convolution_precedes_it() {
 }
 
 #[test]
-fn what_is_not_understood_is_named() {
+fn errors_name_the_unsupported_part_of_a_graph() {
     let model = everything();
     let bytes = to_onnx(&model).unwrap();
-    // Names of one length, so that the file stays whole.
+    // Names of the same length, so that the file stays valid.
     let with = |from: &str, to: &str| {
         assert_eq!(from.len(), to.len());
         let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();

@@ -1,5 +1,4 @@
-//! Training shared by several ranks, here threads of the test: the same weights
-//! as one process with the same batches.
+//! Distributed training with ranks as threads of the test: bit-identical to a single process.
 
 use moue_engine::GRAIN;
 use moue_train::config::Config;
@@ -10,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
-/// Everything that looks at more than one image of a batch, or draws numbers.
+/// A network with all layers that use statistics of a batch or random numbers.
 const NET: &str = r#"
 [model]
 name = "shared"
@@ -51,7 +50,7 @@ class_weights = "balanced"
 progressive = [{ until = 0.5, image_size = [16, 20] }]
 "#;
 
-/// Where the threads meet.
+/// The shared state of the ranks.
 struct Place {
     slots: Mutex<Vec<Vec<f64>>>,
     barrier: Barrier,
@@ -97,7 +96,7 @@ impl Communicator for Thread {
     }
 }
 
-/// Trains on so many ranks; what each of them makes of it.
+/// Trains on this number of ranks; returns the outcome of each.
 fn shared(
     ranks: usize,
     config: impl Fn(usize) -> Config + Sync,
@@ -127,7 +126,7 @@ fn shared(
         train(&job, &stop, &mut |event| {
             if let Event::Step { .. } = event {
                 steps += 1;
-                // One of them hears the interruption, all must heed it.
+                // One rank is interrupted; all ranks must stop.
                 stop.store(rank + 1 == ranks && steps == stop_after, Ordering::Relaxed);
             }
         })
@@ -160,9 +159,9 @@ fn faces(count: usize) -> Dataset {
 }
 
 #[test]
-fn ranks_together_are_one_process_with_the_same_batches() {
+fn ranks_are_bit_identical_to_one_process() {
     let place = tempfile::tempdir().unwrap();
-    // A last batch of one image, so that of three ranks two have nothing.
+    // The last batch has one image, so that two of three ranks have none.
     let one_left = |count: &usize| faces(*count).indices(Split::Train).len() % config().train.batch_size == 1;
     for (count, ranks) in [(300, 2), (300, 3), ((300..400).find(one_left).unwrap(), 5)] {
         let dataset = faces(count);
@@ -171,10 +170,10 @@ fn ranks_together_are_one_process_with_the_same_batches() {
         let folder = place.path().join(format!("{count}-{ranks}"));
         let outcomes: Vec<Outcome> =
             shared(ranks, |_| config(), &dataset, &folder, 0, false).into_iter().map(Result::unwrap).collect();
-        // With more ranks than grains these are cut, and sums are rounded otherwise.
+        // With more ranks than grains the grains are divided, and rounding differs.
         let exact = ranks <= config().train.batch_size.div_ceil(GRAIN);
         for outcome in &outcomes {
-            assert_eq!(weights(outcome), weights(&outcomes[0]), "all ranks have the same bits");
+            assert_eq!(weights(outcome), weights(&outcomes[0]), "all ranks are bit-identical");
         }
         let pairs = weights(&alone).into_iter().zip(weights(&outcomes[0]));
         let furthest = pairs.map(|(alone, shared)| (alone - shared).abs()).fold(0.0, f32::max);
@@ -190,7 +189,7 @@ fn ranks_together_are_one_process_with_the_same_batches() {
 }
 
 #[test]
-fn an_interruption_of_one_ends_all_and_they_go_on_together() {
+fn an_interrupted_rank_stops_all_ranks_and_the_run_resumes() {
     let (place, dataset) = (tempfile::tempdir().unwrap(), faces(300));
     let whole = shared(2, |_| config(), &dataset, &place.path().join("whole"), 0, false);
     let folder = place.path().join("broken");
@@ -202,7 +201,7 @@ fn an_interruption_of_one_ends_all_and_they_go_on_together() {
 }
 
 #[test]
-fn ranks_that_were_started_differently_say_so() {
+fn ranks_with_different_inputs_are_an_error() {
     let (place, dataset) = (tempfile::tempdir().unwrap(), faces(100));
     let other = |rank: usize| {
         let mut config = config();
@@ -211,7 +210,7 @@ fn ranks_that_were_started_differently_say_so() {
     };
     for outcome in shared(3, other, &dataset, place.path(), 0, false) {
         let error = outcome.err().expect("an error").to_string();
-        assert!(error.starts_with("rank 2 has another configuration than rank 0"), "{error}");
+        assert!(error.starts_with("the configuration of rank 2 differs from rank 0"), "{error}");
     }
     assert!(!place.path().join("checkpoints").exists());
 }

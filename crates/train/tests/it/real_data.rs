@@ -1,4 +1,4 @@
-//! The real FER2013, where its folder is named by `MOUE_TEST_DATA`.
+//! Tests with FER2013, where `MOUE_TEST_DATA` is set to its folder.
 
 use moue::Classifier;
 use moue_train::config::DataOptions;
@@ -6,12 +6,12 @@ use moue_train::data::{Cache, Dataset, ImageSpec, Split, open, statistics};
 use moue_train::evaluate::{compute_metrics, predict_split};
 use std::path::PathBuf;
 
-/// A file of the folder, or a line that says what is skipped.
+/// A file of the folder; if it is missing, prints what is skipped.
 fn data(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("MOUE_TEST_DATA").map(|folder| PathBuf::from(folder).join(name));
     let found = path.filter(|path| path.exists());
     if found.is_none() {
-        eprintln!("SKIPPED: MOUE_TEST_DATA names no folder with {name}");
+        eprintln!("SKIPPED: MOUE_TEST_DATA is not a folder with {name}");
     }
     found
 }
@@ -32,7 +32,7 @@ fn the_csv_has_the_known_counts() {
     ] {
         let counts = &found.splits.iter().find(|s| s.split == split).unwrap().per_class;
         for ((class, count), expected) in found.classes.iter().zip(counts).zip(expected) {
-            assert!(count.abs_diff(expected) <= 3, "{split:?} {class}: {count}, known are {expected}");
+            assert!(count.abs_diff(expected) <= 3, "{split:?} {class}: {count}, expected {expected}");
         }
     }
     assert_eq!((found.images, found.blank, found.broken.count), (32_298, 12, 0));
@@ -43,7 +43,7 @@ fn the_csv_has_the_known_counts() {
 }
 
 #[test]
-fn kaggles_zip_opens_as_it_is_and_gives_back_the_official_split() {
+fn kaggles_zip_is_read_and_the_official_split_restored() {
     let Some(path) = data("kaggle-layout-sample.zip") else { return };
     let mixed = read(&path, &DataOptions::default());
     assert_eq!((mixed.shape()[0], mixed.shape()[1], mixed.classes().len()), (48, 48, 7));
@@ -54,10 +54,10 @@ fn kaggles_zip_opens_as_it_is_and_gives_back_the_official_split() {
     assert_eq!(official.describe(Split::Train), "train (Training)");
 }
 
-/// The models in the box on what they were chosen by: a file that was damaged, or that
-/// belongs to another program, would not reach this.
+/// Evaluates the bundled models on their selection split: a damaged or wrong file would have a
+/// lower accuracy.
 #[test]
-fn the_models_in_the_box_are_those_that_were_measured() {
+fn bundled_models_reach_their_published_accuracy() {
     let Some(path) = data("fer2013-train-public.csv.gz") else { return };
     let dataset = read(&path, &DataOptions::default());
     for (name, accuracy) in [("default", 0.69), ("tiny", 0.66)] {

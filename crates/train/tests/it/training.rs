@@ -1,5 +1,4 @@
-//! Training as a whole: it learns, it gives the same bits however it is run,
-//! and it goes on where it stopped.
+//! Training: accuracy, bit-identical results, and resuming.
 
 use moue::Classifier;
 use moue::model::Model;
@@ -12,8 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Everything that draws random numbers or keeps state, in a net that trains in
-/// a moment.
+/// A small network with all layers that use random numbers or keep state.
 const TINY: &str = r#"
 [model]
 name = "tiny"
@@ -89,7 +87,7 @@ fn model_bytes(folder: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn any_number_of_threads_and_any_interruption_give_the_same_bytes() {
+fn models_are_bit_identical_for_any_number_of_threads_and_interruptions() {
     let config = config(TINY);
     let dataset = faces(&config, 280);
     let place = tempfile::tempdir().unwrap();
@@ -105,15 +103,15 @@ fn any_number_of_threads_and_any_interruption_give_the_same_bytes() {
     assert_eq!(model_bytes(&folder("two")), reference, "two threads");
     with_threads(3, "three", false, 0);
     assert_eq!(model_bytes(&folder("three")), reference, "three threads");
-    // 196 training images make 7 steps an epoch: stop within the first epoch, at
-    // the end of the second, and within the third.
+    // 196 training images are 7 steps per epoch: stop within the first epoch, at the end of the
+    // second, and within the third.
     for (stop, threads) in [(3, 2), (11, 1), (3, 3)] {
         let outcome = with_threads(threads, "broken", stop != 3 || threads != 2, stop);
         assert_eq!(outcome.ending, Ending::Interrupted);
     }
     assert_eq!(with_threads(2, "broken", true, 0).ending, Ending::Finished);
     assert_eq!(model_bytes(&folder("broken")), reference, "interrupted three times");
-    // config.toml alone is enough to do it again.
+    // config.toml alone reproduces the run.
     let again = Config::parse("again", &fs::read_to_string(folder("one").join("config.toml")).unwrap()).unwrap();
     assert_eq!(again, config);
     let mut other = config.clone();
@@ -123,7 +121,7 @@ fn any_number_of_threads_and_any_interruption_give_the_same_bytes() {
 }
 
 #[test]
-fn a_resumed_run_must_be_the_one_that_began() {
+fn resuming_with_another_configuration_is_an_error() {
     let mut config = config(TINY);
     let dataset = faces(&config, 140);
     let place = tempfile::tempdir().unwrap();
@@ -132,20 +130,20 @@ fn a_resumed_run_must_be_the_one_that_began() {
     );
     run(&config, &dataset, place.path(), false, 5).unwrap();
     let error = run(&config, &faces(&config, 147), place.path(), true, 0).err().unwrap().to_string();
-    assert!(error.contains("was made on other data"), "{error}");
+    assert!(error.contains("was written on other data"), "{error}");
     config.train.learning_rate = 0.02;
     let error = run(&config, &dataset, place.path(), true, 0).err().unwrap().to_string();
-    assert!(error.contains("was made with another configuration"), "{error}");
+    assert!(error.contains("was written with another configuration"), "{error}");
     let checkpoint = place.path().join("checkpoints/last.safetensors");
     let bytes = fs::read(&checkpoint).unwrap();
     fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
     config.train.learning_rate = 0.01;
     let error = run(&config, &dataset, place.path(), true, 0).err().unwrap().to_string();
-    assert!(error.contains("cannot be used"), "{error}");
+    assert!(error.contains("is not valid"), "{error}");
 }
 
 #[test]
-fn teachers_move_the_target_and_are_written_down() {
+fn teachers_change_the_target_and_are_recorded() {
     let mut config = config(TINY);
     config.train.progressive.clear();
     let dataset = faces(&config, 280);
@@ -154,7 +152,7 @@ fn teachers_move_the_target_and_are_written_down() {
     run(&config, &dataset, &folder("teacher"), false, 0).unwrap();
     let teacher = folder("teacher").join("model.safetensors");
     let alone = model_bytes(&folder("teacher"));
-    // With teacher weight 0 all is as without teachers.
+    // With a teacher weight of 0 the result equals that without teachers.
     config.train.teachers = vec![teacher.clone(), teacher.clone()];
     config.train.teacher_weight = 0.0;
     let weightless = run(&config, &dataset, &folder("weightless"), false, 0).unwrap().model.unwrap();
@@ -178,21 +176,21 @@ fn teachers_move_the_target_and_are_written_down() {
     (both_ways.train.teacher_weight, both_ways.train.teacher_tta) = (0.7, true);
     let symmetric = run(&both_ways, &dataset, &folder("symmetric"), false, 0).unwrap().model.unwrap();
     assert_ne!(weights(&symmetric), weights(&model));
-    // A resumed run needs the same teachers.
+    // A resumed run requires the same teachers.
     let mut other = config.clone();
     other.train.teacher_weight = 0.7;
     run(&other, &dataset, &folder("resumed"), false, 4).unwrap();
     fs::copy(folder("taught").join("model.safetensors"), &teacher).unwrap();
     let error = run(&other, &dataset, &folder("resumed"), true, 0).err().unwrap().to_string();
-    assert!(error.contains("was made with other teachers"), "{error}");
-    // A teacher of other images cannot teach.
+    assert!(error.contains("was written with other teachers"), "{error}");
+    // The images of a teacher must have the shape of the data.
     config.model.input = [20, 20, 1];
     let error = run(&config, &faces(&config, 140), &folder("small"), false, 0).err().unwrap().to_string();
-    assert!(error.contains("takes images of [24, 24, 1]"), "{error}");
+    assert!(error.contains("takes images of shape [24, 24, 1]"), "{error}");
 }
 
 #[test]
-fn weights_that_depend_on_the_size_cannot_be_trained_on_another() {
+fn progressive_resizing_requires_size_independent_weights() {
     let mut config = config(
         &TINY
             .replace("\"global_average_pooling2d\"", "\"flatten\"")
@@ -207,7 +205,7 @@ fn weights_that_depend_on_the_size_cannot_be_trained_on_another() {
 }
 
 #[test]
-fn a_finished_model_is_calibrated_on_the_split_it_was_chosen_by() {
+fn a_trained_model_is_calibrated_on_the_validation_split() {
     let mut config = config(TINY);
     (config.train.epochs, config.train.label_smoothing) = (30, 0.0);
     let dataset = faces(&config, 700);
@@ -229,7 +227,7 @@ fn a_finished_model_is_calibrated_on_the_split_it_was_chosen_by() {
     assert!(nll(&predicted(&saved)) > nll(&validation));
 }
 
-/// The share of the test faces that a model trained on drawn faces gets right.
+/// Test accuracy of a model that is trained on synthetic faces.
 fn test_accuracy(text: &str, count: usize) -> f64 {
     let config = config(text);
     let dataset = faces(&config, count);
@@ -240,7 +238,7 @@ fn test_accuracy(text: &str, count: usize) -> f64 {
 }
 
 #[test]
-fn a_small_cnn_learns_the_drawn_faces_and_a_linear_model_does_not() {
+fn a_small_cnn_fits_synthetic_faces_and_a_linear_model_does_not() {
     let linear = test_accuracy(
         r#"
         model = { name = "linear", input = [48, 48, 1], layers = [{ kind = "flatten" }, { kind = "dense", units = "classes" }] }
@@ -280,7 +278,7 @@ fn a_small_cnn_learns_the_drawn_faces_and_a_linear_model_does_not() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_with_advice() {
+fn a_diverged_loss_is_an_error_with_advice() {
     let mut config = config(TINY);
     config.train.optimizer = moue_train::config::OptimizerName::Sgd;
     config.train.learning_rate = 1e3;
@@ -292,7 +290,7 @@ fn a_loss_that_is_no_number_stops_with_advice() {
 }
 
 #[test]
-fn early_stopping_ends_after_its_patience() {
+fn early_stopping_stops_after_its_patience() {
     let mut config = config(TINY);
     config.train.epochs = 50;
     config.train.learning_rate = 1e-12;
@@ -307,12 +305,12 @@ fn early_stopping_ends_after_its_patience() {
 }
 
 #[test]
-fn fine_tuning_takes_the_body_and_makes_a_new_head() {
+fn fine_tuning_keeps_the_body_and_initializes_a_new_head() {
     let config = config(TINY);
     let place = tempfile::tempdir().unwrap();
     let base = faces(&config, 140);
     let model = run(&config, &base, &place.path().join("base"), false, 0).unwrap().model.unwrap();
-    // The same pictures under three classes of one's own.
+    // The same images with three other classes.
     let images =
         (0..base.len()).map(|index| LabeledImage { label: base.labels()[index] % 3, ..base.labeled_image(index) });
     let base = Dataset::from_images(&["open", "shut", "wide"].map(str::to_owned), base.shape(), images).unwrap();
@@ -338,7 +336,10 @@ fn fine_tuning_takes_the_body_and_makes_a_new_head() {
         }
     });
     let tuned = tuned.unwrap().model.unwrap();
-    assert_eq!(notes, ["weights taken from the given model; new: dense_1.kernel, dense_1.bias"]);
+    assert_eq!(
+        notes,
+        ["weights initialized from the given model; newly initialized parameters: dense_1.kernel, dense_1.bias"]
+    );
     assert_eq!(tuned.classes(), ["open", "shut", "wide"]);
     let file = fs::read(place.path().join("base/model.safetensors")).unwrap();
     assert_eq!(tuned.provenance().init, Some(moue_sha256(&file)));
@@ -352,11 +353,11 @@ fn fine_tuning_takes_the_body_and_makes_a_new_head() {
         found
     };
     let largest = kernel(&model).iter().zip(kernel(&tuned)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(largest < 1e-6, "the body moved by {largest}");
+    assert!(largest < 1e-6, "the body changed by {largest}");
 }
 
 #[test]
-fn a_model_file_comes_back_as_it_was_and_damage_is_told() {
+fn model_files_round_trip_and_damaged_files_are_errors() {
     let config = config(TINY);
     let place = tempfile::tempdir().unwrap();
     let model = run(&config, &faces(&config, 140), place.path(), false, 0).unwrap().model.unwrap();
@@ -395,7 +396,7 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_page_names_what_was_measured_and_escapes_what_was_given() {
+fn reports_contain_the_metrics_and_escape_names() {
     let config = config(TINY);
     let dataset = faces(&config, 140);
     let images = (0..dataset.len()).map(|index| match index {
@@ -431,5 +432,5 @@ fn a_page_names_what_was_measured_and_escapes_what_was_given() {
     assert!(!page.contains("NaN"));
     assert!(page.contains("mirror image") && page.contains("data:image/png;base64,"));
     let loads = ["http://", "https://", "src=\"/", "<link", "<script"];
-    assert!(loads.iter().all(|text| !page.contains(text)), "a page loads nothing");
+    assert!(loads.iter().all(|text| !page.contains(text)), "a report loads no external resources");
 }

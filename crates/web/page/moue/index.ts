@@ -1,6 +1,5 @@
-// moue in JavaScript: faces in a picture and what their expressions look like,
-// computed where it is called. The work is WebAssembly's (moue_web.js); this file
-// turns what JavaScript calls a picture into what that understands.
+// moue in JavaScript: predicts the facial expressions in a picture on the calling thread. The
+// computation is in WebAssembly (moue_web.js); this file converts JavaScript's pictures.
 
 import init, { initSync, WebPredictor } from "./moue_web.js";
 
@@ -12,31 +11,31 @@ export interface Box {
   height: number;
 }
 
-/** A face and what its expression looks like. */
+/** A face and its predicted expression. */
 export interface Face {
   box: Box;
-  /** The most probable class. */
+  /** The predicted class: the one with the highest probability. */
   label: string;
-  /** Its probability. */
+  /** The probability of the predicted class. */
   confidence: number;
-  /** Whether the confidence lies below the model's threshold. */
+  /** Whether the confidence is below the model's threshold. */
   uncertain: boolean;
-  /** For each class, summing to 1. */
+  /** The probability of each class; they sum to 1. */
   probabilities: Record<string, number>;
   /** The detector's score; null without detection. */
   score: number | null;
-  /** With `explain`: the face with what its answer rests on (Grad-CAM), as a data URL. */
+  /** With `explain`: the saliency map (Grad-CAM) as an overlay on the face, as a data URL. */
   explanation?: string;
 }
 
-/** The answer for a picture; `moue predict --json` writes the same. */
+/** The prediction for a picture, as `moue predict --json` prints it. */
 export interface Prediction {
   input: string;
   width: number;
   height: number;
-  /** From left to right; none is a normal answer. */
+  /** The faces from left to right; empty where no face was found. */
   faces: Face[];
-  /** Why there is no answer, or null. */
+  /** Why there is no prediction; null on success. */
   error: string | null;
 }
 
@@ -44,22 +43,22 @@ export interface Prediction {
 export type Picture = Blob | ArrayBuffer | Uint8Array | ImageData | ImageBitmap | CanvasImageSource;
 
 export interface PredictOptions {
-  /** Search for faces (default); otherwise the whole picture is taken for one. */
+  /** Detect faces (default); otherwise the whole picture is one face. */
   detect?: boolean;
-  /** Show what each answer rests on. */
+  /** Add a saliency map to each face. */
   explain?: boolean;
-  /** How the picture is called in the answer. */
+  /** The picture's name in the prediction. */
   name?: string;
 }
 
 export interface LoadOptions {
-  /** `moue_web_bg.wasm`: where it is, or its bytes. Default: beside this file. */
+  /** The URL or the bytes of `moue_web_bg.wasm`. Default: in the same folder as this file. */
   module?: string | URL | Response | BufferSource | WebAssembly.Module;
-  /** A `model.safetensors` of moue's; default: the model `tiny`. */
+  /** The bytes of a `model.safetensors` that moue has written. Default: the model `tiny`. */
   model?: Uint8Array;
 }
 
-/** Loads the module once; then any number of pictures can be looked at. */
+/** Loads the module and a model. The result predicts any number of pictures. */
 export async function load({ module, model }: LoadOptions = {}): Promise<Moue> {
   if (module instanceof WebAssembly.Module || module instanceof ArrayBuffer || ArrayBuffer.isView(module)) {
     initSync({ module });
@@ -72,7 +71,7 @@ export async function load({ module, model }: LoadOptions = {}): Promise<Moue> {
 /** A predictor; see {@link load}. */
 export class Moue {
   readonly #predictor: WebPredictor;
-  /** The classes, in the order of their names. */
+  /** The classes, in alphabetical order. */
   readonly classes: readonly string[];
 
   /** @internal */
@@ -82,8 +81,9 @@ export class Moue {
   }
 
   /**
-   * The faces in a picture. A file that is no picture is an answer with `error`. It
-   * computes on the thread that calls it: in a page, call it from a Web Worker.
+   * Predicts the facial expressions in a picture. For a file that is not an image, the
+   * prediction has an `error`. It runs on the calling thread: in a page, call it from a
+   * Web Worker.
    */
   async predict(picture: Picture, options: PredictOptions = {}): Promise<Prediction> {
     const { detect = true, explain = false, name = "image" } = options;
@@ -95,7 +95,7 @@ export class Moue {
     return JSON.parse(this.#predictor.predictPixels(name, new Uint8Array(data), width, height, detect, explain));
   }
 
-  /** Gives the memory back. */
+  /** Frees the memory. */
   free(): void {
     this.#predictor.free();
   }
@@ -109,7 +109,7 @@ function pixels(picture: CanvasImageSource): ImageData {
   const [width, height] = extent(picture);
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
   if (context === null) {
-    throw new Error("this browser gives no canvas to draw on");
+    throw new Error("this browser does not support OffscreenCanvas with a 2d context");
   }
   context.drawImage(picture, 0, 0);
   return context.getImageData(0, 0, width, height);

@@ -1,6 +1,6 @@
-//! Transforms of filters into Winograd's domain, and of their gradient back.
+//! Transforms filters into Winograd's domain, and their gradient back.
 //!
-//! The products in between are left to `forward` and `gradient`.
+//! The products in between are computed in `forward` and `gradient`.
 
 use super::geometry::{Geometry, TileSize};
 use super::transform::{F2, F4, Transform};
@@ -105,8 +105,8 @@ fn weigh<S: Simd, const L: usize>(simd: S, factors: &[f32; L], values: &[S::f32s
     sum
 }
 
-/// The way back, for the gradient: from `places` matrices `[channels, width]`
-/// of sums to the kernel's gradient `[3, 3, channels, filters]`, `Gᵀ U G`.
+/// The inverse transform for the gradient: from `places` matrices `[channels, width]` of sums to
+/// the kernel's gradient `[3, 3, channels, filters]`, `Gᵀ U G`.
 pub(super) fn gather_kernel<F: Transform<N, M>, const N: usize, const M: usize>(
     geometry: &Geometry,
     sums: &[f32],
@@ -179,8 +179,8 @@ impl<F: Transform<N, M>, const N: usize, const M: usize> WithSimd for Backward<'
     }
 }
 
-/// A kernel `[taps, channels, filters]` turned around: taps in reverse order,
-/// `[taps, filters, channels]`.
+/// A flipped and transposed kernel `[taps, channels, filters]`: taps in reverse order, `[taps,
+/// filters, channels]`.
 pub fn flip_and_transpose(kernel: &[f32], channels: usize, filters: usize, turned: &mut [f32]) {
     const SIDE: usize = 16;
     let area = channels * filters;

@@ -1,8 +1,8 @@
 //! The output of the convolution: transforms patches, multiplies them by the filters at every
-//! place, and transforms the products back.
+//! position, and transforms the products back.
 //!
-//! With flipped, transposed filters this also computes the input's gradient. The transforms
-//! themselves are left to `tiles` and `filter`.
+//! With flipped, transposed filters this also computes the input's gradient. The transforms are in
+//! `tiles` and `filter`.
 
 use super::geometry::{Geometry, SKEW, TileSize};
 use super::tiles::{PatchTiles, load_patches, store_outputs};
@@ -14,19 +14,18 @@ use crate::tensor::{Buffer, zeros};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// Values of scratch that one task fills: 768 KiB, to stay in the second level
-/// of the cache.
+/// Values of scratch per task: 768 KiB, to fit into the second level of the cache.
 const SCRATCH: usize = 192 * 1024;
 
-/// Tasks below which the filters are divided as well.
+/// Number of tasks below which the filters are divided as well.
 const FEW_TASKS: usize = 4;
 
 thread_local! {
     static TILES: RefCell<Buffer> = RefCell::new(zeros(0));
 }
 
-/// `y = x ∗ filters`, finished by `epilogue`; `x` `[N, H, W, C]`, `y`
-/// `[N, OH, OW, F]`, `filters` from [`super::transform_filters`].
+/// `y = x ∗ filters`, followed by `epilogue`; `x` `[N, H, W, C]`, `y` `[N, OH, OW, F]`, `filters`
+/// from [`super::transform_filters`].
 pub fn convolve(geometry: &Geometry, x: &[f32], filters: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
     match geometry.tile {
         TileSize::Two => convolve_with::<F2, 4, 2>(geometry, x, filters, epilogue, y),
@@ -49,8 +48,8 @@ fn convolve_with<F: Transform<N, M>, const N: usize, const M: usize>(
     let groups = total.div_ceil(most).max(FEW_TASKS.min(total.div_ceil(12)));
     let count = total.div_ceil(groups.max(1)).next_multiple_of(12);
     let groups = total.div_ceil(count);
-    // Few tiles, as in a single image: the filters are divided too, at the price
-    // of transforming the patches once for each part.
+    // With few tiles, as in a single image, the filters are divided too; then the patches are
+    // transformed once for each part.
     let panels = geometry.filters.div_ceil(width);
     let parts = FEW_TASKS.div_ceil(groups.max(1)).min(panels.div_ceil(2)).max(1);
     let panels_per_part = panels.div_ceil(parts);
@@ -75,7 +74,7 @@ fn convolve_with<F: Transform<N, M>, const N: usize, const M: usize>(
                     let a = Matrix::rows(&patches[place * patches_stride..], channels);
                     let c = &mut outputs[place * outputs_stride..][..tiles.count * width];
                     let c = Destination { data: c.as_mut_ptr(), row_stride: width };
-                    // SAFETY: `c` holds `count` rows of one panel and is this task's own.
+                    // SAFETY: `c` contains `count` rows of one panel and is used by this task only.
                     #[allow(unsafe_code)]
                     unsafe {
                         gemm::gemm_raw(c, a, filters, tiles.count, geometry.channels, width, false);

@@ -1,13 +1,11 @@
-//! The shape of a convolution that is computed in tiles: how many tiles there are, and how
-//! large their transforms are.
+//! The geometry of a tiled convolution: the number of tiles and the size of their transforms.
 //!
-//! It also counts multiplications, by which `convolution` chooses a size of tile; it computes
-//! nothing else.
+//! It also counts multiplications, by which `convolution` selects a tile size.
 
 use crate::kernels::gemm::{self, LANES};
 
-/// Added to the length of each transformed matrix, so that its `N²` places do
-/// not fall into the same set of the cache.
+/// Added to the length of each transformed matrix, so that its `N²` positions do not map to the
+/// same set of the cache.
 pub const SKEW: usize = LANES;
 
 /// The size of the output's tiles.
@@ -20,7 +18,7 @@ pub enum TileSize {
 }
 
 impl TileSize {
-    /// Places of a transformed patch, `N²`.
+    /// Positions of a transformed patch, `N²`.
     pub fn places(self) -> usize {
         match self {
             Self::Two => 16,
@@ -37,20 +35,20 @@ impl TileSize {
     }
 }
 
-/// A 3 × 3 convolution of stride 1: extents are `[height, width]`.
+/// A 3 × 3 convolution of stride 1: sizes are `[height, width]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     pub tile: TileSize,
     pub input: [usize; 2],
     pub channels: usize,
-    /// Zeros above and to the left of the input.
+    /// Padding above and to the left of the input.
     pub before: [usize; 2],
     pub output: [usize; 2],
     pub filters: usize,
 }
 
 impl Geometry {
-    /// Tiles down and across.
+    /// Number of tiles vertically and horizontally.
     pub fn tiles(&self) -> [usize; 2] {
         self.output.map(|extent| extent.div_ceil(self.tile.side()))
     }
@@ -65,7 +63,7 @@ impl Geometry {
         self.tiles_per_image() * self.tile.places()
     }
 
-    /// The geometry of the input's gradient: a convolution over the output.
+    /// The geometry of the input's gradient: a convolution over the output's gradient.
     pub fn transposed(&self) -> Self {
         Self {
             tile: self.tile,
@@ -82,7 +80,7 @@ impl Geometry {
         self.tile.places() * gemm::packed_len(self.channels, self.filters)
     }
 
-    /// Channels of a transformed patch: a whole number of every vector.
+    /// Channels of a transformed patch: a multiple of every vector length.
     pub fn padded_channels(&self) -> usize {
         self.channels.next_multiple_of(LANES)
     }

@@ -1,8 +1,8 @@
 //! The gradient of the filters.
 //!
-//! A block of tiles is transformed by all threads, then the product at each place is added to
-//! its sums by one task, block after block, so that the order of every sum is fixed. The
-//! transforms themselves are left to `tiles` and `filter`.
+//! All threads transform a block of tiles, then one task adds the product at each position to its
+//! sums, block after block, so that the order of every sum is fixed. The transforms are in `tiles`
+//! and `filter`.
 
 use super::filter::gather_kernel;
 use super::geometry::{Geometry, SKEW, TileSize};
@@ -16,15 +16,14 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
-/// Tiles in a block: the depth that the product sums in one go.
+/// Tiles in a block: the depth of a product.
 const BLOCK_TILES: usize = gemm::BLOCK;
 
-/// Tiles that one task transforms.
+/// Tiles per task.
 const TASK_TILES: usize = 16;
 
-/// The kernel's gradient `[3, 3, C, F]` from `x` `[N, H, W, C]` and `dy`
-/// `[N, OH, OW, F]`; overwrites `dkernel`. `scratch` keeps its memory between
-/// calls.
+/// Computes the kernel's gradient `[3, 3, C, F]` from `x` `[N, H, W, C]` and `dy` `[N, OH, OW, F]`;
+/// overwrites `dkernel`. `scratch` keeps its memory between calls.
 pub fn backward_kernel(geometry: &Geometry, x: &[f32], dy: &[f32], scratch: &mut Buffer, dkernel: &mut [f32]) {
     match geometry.tile {
         TileSize::Two => backward_with::<F2, 4, 2>(geometry, x, dy, scratch, dkernel),
@@ -71,7 +70,8 @@ fn backward_with<F: Transform<N, M>, const N: usize, const M: usize>(
             for panel in 0..padded_filters / width {
                 let gradients = &gradients[panel * block * width..][..count * width];
                 let c = Destination { data: sums[panel * width..].as_mut_ptr(), row_stride: padded_filters };
-                // SAFETY: `sums` holds `channels` rows of all panels and is this task's own.
+                // SAFETY: `sums` contains `channels` rows of all panels and is used by this task
+                // only.
                 #[allow(unsafe_code)]
                 unsafe {
                     gemm::gemm_raw(c, patches, gradients, channels, count, width, first > 0);
@@ -82,8 +82,8 @@ fn backward_with<F: Transform<N, M>, const N: usize, const M: usize>(
     gather_kernel::<F, N, M>(geometry, sums, padded_filters, dkernel);
 }
 
-/// Transforms the output's gradient of the tiles, `A dY Aᵀ`: place `p` of tile
-/// `t`, filter `k`, goes to panel `k / width` of matrix `p`, row `start + t`.
+/// Transforms the output's gradient of the tiles, `A dY Aᵀ`: position `p` of tile `t`, filter `k`,
+/// is written to panel `k / width` of matrix `p`, row `start + t`.
 fn load_gradients<F: Transform<N, M>, const N: usize, const M: usize>(
     tiles: &PatchTiles<'_>,
     dy: &[f32],

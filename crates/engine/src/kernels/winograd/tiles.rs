@@ -1,7 +1,7 @@
-//! Transforms of patches into Winograd's domain, and of products back to tiles of the output,
-//! for a run of consecutive tiles.
+//! Transforms patches into Winograd's domain, and products back to tiles of the output, for a range
+//! of consecutive tiles.
 //!
-//! The products in between are left to `forward` and `gradient`.
+//! The products in between are computed in `forward` and `gradient`.
 
 use super::geometry::Geometry;
 use super::transform::{Transform, both_ways};
@@ -11,7 +11,7 @@ use crate::kernels::epilogue::Epilogue;
 use crate::kernels::isa::{self, load, store};
 use pulp::{Simd, WithSimd};
 
-/// `count` tiles from tile `first` on, counted over the whole batch, row by row.
+/// `count` consecutive tiles from tile `first` on, counted over the whole batch, row by row.
 #[derive(Clone, Copy)]
 pub struct PatchTiles<'a> {
     pub geometry: &'a Geometry,
@@ -29,9 +29,9 @@ impl PatchTiles<'_> {
     }
 }
 
-/// Transforms the input patches of the tiles: place `p` of tile `t`, channel
-/// `c`, goes to `patches[p · stride + (start + t) · padded + c]`. Channels from
-/// `geometry.channels` to `padded` hold nothing useful.
+/// Transforms the input patches of the tiles: position `p` of tile `t`, channel `c`, is written to
+/// `patches[p · stride + (start + t) · padded + c]`. Channels from `geometry.channels` to `padded`
+/// are unspecified.
 pub fn load_patches<F: Transform<N, M>, const N: usize, const M: usize>(
     tiles: &PatchTiles<'_>,
     x: &[f32],
@@ -113,8 +113,8 @@ pub fn load_patches<F: Transform<N, M>, const N: usize, const M: usize>(
     isa::dispatch(Load::<F, N, M> { tiles, x, padded, stride, start, patches, transform: std::marker::PhantomData });
 }
 
-/// Transforms one panel of products back and writes it to the output: place `p`
-/// of tile `t`, filter `first + k`, comes from `products[p · stride + t · width + k]`.
+/// Transforms one panel of products back and writes it to the output: position `p` of tile `t`,
+/// filter `first + k`, is read from `products[p · stride + t · width + k]`.
 pub fn store_outputs<F: Transform<N, M>, const N: usize, const M: usize>(
     tiles: &PatchTiles<'_>,
     products: &[f32],
@@ -152,8 +152,8 @@ pub fn store_outputs<F: Transform<N, M>, const N: usize, const M: usize>(
                     let lanes = S::F32_LANES.min(filters - first - k);
                     let mut places = [[zero; N]; N];
                     for (p, value) in places.as_flattened_mut().iter_mut().enumerate() {
-                        // SAFETY: inside by the assertion above; a panel is a whole
-                        // number of vectors wide.
+                        // SAFETY: inside by the assertion above; the width of a panel is a whole
+                        // number of vectors.
                         #[allow(unsafe_code)]
                         unsafe {
                             let from = products.as_ptr().add(p * stride + tile * width + k);
@@ -179,7 +179,7 @@ pub fn store_outputs<F: Transform<N, M>, const N: usize, const M: usize>(
                                 value = simd.add_f32s(value, load(simd, &add[place..][..lanes]));
                             }
                             if relu {
-                                // The order of the operands lets a NaN through.
+                                // The order of the operands propagates a NaN.
                                 value = simd.max_f32s(zero, value);
                             }
                             // SAFETY: every output position and filter belongs to one
@@ -200,7 +200,7 @@ pub fn store_outputs<F: Transform<N, M>, const N: usize, const M: usize>(
     isa::dispatch(Store::<F, N, M> { tiles, products, stride, width, first, epilogue, y, transform });
 }
 
-/// The indices of a line of `count` from `start` that lie in `0..extent`.
+/// The indices of a line of `count` from `start` that are in `0..extent`.
 #[inline(always)]
 fn inside(start: isize, count: usize, extent: usize) -> std::ops::Range<usize> {
     let first = (-start).clamp(0, count as isize) as usize;

@@ -1,9 +1,9 @@
 //! The small linear maps of Winograd's convolution (Lavin, Gray 2016), applied to vectors of
 //! channels.
 //!
-//! With `d` a patch of the input, `g` a filter and `Y` a tile of the output,
-//! `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`. Each 2-D map is a 1-D map over the columns followed by one
-//! over the rows. Reading and writing memory is left to `tiles`, `filter` and `gradient`.
+//! With `d` a patch of the input, `g` a filter and `Y` a tile of the output, `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ
+//! d B)]A`. Each 2-D map is a 1-D map over the columns followed by one over the rows. `tiles`,
+//! `filter` and `gradient` read and write memory.
 
 use pulp::Simd;
 
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use pulp::Scalar;
 
-    /// A tile of a 1-D convolution by the transforms against the direct sum.
+    /// A tile of a 1-D convolution by the transforms, compared with the direct sum.
     fn one_line<F: Transform<N, M>, const N: usize, const M: usize>() {
         let simd = Scalar::new();
         let d: [f32; N] = std::array::from_fn(|i| (i as f32 * 1.7).sin());
@@ -144,7 +144,7 @@ mod tests {
         let y = F::output(simd, std::array::from_fn(|i| u[i] * v[i]));
         for (i, y) in y.iter().enumerate() {
             let direct: f32 = (0..3).map(|j| d[i + j] * g[j]).sum();
-            assert!((y - direct).abs() < 1e-5, "{y} is not {direct}");
+            assert!((y - direct).abs() < 1e-5, "{y}, expected {direct}");
         }
         // spread is the transpose of output: ⟨output(m), y⟩ = ⟨m, spread(y)⟩.
         let left: f32 = F::output(simd, d).iter().zip(&y).map(|(a, b)| a * b).sum();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_maps_make_a_convolution() {
+    fn the_transforms_compute_a_convolution() {
         one_line::<F4, 6, 4>();
         one_line::<F2, 4, 2>();
     }

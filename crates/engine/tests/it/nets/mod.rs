@@ -1,4 +1,4 @@
-//! A small net with every kind of convolution, and a training step of it.
+//! A small network with every kind of convolution, and its training step.
 
 use moue_engine::layers::{
     BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense, DenseOptions,
@@ -8,7 +8,7 @@ use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
 use moue_engine::{Activation, Layer, Mode, Network, Optimizer, OptimizerKind, Padding, Shape, Tensor};
 
-/// Images are 17 × 15, so that tiles and vectors are broken.
+/// Images are 17 × 15, so that some tiles and vectors are partial.
 pub const INPUT: Shape = Shape::new(17, 15, 1);
 pub const CLASSES: usize = 7;
 
@@ -50,9 +50,8 @@ impl Chain {
     }
 }
 
-/// Convolutions of one channel, by Winograd's method in both sizes of tile, with
-/// stride, pointwise and depthwise; pooling, dropout, a residual block, two pools
-/// side by side, dense.
+/// Convolutions of one channel, by Winograd with both tile sizes, with stride, pointwise and
+/// depthwise; pooling, dropout, a residual block, two concatenated pools, dense.
 pub fn network() -> Network {
     let mut chain = Chain::new(INPUT);
     chain.conv2d(12, 3, 1, true);
@@ -104,7 +103,7 @@ pub fn images(batch: usize, seed: u64) -> Tensor {
     Tensor::from_slice(batch, INPUT, &values)
 }
 
-/// A network in training.
+/// A network and its optimizer.
 pub struct Training {
     pub network: Network,
     optimizer: Optimizer,

@@ -1,11 +1,10 @@
-//! Direct reference implementations, written once over a scalar type: with
-//! `f64` they give values and central differences, with [`Var`] a tape gives
-//! gradients.
+//! Direct reference implementations, generic over a scalar type: `f64` for values and central
+//! differences, [`Var`] for gradients by a tape.
 
 use std::cell::RefCell;
 use std::ops::{Add, Div, Mul, Sub};
 
-/// The arithmetic that a reference needs.
+/// The arithmetic of the references.
 pub trait Real:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + PartialOrd
 {
@@ -128,9 +127,8 @@ pub fn gradients(
     (y.iter().map(|y| y.value).collect(), of(&x), parameters.iter().map(|p| of(p)).collect())
 }
 
-/// Checks the tape against central differences; places next to a kink, where
-/// the differences to both sides disagree, are passed over. Returns how many
-/// places were checked and how many passed over.
+/// Compares the tape with central differences; positions next to a kink, where the differences to
+/// both sides disagree, are skipped. Returns the numbers of checked and of skipped positions.
 pub fn check_by_differences(
     reference: &impl Reference,
     x: &[f64],
@@ -170,7 +168,7 @@ pub fn check_by_differences(
         let tolerance = 1e-4 * (1.0 + central.abs());
         assert!(
             (up.min(down) - tolerance..up.max(down) + tolerance).contains(&analytic[i]),
-            "place {i}: the tape says {}, the differences {down} and {up}",
+            "position {i}: the tape gives {}, the differences {down} and {up}",
             analytic[i]
         );
     }
@@ -199,7 +197,7 @@ impl Geometry {
         }
     }
 
-    /// For each output position, the taps that lie on the map: (tap, input position).
+    /// For each output position, the taps inside the map: (tap, input position).
     fn windows(&self) -> Vec<Vec<(usize, usize)>> {
         let ((rows, top), (columns, left)) = (self.axis(0), self.axis(1));
         let mut windows = Vec::new();
@@ -375,9 +373,8 @@ pub struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    /// The loss needs a logarithm, which `Real` spares: `ln s` enters through
-    /// its derivative only, so it is built by one Newton step from the exact
-    /// value, which is exact in value and slope.
+    /// The loss needs a logarithm, which `Real` does not have: `ln s` is built by one Newton step
+    /// from the exact value, which is exact in value and derivative.
     fn ln<T: Real>(v: T) -> T {
         let guess = T::of(v.value().ln());
         guess + (v - guess.exp()) / guess.exp()

@@ -1,28 +1,27 @@
-//! The cascade itself: windows slid over the picture, and what each stage lets through.
+//! The cascade: sliding windows over the picture, and the windows that each stage accepts.
 
 use super::lab::Map;
 use super::model::Model;
 use super::surf::{self, Surf};
 use super::window::{Grey, WINDOW};
 
-/// Each size of the picture, in sizes of the one before.
+/// Scale of each level of the image pyramid, relative to the previous one.
 const SHRINK: f32 = 0.8;
 
-/// Share of two windows that they have in common to be one, between stages and at
-/// the end.
+/// Intersection over union from which two windows are merged, between stages and at the end.
 const SAME_WINDOW: f32 = 0.8;
 const SAME_FACE: f32 = 0.3;
 
-/// A square that may hold a face, in the picture's pixels.
+/// A candidate square, in the picture's pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
-    /// Left edge; may lie outside.
+    /// Left edge; may be outside the picture.
     pub x: i32,
     /// Upper edge.
     pub y: i32,
-    /// Columns and rows.
+    /// Side in pixels.
     pub side: i32,
-    /// Sum over all windows that were merged into this one.
+    /// Sum of the scores of all merged windows.
     pub score: f32,
 }
 
@@ -35,25 +34,25 @@ impl Candidate {
     }
 }
 
-/// Finds faces; each thread has its own.
+/// The detector; each thread has its own.
 pub struct SeetaFace {
     model: &'static Model,
     map: Map,
     surf: Surf,
-    /// The picture at another size, and a window of it.
+    /// The scaled picture, and a window of it.
     scaled: Vec<u8>,
     window: Vec<u8>,
 }
 
 impl SeetaFace {
-    /// With the model in the program; `None` when that cannot be read.
+    /// Creates a detector with the bundled model; `None` when the model cannot be read.
     pub fn new() -> Option<Self> {
         let model = Model::embedded()?;
         let (map, surf) = (Map::default(), Surf::default());
         Some(Self { model, map, surf, scaled: Vec::new(), window: Vec::new() })
     }
 
-    /// The faces of at least this score in a picture, the surest first.
+    /// The faces with at least this score in a picture, in decreasing order of the score.
     pub fn find(&mut self, picture: Grey<'_>, min_score: f32) -> Vec<Candidate> {
         if picture.width < WINDOW || picture.height < WINDOW {
             return Vec::new();
@@ -67,12 +66,13 @@ impl SeetaFace {
                 let mut candidates: Vec<Candidate> =
                     cascade.sources.iter().flat_map(|&source| found.get(source).cloned().unwrap_or_default()).collect();
                 let own = cascade.sources.first().copied().unwrap_or(0);
-                for (stage, judge) in cascade.stages.iter().enumerate() {
-                    candidates = candidates.into_iter().filter_map(|one| self.judged(judge, picture, one)).collect();
+                for (stage, network) in cascade.stages.iter().enumerate() {
+                    candidates =
+                        candidates.into_iter().filter_map(|one| self.apply_stage(network, picture, one)).collect();
                     let between = stage + 1 < cascade.stages.len();
                     if between || last {
                         candidates = suppressed(candidates, if between { SAME_WINDOW } else { SAME_FACE });
-                        // A later cascade of this level starts from what this one kept.
+                        // A later cascade of this level starts from the candidates of this one.
                         if let Some(place) = found.get_mut(own) {
                             place.clone_from(&candidates);
                         }
@@ -89,7 +89,7 @@ impl SeetaFace {
         faces
     }
 
-    /// For each boosted classifier the windows that it lets through.
+    /// The accepted windows of each boosted classifier.
     fn slide(&mut self, picture: Grey<'_>) -> Vec<Vec<Candidate>> {
         let mut found = vec![Vec::new(); self.model.boosted.len()];
         let least = WINDOW as f32 / picture.width.min(picture.height) as f32;
@@ -114,8 +114,13 @@ impl SeetaFace {
         found
     }
 
-    /// What a stage makes of a candidate: moved onto the face, or nothing.
-    fn judged(&mut self, judge: &surf::Judge, picture: Grey<'_>, candidate: Candidate) -> Option<Candidate> {
+    /// Applies a stage to a candidate: moves it onto the face, or rejects it.
+    fn apply_stage(
+        &mut self,
+        network: &surf::StageNetwork,
+        picture: Grey<'_>,
+        candidate: Candidate,
+    ) -> Option<Candidate> {
         let Candidate { x, y, side, .. } = candidate;
         let outside = x + side <= 0 || y + side <= 0 || x >= picture.width as i32 || y >= picture.height as i32;
         if side < 2 || outside {
@@ -124,8 +129,8 @@ impl SeetaFace {
         cut(picture, candidate, &mut self.window);
         let window = Grey { pixels: &self.window, width: side as usize, height: side as usize };
         resize(window, WINDOW, WINDOW, &mut self.scaled);
-        let [score, right, down, larger] = judge.answer(&mut self.surf, &self.scaled)?;
-        // What lies outside the picture is black; the square begins inside.
+        let [score, right, down, larger] = network.predict(&mut self.surf, &self.scaled)?;
+        // Pixels outside the picture are black; the square begins inside.
         let (x, y, side) = (x.max(0) as f32, y.max(0) as f32, side as f32);
         let moved = |share: f32| (share * 2.0 - 1.0) * side;
         let now = (moved(larger) + side + 0.5).floor();
@@ -134,7 +139,8 @@ impl SeetaFace {
     }
 }
 
-/// The surest of those that overlap, with the scores of the others added.
+/// Non-maximum suppression: of overlapping candidates the one with the highest score, with the
+/// scores of the others added.
 fn suppressed(mut all: Vec<Candidate>, same: f32) -> Vec<Candidate> {
     all.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Candidate> = Vec::new();
@@ -155,7 +161,7 @@ fn suppressed(mut all: Vec<Candidate>, same: f32) -> Vec<Candidate> {
     kept
 }
 
-/// The pixels of a square, 0 where it reaches beyond the picture.
+/// The pixels of a square, 0 outside the picture.
 fn cut(picture: Grey<'_>, Candidate { x, y, side, .. }: Candidate, out: &mut Vec<u8>) {
     let side = side as usize;
     out.clear();
@@ -171,8 +177,7 @@ fn cut(picture: Grey<'_>, Candidate { x, y, side, .. }: Candidate, out: &mut Vec
     }
 }
 
-/// Bilinear, from the upper left corner on, without averaging: what the model was
-/// trained with.
+/// Bilinear resizing from the upper left corner without averaging, as in the training of the model.
 fn resize(from: Grey<'_>, width: usize, height: usize, out: &mut Vec<u8>) {
     out.clear();
     if (from.width, from.height) == (width, height) {
@@ -202,7 +207,7 @@ mod tests {
     use super::*;
     use moue_engine::random::Stream;
 
-    /// What the port of the authors' program finds.
+    /// The detections of the port of the authors' program.
     fn by_rustface(picture: Grey<'_>, min_score: f32) -> Vec<Candidate> {
         let mut detector =
             rustface::create_detector_with_model(rustface::read_model(crate::detect::seetaface::model::FILE).unwrap());
@@ -216,8 +221,8 @@ mod tests {
         found.iter().map(face).collect()
     }
 
-    /// That both find the same faces. Sums are rounded otherwise, which can move a
-    /// window that the networks then move again.
+    /// Compares both detectors. Rounding differs, which can move a window that the networks then
+    /// move again.
     fn same(picture: Grey<'_>, min_score: f32) -> usize {
         let mut own = SeetaFace::new().unwrap();
         let (found, expected) = (own.find(picture, min_score), by_rustface(picture, min_score));
@@ -230,7 +235,7 @@ mod tests {
         found.len()
     }
 
-    /// An oval with eyes, brows and a mouth that differ from number to number, 48 × 48.
+    /// An oval with eyes, brows and a mouth that differ by number, 48 × 48.
     fn face(number: usize) -> Vec<u8> {
         let oval = |x: f32, y: f32, middle: [f32; 2], radius: [f32; 2]| {
             ((x - middle[0]) / radius[0]).powi(2) + ((y - middle[1]) / radius[1]).powi(2) < 1.0
@@ -248,10 +253,10 @@ mod tests {
         (0..48 * 48).map(|i| shade((i % 48) as f32, (i / 48) as f32)).collect()
     }
 
-    /// Noise, lines and drawn faces hold no face for the detector, but windows that
-    /// are let through by some stages.
+    /// The detector finds no face in noise, lines and synthetic faces, but some stages accept
+    /// windows.
     #[test]
-    fn drawn_pictures_are_judged_as_the_port_judges_them() {
+    fn detections_in_synthetic_pictures_equal_those_of_rustface() {
         for number in 0..7 {
             let (width, height) = (150 + 13 * number, 120 + 7 * number);
             let mut stream = Stream::new(number as u64);
@@ -264,9 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn real_photos_are_judged_as_the_port_judges_them() {
+    fn detections_in_photos_equal_those_of_rustface() {
         let Some(folder) = std::env::var_os("MOUE_TEST_DATA") else {
-            eprintln!("SKIPPED: MOUE_TEST_DATA names no folder");
+            eprintln!("SKIPPED: MOUE_TEST_DATA is not set to a folder");
             return;
         };
         for photo in ["portrait-smile.jpg", "couple.jpg", "no-face.jpg"] {
@@ -281,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_square_that_reaches_beyond_the_picture_is_black_there() {
+    fn squares_are_black_outside_the_picture() {
         let pixels: Vec<u8> = (1..=12).collect();
         let picture = Grey { pixels: &pixels, width: 4, height: 3 };
         let mut out = Vec::new();

@@ -1,22 +1,23 @@
-//! Locally assembled binary features (Yan et al. 2008) and the boosted classifiers
-//! over them, which throw out nearly all windows at the cost of a few table lookups.
+//! Locally assembled binary features (Yan et al. 2008) and boosted classifiers on them, which
+//! reject nearly all windows with a few table lookups.
 
 use super::window::{Grey, STEP, WINDOW};
 
-/// Features that are looked at before a window may be thrown out.
+/// Number of features in a group; a window may be rejected after each group.
 const GROUP: usize = 10;
 
-/// A window without contrast holds no face: least standard deviation of its pixels.
+/// Minimum standard deviation of a window's pixels; a window with less contrast is rejected.
 const LEAST_DEVIATION: f64 = 10.0;
 
-/// Sides of the squares that are compared, in pixels.
+/// Sides of the compared squares, in pixels.
 const SQUARE: usize = 3;
 
-/// Which of the eight squares around one are not brighter than it, for each place.
+/// For each position, one bit for each of the eight surrounding squares: whether it is not brighter
+/// than the center.
 #[derive(Default)]
 pub struct Map {
     width: usize,
-    /// `[height, width]`; the last rows and columns are not filled.
+    /// `[height, width]`; the last rows and columns are not computed.
     bits: Vec<u8>,
     /// Sums over three columns, and over three rows of those.
     across: Vec<i16>,
@@ -24,7 +25,7 @@ pub struct Map {
 }
 
 impl Map {
-    /// Fills the map for a picture of at least a window.
+    /// Computes the map of a picture that is at least as large as a window.
     pub fn compute(&mut self, Grey { pixels, width, height }: Grey<'_>) {
         self.width = width;
         self.bits.resize(width * height, 0);
@@ -63,8 +64,8 @@ impl Map {
     }
 }
 
-/// A bit for each square around, the first being the highest. One after the other, so
-/// that each loop becomes a few wide instructions.
+/// One bit for each surrounding square, the first one being the highest bit. Computed one after the
+/// other, so that each loop is vectorized.
 fn compare(out: &mut [u8], middle: &[i16], around: [&[i16]; 8]) {
     out.fill(0);
     for (number, square) in around.into_iter().enumerate() {
@@ -75,18 +76,18 @@ fn compare(out: &mut [u8], middle: &[i16], around: [&[i16]; 8]) {
     }
 }
 
-/// A sum of tables, cut short where it stays too low.
+/// A sum of table entries with early rejection.
 pub struct Boosted {
     /// Column and row of each feature in the window.
     pub features: Vec<[usize; 2]>,
-    /// Least sum after each feature; only those at the end of a group count.
+    /// Minimum sum after each feature; only used at the end of a group.
     pub least: Vec<f32>,
-    /// For each feature what each of the 256 values adds.
+    /// For each feature, the score of each of the 256 values.
     pub tables: Vec<[f32; 256]>,
 }
 
 impl Boosted {
-    /// Hands over column, row and score of each window that is let through.
+    /// Calls `found` with column, row and score of each accepted window.
     pub fn slide(&self, map: &Map, picture: Grey<'_>, mut keep: impl FnMut(usize, usize, f32)) {
         let places: Vec<usize> = self.features.iter().map(|&[x, y]| y * map.width + x).collect();
         let columns = (picture.width - WINDOW) / STEP + 1;
@@ -94,7 +95,8 @@ impl Boosted {
         let group = GROUP.min(places.len());
         for y in (0..=picture.height - WINDOW).step_by(STEP) {
             let row = &map.bits[y * map.width..];
-            // The first group for all windows of a row: their sums do not wait for each other.
+            // The first group is computed for all windows of a row together: the sums are
+            // independent.
             scores.fill(0.0);
             for (&place, table) in places[..group].iter().zip(&self.tables) {
                 for (score, &value) in scores.iter_mut().zip(row[place..].iter().step_by(STEP)) {
@@ -113,8 +115,7 @@ impl Boosted {
         }
     }
 
-    /// The score of a window that has passed the first group, unless a later one
-    /// throws it out.
+    /// The score of a window after all groups, unless a later group rejects it.
     fn rest(&self, window: &[u8], places: &[usize], mut score: f32) -> Option<f32> {
         let mut done = GROUP;
         while done < places.len() {

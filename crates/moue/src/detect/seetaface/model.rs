@@ -1,8 +1,8 @@
-//! Reads SeetaFace's model file: little-endian 32-bit numbers, one classifier after the
-//! other in the order they are used.
+//! Reads SeetaFace's model file: little-endian 32-bit numbers, one classifier after the other in
+//! the order of their use.
 
 use super::lab::Boosted;
-use super::surf::{FEATURE, Judge, Layer, Patch, patches};
+use super::surf::{FEATURE, Layer, Patch, StageNetwork, patches};
 use super::window::WINDOW;
 use std::sync::OnceLock;
 
@@ -12,24 +12,24 @@ pub(super) const FILE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/seetafa
 const BOOSTED: i32 = 0;
 const NETWORK: i32 = 1;
 
-/// Networks that work on the same candidates, one after the other.
+/// Networks that are applied to the same candidates, one after the other.
 pub struct Cascade {
-    /// Which results of the level before it starts from.
+    /// Indices of the results of the previous level that are its candidates.
     pub sources: Vec<usize>,
-    /// Each looks at what the one before let through.
-    pub stages: Vec<Judge>,
+    /// Each network processes the candidates that the previous one accepted.
+    pub stages: Vec<StageNetwork>,
 }
 
-/// The whole funnel.
+/// The whole cascade.
 pub struct Model {
-    /// Side by side over all windows.
+    /// Boosted classifiers, each applied to all windows.
     pub boosted: Vec<Boosted>,
-    /// Level after level; within one, side by side.
+    /// Cascades by level.
     pub levels: Vec<Vec<Cascade>>,
 }
 
 impl Model {
-    /// The model in the program; `None` when it is damaged, which the build rules out.
+    /// The bundled model; `None` when it is damaged, which the build excludes.
     pub fn embedded() -> Option<&'static Self> {
         static MODEL: OnceLock<Option<Model>> = OnceLock::new();
         MODEL.get_or_init(|| Self::read(FILE)).as_ref()
@@ -61,7 +61,7 @@ impl Model {
     }
 }
 
-/// What is left of the file.
+/// The unread part of the file.
 struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
@@ -79,7 +79,7 @@ impl Numbers<'_> {
         usize::try_from(self.whole()?).ok()
     }
 
-    /// A number of things that follow, of which each takes at least a word.
+    /// A number of following items, each of which has at least one word.
     fn count(&mut self) -> Option<usize> {
         self.index().filter(|&count| count <= self.0.len())
     }
@@ -102,7 +102,7 @@ impl Numbers<'_> {
         (count > 0).then_some(Boosted { features, least, tables })
     }
 
-    fn network(&mut self, pool: &[Patch]) -> Option<Judge> {
+    fn network(&mut self, pool: &[Patch]) -> Option<StageNetwork> {
         let (layers, features) = (self.count()?, self.count()?);
         // Patches are counted from 1.
         let patches = (0..features).map(|_| pool.get(self.index()?.checked_sub(1)?).copied());
@@ -118,7 +118,7 @@ impl Numbers<'_> {
             read.push(Layer { weights: self.reals(inputs.checked_mul(outputs)?)?, biases: self.reals(outputs)? });
             inputs = outputs;
         }
-        Some(Judge { patches, threshold, layers: read })
+        Some(StageNetwork { patches, threshold, layers: read })
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_model_in_the_program_is_read_to_its_end_and_a_part_of_it_never() {
+    fn the_bundled_model_is_read_completely_and_truncated_models_are_rejected() {
         let model = Model::read(FILE).unwrap();
         assert!(!model.boosted.is_empty() && !model.levels.is_empty());
         for part in [0, 3, 1000, FILE.len() / 2, FILE.len() - 1] {

@@ -1,4 +1,4 @@
-//! From a photo to the form that the cascade searches, and back to the photo's pixels.
+//! Scales a photo for the cascade, and maps detections back to the photo's pixels.
 
 use super::cascade::{Candidate, SeetaFace};
 use super::window::{Grey, WINDOW};
@@ -10,23 +10,23 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, GrayImage};
 use std::cell::RefCell;
 
-/// The smallest face that is found, in the pixels that are searched.
+/// Minimum size of a face, in the scaled picture.
 const SMALLEST: f32 = WINDOW as f32;
 
-/// Longest side that is searched, in pixels: beyond it time is not worth it.
+/// Maximum side of the scaled picture, in pixels, which limits the time.
 const LONGEST_SEARCHED: f32 = 2400.0;
 
-/// Side of a FER2013 picture, in sides of SeetaFace's box; their middles are the
-/// same. The example `crop_fit` of the training library measures it.
+/// Side of a FER2013 picture, in sides of SeetaFace's box; both have the same center. The example
+/// `crop_fit` of the crate `moue-train` measures it.
 const SIDE: f32 = 1.1;
 
-/// SeetaFace finds faces from 40 pixels on, so the photo is scaled until the
-/// smallest face that is wanted has that size.
+/// SeetaFace detects faces from 40 pixels, so the photo is scaled until the smallest requested face
+/// has that size.
 pub fn find(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
     let longest = photo.width().max(photo.height()) as f32;
     let scale = (SMALLEST / options.smallest(photo.width(), photo.height())).min(LONGEST_SEARCHED / longest);
     let (width, height) = (photo.width() as f32 * scale, photo.height() as f32 * scale);
-    // Below the detector's window there is nothing to slide it over.
+    // The picture must be at least as large as the detector's window.
     if width < SMALLEST || height < SMALLEST {
         return Vec::new();
     }
@@ -41,7 +41,7 @@ pub fn find(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
     found.collect()
 }
 
-/// The photo's luma at the size it is searched at.
+/// The scaled luma of the photo.
 fn searched(photo: &DynamicImage, width: u32, height: u32) -> GrayImage {
     let luma = photo.to_luma8();
     let mut scaled = GrayImage::new(width, height);
@@ -49,13 +49,13 @@ fn searched(photo: &DynamicImage, width: u32, height: u32) -> GrayImage {
     let into = TypedImage::<U8>::from_buffer(width, height, &mut scaled);
     if let (Ok(from), Ok(mut into)) = (from, into) {
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        // Both have pixels of one form, which is all that it asks for.
+        // Resizing fails only for different pixel types, and both are the same here.
         let _ = Resizer::new().resize_typed(&from, &mut into, &options);
     }
     scaled
 }
 
-/// What SeetaFace finds, in the pixels of `image`.
+/// The detections of SeetaFace, in the pixels of `image`.
 fn search(image: &GrayImage, min_score: f32) -> Vec<Candidate> {
     thread_local! {
         static DETECTOR: RefCell<Option<SeetaFace>> = RefCell::new(SeetaFace::new());

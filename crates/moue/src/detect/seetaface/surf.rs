@@ -1,19 +1,19 @@
-//! SURF features (Li, Zhang 2013) of a window and the small networks that judge it by
-//! them and say where in it the face is.
+//! SURF features (Li, Zhang 2013) of a window, and the small networks that classify it and locate
+//! the face in it.
 
 use super::window::WINDOW;
 
-/// Sums of gradients that a cell is told by.
+/// Channels of a cell: sums of gradients.
 const CHANNELS: usize = 8;
-/// Rows and columns of the table of sums, which begins with zeros.
+/// Rows and columns of the integral image, which begins with zeros.
 const TABLE: usize = WINDOW + 1;
-/// Cells across and down a patch.
+/// Cells horizontally and vertically in a patch.
 const CELLS: usize = 2;
-/// Numbers that tell a patch.
+/// Number of features of a patch.
 pub const FEATURE: usize = CELLS * CELLS * CHANNELS;
 
-/// The forms of patches, in parts across and down; a patch is at least 16 pixels in
-/// each direction and lies at multiples of 16.
+/// Shapes of patches, as shares horizontally and vertically; a patch has at least 16 pixels in each
+/// direction and its position is a multiple of 16.
 const FORMS: [[usize; 2]; 5] = [[1, 1], [1, 2], [2, 1], [2, 3], [3, 2]];
 const LEAST: usize = 16;
 const PLACES: usize = 16;
@@ -27,7 +27,7 @@ pub struct Patch {
     height: usize,
 }
 
-/// All patches, in the order by which models name them.
+/// All patches, in the order of their indices in models.
 pub fn patches() -> Vec<Patch> {
     let mut all = Vec::new();
     for [across, down] in FORMS {
@@ -45,19 +45,19 @@ pub fn patches() -> Vec<Patch> {
     all
 }
 
-/// Memory for looking at windows.
+/// Buffers for the features of a window.
 #[derive(Default)]
 pub struct Surf {
-    /// `[TABLE, TABLE, CHANNELS]`: sums of all that lies above and left.
+    /// `[TABLE, TABLE, CHANNELS]`: the integral image of the gradients.
     sums: Vec<[i32; CHANNELS]>,
     values: Vec<f32>,
     outputs: Vec<f32>,
 }
 
 impl Surf {
-    /// Sums up the gradients of a window, `[WINDOW, WINDOW]`: across where it darkens
-    /// downwards and where it does not, down where it darkens to the right and where not, each
-    /// with its sign and without.
+    /// Computes the integral image of the gradients of a window, `[WINDOW, WINDOW]`: horizontal
+    /// gradients where it darkens downward and where it does not, vertical gradients where it
+    /// darkens to the right and where it does not, each signed and absolute.
     fn fill(&mut self, window: &[u8]) {
         self.sums.clear();
         self.sums.resize(TABLE * TABLE, [0; CHANNELS]);
@@ -80,7 +80,7 @@ impl Surf {
         }
     }
 
-    /// Appends the numbers of a patch: its cells' sums, of length 1 together.
+    /// Appends the features of a patch: the sums of its cells, normalized to length 1.
     fn tell(&mut self, patch: Patch) {
         let (width, height) = (patch.width / CELLS, patch.height / CELLS);
         let mut cells = [0; FEATURE];
@@ -99,7 +99,7 @@ impl Surf {
     }
 }
 
-/// Between the neighbours of a pixel of the window; at an edge that to the only one, twice.
+/// Central difference of a pixel of the window; at a border the one-sided difference, doubled.
 fn difference(at: usize, pixel: impl Fn(usize) -> i32) -> i32 {
     const LAST: usize = WINDOW - 1;
     match at {
@@ -113,24 +113,24 @@ fn difference(at: usize, pixel: impl Fn(usize) -> i32) -> i32 {
 pub struct Layer {
     /// `[outputs, inputs]`.
     pub weights: Vec<f32>,
-    /// One for each output.
+    /// One bias for each output.
     pub biases: Vec<f32>,
 }
 
 /// A network over some patches of the window.
-pub struct Judge {
-    /// What it looks at.
+pub struct StageNetwork {
+    /// The patches.
     pub patches: Vec<Patch>,
-    /// Above this score it lets a window through.
+    /// Minimum score of an accepted window.
     pub threshold: f32,
-    /// Rectified but for the last, whose answers are probabilities.
+    /// Layers with ReLU; the outputs of the last one are probabilities.
     pub layers: Vec<Layer>,
 }
 
-impl Judge {
-    /// Score, place (across and down) and size of the face in a window, each 0–1;
-    /// `None` when it holds no face.
-    pub fn answer(&self, surf: &mut Surf, window: &[u8]) -> Option<[f32; 4]> {
+impl StageNetwork {
+    /// Score, position (horizontal and vertical) and size of the face in a window, each 0–1; `None`
+    /// when the window is rejected.
+    pub fn predict(&self, surf: &mut Surf, window: &[u8]) -> Option<[f32; 4]> {
         surf.fill(window);
         surf.values.clear();
         self.patches.iter().for_each(|&patch| surf.tell(patch));
@@ -149,7 +149,7 @@ impl Judge {
     }
 }
 
-/// In eight sums, which do not wait for each other.
+/// Eight independent sums.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 8;
     let mut sums = [0.0_f32; LANES];

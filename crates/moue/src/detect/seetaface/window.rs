@@ -1,18 +1,18 @@
-//! What all stages of the cascade look at.
+//! The window and the picture, used by all stages of the cascade.
 
-/// Side of the window that everything is judged in.
+/// Side of the window.
 pub const WINDOW: usize = 40;
 
-/// Columns and rows from one window to the next.
+/// Stride of the window in columns and rows.
 pub const STEP: usize = 4;
 
-/// A grey picture, row by row.
+/// A gray picture, row by row.
 #[derive(Clone, Copy)]
 pub struct Grey<'a> {
-    /// 0–255.
+    /// Pixels, 0–255.
     pub pixels: &'a [u8],
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
 }

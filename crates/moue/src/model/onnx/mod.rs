@@ -1,9 +1,9 @@
-//! ONNX files: a model for other programs, and back.
+//! ONNX files: export a model for other programs, and read it again.
 //!
-//! The graph takes `input`, `f32` pixels of 0–255 as `[N, C, H, W]`, and gives
-//! `probabilities`, `[N, classes]`: normalization and calibration are part of it.
-//! Batch normalization is folded away where a convolution precedes it. Only files
-//! that this module wrote are read; their numbers may have been changed since.
+//! The graph takes `input`, `f32` pixels of 0–255 as `[N, C, H, W]`, and returns `probabilities`,
+//! `[N, classes]`: normalization and calibration are part of the graph. Batch normalization is
+//! folded into a preceding convolution. Only files that this module has written can be read; their
+//! weights may have been changed since.
 
 mod proto;
 mod read;
@@ -14,7 +14,7 @@ pub use write::to_onnx;
 
 use std::path::Path;
 
-/// Whether a file's name says that it is ONNX.
+/// Whether a file has the extension of ONNX.
 #[must_use]
 pub fn is_named_so(path: impl AsRef<Path>) -> bool {
     path.as_ref().extension().is_some_and(|own| own.eq_ignore_ascii_case("onnx"))
@@ -22,7 +22,7 @@ pub fn is_named_so(path: impl AsRef<Path>) -> bool {
 
 /// Version of ONNX's operator set; ONNX Runtime reads it since 1.10.
 const OPSET: i64 = 17;
-/// Version of the file's form that goes with it.
+/// The corresponding version of the file format.
 const IR_VERSION: i64 = 8;
 
 /// Names of the graph's constants.
@@ -34,10 +34,10 @@ const SCALE: &str = "calibration.scale";
 const BIAS: &str = "calibration.bias";
 const SPATIAL_AXES: &str = "spatial_axes";
 
-/// Where a number of a kernel stands in an array whose channels come first, for
-/// each number in moue's order: `[height, width, channels, filters]` becomes
-/// `[filters, channels, height, width]`, and a depthwise `[height, width,
-/// channels]` becomes `[channels, 1, height, width]`. Others stay.
+/// For each value of a kernel in moue's order, its index in ONNX's order, where channels come
+/// first: `[height, width, channels, filters]` becomes `[filters, channels, height, width]`, and a
+/// depthwise `[height, width, channels]` becomes `[channels, 1, height, width]`. Other arrays are
+/// unchanged.
 fn channels_first(shape: &[usize]) -> (Vec<usize>, Box<dyn Fn(usize) -> usize>) {
     let (height, width, channels, filters) = match *shape {
         [height, width, channels, filters] => (height, width, channels, filters),

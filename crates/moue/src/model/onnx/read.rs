@@ -1,8 +1,7 @@
-//! From a graph to a model.
+//! Reads a model from an ONNX graph.
 //!
-//! The metadata says what the network is, the initializers hold its numbers. A
-//! graph is understood when writing the model that was read gives it again:
-//! nothing that a file computes can be overlooked.
+//! The metadata describes the network, the initializers hold its weights. A graph is accepted only
+//! if writing the model again gives the same graph. No operation of the file is ignored.
 
 use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::write::graph;
@@ -43,16 +42,15 @@ type Arrays = HashMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Reads a model from the bytes of an ONNX file; `path` is for messages.
 ///
-/// # Errors
-/// When the bytes are no ONNX file, or one with a graph that [`super::to_onnx`] does
-/// not write; the operator or array is named.
+/// When the bytes are not an ONNX file, or the graph contains an operator or array that
+/// [`super::to_onnx`] does not write; the error names it.
 pub fn from_onnx(bytes: &[u8], path: impl AsRef<Path>) -> Result<Model, ModelFileError> {
     let path = path.as_ref();
     let not_a_model = |reason| ModelFileError::NotAModel { path: path.to_owned(), reason };
-    let proto =
-        ModelProto::decode(bytes).map_err(|error| not_a_model(format!("it is damaged or not ONNX: {error}")))?;
+    let proto = ModelProto::decode(bytes)
+        .map_err(|error| not_a_model(format!("it is damaged or not an ONNX file: {error}")))?;
     let found = proto.graph.as_ref().filter(|graph| !graph.node.is_empty());
-    let found = found.ok_or_else(|| not_a_model("it is not ONNX, or has no graph".into()))?;
+    let found = found.ok_or_else(|| not_a_model("it is not an ONNX file, or has no graph".into()))?;
     operators(found).map_err(not_a_model)?;
     let document = document(&proto).map_err(not_a_model)?;
     let network = build_blank(&document.architecture, document.classes.len())
@@ -64,7 +62,7 @@ pub fn from_onnx(bytes: &[u8], path: impl AsRef<Path>) -> Result<Model, ModelFil
     Ok(model)
 }
 
-/// Refuses the first operator that is not among those that are written.
+/// Returns an error for the first unsupported operator.
 fn operators(graph: &GraphProto) -> Result<(), String> {
     let foreign = |node: &&NodeProto| !(node.domain.is_empty() && OPERATORS.contains(&node.op_type.as_str()));
     match graph.node.iter().find(foreign) {
@@ -79,11 +77,11 @@ fn operators(graph: &GraphProto) -> Result<(), String> {
 fn document(proto: &ModelProto) -> Result<Document, String> {
     let opset = proto.opset_import.iter().find(|set| set.domain.is_empty()).map_or(0, |set| set.version);
     if opset != OPSET {
-        return Err(format!("it uses version {opset} of ONNX's operators, moue reads version {OPSET}"));
+        return Err(format!("it uses ONNX operator set {opset}, but moue reads operator set {OPSET}"));
     }
     let mut fields = serde_json::Map::new();
     for entry in &proto.metadata_props {
-        // Others may have added entries of their own.
+        // Other programs may have added their own entries.
         if let Ok(value) = serde_json::from_str(&entry.value) {
             fields.insert(entry.key.clone(), value);
         }
@@ -101,7 +99,7 @@ fn arrays(graph: &GraphProto) -> Result<Arrays, String> {
         let dims: Vec<usize> = tensor.dims.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect();
         let values = floats(tensor);
         if dims.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent)) != Some(values.len()) {
-            return Err(format!("its array {} has {} numbers for a shape of {dims:?}", tensor.name, values.len()));
+            return Err(format!("its array {} has {} values, but its shape is {dims:?}", tensor.name, values.len()));
         }
         arrays.insert(tensor.name.clone(), (dims, values));
     }
@@ -115,11 +113,11 @@ fn floats(tensor: &TensorProto) -> Vec<f32> {
     tensor.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// Takes the model's numbers from the arrays.
+/// Sets the model's weights from the arrays.
 fn fill(model: &mut Model, arrays: &Arrays) -> Result<(), String> {
     let get = |name: &str, len: usize| match arrays.get(name) {
         Some((_, values)) if values.len() == len => Ok(values),
-        Some((dims, _)) => Err(format!("its array {name} has a shape of {dims:?}, but {len} numbers are wanted")),
+        Some((dims, _)) => Err(format!("its array {name} has shape {dims:?}, but {len} values are needed")),
         None => Err(format!("its array {name} is missing")),
     };
     let mean = get(MEAN, model.normalization.mean().len())?.clone();
@@ -148,7 +146,7 @@ fn fill(model: &mut Model, arrays: &Arrays) -> Result<(), String> {
     problem.map_or(Ok(()), Err)
 }
 
-/// Refuses a graph that is not the one that the model stands for.
+/// Returns an error for a graph that differs from the model's graph.
 fn same(wanted: &GraphProto, found: &GraphProto) -> Result<(), String> {
     for (wanted, found) in wanted.node.iter().zip(&found.node) {
         if wanted.op_type != found.op_type {
@@ -159,7 +157,7 @@ fn same(wanted: &GraphProto, found: &GraphProto) -> Result<(), String> {
         }
         if wanted != found {
             return Err(format!(
-                "its node `{}` ({}) has not the name, inputs, outputs or attributes that its metadata describes",
+                "its node `{}` ({}) does not have the name, inputs, outputs or attributes that its metadata describes",
                 found.name, found.op_type
             ));
         }

@@ -1,4 +1,4 @@
-//! From a model to a graph.
+//! Writes a model as an ONNX graph.
 
 use super::proto::{
     ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT, GraphProto, INT64,
@@ -35,7 +35,7 @@ pub fn to_onnx(model: &Model) -> Result<Vec<u8>, ModelFileError> {
     Ok(proto.encode_to_vec())
 }
 
-/// The graph of a model that is folded already.
+/// The graph of a model that is already folded.
 pub fn graph(model: &Model) -> GraphProto {
     let mut writer = Writer::default();
     let [height, width, channels] = model.architecture.input;
@@ -52,12 +52,12 @@ pub fn graph(model: &Model) -> GraphProto {
     }
 }
 
-/// A batch of maps on its way through the graph.
+/// The name and shape of a tensor in the graph.
 #[derive(Clone)]
 struct Map {
     name: String,
     shape: Shape,
-    /// Whether it is `[N, C]` instead of `[N, C, H, W]`.
+    /// Whether the shape is `[N, C]` instead of `[N, C, H, W]`.
     flat: bool,
 }
 
@@ -223,7 +223,7 @@ impl Writer {
         let name = if window.is_whole() {
             self.node(whole, name, &[&x.name], vec![])
         } else {
-            // Zeros of the border do not count in an average: ONNX's default, as in Keras.
+            // Padding is not counted in an average: ONNX's default, as in Keras.
             self.node(operator, name, &[&x.name], geometry(window))
         };
         Map { name, shape, flat: false }
@@ -250,13 +250,13 @@ impl Writer {
         Map { name: self.node(operator, name, &[&x.name], attributes), ..x }
     }
 
-    /// The map as `[N, values]`, in moue's order: rows, columns, channels.
+    /// The tensor as `[N, values]`, in moue's order: rows, columns, channels.
     fn flat(&mut self, map: Map) -> Map {
         if map.flat {
             return map;
         }
         let flat = format!("{}.flat", map.name);
-        // Two layers may want the same map flat.
+        // Two layers may use the same flattened tensor.
         if !self.nodes.iter().any(|node| node.name == flat) {
             let mut name = map.name.clone();
             if map.shape.positions() > 1 {
@@ -268,7 +268,7 @@ impl Writer {
         Map { name: flat, shape: Shape::flat(map.shape.len()), flat: true }
     }
 
-    /// The map as `[N, C, H, W]`.
+    /// The tensor as `[N, C, H, W]`.
     fn spatial(&mut self, map: Map) -> Map {
         if !map.flat {
             return map;
@@ -285,7 +285,7 @@ impl Writer {
         Map { name, flat: false, ..map }
     }
 
-    /// Maps in the same form: flat where one of them is.
+    /// Tensors of the same rank: flattened where one of them is flat.
     fn alike(&mut self, maps: Vec<Map>) -> Vec<Map> {
         if maps.iter().any(|map| map.flat) {
             return maps.into_iter().map(|map| self.flat(map)).collect();
@@ -320,7 +320,7 @@ fn attribute(name: &str, r#type: i32) -> AttributeProto {
     AttributeProto { name: name.to_owned(), r#type, ..AttributeProto::default() }
 }
 
-/// A value of the graph with `N` of these.
+/// A value of the graph of shape `[N, …]`.
 fn value(name: &str, extents: &[usize]) -> ValueInfoProto {
     let batch = DimensionProto { dim_value: None, dim_param: Some("N".into()) };
     let fixed = extents.iter().map(|&extent| DimensionProto { dim_value: Some(extent as i64), dim_param: None });

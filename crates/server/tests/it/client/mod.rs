@@ -1,4 +1,4 @@
-//! A service without a network in between, and what it answers.
+//! A service without a network, and its responses.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -10,7 +10,7 @@ use moue_train::data::FER2013_CLASSES;
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// An untrained model predicts too.
+/// An untrained model is sufficient for predictions.
 pub fn classifier() -> Classifier {
     let classes = FER2013_CLASSES.map(str::to_owned).to_vec();
     Classifier::new(Model::untrained(Config::open("small").unwrap().model, classes, 3).unwrap())
@@ -31,7 +31,7 @@ impl Reply {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    /// That it is a problem document of this status; its detail.
+    /// Asserts that the response is a problem document with this status; returns its detail.
     pub fn problem(&self, status: u16) -> String {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
         assert_eq!(self.headers["content-type"], "application/problem+json");

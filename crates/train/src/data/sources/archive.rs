@@ -1,16 +1,16 @@
-//! Files out of whatever holds them: a plain file, a gzip file, a folder, a zip
-//! or a tar archive, told apart by their first bytes and never by their name.
+//! Reads the files of a source: a plain file, a gzip file, a folder, a zip or a tar archive,
+//! distinguished by their first bytes, not by name.
 
 use crate::data::error::DataError;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
-/// Hears each file's name inside the source and reads as much of it as it likes.
+/// Is called with each file's name inside the source and a reader.
 pub type Visit<'a> = &'a mut dyn FnMut(&str, &mut dyn Read) -> Result<(), DataError>;
 
-/// Calls `visit` with each file whose name is `wanted`: those of a folder and of
-/// a zip archive by name, those of a tar archive in its order.
+/// Calls `visit` with each file whose name is `wanted`: files of a folder and of a zip archive in
+/// order of name, files of a tar archive in stored order.
 pub fn for_each(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) -> Result<(), DataError> {
     let io = |source| DataError::Read { path: path.to_owned(), source };
     if path.is_dir() {
@@ -31,7 +31,7 @@ pub fn for_each(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) ->
     }
 }
 
-/// Files that operating systems leave in archives.
+/// Files that operating systems add to archives.
 fn is_litter(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX")
 }
@@ -68,7 +68,7 @@ fn zip(path: &Path, file: File, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>)
     Ok(())
 }
 
-/// A tar archive, or else one file.
+/// A tar archive, or else a single file.
 fn stream(
     path: &Path,
     name: &str,

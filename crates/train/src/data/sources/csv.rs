@@ -1,4 +1,4 @@
-//! FER2013's CSV form: `emotion, pixels, Usage` in any order, a row an image.
+//! FER2013's CSV format: `emotion, pixels, Usage` in any order, one row for each image.
 
 use super::archive;
 use crate::data::dataset::{FER2013_CLASSES, ImageSpec, Split};
@@ -8,20 +8,20 @@ use moue::image::to_pixels;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-/// A CSV that may be a data set ends so, compressed or not.
+/// Whether a file name has the extension of a CSV table, compressed or not.
 fn is_csv(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.ends_with(".csv") || name.ends_with(".txt")
 }
 
-/// The source's best CSV table, or `None` when it holds none.
+/// The source's best CSV table, or `None` when it contains none.
 pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Option<Raw>, DataError> {
     let single = path.is_file();
     let mut best: Option<Table> = None;
     let wanted = |name: &str| is_csv(name) || (single && !name.contains('/') && !name.contains('.'));
     archive::for_each(path, &wanted, &mut |_, reader| {
         if let Some(table) = read(path, reader, form, progress)? {
-            // A table with splits is worth more than one without.
+            // A table with splits is preferred.
             if best.as_ref().is_none_or(|best| table.has_usage && !best.has_usage) {
                 best = Some(table);
             }
@@ -84,16 +84,17 @@ fn read(
 
 struct Rows {
     form: ImageSpec,
-    /// Side of the images as they are written, set by the first good row.
+    /// Side of the images, set by the first valid row.
     size: Option<usize>,
-    /// Classes in the order in which they were met.
+    /// Classes in order of first occurrence.
     names: Vec<String>,
     raw: Raw,
 }
 
 impl Rows {
     fn add(&mut self, columns: &Columns, record: &csv::ByteRecord, row: usize) -> Result<(), String> {
-        let field = |index: usize, name: &str| record.get(index).ok_or_else(|| format!("it has no {name}"));
+        let field =
+            |index: usize, name: &str| record.get(index).ok_or_else(|| format!("the field `{name}` is missing"));
         let class = class_name(field(columns.emotion, "emotion")?)?;
         let (split, usage) = match columns.usage {
             None => (None, None),
@@ -108,11 +109,11 @@ impl Rows {
         let pixels = parse_pixels(field(columns.pixels, "pixels")?)?;
         let side = pixels.len().isqrt();
         if side == 0 || side * side != pixels.len() {
-            return Err(format!("{} pixel values are no square image (48x48 has 2304)", pixels.len()));
+            return Err(format!("{} pixel values are not a square image (48x48 has 2304)", pixels.len()));
         }
         if side != *self.size.get_or_insert(side) {
             let expected = self.size.unwrap_or(side).pow(2);
-            return Err(format!("{} pixel values, the rows before it have {expected}", pixels.len()));
+            return Err(format!("{} pixel values, but the previous rows have {expected}", pixels.len()));
         }
         let label = Raw::label_of(&mut self.names, &class);
         let size = self.form.size.unwrap_or([side, side]);
@@ -147,7 +148,7 @@ impl Rows {
     }
 }
 
-/// An id of FER2013 (0–6), or a class by its name.
+/// A FER2013 id (0–6), or a class name.
 fn class_name(field: &[u8]) -> Result<String, String> {
     let text = String::from_utf8_lossy(field).trim().to_owned();
     if let Ok(id) = text.parse::<usize>() {
@@ -158,7 +159,7 @@ fn class_name(field: &[u8]) -> Result<String, String> {
     if plausible { Ok(text) } else { Err(format!("emotion is `{}`, expected 0 to 6 or a class name", shorten(&text))) }
 }
 
-/// Whole numbers from 0 to 255 with white space between them.
+/// Whole numbers from 0 to 255, separated by white space.
 fn parse_pixels(field: &[u8]) -> Result<Vec<u8>, String> {
     field
         .split(u8::is_ascii_whitespace)

@@ -1,5 +1,5 @@
-//! Images in folders named after their classes, with or without split folders
-//! above them or split prefixes in their names.
+//! Images in folders named after their classes, optionally inside split folders or with split
+//! prefixes in the file names.
 
 use super::archive;
 use crate::data::dataset::{ImageSpec, Split};
@@ -13,15 +13,15 @@ use std::path::Path;
 /// Images decoded at a time.
 const CHUNK: usize = 512;
 
-/// What a file's path says about it.
+/// Split and class from a file's path.
 struct Place<'a> {
     class: &'a str,
     split: Option<(Split, &'a str)>,
 }
 
 impl<'a> Place<'a> {
-    /// `…/split/class/file`, where the split may be missing, or stand before an
-    /// underscore in the file's name.
+    /// `…/split/class/file`, where the split may be missing, or be a prefix of the file name before
+    /// an underscore.
     fn of(name: &'a str) -> Option<Self> {
         let mut parts = name.rsplit('/');
         let file = parts.next()?;
@@ -33,7 +33,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The source's images, or an error that says what was found instead.
+/// The source's images, or an error that states what was found instead.
 pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
     let mut folders = Folders::new(form);
     let mut others = 0;
@@ -48,22 +48,21 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Ra
     let raw = folders.finish();
     if raw.labels.is_empty() && raw.broken.count == 0 {
         let found = match others {
-            0 => "there are no files in it".to_owned(),
-            1 => "one file that is neither an image nor such a table".to_owned(),
-            _ => format!("{others} files, none of them an image or such a table"),
+            0 => "it has no files".to_owned(),
+            1 => "one file that is neither an image nor a CSV table".to_owned(),
+            _ => format!("{others} files, none of which is an image or a CSV table"),
         };
         return Err(DataError::Unrecognized { path: path.to_owned(), found });
     }
     Ok(raw)
 }
 
-/// Image files on their way to a data set, decoded many at a time.
+/// Decodes image files in parallel batches.
 pub struct Folders {
     form: ImageSpec,
     raw: Raw,
     names: Vec<String>,
-    /// Index of each image by split, class and file name: Kaggle's zip holds
-    /// some folders twice.
+    /// Index of each image by split, class and file name: Kaggle's zip contains some folders twice.
     seen: HashMap<String, usize>,
     waiting: Vec<(String, Result<Vec<u8>, String>)>,
 }
@@ -73,7 +72,7 @@ impl Folders {
         Self { form, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new(), waiting: Vec::new() }
     }
 
-    /// Takes a file, its name as in `split/class/file`; returns how many are decoded.
+    /// Adds a file, named as in `split/class/file`; returns the number of decoded images.
     pub fn add(&mut self, name: String, bytes: Result<Vec<u8>, String>) -> usize {
         self.waiting.push((name, bytes));
         if self.waiting.len() == CHUNK {
@@ -124,7 +123,7 @@ impl Folders {
 
     fn push(&mut self, name: String, size: [u32; 2], pixels: &[u8]) {
         let Some(place) = Place::of(&name) else {
-            self.raw.broken.add(|| format!("{name}: it lies in no folder that names its class"));
+            self.raw.broken.add(|| format!("{name}: it is not in a folder named after its class"));
             return;
         };
         let file = name.rsplit('/').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Where images come from: files out of folders and archives, and what those hold.
+//! Readers of data sources: files in folders and archives, and their formats.
 
 mod archive;
 pub mod csv;

@@ -1,5 +1,5 @@
-//! Data sets as Parquet files: an image column (a struct with `bytes`, as Hugging Face
-//! writes it, or bytes alone) and a label column.
+//! Data sets in Parquet files: an image column (a struct with `bytes`, as Hugging Face writes it,
+//! or plain bytes) and a label column.
 
 use super::folders::Folders;
 use crate::data::dataset::{FER2013_CLASSES, ImageSpec, Split};
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-/// Names that a label column has.
+/// Names of a label column.
 const LABELS: [&str; 4] = ["label", "labels", "emotion", "class"];
 
 /// The images of a Parquet file or of a folder of them; `None` where there is none.
@@ -23,10 +23,10 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Op
     }
     let mut folders = Folders::new(form);
     for file in &files {
-        // The crate asserts what a damaged file's metadata breaks; the folders are
-        // thrown away with the error.
+        // The parquet crate panics on some damaged metadata; the partial result is discarded with
+        // the error.
         let result = catch_unwind(AssertUnwindSafe(|| read(file, &mut folders, progress)));
-        result.unwrap_or_else(|_| Err(damaged(file, &"its metadata contradicts itself")))?;
+        result.unwrap_or_else(|_| Err(damaged(file, &"its metadata is inconsistent")))?;
     }
     Ok(Some(folders.finish()))
 }
@@ -54,7 +54,8 @@ fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<
     let columns: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
     let label = columns.iter().position(|name| LABELS.contains(&name.to_ascii_lowercase().as_str()));
     let Some(label) = label else {
-        let found = format!("its columns are {}, none of which is called {}", columns.join(", "), LABELS.join(" or "));
+        let found =
+            format!("its columns are {}, but a label column ({}) is missing", columns.join(", "), LABELS.join(" or "));
         return Err(DataError::Unrecognized { path: path.to_owned(), found });
     };
     let names = class_names(&reader, columns[label]);
@@ -65,7 +66,8 @@ fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<
     for (number, row) in rows.enumerate() {
         let row = row.map_err(|error| damaged(path, &error))?;
         let class = class_of(&row, label, &names);
-        let bytes = row.get_column_iter().find_map(|(_, field)| bytes_of(field)).ok_or("it has no image bytes");
+        let bytes =
+            row.get_column_iter().find_map(|(_, field)| bytes_of(field)).ok_or("it has no image column with bytes");
         let (class, bytes) = match class {
             Ok(class) => (class, bytes.map_err(str::to_owned)),
             Err(reason) => ("unknown".to_owned(), Err(reason)),
@@ -76,7 +78,7 @@ fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<
     Ok(())
 }
 
-/// An image file inside a column, or inside the `bytes` of a struct.
+/// An image file in a column of bytes, or in the `bytes` of a struct.
 fn bytes_of(field: &Field) -> Option<Vec<u8>> {
     match field {
         Field::Bytes(bytes) => Some(bytes.data().to_vec()),
@@ -110,8 +112,8 @@ fn class_of(row: &Row, column: usize, names: &Option<Vec<String>>) -> Result<Str
     }
 }
 
-/// What the numbers in a label column mean: from Hugging Face's metadata, or
-/// FER2013's ids where the column is called `emotion`.
+/// Class names for the ids in a label column: from Hugging Face's metadata, or FER2013's where the
+/// column is named `emotion`.
 fn class_names(reader: &SerializedFileReader<File>, column: &str) -> Option<Vec<String>> {
     let metadata = reader.metadata().file_metadata().key_value_metadata();
     let entry = metadata.into_iter().flatten().find(|entry| entry.key == "huggingface");

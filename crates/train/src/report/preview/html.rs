@@ -1,4 +1,4 @@
-//! The preview as one self-contained page.
+//! The preview as a self-contained HTML page.
 
 use super::{Preview, described};
 use crate::report::page;
@@ -15,11 +15,11 @@ pub fn html(preview: &Preview<'_>) -> String {
         &html! {
             h1 { (preview.title) }
             p {
-                (statistics.images) " images of " (height) "×" (width) ", " (statistics.blank) " of them blank; "
-                (statistics.near_duplicates.images) " show the same picture as an earlier one, "
-                (statistics.duplicates.images) " of these pixel by pixel."
+                (statistics.images) " images of " (height) "×" (width) ", " (statistics.blank) " of them blank. "
+                (statistics.near_duplicates.images) " are near-duplicates of an earlier image, "
+                (statistics.duplicates.images) " of them exact duplicates."
             }
-            h2 { "Some images of each class, and its mean" }
+            h2 { "Samples and mean image of each class" }
             @for ((class, samples), mean) in preview.dataset.classes.iter().zip(&preview.samples).zip(&preview.means) {
                 h3 { (class) }
                 div.strip {
@@ -29,14 +29,14 @@ pub fn html(preview: &Preview<'_>) -> String {
                     (picture(preview, mean, &format!("mean of {class}")))
                 }
             }
-            p.soft { "The last picture of each row is the mean of the class's training images." }
-            h2 { "Images of each class in each split" }
+            p.soft { "The last image of each row is the mean of the class's training images." }
+            h2 { "Images by class and split" }
             (counts(preview))
-            h2 { "One image, and what augmentation makes of it" }
+            h2 { "Augmented versions of one image" }
             p { "Augmentation: " (described(preview.augmentation)) "." }
             div.strip {
                 @for (number, image) in preview.versions.iter().enumerate() {
-                    (picture(preview, image, if number == 0 { "as it is" } else { "augmented" }))
+                    (picture(preview, image, if number == 0 { "original" } else { "augmented" }))
                 }
             }
         },

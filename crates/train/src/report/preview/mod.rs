@@ -1,5 +1,5 @@
-//! A first look at a data set: samples and the mean face of each class, counts
-//! per split, and what augmentation does to one image; as one PNG or one page.
+//! A preview of a data set: samples and the mean image of each class, counts by split, and
+//! augmented versions of one image; as a PNG or an HTML page.
 
 mod html;
 mod png;
@@ -13,13 +13,13 @@ use crate::data::{Dataset, Split};
 use moue_engine::Shape;
 use moue_engine::random::{Stream, key};
 
-/// Images shown of each class.
+/// Samples of each class.
 const SAMPLES: usize = 12;
 
-/// Versions shown of the augmented image, the image itself included.
+/// Versions of the augmented image, including the original.
 const VERSIONS: usize = 12;
 
-/// What a preview shows. Images are `[H, W, C]` of the data set's form.
+/// A preview of a data set. Images are `[H, W, C]` with the data set's shape.
 pub struct Preview<'a> {
     dataset: &'a Dataset,
     /// Heading.
@@ -29,13 +29,13 @@ pub struct Preview<'a> {
     samples: Vec<Vec<usize>>,
     /// For each class, the mean of its training images, or of all where it has none.
     means: Vec<Vec<u8>>,
-    /// An image, and what augmentation makes of it.
+    /// The original and augmented versions of one image.
     versions: Vec<Vec<u8>>,
     augmentation: &'a Augmentation,
 }
 
 impl<'a> Preview<'a> {
-    /// Looks at a data set; what is shown is chosen by the seed.
+    /// Computes a preview of a data set; the seed selects the images.
     #[must_use]
     pub fn new(title: &str, dataset: &'a Dataset, augmentation: &'a Augmentation, seed: u64) -> Self {
         let classes = 0..dataset.classes.len() as u32;
@@ -74,7 +74,7 @@ fn mean(dataset: &Dataset, class: u32) -> Vec<u8> {
 
 fn versions(dataset: &Dataset, augmentation: &Augmentation, seed: u64) -> Vec<Vec<u8>> {
     let shape = Shape::new(dataset.height, dataset.width, dataset.channels);
-    // The most contrasted of a handful: a blank one would show nothing.
+    // The image with the highest contrast of a sample, which avoids blank images.
     let mut stream = Stream::new(key(&[seed, u64::from_le_bytes(*b"augment\0")]));
     let handful = (0..8).map(|_| stream.below(dataset.len().max(1)));
     let range = |index: &usize| {
@@ -92,7 +92,7 @@ fn versions(dataset: &Dataset, augmentation: &Augmentation, seed: u64) -> Vec<Ve
     all
 }
 
-/// What is switched on, in words.
+/// The enabled augmentations as text.
 fn described(augmentation: &Augmentation) -> String {
     let amounts = [
         ("rotation", augmentation.rotation, "°"),
@@ -110,5 +110,5 @@ fn described(augmentation: &Augmentation) -> String {
     }
     let used = amounts.iter().filter(|(_, amount, _)| *amount > 0.0);
     parts.extend(used.map(|(name, amount, unit)| format!("{name} {amount}{unit}")));
-    if parts.is_empty() { "nothing".into() } else { parts.join(", ") }
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
 }

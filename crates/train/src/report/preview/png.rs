@@ -1,4 +1,4 @@
-//! The preview as one picture.
+//! The preview as a PNG picture.
 
 use super::{Preview, SAMPLES, described};
 use moue::render::{Canvas, Color, LINE};
@@ -9,7 +9,7 @@ const SOFT: Color = [106, 106, 114];
 const COLORS: [Color; 3] = [[47, 111, 222], [217, 98, 43], [42, 157, 92]];
 
 const MARGIN: usize = 24;
-/// Side of a shown image, and the gap after it.
+/// Side of an image, and the gap after it.
 const SIDE: usize = 72;
 const GAP: usize = 6;
 const BAR: usize = 14;
@@ -28,9 +28,9 @@ pub fn png(preview: &Preview<'_>) -> Vec<u8> {
     let mut page = Page { canvas: Canvas::new(width, height, PAPER), left, y: MARGIN };
     page.heading(&preview.title);
     page.samples(preview);
-    page.heading("Images of each class in each split");
+    page.heading("Images by class and split");
     page.counts(preview, width);
-    page.heading(&format!("One image, and what augmentation makes of it: {}", described(preview.augmentation)));
+    page.heading(&format!("Augmented versions of one image: {}", described(preview.augmentation)));
     page.row("", preview, preview.versions.iter().map(Vec::as_slice));
     page.y += LINE;
     let note = "An expression is an appearance: it does not determine what a person feels.";
@@ -59,11 +59,11 @@ impl Page {
         self.y += SIDE + GAP;
     }
 
-    /// Samples of each class, and its mean face at the end of the row.
+    /// Samples of each class, with its mean image at the end of the row.
     fn samples(&mut self, preview: &Preview<'_>) {
         let shape = preview.statistics.shape;
         let mean_at = self.left + SAMPLES * (SIDE + GAP) + GAP * 2;
-        self.canvas.text(self.left, self.y, "some of its images", false, SOFT);
+        self.canvas.text(self.left, self.y, "samples", false, SOFT);
         self.canvas.text(mean_at, self.y, "mean", false, SOFT);
         self.y += LINE + GAP;
         let rows = preview.dataset.classes.iter().zip(&preview.samples).zip(&preview.means);
