@@ -1,5 +1,5 @@
-//! The `moue` command: arguments in, words and exit codes out; all the work is
-//! the library's.
+//! The `moue` command: parses arguments, calls the libraries, prints results and
+//! returns exit codes.
 
 mod args;
 mod commands;
@@ -13,7 +13,7 @@ use error::{UsageError, chain};
 use moue::Isa;
 use std::process::ExitCode;
 
-/// Wrong usage, as clap has it.
+/// Exit code for wrong usage, the same as clap's.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
             eprintln!("moue: {usage}");
             return ExitCode::from(USAGE);
         }
-        // A reader that has seen enough (`moue … | head`) is no failure.
+        // A closed pipe (`moue … | head`) is not an error.
         let closed = error.chain().any(|cause| {
             cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
         });

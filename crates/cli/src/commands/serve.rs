@@ -17,10 +17,10 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         return export(folder, common);
     }
     if args.timeout == 0.0 {
-        return Err(UsageError("--timeout 0 would refuse every request".into()).into());
+        return Err(UsageError("--timeout 0 would reject every request; use a positive number of seconds".into()).into());
     }
     let classifier = Classifier::open(&args.model)?;
-    // The network runs on a thread of its own, which takes its helpers from here.
+    // The network runs on a thread of its own, outside of `main`'s pool, and uses the global pool.
     rayon::ThreadPoolBuilder::new()
         .num_threads(common.threads.unwrap_or(0).into())
         .build_global()
@@ -52,7 +52,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         if common.json {
             print(&format!("{}\n", json!({"address": address.to_string()})))?;
         } else if !common.quiet {
-            eprintln!("listening on http://{address} (the page; its API: http://{address}/docs); Ctrl-C ends it");
+            eprintln!("Listening on http://{address} (API documentation: http://{address}/docs); stop with Ctrl-C");
         }
         moue_server::serve(listener, router, options.limits.time, stop).await;
         anyhow::Ok(())
@@ -60,18 +60,18 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the page instead of serving it.
+/// Writes the web page to a folder instead of serving it.
 fn export(folder: &Path, common: &Common) -> anyhow::Result<ExitCode> {
-    moue_server::export_page(folder).with_context(|| format!("cannot write the page to {}", folder.display()))?;
+    moue_server::export_page(folder).with_context(|| format!("cannot write the web page to {}", folder.display()))?;
     if common.json {
         print(&format!("{}\n", json!({"page": folder.display().to_string()})))?;
     } else if !common.quiet {
-        eprintln!("{}: put this folder on any web server; it computes in the visitor's browser", folder.display());
+        eprintln!("Wrote the web page to {}; upload this folder to any static web host", folder.display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// One line on stderr for each request.
+/// Logs one line per request on stderr.
 fn log(format: LogFormat) {
     let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
     match format {
@@ -80,7 +80,7 @@ fn log(format: LogFormat) {
     }
 }
 
-/// Ready when Ctrl-C or SIGTERM asks for an end.
+/// Completes on Ctrl-C or SIGTERM.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -93,6 +93,6 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
-        tracing::info!("ending: running requests are finished first");
+        tracing::info!("shutting down after the running requests");
     })
 }
