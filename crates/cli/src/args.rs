@@ -1,6 +1,7 @@
 //! The command line as typed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 /// Train, evaluate, explain and serve classifiers for facial expressions.
@@ -76,12 +77,14 @@ pub enum Command {
     )]
     Export(ExportArgs),
     /// Predict facial expressions in photos, videos and camera streams
-    #[command(after_help = "Predictions are printed in the order of the inputs. An image without a face is not an error.\n\
+    #[command(
+        after_help = "Predictions are printed in the order of the inputs. An image without a face is not an error.\n\
         Exit code 3: some inputs could not be read; predictions for the others were printed.\n\n\
         Examples:\n  moue predict photo.jpg --annotate annotated/ --explain saliency/\n  \
         moue predict photos/ --recursive --format csv > predictions.csv\n  \
         moue predict --model runs/small-1/model.safetensors --no-detect face.png\n  \
-        moue predict clip.mp4 --every 5 --annotate annotated/ --timeline clip.html")]
+        moue predict clip.mp4 --every 5 --annotate annotated/ --timeline clip.html"
+    )]
     Predict(PredictArgs),
     /// Serve predictions over HTTP
     #[command(
@@ -104,6 +107,25 @@ pub enum Command {
         MOUE_ISA=avx2 (or scalar) restricts the engine to a lower instruction set.\n\n\
         Examples:\n  moue bench\n  moue bench bench/vgg --batch-size 64 --layers\n  moue bench my-net.toml --json --threads 1")]
     Bench(BenchArgs),
+    /// Check this installation: hardware, ffmpeg, bundled models and a self-test prediction
+    #[command(after_help = "Exit code 1: the self-test failed.\n\nExamples:\n  moue doctor\n  moue doctor --json")]
+    Doctor,
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  \
+        moue completions bash > ~/.local/share/bash-completion/completions/moue\n  \
+        moue completions zsh > ~/.zfunc/_moue        # with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc\n  \
+        moue completions fish > ~/.config/fish/completions/moue.fish\n  \
+        moue completions powershell >> $PROFILE")]
+    Completions {
+        /// Shell to complete commands in
+        shell: Shell,
+    },
+    /// Write man pages: moue.1 and one page per subcommand
+    #[command(after_help = "Example:\n  moue man ~/.local/share/man/man1 && man moue-train")]
+    Man {
+        /// Folder to write; created if missing
+        dir: PathBuf,
+    },
     /// Print the licenses of moue and of all its dependencies
     #[command(after_help = "Example:\n  moue licenses | less")]
     Licenses,

@@ -6,9 +6,10 @@ mod commands;
 mod error;
 mod output;
 mod progress;
+mod version;
 
 use args::{Arguments, Command};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use error::{UsageError, chain};
 use moue::Isa;
 use std::process::ExitCode;
@@ -17,7 +18,9 @@ use std::process::ExitCode;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    // Man pages and completions do not depend on the machine, so only this command has the long version.
+    let matches = Arguments::command().long_version(version::long()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.common.threads.unwrap_or(0).into()).build();
     let result = match pool {
         Ok(pool) => pool.install(|| run(&arguments)),
@@ -53,6 +56,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Data(args) => commands::data::run(args, common),
         Command::Arch(args) => commands::arch::run(args, common),
         Command::Bench(args) => commands::bench::run(args, common),
+        Command::Doctor => commands::doctor::run(common),
+        Command::Completions { shell } => commands::completions::run(*shell),
+        Command::Man { dir } => commands::man::run(dir, common),
         Command::Licenses => commands::licenses::run(),
     }
 }

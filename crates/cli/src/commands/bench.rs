@@ -34,9 +34,8 @@ pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
         print(&format!("{document}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let memory = measured
-        .peak_rss_bytes
-        .map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
+    let memory =
+        measured.peak_rss_bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
     print(&format!(
         "{}: {} threads, batch {}, {}\n\ntrain    {:.0} images/s, peak memory {memory}\npredict  {:.0} images/s\n\
          latency  {:.2} ms per image, batch 1\n",

@@ -62,8 +62,11 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
             let written = synthetic::write(dir, *count as usize, seed)
                 .with_context(|| format!("cannot write synthetic faces to {}", dir.display()))?;
             let document = json!({"dir": dir, "images": written, "seed": seed});
-            let text =
-                format!("Wrote {written} synthetic faces to {}\nNext: moue train --data {}\n", dir.display(), dir.display());
+            let text = format!(
+                "Wrote {written} synthetic faces to {}\nNext: moue train --data {}\n",
+                dir.display(),
+                dir.display()
+            );
             print(&if common.json { format!("{document}\n") } else { text })?;
         }
     }

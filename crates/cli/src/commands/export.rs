@@ -11,7 +11,9 @@ use std::process::ExitCode;
 pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let onnx = is_named_so(&args.file);
     if !onnx && args.file.extension().is_none_or(|own| own != "safetensors") {
-        return Err(UsageError(format!("{}: the file name must end in .safetensors or .onnx", args.file.display())).into());
+        return Err(
+            UsageError(format!("{}: the file name must end in .safetensors or .onnx", args.file.display())).into()
+        );
     }
     if onnx && !matches!(args.precision, Precision::F32) {
         return Err(UsageError("--precision applies to .safetensors files; ONNX files are always f32".into()).into());

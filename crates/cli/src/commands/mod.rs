@@ -3,10 +3,13 @@
 pub mod arch;
 pub mod bench;
 pub mod compare;
+pub mod completions;
 pub mod data;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 pub mod licenses;
+pub mod man;
 pub mod predict;
 pub mod serve;
 pub mod train;

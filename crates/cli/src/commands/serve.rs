@@ -3,6 +3,7 @@
 use super::print;
 use crate::args::{Common, LogFormat, ServeArgs};
 use crate::error::UsageError;
+use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use moue::Classifier;
 use moue_server::{Limits, Options};
@@ -17,7 +18,9 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         return export(folder, common);
     }
     if args.timeout == 0.0 {
-        return Err(UsageError("--timeout 0 would reject every request; use a positive number of seconds".into()).into());
+        return Err(
+            UsageError("--timeout 0 would reject every request; use a positive number of seconds".into()).into()
+        );
     }
     let classifier = Classifier::open(&args.model)?;
     // The network runs on a thread of its own, outside of `main`'s pool, and uses the global pool.
@@ -75,9 +78,15 @@ fn export(folder: &Path, common: &Common) -> anyhow::Result<ExitCode> {
 fn log(format: LogFormat) {
     let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
     match format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => lines.with_ansi(colored()).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
+}
+
+/// Whether the log is colored: by the same rules as help texts (a terminal, `NO_COLOR`, `CLICOLOR`,
+/// `CLICOLOR_FORCE`).
+fn colored() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
 
 /// Completes on Ctrl-C or SIGTERM.

@@ -64,9 +64,9 @@ fn train_as(
         // Only rank 0 writes.
         None if !leads => RunFolder::existing(Path::new("")),
         None => RunFolder::create(args.out.as_deref(), &run.name()).with_context(|| {
-            args.out
-                .as_ref()
-                .map_or("cannot create a run folder in runs/".to_owned(), |path| format!("cannot use {}", path.display()))
+            args.out.as_ref().map_or("cannot create a run folder in runs/".to_owned(), |path| {
+                format!("cannot use {}", path.display())
+            })
         })?,
     };
     let progress = Progress::new(common.quiet, config.train.epochs * dataset.indices(Split::Train).len(), "images/s");
@@ -144,9 +144,7 @@ fn finish(outcome: &Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<E
     };
     let next = match &job.source {
         _ if interrupted => format!("Resume:   {resume}"),
-        DataSource::Synthetic => {
-            "Next:     moue train --data PATH   with FER2013 or your own images".to_owned()
-        }
+        DataSource::Synthetic => "Next:     moue train --data PATH   with FER2013 or your own images".to_owned(),
         DataSource::Given(_) => format!("Next:     moue predict --model {} IMAGE...", best.model.display()),
     };
     print(&format!(
