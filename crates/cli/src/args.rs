@@ -14,7 +14,7 @@ use std::path::PathBuf;
     max_term_width = 100,
     after_help = "Examples:\n  moue predict photo.jpg\n  moue train --data fer2013.csv.gz\n  \
         moue evaluate runs/small-1/model.safetensors --data fer2013.csv.gz\n\n\
-        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 (predict) some inputs could not be read, 130 interrupted."
+        Exit codes: 0 success, 1 failure, 2 wrong usage, 3 some inputs of `predict` failed, 130 interrupted"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -23,20 +23,23 @@ pub struct Arguments {
     pub command: Command,
 }
 
+/// The heading of [`Common`] in help texts.
+const GLOBAL: &str = "Global options";
+
 /// Options that every command accepts.
 #[derive(Args, Clone)]
 pub struct Common {
     /// Print the result as JSON on stdout; progress and logs go to stderr
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     /// Print only results and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
     /// Number of CPU threads [default: all]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Seed for all random numbers [default: the architecture file's, else 0]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "N")]
     pub seed: Option<u64>,
 }
 
@@ -57,7 +60,7 @@ pub enum Command {
         dense_layers=0,1,2       number of hidden dense layers\n\
         Several --vary options form a grid. Finished runs are reused: repeat the command to resume.\n\n\
         Examples:\n  moue compare seed/model-6 seed/model-8 --data fer2013.csv.gz\n  \
-        moue compare seed/model-9 --data archive.zip --vary dropout.rate=0.1,0.3,0.5 --vary train.batch_size=32,128\n  \
+        moue compare seed/model-9 --vary dropout.rate=0.1,0.3,0.5 --vary train.batch_size=32,128\n  \
         moue compare small --vary data.train_fraction=0.25,0.5,1 --seeds 3"
     )]
     Compare(CompareArgs),
@@ -88,9 +91,9 @@ pub enum Command {
     Predict(PredictArgs),
     /// Serve predictions over HTTP
     #[command(
-        after_help = "The web page at / runs the model in the browser. Clients POST an image file to /v1/predict; the API is\n\
-        documented at /docs. Requests beyond a limit are rejected immediately: 413 (body too large), 429 (queue\n\
-        full), 503 (timed out). SIGTERM and Ctrl-C shut down after the running requests.\n\n\
+        after_help = "The web page at / runs the model in the browser. Clients POST an image file to /v1/predict;\n\
+        the API is documented at /docs. Requests beyond a limit are rejected immediately: 413 (body too\n\
+        large), 429 (queue full), 503 (timed out). SIGTERM and Ctrl-C shut down after running requests.\n\n\
         Examples:\n  moue serve\n  moue serve --addr 0.0.0.0:8080 --log json\n  \
         moue serve --export page/\n  \
         curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict"
@@ -111,9 +114,9 @@ pub enum Command {
     #[command(after_help = "Exit code 1: the self-test failed.\n\nExamples:\n  moue doctor\n  moue doctor --json")]
     Doctor,
     /// Print a completion script for a shell
-    #[command(after_help = "Examples:\n  \
-        moue completions bash > ~/.local/share/bash-completion/completions/moue\n  \
-        moue completions zsh > ~/.zfunc/_moue        # with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc\n  \
+    #[command(after_help = "zsh finds the script if `fpath+=~/.zfunc` precedes `compinit` in ~/.zshrc.\n\n\
+        Examples:\n  moue completions bash > ~/.local/share/bash-completion/completions/moue\n  \
+        moue completions zsh > ~/.zfunc/_moue\n  \
         moue completions fish > ~/.config/fish/completions/moue.fish\n  \
         moue completions powershell >> $PROFILE")]
     Completions {
@@ -200,8 +203,8 @@ pub struct EvaluateArgs {
     /// Dataset as downloaded [default: synthetic faces, if the model was trained on them]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Split to evaluate on: train, validation, test or the dataset's own name [default: test if there is one,
-    /// else validation]
+    /// Split to evaluate on: train, validation, test, or a name in the dataset such as PublicTest [default: test if
+    /// there is one, else validation]
     #[arg(long, value_name = "NAME")]
     pub split: Option<String>,
     /// Use test-time augmentation: average the predictions for each image and its mirror image
@@ -311,9 +314,9 @@ pub struct PredictArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExplainMethod {
-    /// Grad-CAM: gradients at a deep feature map
+    /// Gradients at a deep feature map (Grad-CAM)
     GradCam,
-    /// Occlusion: decrease in probability where a gray square covers the face
+    /// Decrease in probability where a gray square covers the face
     Occlusion,
 }
 

@@ -45,7 +45,8 @@ fn bash_completes_commands_and_options() {
     place.put("moue.bash", place.ok(&["completions", "bash"]));
     let complete = |words: &str, number: u32| {
         let script = format!(
-            "source moue.bash; COMP_WORDS=(moue {words}); COMP_CWORD={number}; _moue moue; echo \"${{COMPREPLY[@]}}\""
+            "source moue.bash; COMP_WORDS=(moue {words}); COMP_CWORD={number}; \
+             _moue moue \"${{COMP_WORDS[{number}]}}\" \"${{COMP_WORDS[{number} - 1]}}\"; echo \"${{COMPREPLY[@]}}\""
         );
         run(place.program("bash").args(["--norc", "-c", &script]))
     };
