@@ -146,7 +146,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 fn text(evaluation: &EvaluationView<'_>) -> String {
     let metrics = evaluation.metrics;
-    let mut classes = vec![["", "precision", "recall", "f1", "support"].map(str::to_owned).to_vec()];
+    let mut classes = vec![["", "precision", "recall", "F1", "support"].map(str::to_owned).to_vec()];
     for class in &metrics.per_class {
         classes.push(vec![
             class.label.clone(),
