@@ -3,7 +3,11 @@
 use crate::place::{Place, text};
 use serde_json::Value;
 use std::fs;
+#[cfg(unix)]
+use std::io::{BufRead, BufReader};
 use std::process::Command;
+#[cfg(unix)]
+use std::process::Stdio;
 
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -146,4 +150,28 @@ fn colors_follow_the_environment() {
     {
         assert!(!printed(args, &[("CLICOLOR_FORCE", "1")]).contains('\u{1b}'), "{args:?}");
     }
+}
+
+/// The log follows the same rules as help texts.
+#[cfg(unix)]
+#[test]
+fn the_log_of_the_server_follows_the_environment() {
+    let place = Place::new();
+    let log = |variables: &[(&str, &str)]| {
+        let mut command = place.command(&["serve", "--addr", "127.0.0.1:0", "--model", "tiny", "--json"]);
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut service = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(service.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap().success());
+        let log = text(&service.wait_with_output().unwrap().stderr);
+        assert!(log.contains("shutting down"), "{log}");
+        log
+    };
+    assert!(!log(&[]).contains('\u{1b}'));
+    assert!(log(&[("CLICOLOR_FORCE", "1")]).contains('\u{1b}'));
+    assert!(!log(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]).contains('\u{1b}'));
 }
