@@ -59,7 +59,7 @@ fn text() -> anyhow::Result<String> {
             titles.insert(title.clone());
         }
     }
-    let mut all = format!("{OWN}\n\nPackages in this program, each with its licence:\n\n{list}");
+    let mut all = format!("{OWN}\n\nPackages in this program, each with its license:\n\n{list}");
     for (titles, content) in texts.values().filter(|(_, content)| !content.trim().is_empty()) {
         let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
         all += &format!("\n{}\n{}\n\n{}\n", "-".repeat(80), titles.join(", "), content.trim_end());

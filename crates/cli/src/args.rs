@@ -1,13 +1,21 @@
 //! The command line as typed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
-/// Train, compare and explain classifiers for facial expressions.
+/// Train, evaluate, explain and serve classifiers for facial expressions.
 ///
 /// An expression is an appearance: it does not determine what a person feels.
 #[derive(Parser)]
-#[command(name = "moue", version, max_term_width = 100, after_help = "Start here: moue train")]
+#[command(
+    name = "moue",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  moue predict photo.jpg\n  moue train --data fer2013.csv.gz\n  \
+        moue evaluate runs/small-1/model.safetensors --data fer2013.csv.gz\n\n\
+        Exit codes: 0 success, 1 failure, 2 wrong usage, 3 some inputs of `predict` failed, 130 interrupted"
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub common: Common,
@@ -15,20 +23,23 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Options of every command.
+/// The heading of [`Common`] in help texts.
+const GLOBAL: &str = "Global options";
+
+/// Options that every command accepts.
 #[derive(Args, Clone)]
 pub struct Common {
-    /// Print one JSON document to stdout and nothing else there
-    #[arg(long, global = true)]
+    /// Print the result as JSON on stdout; progress and logs go to stderr
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
-    /// Say nothing but results and errors
-    #[arg(long, short, global = true)]
+    /// Print only results and errors
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
-    /// Threads to use [default: all]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Number of CPU threads [default: all]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Seed of everything random [default: 0, or the one in the architecture file]
-    #[arg(long, global = true, value_name = "N")]
+    /// Seed for all random numbers [default: the architecture file's, else 0]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "N")]
     pub seed: Option<u64>,
 }
 
@@ -40,94 +51,118 @@ pub enum Command {
         moue train default --data my-photos/ --init default --set 'train.teachers=[]' --epochs 20\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
-    /// Train several networks on the same data and put them side by side
+    /// Compare several networks trained on the same data
     #[command(
-        after_help = "KEY is a place in the architecture file (train.epochs, augment.flip, model.layers.3.rate), an\n\
-        option of all layers of a kind (dropout.rate, conv2d.filters), or one of\n  \
-        image_size=48x48,96x96   pairs=2,3,4 (convolution-pooling pairs)   dense_layers=0,1,2 (hidden ones)\n\
-        Several --vary make a grid. What is finished is not trained again: repeat the command to go on.\n\n\
+        after_help = "KEY is an option of the architecture file (train.epochs, augment.flip, model.layers.3.rate), an\n\
+        option of all layers of one kind (dropout.rate, conv2d.filters), or one of\n  \
+        image_size=48x48,96x96   height and width of the input, in pixels\n  \
+        pairs=2,3,4              number of convolution-pooling pairs\n  \
+        dense_layers=0,1,2       number of hidden dense layers\n\
+        Several --vary options form a grid. Finished runs are reused: repeat the command to resume.\n\n\
         Examples:\n  moue compare seed/model-6 seed/model-8 --data fer2013.csv.gz\n  \
-        moue compare seed/model-9 --data archive.zip --vary dropout.rate=0.1,0.3,0.5 --vary train.batch_size=32,128\n  \
+        moue compare seed/model-9 --vary dropout.rate=0.1,0.3,0.5 --vary train.batch_size=32,128\n  \
         moue compare small --vary data.train_fraction=0.25,0.5,1 --seeds 3"
     )]
     Compare(CompareArgs),
-    /// Judge a model on a data set
+    /// Evaluate a model on a dataset
     #[command(after_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
         moue evaluate --data archive.zip --split validation --tta --report out/\n  \
         moue evaluate model.safetensors --data fer2013.csv --compare default --corruptions")]
     Evaluate(EvaluateArgs),
-    /// Write a model's weights for other programs, or with less precision
+    /// Export a model to safetensors or ONNX, optionally with lower precision
     #[command(
-        after_help = "f16 halves the file; i8 quarters it (a factor for each filter). Biases and statistics stay f32.\n\n\
+        after_help = "f16 halves the file size; i8 quarters it, with one scale per filter. Biases and batch-normalization\n\
+        statistics remain f32. ONNX files are always f32.\n\n\
         Examples:\n  moue export default.safetensors\n  \
         moue export runs/small-1/model.safetensors small.safetensors --precision f16\n  \
         moue export default expressions.onnx",
         allow_missing_positional = true
     )]
     Export(ExportArgs),
-    /// Tell the expression of faces in pictures
-    #[command(after_help = "Answers come in the order of the inputs; a picture without a face is a normal answer.\n\
-        Exit code 3: some inputs could not be read, the others are answered.\n\n\
-        Examples:\n  moue predict photo.jpg --annotate out/ --explain why/\n  \
-        moue predict photos/ --recursive --format csv > answers.csv\n  \
-        moue predict --model runs/small-1/model.safetensors --no-detect face.png\n  \
-        moue predict clip.mp4 --every 5 --annotate out/ --timeline clip.html")]
-    Predict(PredictArgs),
-    /// Answer over HTTP
+    /// Predict facial expressions in photos, videos and camera streams
     #[command(
-        after_help = "The page at / computes in the visitor's browser. Programs POST an image file to /v1/predict; /docs\n\
-        describes all of it. Requests beyond a limit are refused at once: 413 too large, 429 too many waiting,\n\
-        503 too slow. SIGTERM and Ctrl-C let running requests finish.\n\n\
+        after_help = "Predictions are printed in the order of the inputs. An image without a face is not an error.\n\
+        Exit code 3: some inputs could not be read; predictions for the others were printed.\n\n\
+        Examples:\n  moue predict photo.jpg --annotate annotated/ --explain saliency/\n  \
+        moue predict photos/ --recursive --format csv > predictions.csv\n  \
+        moue predict --model runs/small-1/model.safetensors --no-detect face.png\n  \
+        moue predict clip.mp4 --every 5 --annotate annotated/ --timeline clip.html"
+    )]
+    Predict(PredictArgs),
+    /// Serve predictions over HTTP
+    #[command(
+        after_help = "The web page at / runs the model in the browser. Clients POST an image file to /v1/predict;\n\
+        the API is documented at /docs. Requests beyond a limit are rejected immediately: 413 (body too\n\
+        large), 429 (queue full), 503 (timed out). SIGTERM and Ctrl-C shut down after running requests.\n\n\
         Examples:\n  moue serve\n  moue serve --addr 0.0.0.0:8080 --log json\n  \
         moue serve --export page/\n  \
         curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict"
     )]
     Serve(ServeArgs),
-    /// Look at data sets, or draw one
+    /// Inspect datasets, or generate synthetic faces
     #[command(subcommand)]
     Data(DataCommand),
-    /// List and show network architectures
+    /// List network architectures, or show one layer by layer
     #[command(subcommand)]
     Arch(ArchCommand),
-    /// Measure how fast a network trains and predicts on this machine
-    #[command(after_help = "Images are noise in memory: reading and augmentation are not counted.\n\
-        MOUE_ISA=avx2 (or scalar) holds the engine to a lower instruction set.\n\n\
+    /// Measure the training and prediction speed of a network
+    #[command(after_help = "The images are random noise in memory: decoding and augmentation are not measured.\n\
+        MOUE_ISA=avx2 (or scalar) restricts the engine to a lower instruction set.\n\n\
         Examples:\n  moue bench\n  moue bench bench/vgg --batch-size 64 --layers\n  moue bench my-net.toml --json --threads 1")]
     Bench(BenchArgs),
-    /// Print the licences of everything that is in this program
+    /// Check this installation: hardware, ffmpeg, bundled models and a self-test prediction
+    #[command(after_help = "Exit code 1: the self-test failed.\n\nExamples:\n  moue doctor\n  moue doctor --json")]
+    Doctor,
+    /// Print a completion script for a shell
+    #[command(after_help = "zsh finds the script if `fpath+=~/.zfunc` precedes `compinit` in ~/.zshrc.\n\n\
+        Examples:\n  moue completions bash > ~/.local/share/bash-completion/completions/moue\n  \
+        moue completions zsh > ~/.zfunc/_moue\n  \
+        moue completions fish > ~/.config/fish/completions/moue.fish\n  \
+        moue completions powershell >> $PROFILE")]
+    Completions {
+        /// Shell to complete commands in
+        shell: Shell,
+    },
+    /// Write man pages: moue.1 and one page per subcommand
+    #[command(after_help = "Example:\n  moue man ~/.local/share/man/man1 && man moue-train")]
+    Man {
+        /// Folder to write; created if missing
+        dir: PathBuf,
+    },
+    /// Print the licenses of moue and of all its dependencies
     #[command(after_help = "Example:\n  moue licenses | less")]
     Licenses,
 }
 
 #[derive(Args)]
 pub struct TrainArgs {
-    /// A preset's name (see `moue arch list`) or a TOML file [default: small]
+    /// Preset name (see `moue arch list`) or TOML file [default: small]
     pub arch: Option<String>,
-    /// Data set as downloaded: CSV or image folders, compressed or not [default: faces drawn by the program]
+    /// Dataset as downloaded: CSV or image folders, compressed or not [default: synthetic faces]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Folder for the run [default: runs/ARCH-N]
+    /// Run folder to create [default: runs/ARCH-N]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Passes over the training images
+    /// Number of passes over the training images [default: the architecture file's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Images in a step
+    /// Number of images per training step [default: the architecture file's]
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
-    /// Size that images are brought to, e.g. 48x48
+    /// Resize images to this height and width in pixels, e.g. 48x48 [default: the architecture file's]
     #[arg(long, value_name = "HxW", value_parser = image_size)]
     pub image_size: Option<[usize; 2]>,
-    /// Size of a step; the schedule's highest
+    /// Maximum learning rate of the schedule [default: the architecture file's]
     #[arg(long, value_name = "X")]
     pub learning_rate: Option<f32>,
-    /// Start from a model's weights; a head for other classes is new
+    /// Initialize the weights from this model; the head is initialized anew for other classes
     #[arg(long, value_name = "MODEL")]
     pub init: Option<PathBuf>,
-    /// Set any option of the architecture file, e.g. dropout.rate=0.5; may be given several times
+    /// Override an option of the architecture file, e.g. dropout.rate=0.5; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
-    /// Go on with an interrupted run, to the same bits as without the interruption
+    /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
     #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "set", "seed"])]
     pub resume: Option<PathBuf>,
     /// Restore FER2013's official split for Kaggle's numbered files
@@ -137,22 +172,22 @@ pub struct TrainArgs {
 
 #[derive(Args)]
 pub struct CompareArgs {
-    /// Presets (see `moue arch list`) or TOML files
+    /// Preset names (see `moue arch list`) or TOML files
     #[arg(required = true, value_name = "ARCH")]
     pub archs: Vec<String>,
-    /// Data set as downloaded: CSV or image folders, compressed or not [default: faces drawn by the program]
+    /// Dataset as downloaded: CSV or image folders, compressed or not [default: synthetic faces]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Folder for the runs and the report [default: runs/compare]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Train once with each of these values; may be given several times
+    /// Train with each of these values; can be repeated to form a grid
     #[arg(long, value_name = "KEY=A,B,C")]
     pub vary: Vec<String>,
-    /// Repeat each training with so many seeds
+    /// Number of seeds to train each network with
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
-    /// Passes over the training images, for all of them
+    /// Number of passes over the training images in every run [default: the architecture file's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Restore FER2013's official split for Kaggle's numbered files
@@ -162,22 +197,23 @@ pub struct CompareArgs {
 
 #[derive(Args)]
 pub struct EvaluateArgs {
-    /// A model's file, or `default` or `tiny` for those in the box
+    /// Model file or bundled model (`default`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
-    /// Data set as downloaded [default: drawn faces, for a model trained on them]
+    /// Dataset as downloaded [default: synthetic faces, if the model was trained on them]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// train, validation, test, or the source's own name [default: test where there is one, else validation]
+    /// Split to evaluate on: train, validation, test, or a name in the dataset such as PublicTest [default: test if
+    /// there is one, else validation]
     #[arg(long, value_name = "NAME")]
     pub split: Option<String>,
-    /// Average each image's answer with its mirror image's
+    /// Use test-time augmentation: average the predictions for each image and its mirror image
     #[arg(long)]
     pub tta: bool,
-    /// Put another model beside this one, with McNemar's test; may be given several times
+    /// Compare with another model on the same images, with McNemar's test; can be repeated
     #[arg(long, value_name = "MODEL")]
     pub compare: Vec<PathBuf>,
-    /// Judge it on blurred, noisy, compressed, dark, turned and coarse pictures too
+    /// Also evaluate on corrupted images: blur, noise, JPEG compression, low light, rotation, low resolution
     #[arg(long)]
     pub corruptions: bool,
     /// Write report.html and evaluation.json to this folder
@@ -186,7 +222,7 @@ pub struct EvaluateArgs {
     /// Write a model card in Markdown to this file
     #[arg(long, value_name = "FILE")]
     pub card: Option<PathBuf>,
-    /// How many recipes were compared on this split, for the card to say
+    /// Number of training recipes that were compared on this split, to be stated in the model card
     #[arg(long, value_name = "N", requires = "card")]
     pub recipes: Option<usize>,
     /// Restore FER2013's official split for Kaggle's numbered files
@@ -196,189 +232,191 @@ pub struct EvaluateArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A line for each face, for people
+    /// One line per face, for reading
     Table,
-    /// One JSON object a line for each input
+    /// One JSON object per line and input
     Json,
-    /// A line for each face, for spreadsheets
+    /// One row per face, with a header
     Csv,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
-    /// 4 bytes a weight, exact
+    /// 4 bytes per weight, exact
     F32,
-    /// 2 bytes a weight
+    /// 2 bytes per weight
     F16,
-    /// 1 byte a weight
+    /// 1 byte per weight
     I8,
 }
 
 #[derive(Args)]
 pub struct ExportArgs {
-    /// A model's file, or `default` or `tiny` for those in the box
+    /// Model file or bundled model (`default`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// File to write: .safetensors or .onnx
     pub file: PathBuf,
-    /// How a .safetensors file stores weights
+    /// Precision of the weights in a .safetensors file
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: Precision,
 }
 
 #[derive(Args)]
 pub struct PredictArgs {
-    /// Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF), folders of them, patterns ('*.jpg'), - for standard input, or videos
+    /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF), videos, folders of images, glob patterns ('*.jpg'), or - for an
+    /// image on stdin
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
-    /// A model's file, or `default` or `tiny` for those in the box
+    /// Model file or bundled model (`default`, `tiny`)
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
-    /// Take the whole picture for the face
+    /// Skip face detection: treat each whole image as one face
     #[arg(long)]
     pub no_detect: bool,
-    /// Look into the folders inside folders too
+    /// Search folders recursively
     #[arg(long, short)]
     pub recursive: bool,
-    /// Side of the smallest face to look for, in pixels [default: a 24th of the picture's longer side, at least 40]
+    /// Minimum side of a detected face in pixels [default: 1/24 of the image's longer side, at least 40]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(8..=100_000), conflicts_with = "no_detect")]
     pub min_face: Option<u32>,
-    /// Find faces with this YuNet model (.onnx) and level their eyes; needs a build with `--features yunet`
+    /// Detect faces with this YuNet model (.onnx) and align them by their eyes; needs a build with `--features yunet`
     #[arg(long, value_name = "FILE", conflicts_with = "no_detect")]
     pub detector: Option<PathBuf>,
-    /// Least score of a face; higher finds fewer, surer ones [default: 2; with YuNet 0.7]
+    /// Minimum detector score of a face; higher values find fewer, more certain faces [default: 2, or 0.7 with YuNet]
     #[arg(long, value_name = "X", value_parser = score, conflicts_with = "no_detect")]
     pub min_score: Option<f32>,
-    /// Write each picture or video to this folder, with faces framed, labelled and charted
+    /// Write each image or video to this folder, annotated with boxes, labels and probabilities
     #[arg(long, value_name = "DIR")]
     pub annotate: Option<PathBuf>,
-    /// Write each face to this folder, with what the answer rests on laid over it
+    /// Write each face to this folder, overlaid with a saliency map of its prediction
     #[arg(long, value_name = "DIR")]
     pub explain: Option<PathBuf>,
-    /// How that is found out
+    /// Method that computes the saliency map
     #[arg(long, value_enum, default_value = "grad-cam", requires = "explain")]
     pub explain_method: ExplainMethod,
-    /// Form of the predictions
+    /// Output format of the predictions
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
-    /// Videos: predict every N-th frame
+    /// Predict every N-th frame of a video
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub every: u32,
-    /// Films: write a page with the expressions over time to this file, .html
+    /// Write a chart of the expressions in one video over time to this file (.html)
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
-    /// Look through a camera: the first one, or the one named as ffmpeg names it
+    /// Predict from a camera: the first one, or the device with this ffmpeg name
     #[arg(long, value_name = "DEVICE", num_args = 0..=1, require_equals = true)]
     pub webcam: Option<Option<String>>,
-    /// Take the inputs for devices of this ffmpeg format, e.g. lavfi or v4l2
+    /// Treat the inputs as devices of this ffmpeg format, e.g. lavfi or v4l2
     #[arg(long, value_name = "FORMAT")]
     pub device_format: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExplainMethod {
-    /// Gradients at a deep feature map
+    /// Gradients at a deep feature map (Grad-CAM)
     GradCam,
-    /// What is lost where a gray square covers the face
+    /// Decrease in probability where a gray square covers the face
     Occlusion,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Human-readable lines
     Text,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
 #[derive(Args)]
 pub struct ServeArgs {
-    /// Address and port to listen on; port 0 for any that is free
+    /// Address and port to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub addr: String,
-    /// A model's file, or `default` or `tiny` for those in the box
+    /// Model file or bundled model (`default`, `tiny`)
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
-    /// Wanted as `Authorization: Bearer TOKEN` for predictions and metrics
+    /// Require `Authorization: Bearer TOKEN` for predictions and metrics
     #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// Let pages of this origin read predictions (`https://example.org`, or `*` for any); may be given several times
+    /// Allow cross-origin requests from this origin (`https://example.org`, or `*` for any); can be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<String>,
-    /// Largest body of a request, in MiB
+    /// Maximum size of a request body, in MiB
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub max_body: u16,
-    /// Largest picture, in millions of pixels
+    /// Maximum size of an image, in megapixels
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_pixels: u16,
-    /// Most pictures in a request
+    /// Maximum number of images per request
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_images: u16,
-    /// Requests worked on at the same time [default: one for each thread]
+    /// Maximum number of requests processed at the same time [default: the number of threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
-    /// Requests that may wait
+    /// Maximum number of requests waiting in the queue
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub queue: u16,
-    /// Seconds for a request, reading it included
+    /// Timeout of a request in seconds, including the time to receive it
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub timeout: f64,
-    /// Form of the log on stderr
+    /// Format of the log on stderr
     #[arg(long, value_enum, default_value = "text")]
     pub log: LogFormat,
-    /// Serve nothing: write the page, which computes in the browser, into this folder, for any static host
+    /// Write the web page to this folder, for any static web host, and exit
     #[arg(long, value_name = "DIR")]
     pub export: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 pub enum DataCommand {
-    /// Count images per class and split, blank ones, exact and near duplicates
+    /// Count images per class and split, blank images, and exact and near duplicates
     #[command(
         after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --official-split --json"
     )]
     Info {
-        /// Data set as downloaded
+        /// Dataset as downloaded
         path: PathBuf,
         /// Restore FER2013's official split for Kaggle's numbered files
         #[arg(long)]
         official_split: bool,
     },
-    /// Write one row for each image: path or row, label, split, size, mean, deviation, hash, near-duplicates
-    #[command(after_help = "Images with the same number in near_duplicates show the same picture.\n\n\
+    /// Write a table with one row per image: path or row, label, split, size, mean, standard deviation, hash and
+    /// near-duplicates
+    #[command(after_help = "Near-duplicates of each other have the same number in the column near_duplicates.\n\n\
         Example:\n  moue data table fer2013.csv.gz --out fer2013-table.csv")]
     Table {
-        /// Data set as downloaded
+        /// Dataset as downloaded
         path: PathBuf,
-        /// File to write, .csv, or .parquet where moue was built with `--features parquet`
+        /// File to write: .csv, or .parquet in a build with `--features parquet`
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// Restore FER2013's official split for Kaggle's numbered files
         #[arg(long)]
         official_split: bool,
     },
-    /// Picture a data set: samples and the mean of each class, counts, what augmentation does
+    /// Preview a dataset: sample images, mean image and count of each class, and augmented images
     #[command(after_help = "Examples:\n  moue data preview archive.zip --out preview.png\n  \
         moue data preview fer2013.csv.gz --out preview.html --arch my-net.toml --seed 3")]
     Preview {
-        /// Data set as downloaded [default: faces drawn by the program]
+        /// Dataset as downloaded [default: synthetic faces]
         path: Option<PathBuf>,
-        /// File to write, .png or .html
+        /// File to write: .png or .html
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Preset or TOML file whose augmentation is shown [default: small]
+        /// Preset name or TOML file whose augmentation is shown [default: small]
         #[arg(long)]
         arch: Option<String>,
         /// Restore FER2013's official split for Kaggle's numbered files
         #[arg(long)]
         official_split: bool,
     },
-    /// Draw cartoon faces into a folder, as a data set with class folders
+    /// Generate synthetic faces (drawings) as a dataset with class folders
     #[command(after_help = "Example:\n  moue data draw faces/ --count 700")]
     Draw {
-        /// Folder to write; made if missing, must be empty
+        /// Folder to write; created if missing, must be empty
         dir: PathBuf,
-        /// Number of faces, divided among classes and splits
+        /// Number of faces, distributed over classes and splits
         #[arg(long, default_value_t = 700, value_name = "N", value_parser = clap::value_parser!(u32).range(21..=1_000_000))]
         count: u32,
     },
@@ -386,38 +424,38 @@ pub enum DataCommand {
 
 #[derive(Args)]
 pub struct BenchArgs {
-    /// A preset's name (see `moue arch list`) or a TOML file [default: small]
+    /// Preset name (see `moue arch list`) or TOML file [default: small]
     pub arch: Option<String>,
-    /// Images in a step [default: the one in the architecture file]
+    /// Number of images per step [default: the architecture file's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub batch_size: Option<u16>,
-    /// Time to spend on each figure
+    /// Seconds to spend on each measurement
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,
-    /// Show where the time goes, layer by layer
+    /// Also measure the time of each layer
     #[arg(long)]
     pub layers: bool,
 }
 
 #[derive(Subcommand)]
 pub enum ArchCommand {
-    /// List the presets
+    /// List the preset architectures with their parameters and multiply-adds
     #[command(after_help = "Example:\n  moue arch list --json")]
     List,
     /// Show a network layer by layer
     #[command(after_help = "Examples:\n  moue arch show seed/kaggle-notebook\n  moue arch show my-net.toml --json")]
     Show {
-        /// A preset's name or a TOML file [default: small]
+        /// Preset name or TOML file [default: small]
         arch: Option<String>,
-        /// Print the architecture file instead
+        /// Print the architecture file (TOML) instead of a table
         #[arg(long)]
         toml: bool,
     },
 }
 
-/// `key=value`.
+/// Parses `key=value`.
 fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("give it as KEY=VALUE")?;
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -428,7 +466,7 @@ fn image_size(text: &str) -> Result<[usize; 2], String> {
     };
     parse()
         .filter(|size| size.iter().all(|extent| (1..=4096).contains(extent)))
-        .ok_or_else(|| "expected HEIGHTxWIDTH with 1 to 4096 each, for instance 48x48".into())
+        .ok_or_else(|| "expected HEIGHTxWIDTH with 1 to 4096 each, e.g. 48x48".into())
 }
 
 fn score(text: &str) -> Result<f32, String> {

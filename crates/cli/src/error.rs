@@ -1,6 +1,6 @@
-//! Errors of the command line, and how an error is printed.
+//! Errors of the command line, and how errors are printed.
 
-/// An error and its causes on one line, each once.
+/// Returns an error and its causes on one line, without repetitions.
 pub fn chain(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     for cause in error.chain() {
@@ -12,7 +12,7 @@ pub fn chain(error: &anyhow::Error) -> String {
     parts.join(": ")
 }
 
-/// A mistake on the command line that clap cannot see.
+/// Wrong usage that clap cannot detect.
 #[derive(Debug)]
 pub struct UsageError(pub String);
 

@@ -1,23 +1,26 @@
-//! The `moue` command: arguments in, words and exit codes out; all the work is
-//! the library's.
+//! The `moue` command: parses arguments, calls the libraries, prints results and
+//! returns exit codes.
 
 mod args;
 mod commands;
 mod error;
 mod output;
 mod progress;
+mod version;
 
 use args::{Arguments, Command};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use error::{UsageError, chain};
 use moue::Isa;
 use std::process::ExitCode;
 
-/// Wrong usage, as clap has it.
+/// Exit code for wrong usage, the same as clap's.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    // Man pages and completions do not depend on the machine, so only this command has the long version.
+    let matches = Arguments::command().long_version(version::long()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.common.threads.unwrap_or(0).into()).build();
     let result = match pool {
         Ok(pool) => pool.install(|| run(&arguments)),
@@ -28,7 +31,7 @@ fn main() -> ExitCode {
             eprintln!("moue: {usage}");
             return ExitCode::from(USAGE);
         }
-        // A reader that has seen enough (`moue … | head`) is no failure.
+        // A closed pipe (`moue … | head`) is not an error.
         let closed = error.chain().any(|cause| {
             cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
         });
@@ -53,6 +56,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Data(args) => commands::data::run(args, common),
         Command::Arch(args) => commands::arch::run(args, common),
         Command::Bench(args) => commands::bench::run(args, common),
+        Command::Doctor => commands::doctor::run(common),
+        Command::Completions { shell } => commands::completions::run(*shell),
+        Command::Man { dir } => commands::man::run(dir, common),
         Command::Licenses => commands::licenses::run(),
     }
 }

@@ -1,10 +1,10 @@
-//! Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing when
-//! quiet.
+//! Progress on stderr: a bar on a terminal, plain lines otherwise, nothing with
+//! `--quiet`. Nothing is colored.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
-/// Where a command tells how far it is.
+/// The progress of a command.
 pub struct Progress {
     bar: Option<ProgressBar>,
     quiet: bool,
@@ -29,19 +29,19 @@ impl Progress {
         Self { bar, quiet }
     }
 
-    /// Whether a bar is drawn.
+    /// Whether a bar is shown.
     pub fn is_drawn(&self) -> bool {
         self.bar.is_some()
     }
 
-    /// How much there is to do, when it is known later.
+    /// Sets the number of items, where it was not known at first.
     pub fn total(&self, total: usize) {
         if let Some(bar) = &self.bar {
             bar.set_length(total as u64);
         }
     }
 
-    /// How far it is.
+    /// Sets the number of finished items and the message.
     pub fn set(&self, done: usize, message: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(message.to_owned());
@@ -49,7 +49,7 @@ impl Progress {
         }
     }
 
-    /// A line that stays, above the bar.
+    /// Prints a line above the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
@@ -58,12 +58,12 @@ impl Progress {
         }
     }
 
-    /// A line that stays, even when quiet: an error.
+    /// Prints an error above the bar, even when quiet.
     pub fn line_always(&self, text: &str) {
         self.suspend(|| eprintln!("{text}"));
     }
 
-    /// Does something while the bar is out of the way.
+    /// Hides the bar while `action` runs.
     pub fn suspend<R>(&self, action: impl FnOnce() -> R) -> R {
         match &self.bar {
             Some(bar) => bar.suspend(action),
@@ -71,7 +71,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn done(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

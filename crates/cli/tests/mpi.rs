@@ -1,4 +1,4 @@
-//! `moue train` in two processes that Open MPI starts and ends.
+//! `moue train` in two processes started by Open MPI.
 
 #[path = "it/place/mod.rs"]
 mod place;
@@ -8,7 +8,7 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// One epoch of the drawn faces is more than 50 steps.
+/// One epoch of the synthetic faces has more than 50 steps.
 const NET: &str = r#"
 [model]
 name = "shared"
@@ -41,10 +41,10 @@ weight_decay = 0.001
 label_smoothing = 0.1
 "#;
 
-/// `mpirun` of these processes, or nothing where there is none.
+/// `mpirun` of these processes, or `None` if it is not installed.
 fn mpirun(place: &Place, processes: &[&[&str]]) -> Option<Command> {
     if Command::new("mpirun").arg("--version").output().is_err() {
-        println!("SKIPPED: there is no mpirun");
+        println!("SKIPPED: mpirun is not installed");
         return None;
     }
     let mut command = place.program("mpirun");
@@ -62,18 +62,18 @@ fn failed(output: &Output) -> String {
 }
 
 #[test]
-fn two_processes_end_in_the_bytes_of_one() {
+fn two_processes_train_bit_identically_to_one() {
     let place = Place::new();
     place.put("net.toml", NET);
     let Some(mut command) = mpirun(&place, &[&["train", "net.toml", "--out", "two", "--json"]]) else { return };
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document from one rank");
-    assert_eq!(said["ending"], "finished", "{said}");
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document from one rank");
+    assert_eq!(printed["ending"], "finished", "{printed}");
     let introduced = text(&output.stderr);
-    let images = introduced.split(" images to learn from").next().unwrap().rsplit(' ').next().unwrap();
+    let images = introduced.split(" training images").next().unwrap().rsplit(' ').next().unwrap();
     assert!(images.parse::<usize>().unwrap() / 60 >= 50, "{images} images are fewer than 50 steps");
-    assert_eq!(introduced.matches("images to learn from").count(), 1, "one rank speaks");
+    assert_eq!(introduced.matches("training images").count(), 1, "only rank 0 prints");
 
     place.ok(&["train", "net.toml", "--out", "one"]);
     let [one, two] = ["one", "two"].map(|folder| fs::read(place.path(folder).join("model.safetensors")).unwrap());
@@ -101,12 +101,12 @@ fn a_rank_that_dies_ends_the_job_and_leaves_a_checkpoint() {
     assert!((1..200).contains(&epochs));
     let toml = fs::read_to_string(place.path("killed/config.toml")).unwrap();
     assert!(toml.contains("epochs = 200"));
-    // It goes on in one process as in two, until it is interrupted.
+    // It resumes in one process as in two.
     let mut child = place.command(&["train", "--resume", "killed"]).stderr(Stdio::null()).spawn().unwrap();
     let metrics = place.path("killed/metrics.csv");
     let start = Instant::now();
     while fs::read_to_string(&metrics).unwrap().lines().count() - 1 <= epochs {
-        assert!(start.elapsed() < Duration::from_secs(60), "it does not go on");
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not resume");
         std::thread::sleep(Duration::from_millis(20));
     }
     child.kill().unwrap();
@@ -114,7 +114,7 @@ fn a_rank_that_dies_ends_the_job_and_leaves_a_checkpoint() {
 }
 
 #[test]
-fn an_interrupted_job_saves_what_was_done() {
+fn an_interrupted_job_saves_a_checkpoint() {
     let place = Place::new();
     place.put("net.toml", NET);
     let arguments = ["train", "net.toml", "--out", "stopped", "--epochs", "200"];
@@ -128,7 +128,7 @@ fn an_interrupted_job_saves_what_was_done() {
 }
 
 #[test]
-fn ranks_that_do_not_fit_end_with_a_message() {
+fn inconsistent_ranks_are_an_error() {
     let place = Place::new();
     place.put("net.toml", NET);
     let seeds: [&[&str]; 2] =

@@ -8,7 +8,7 @@ use moue_train::config::{Config, PRESETS};
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Classes that a network is shown with.
+/// Number of classes of the networks shown.
 const CLASSES: usize = 7;
 
 pub fn run(command: &ArchCommand, common: &Common) -> anyhow::Result<ExitCode> {
@@ -32,7 +32,7 @@ fn totals(rows: &[LayerSummary]) -> (usize, usize) {
 
 fn list(common: &Common) -> anyhow::Result<()> {
     let mut documents = Vec::new();
-    let mut rows = vec![["preset", "parameters", "MACs", ""].map(str::to_owned).to_vec()];
+    let mut rows = vec![["preset", "parameters", "MACs", "description"].map(str::to_owned).to_vec()];
     for preset in PRESETS {
         let config = Config::parse(preset.name, preset.text)?;
         let (parameters, macs) = totals(&summary(&build(&config.model, CLASSES, 0)?));
@@ -66,7 +66,7 @@ fn show(config: &Config, common: &Common) -> anyhow::Result<()> {
     }
     let [height, width, channels] = config.model.input;
     print(&format!(
-        "{}: input {height}x{width}x{channels}, shown with {CLASSES} classes\n\n{}\n{} parameters, {} multiply-adds for one image\n",
+        "{}: input {height}x{width}x{channels}, {CLASSES} classes\n\n{}\n{} parameters, {} multiply-adds (MACs) per image\n",
         config.model.name,
         table(&lines),
         grouped(parameters),
@@ -74,7 +74,7 @@ fn show(config: &Config, common: &Common) -> anyhow::Result<()> {
     ))
 }
 
-/// `4232199` as `4,232,199`.
+/// Formats `4232199` as `4,232,199`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;

@@ -14,14 +14,14 @@ pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
         batch_size: args.batch_size.map_or(config.train.batch_size, usize::from),
         time: Duration::from_secs_f64(args.seconds),
     };
-    let say = |what: &str| {
+    let report = |what: &str| {
         if !common.quiet {
             eprintln!("measuring: {what}");
         }
     };
-    let measured = bench::measure(&config, &options, &mut |what| say(what))?;
+    let measured = bench::measure(&config, &options, &mut |what| report(what))?;
     let costs = if args.layers {
-        say("layer by layer");
+        report("each layer");
         bench::layers(&config, &options)?
     } else {
         Vec::new()
@@ -34,12 +34,11 @@ pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
         print(&format!("{document}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let memory = measured
-        .peak_rss_bytes
-        .map_or_else(|| "not told by this system".to_owned(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
+    let memory =
+        measured.peak_rss_bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
     print(&format!(
-        "{}: {} threads, batch {}, {}\n\ntrain    {:.0} images/s, at most {memory} of memory\npredict  {:.0} images/s\n\
-         latency  {:.2} ms for one image\n",
+        "{}: {} threads, batch {}, {}\n\ntrain    {:.0} images/s, peak memory {memory}\npredict  {:.0} images/s\n\
+         latency  {:.2} ms per image, batch 1\n",
         measured.arch,
         measured.threads,
         measured.batch_size,
@@ -89,7 +88,7 @@ fn layer_table(costs: &[LayerCost]) -> String {
     }
     let total = |of: fn(&LayerCost) -> f64| costs.iter().map(of).sum();
     let mut last = vec![String::new(); headings.len()];
-    last[0] = "all".into();
+    last[0] = "total".into();
     last[3] = ms(total(|cost| cost.forward_ms));
     last[5] = ms(total(|cost| cost.backward_ms));
     last[8] = ms(total(|cost| cost.predict_ms));

@@ -112,8 +112,8 @@ fn text(found: &Comparison, out: &Path, stopped: bool) -> String {
     }));
     let failures: String = found.rows.iter().flat_map(failures).collect();
     format!(
-        "{}{}\nvalidated on {} (n = {}); always \"{}\" would be right in {} %\n{failures}{}Report: {}\n",
-        if stopped { "Stopped; what was done is saved. The same command goes on.\n" } else { "" },
+        "{}{}\nValidated on {} (n = {}); majority-class baseline (always \"{}\"): {} %\n{failures}{}Report: {}\n",
+        if stopped { "Interrupted; checkpoints were saved. Repeat the command to resume.\n" } else { "" },
         table(&rows),
         found.split,
         found.validation_images,
@@ -126,5 +126,5 @@ fn text(found: &Comparison, out: &Path, stopped: bool) -> String {
 
 fn failures(row: &Row) -> Vec<String> {
     let failed = row.runs.iter().filter_map(|run| Some((run.seed, run.error.as_ref()?)));
-    failed.map(|(seed, error)| format!("{}, seed {seed}, failed: {error}\n", row.name)).collect()
+    failed.map(|(seed, error)| format!("{}, seed {seed}: failed: {error}\n", row.name)).collect()
 }

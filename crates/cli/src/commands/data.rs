@@ -33,13 +33,13 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
             let form = extension(out, &["csv", "parquet"])?;
             if form == "parquet" && !cfg!(feature = "parquet") {
                 return Err(
-                    UsageError("this build writes no Parquet: build it with `--features parquet`".into()).into()
+                    UsageError("this build cannot write Parquet; rebuild with `--features parquet`".into()).into()
                 );
             }
             let rows = rows(&open(path, *official_split)?);
             save(out, &if form == "csv" { to_csv(&rows) } else { to_parquet(&rows)? })?;
             let document = json!({"out": out, "rows": rows.len(), "form": form});
-            let text = format!("{} rows written to {}\n", rows.len(), out.display());
+            let text = format!("Wrote {} rows to {}\n", rows.len(), out.display());
             print(&if common.json { format!("{document}\n") } else { text })?;
         }
         DataCommand::Preview { path, out, arch, official_split } => {
@@ -50,20 +50,23 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
                 None => synthetic::dataset(synthetic::STANDARD_COUNT, ImageSpec { size: None, channels: 1 }, seed),
             };
             let name = path.as_ref().and_then(|path| path.file_name());
-            let title = name.map_or("drawn faces".into(), |name| name.to_string_lossy());
+            let title = name.map_or("synthetic faces".into(), |name| name.to_string_lossy());
             let shown = Preview::new(&title, &dataset, &augmentation, seed);
             let bytes = if form == "png" { preview::png(&shown) } else { preview::html(&shown).into_bytes() };
             save(out, &bytes)?;
             let document = json!({"out": out, "images": dataset.len(), "form": form});
-            let text = format!("{} images, previewed in {}\n", dataset.len(), out.display());
+            let text = format!("Wrote a preview of {} images to {}\n", dataset.len(), out.display());
             print(&if common.json { format!("{document}\n") } else { text })?;
         }
         DataCommand::Draw { dir, count } => {
             let written = synthetic::write(dir, *count as usize, seed)
-                .with_context(|| format!("cannot draw into {}", dir.display()))?;
+                .with_context(|| format!("cannot write synthetic faces to {}", dir.display()))?;
             let document = json!({"dir": dir, "images": written, "seed": seed});
-            let text =
-                format!("{written} faces drawn into {}\nNext:  moue train --data {}\n", dir.display(), dir.display());
+            let text = format!(
+                "Wrote {written} synthetic faces to {}\nNext: moue train --data {}\n",
+                dir.display(),
+                dir.display()
+            );
             print(&if common.json { format!("{document}\n") } else { text })?;
         }
     }
@@ -77,10 +80,10 @@ fn to_parquet(rows: &[TableRow]) -> anyhow::Result<Vec<u8>> {
 
 #[cfg(not(feature = "parquet"))]
 fn to_parquet(_: &[TableRow]) -> anyhow::Result<Vec<u8>> {
-    anyhow::bail!("this build writes no Parquet")
+    anyhow::bail!("this build cannot write Parquet")
 }
 
-/// The form that a file's name asks for.
+/// Returns the format that the file extension selects.
 fn extension<'a>(out: &Path, forms: &[&'a str]) -> Result<&'a str, UsageError> {
     let own = out.extension().map(|own| own.to_string_lossy().to_ascii_lowercase());
     forms.iter().copied().find(|form| own.as_deref() == Some(form)).ok_or_else(|| {
@@ -91,7 +94,7 @@ fn extension<'a>(out: &Path, forms: &[&'a str]) -> Result<&'a str, UsageError> {
 
 fn save(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     write_atomically(out, bytes).with_context(|| format!("cannot write {}", out.display()))
 }
@@ -109,11 +112,11 @@ fn text(statistics: &Statistics) -> String {
         rows.push(std::iter::once(label.clone()).chain(counts).collect());
     }
     let totals = statistics.splits.iter().map(|split| split.images.to_string());
-    rows.push(std::iter::once("all".to_owned()).chain(totals).collect());
+    rows.push(std::iter::once("total".to_owned()).chain(totals).collect());
     let [height, width, _] = statistics.shape;
     let found = |what: &Duplicates| {
         format!(
-            "{} images in {} groups; {} groups reach over splits, {} have conflicting labels",
+            "{} images in {} groups; {} groups span several splits, {} have conflicting labels",
             what.images, what.groups, what.groups_across_splits, what.groups_with_conflicting_labels
         )
     };

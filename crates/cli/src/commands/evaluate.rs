@@ -43,7 +43,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         write(&folder.join("report.html"), &report::evaluation(&evaluation))?;
         write(&folder.join("evaluation.json"), &format!("{document}\n"))?;
         if !common.quiet {
-            eprintln!("report: {}", folder.join("report.html").display());
+            eprintln!("Report: {}", folder.join("report.html").display());
         }
     }
     if common.json {
@@ -57,7 +57,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows how far an evaluation is.
+/// Shows the progress of an evaluation.
 struct Watcher<'a> {
     common: &'a Common,
     progress: Option<(Progress, String)>,
@@ -96,7 +96,7 @@ impl Watcher<'_> {
                 print_notes(dataset, self.common);
             }
             EvaluateEvent::Begin(images) => self.begin(*images, "evaluating".to_owned()),
-            EvaluateEvent::BeginAltered(images) => self.begin(*images, "on worse pictures".to_owned()),
+            EvaluateEvent::BeginAltered(images) => self.begin(*images, "evaluating on corrupted images".to_owned()),
             EvaluateEvent::Predicted(images) => self.set(*images),
             EvaluateEvent::End => self.done(),
         }
@@ -110,7 +110,7 @@ fn write_card(
     watcher: &mut Watcher<'_>,
 ) -> anyhow::Result<()> {
     let Evaluation { classifier, dataset, split, result, tta, .. } = evaluation;
-    // With and without mirror images: one of the two is there already.
+    // The card states metrics with and without TTA; one of the two exists already.
     let counterpart = evaluate_split(classifier, dataset, *split, !tta, &mut |event| watcher.observe(&event))?;
     let (plain, mirrored) = if *tta { (&counterpart, result) } else { (result, &counterpart) };
     let model = classifier.model();
@@ -132,7 +132,7 @@ fn write_card(
     });
     write(path, &card)?;
     if !watcher.common.quiet {
-        eprintln!("card: {}", path.display());
+        eprintln!("Model card: {}", path.display());
     }
     Ok(())
 }
@@ -146,7 +146,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 fn text(evaluation: &EvaluationView<'_>) -> String {
     let metrics = evaluation.metrics;
-    let mut classes = vec![["", "precision", "recall", "f1", "support"].map(str::to_owned).to_vec()];
+    let mut classes = vec![["", "precision", "recall", "F1", "support"].map(str::to_owned).to_vec()];
     for class in &metrics.per_class {
         classes.push(vec![
             class.label.clone(),
@@ -157,16 +157,16 @@ fn text(evaluation: &EvaluationView<'_>) -> String {
         ]);
     }
     let mut confusion =
-        vec![std::iter::once("true \\ answer".to_owned()).chain(metrics.labels.iter().cloned()).collect::<Vec<_>>()];
+        vec![std::iter::once("true \\ predicted".to_owned()).chain(metrics.labels.iter().cloned()).collect::<Vec<_>>()];
     for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
         confusion.push(std::iter::once(label.clone()).chain(row.iter().map(ToString::to_string)).collect());
     }
     format!(
-        "split {}{}{}\naccuracy {}\nmacro F1 {:.3}   NLL {:.3}   ECE {:.3} (15 bins)\n\n{}\n{}{}{}",
-        evaluation.split,
-        if evaluation.selection { " (selection split, optimistic)" } else { "" },
-        if evaluation.tta { ", each image with its mirror image" } else { "" },
+        "Accuracy {} on {}{}{}\nMacro F1 {:.3}   NLL {:.3}   ECE {:.3} (15 bins)\n\n{}\n{}{}{}",
         accuracy_text(metrics),
+        evaluation.split,
+        if evaluation.tta { ", with test-time augmentation" } else { "" },
+        if evaluation.selection { " (optimistic: the epoch was selected on this split)" } else { "" },
         metrics.macro_f1,
         metrics.nll,
         metrics.ece,
@@ -186,7 +186,7 @@ fn others_text(evaluation: &EvaluationView<'_>) -> String {
         cells.extend(rest);
         cells
     };
-    let head = ["model", "accuracy", "macro F1", "difference", "95 % interval", "only first/this right", "p"];
+    let head = ["model", "accuracy", "macro F1", "difference", "95 % interval", "only first / only this correct", "p"];
     let mut rows = vec![
         head.map(str::to_owned).to_vec(),
         line(&evaluation.model.architecture().name, evaluation.metrics, Default::default()),
@@ -205,14 +205,14 @@ fn others_text(evaluation: &EvaluationView<'_>) -> String {
             ],
         ));
     }
-    format!("\n{}p by McNemar's exact test; differences in points, to the first model\n", table(&rows))
+    format!("\n{}difference: percentage points, compared with the first model; p: McNemar's exact test\n", table(&rows))
 }
 
 fn corruptions_text(rows: &[corruptions::Row]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut cells = vec![["", "", "accuracy", "lost"].map(str::to_owned).to_vec()];
+    let mut cells = vec![["corruption", "strength", "accuracy", "decrease"].map(str::to_owned).to_vec()];
     for row in rows {
         cells.push(vec![row.corruption.to_owned(), row.strength.clone(), percent(row.accuracy), percent(row.loss)]);
     }

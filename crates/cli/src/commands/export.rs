@@ -11,10 +11,12 @@ use std::process::ExitCode;
 pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let onnx = is_named_so(&args.file);
     if !onnx && args.file.extension().is_none_or(|own| own != "safetensors") {
-        return Err(UsageError(format!("{}: the file must end in .safetensors or .onnx", args.file.display())).into());
+        return Err(
+            UsageError(format!("{}: the file name must end in .safetensors or .onnx", args.file.display())).into()
+        );
     }
     if onnx && !matches!(args.precision, Precision::F32) {
-        return Err(UsageError("ONNX files hold full precision: leave --precision out".into()).into());
+        return Err(UsageError("--precision applies to .safetensors files; ONNX files are always f32".into()).into());
     }
     let model = Model::open(&args.model)?;
     let (precision, name) = match args.precision {
@@ -31,7 +33,7 @@ pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if common.json {
         print(&format!("{}\n", json!({"file": args.file, "precision": name, "bytes": bytes})))?;
     } else if !common.quiet {
-        print(&format!("{}: {bytes} bytes, {name}\n", args.file.display()))?;
+        print(&format!("Wrote {} ({bytes} bytes, {name})\n", args.file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,12 +1,15 @@
-//! One module for each command.
+//! One module per command.
 
 pub mod arch;
 pub mod bench;
 pub mod compare;
+pub mod completions;
 pub mod data;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 pub mod licenses;
+pub mod man;
 pub mod predict;
 pub mod serve;
 pub mod train;
@@ -26,7 +29,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Opens the data of a run, shows how far it is, and prints its notes.
+/// Opens the dataset of a run, shows the progress and prints its notes.
 pub fn open_source(
     source: &DataSource,
     form: ImageSpec,
@@ -45,27 +48,27 @@ pub fn open_source(
     Ok(dataset)
 }
 
-/// Prints what a person should know about a data set.
+/// Prints the notes of a dataset.
 pub fn print_notes(dataset: &Dataset, common: &Common) {
     if !common.quiet {
         dataset.notes().iter().for_each(|note| eprintln!("note: {note}"));
     }
 }
 
-/// A run that cannot be resolved: wrong usage, or a file that cannot be used.
+/// Converts the error of a run that cannot be resolved: wrong usage, or an unusable file.
 pub fn run_error(error: RunConfigError) -> anyhow::Error {
     if error.is_usage() { UsageError(moue::with_causes(&error)).into() } else { error.into() }
 }
 
-/// As a shell has it for a program that SIGINT ended.
+/// Exit code after SIGINT or SIGTERM, as shells define it for SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
-/// The first Ctrl-C, or SIGTERM, asks for an end after the current step; a second
-/// one ends the program at once. SIGHUP keeps its meaning, so that `nohup` works.
+/// Returns a flag that the first SIGINT or SIGTERM sets, to stop after the current step; a
+/// second signal exits immediately. SIGHUP is left alone, so that `nohup` works.
 pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset, and sets it.
+        // The order matters: the first signal must find the flag unset, then set it.
         flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&stop))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))
             .context("cannot listen for Ctrl-C and SIGTERM")?;
@@ -73,7 +76,7 @@ pub fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Says what a training says.
+/// Shows an event of a training.
 pub fn show_event(event: &Event<'_>, progress: &Progress) {
     match event {
         Event::Step { epoch, epochs, images, of, loss } => {
@@ -88,7 +91,7 @@ pub fn show_event(event: &Event<'_>, progress: &Progress) {
             r.train_accuracy * 100.0,
             r.validation_loss,
             r.validation_accuracy * 100.0,
-            if *best { " *" } else { "  " },
+            if *best { " (best)" } else { "       " },
             r.seconds,
             r.images_per_second
         )),
@@ -96,7 +99,7 @@ pub fn show_event(event: &Event<'_>, progress: &Progress) {
     }
 }
 
-/// Prints to stdout; a closed pipe is an error that `main` knows.
+/// Prints to stdout; `main` recognizes the error of a closed pipe.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -104,7 +107,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `62.4 % (60.8–64.0 %, n = 3589)`.
+/// Formats an accuracy: `62.4 % (95 % interval 60.8–64.0 %, n = 3589)`.
 pub fn accuracy_text(metrics: &Metrics) -> String {
     let [low, high] = metrics.accuracy_ci95.map(|share| share * 100.0);
     format!("{:.1} % (95 % interval {low:.1}–{high:.1} %, n = {})", metrics.accuracy * 100.0, metrics.n)

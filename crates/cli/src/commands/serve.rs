@@ -3,6 +3,7 @@
 use super::print;
 use crate::args::{Common, LogFormat, ServeArgs};
 use crate::error::UsageError;
+use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use moue::Classifier;
 use moue_server::{Limits, Options};
@@ -17,10 +18,12 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         return export(folder, common);
     }
     if args.timeout == 0.0 {
-        return Err(UsageError("--timeout 0 would refuse every request".into()).into());
+        return Err(
+            UsageError("--timeout 0 would reject every request; use a positive number of seconds".into()).into()
+        );
     }
     let classifier = Classifier::open(&args.model)?;
-    // The network runs on a thread of its own, which takes its helpers from here.
+    // The network runs on a thread of its own, outside of `main`'s pool, and uses the global pool.
     rayon::ThreadPoolBuilder::new()
         .num_threads(common.threads.unwrap_or(0).into())
         .build_global()
@@ -52,7 +55,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         if common.json {
             print(&format!("{}\n", json!({"address": address.to_string()})))?;
         } else if !common.quiet {
-            eprintln!("listening on http://{address} (the page; its API: http://{address}/docs); Ctrl-C ends it");
+            eprintln!("Listening on http://{address} (API documentation: http://{address}/docs); stop with Ctrl-C");
         }
         moue_server::serve(listener, router, options.limits.time, stop).await;
         anyhow::Ok(())
@@ -60,27 +63,33 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the page instead of serving it.
+/// Writes the web page to a folder instead of serving it.
 fn export(folder: &Path, common: &Common) -> anyhow::Result<ExitCode> {
-    moue_server::export_page(folder).with_context(|| format!("cannot write the page to {}", folder.display()))?;
+    moue_server::export_page(folder).with_context(|| format!("cannot write the web page to {}", folder.display()))?;
     if common.json {
         print(&format!("{}\n", json!({"page": folder.display().to_string()})))?;
     } else if !common.quiet {
-        eprintln!("{}: put this folder on any web server; it computes in the visitor's browser", folder.display());
+        eprintln!("Wrote the web page to {}; upload this folder to any static web host", folder.display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// One line on stderr for each request.
+/// Logs one line per request on stderr.
 fn log(format: LogFormat) {
     let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
     match format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => lines.with_ansi(colored()).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
 }
 
-/// Ready when Ctrl-C or SIGTERM asks for an end.
+/// Whether the log is colored: by the same rules as help texts (a terminal, `NO_COLOR`, `CLICOLOR`,
+/// `CLICOLOR_FORCE`).
+fn colored() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
+}
+
+/// Completes on Ctrl-C or SIGTERM.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -93,6 +102,6 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
-        tracing::info!("ending: running requests are finished first");
+        tracing::info!("shutting down after the running requests");
     })
 }

@@ -15,22 +15,22 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// One process, or one of several that train together: the first of those speaks
-/// and writes.
+/// Trains in one process, or as one rank of several that train together; only rank 0 prints
+/// and writes files.
 pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let run = resolve(args, common)?;
     let Some(communicator) = communicator()? else { return train_as(args, common, &run, None) };
     let quiet = Common { quiet: common.quiet || communicator.rank() > 0, ..common.clone() };
     train_as(args, &quiet, &run, Some(Arc::clone(&communicator))).map_err(|error| {
-        // In one piece, so that nothing of `mpirun`'s comes between.
+        // One write, so that output of `mpirun` does not split the line.
         let line = format!("moue: rank {}: {}\n", communicator.rank(), chain(&error));
         let _ = std::io::stderr().write_all(line.as_bytes());
-        // The others would wait for this one.
+        // Otherwise the other ranks would wait for this one forever.
         communicator.abort(1)
     })
 }
 
-/// The processes that `mpirun` started with this one, if there are any.
+/// Returns the communicator of the processes that `mpirun` started, if any.
 fn communicator() -> anyhow::Result<Option<Arc<dyn Communicator>>> {
     #[cfg(feature = "mpi")]
     return Ok(moue_train::train::Mpi::start()?);
@@ -39,8 +39,8 @@ fn communicator() -> anyhow::Result<Option<Arc<dyn Communicator>>> {
         let size = std::env::var(name).unwrap_or_default();
         if size.parse::<usize>().is_ok_and(|size| size > 1) {
             anyhow::bail!(
-                "this moue was built without MPI, and {size} of it would each train alone; \
-                 build it with `cargo install --path crates/cli --features mpi`"
+                "moue was built without MPI, so {size} processes would train {size} separate models; \
+                 rebuild it with `cargo install --path crates/cli --features mpi`"
             );
         }
     }
@@ -61,12 +61,12 @@ fn train_as(
     let init = args.init.as_deref().map(Model::open).transpose()?;
     let folder = match &args.resume {
         Some(path) => RunFolder::existing(path),
-        // Nobody but the first writes.
+        // Only rank 0 writes.
         None if !leads => RunFolder::existing(Path::new("")),
         None => RunFolder::create(args.out.as_deref(), &run.name()).with_context(|| {
-            args.out
-                .as_ref()
-                .map_or("cannot make a folder in runs/".to_owned(), |path| format!("cannot use {}", path.display()))
+            args.out.as_ref().map_or("cannot create a run folder in runs/".to_owned(), |path| {
+                format!("cannot use {}", path.display())
+            })
         })?,
     };
     let progress = Progress::new(common.quiet, config.train.epochs * dataset.indices(Split::Train).len(), "images/s");
@@ -86,7 +86,7 @@ fn train_as(
     if leads { finish(&outcome?, &job, common) } else { Ok(exit_code(outcome?.ending)) }
 }
 
-/// The run that arguments and files describe.
+/// Resolves the run from arguments and files.
 fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
     let options = RunOptions {
         arch: args.arch.clone(),
@@ -105,12 +105,12 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
 
 fn introduce(config: &Config, dataset: &Dataset, source: &DataSource, folder: &RunFolder, progress: &Progress) {
     let data = match source {
-        DataSource::Synthetic => "faces drawn by the program".to_owned(),
+        DataSource::Synthetic => "synthetic faces".to_owned(),
         DataSource::Given(path) => path.display().to_string(),
     };
     let count = |split| dataset.indices(split).len();
     progress.line(&format!(
-        "training {} on {data}: {} images to learn from, {} to validate on ({}), into {}",
+        "Training {} on {data}: {} training images, {} validation images ({}); run folder {}",
         config.model.name,
         count(Split::Train),
         count(Split::Validation),
@@ -123,8 +123,8 @@ fn exit_code(ending: Ending) -> ExitCode {
     if ending == Ending::Interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS }
 }
 
-/// Judges the best epoch's model on the validation split, writes the report and
-/// says what to do next.
+/// Evaluates the model of the best epoch on the validation split, writes the report and
+/// prints the summary.
 fn finish(outcome: &Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<ExitCode> {
     let resume = format!("moue train --resume {}", job.folder.path().display());
     let interrupted = outcome.ending == Ending::Interrupted;
@@ -135,7 +135,7 @@ fn finish(outcome: &Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<E
         return Ok(code);
     }
     let Some(best) = summary.best else {
-        print(&format!("Stopped before the end of the first epoch; what was done is saved. Go on: {resume}\n"))?;
+        print(&format!("Interrupted before the end of the first epoch; a checkpoint was saved.\nResume: {resume}\n"))?;
         return Ok(code);
     };
     let data = match &job.source {
@@ -143,15 +143,13 @@ fn finish(outcome: &Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<E
         DataSource::Given(path) => format!(" --data {}", path.display()),
     };
     let next = match &job.source {
-        _ if interrupted => format!("Go on:  {resume}"),
-        DataSource::Synthetic => {
-            "Next:   moue train --data PATH   with your own pictures, or Kaggle's FER2013".to_owned()
-        }
-        DataSource::Given(_) => format!("Next:   moue predict --model {} PICTURE…", best.model.display()),
+        _ if interrupted => format!("Resume:   {resume}"),
+        DataSource::Synthetic => "Next:     moue train --data PATH   with FER2013 or your own images".to_owned(),
+        DataSource::Given(_) => format!("Next:     moue predict --model {} IMAGE...", best.model.display()),
     };
     print(&format!(
-        "{}\nAccuracy {} on {}, epoch {} of {}\nModel:  {}\nReport: {}\nJudge:  moue evaluate {}{data}\n{next}\n",
-        if interrupted { "Stopped; what was done is saved." } else { "Done." },
+        "{}\nAccuracy {} on {}, best epoch {} of {}\nModel:    {}\nReport:   {}\nEvaluate: moue evaluate {}{data}\n{next}\n",
+        if interrupted { "Interrupted; a checkpoint was saved." } else { "Training finished." },
         accuracy_text(&best.metrics),
         job.dataset.describe(Split::Validation),
         outcome.best_epoch,

@@ -1,3 +1,3 @@
-//! Forms in which commands print what they found.
+//! Output formats.
 
 pub mod table;

@@ -1,4 +1,4 @@
-//! Tables for people: columns two spaces apart, without lines.
+//! Plain-text tables: columns two spaces apart, without borders.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};

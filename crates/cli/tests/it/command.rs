@@ -1,4 +1,4 @@
-//! The `moue` command as a person uses it.
+//! The `moue` command end to end.
 
 use crate::place::{Place, TINY, first_file, text};
 use serde_json::Value;
@@ -11,10 +11,12 @@ use std::time::Duration;
 #[test]
 fn from_nothing_to_a_prediction() {
     let place = Place::new();
-    let said = place.ok(&["train", "tiny.toml"]);
+    let printed = place.ok(&["train", "tiny.toml"]);
     assert!(
-        said.contains("Accuracy") && said.contains("95 % interval") && said.contains("runs/tiny-1/report.html"),
-        "{said}"
+        printed.contains("Accuracy")
+            && printed.contains("95 % interval")
+            && printed.contains("runs/tiny-1/report.html"),
+        "{printed}"
     );
     for file in [
         "config.toml",
@@ -74,12 +76,12 @@ fn from_nothing_to_a_prediction() {
     let validation = place.json(&["evaluate", "runs/tiny-1/model.safetensors", "--split", "validation", "--json"]);
     assert_eq!(validation["accuracy"], again["figures"]["accuracy"]);
     assert_eq!((&validation["selection_split"], &evaluated["selection_split"]), (&true.into(), &false.into()));
-    judged_in_every_way(&place, &evaluated);
-    exported_with_less_precision(&place);
+    evaluated_with_all_options(&place, &evaluated);
+    exported_with_lower_precision(&place);
 
     place.ok(&["data", "draw", "faces", "--count", "140"]);
     let face = place.path("faces/test").read_dir().unwrap().next().unwrap().unwrap().path();
-    let answer = place.json(&[
+    let prediction = place.json(&[
         "predict",
         "--no-detect",
         "--model",
@@ -88,26 +90,26 @@ fn from_nothing_to_a_prediction() {
         &first_file(&face),
     ]);
     assert_eq!(
-        (&answer["width"], &answer["error"], &answer["faces"][0]["score"]),
+        (&prediction["width"], &prediction["error"], &prediction["faces"][0]["score"]),
         (&48.into(), &Value::Null, &Value::Null)
     );
-    assert_eq!(answer["faces"][0]["box"], serde_json::json!({"x": 0, "y": 0, "width": 48, "height": 48}));
-    let probabilities = answer["faces"][0]["probabilities"].as_object().unwrap();
+    assert_eq!(prediction["faces"][0]["box"], serde_json::json!({"x": 0, "y": 0, "width": 48, "height": 48}));
+    let probabilities = prediction["faces"][0]["probabilities"].as_object().unwrap();
     assert_eq!(
         probabilities.keys().collect::<Vec<_>>(),
         ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
     );
     let sum: f64 = probabilities.values().map(|p| p.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-5);
-    // Its folders are a data set as any other.
+    // Its folders are a dataset like any other.
     let given = place.json(&["train", "tiny.toml", "--data", "faces", "--epochs", "1", "--json"]);
     assert_eq!(given["figures"]["n"], 21);
     let (code, error) = place.fails(&["evaluate", "runs/tiny-3/model.safetensors"]);
     assert!(code == 2 && error.contains("--data"), "{error}");
 }
 
-/// Beside another model, on worse pictures, with a card.
-fn judged_in_every_way(place: &Place, alone: &Value) {
+/// Compared with another model, on corrupted images, with a model card.
+fn evaluated_with_all_options(place: &Place, alone: &Value) {
     let evaluate_split = ["evaluate", "runs/tiny-1/model.safetensors", "--tta", "--compare", "other/model.safetensors"];
     let more = ["--corruptions", "--card", "cards/tiny.md", "--recipes", "3", "--report", "more"];
     let all = place.json(&[&evaluate_split[..], &more[..], &["--json"]].concat());
@@ -136,11 +138,12 @@ fn judged_in_every_way(place: &Place, alone: &Value) {
     assert!(text.contains("McNemar") && text.contains("σ = 16"), "{text}");
 }
 
-fn exported_with_less_precision(place: &Place) {
+fn exported_with_lower_precision(place: &Place) {
     for precision in ["f16", "i8"] {
         let file = format!("{precision}.safetensors");
-        let said = place.json(&["export", "runs/tiny-1/model.safetensors", &file, "--precision", precision, "--json"]);
-        assert_eq!(said["bytes"], place.path(&file).metadata().unwrap().len());
+        let printed =
+            place.json(&["export", "runs/tiny-1/model.safetensors", &file, "--precision", precision, "--json"]);
+        assert_eq!(printed["bytes"], place.path(&file).metadata().unwrap().len());
         let evaluated = place.json(&["evaluate", &file, "--json", "--compare", "runs/tiny-1/model.safetensors"]);
         assert!(evaluated["compare"][0]["paired"]["difference"].as_f64().unwrap().abs() < 0.02, "{evaluated}");
     }
@@ -149,7 +152,7 @@ fn exported_with_less_precision(place: &Place) {
 }
 
 #[test]
-fn mistakes_on_the_command_line_are_told_apart_from_failures() {
+fn wrong_usage_and_failures_have_different_exit_codes() {
     let place = Place::new();
     place.put("notes.txt", "hello");
     for (args, expected_code, part) in [
@@ -176,7 +179,7 @@ fn mistakes_on_the_command_line_are_told_apart_from_failures() {
         assert!(error.contains(part), "{args:?}: {error}");
         assert!(!error.contains("panicked"), "{error}");
     }
-    assert!(!place.path("runs").exists(), "a run that cannot begin leaves nothing behind");
+    assert!(!place.path("runs").exists(), "a run that cannot start leaves no files behind");
     place.ok(&["train", "tiny.toml", "--epochs", "1", "--out", "run"]);
     let (code, error) = place.fails(&["train", "tiny.toml", "--out", "run"]);
     assert!(code == 1 && error.contains("already contains a run"), "{error}");
@@ -200,17 +203,17 @@ fn architectures_are_shown_layer_by_layer() {
     assert_eq!(shown["parameters"], 4_232_199);
     assert_eq!(shown["input"], serde_json::json!([48, 48, 1]));
     assert_eq!(shown["layers"][0]["output_shape"], serde_json::json!([46, 46, 128]));
-    // What is printed as TOML is an architecture file.
+    // The TOML that is printed is an architecture file.
     let toml = place.ok(&["arch", "show", "tiny.toml", "--toml"]);
     place.put("printed.toml", toml);
     assert_eq!(place.ok(&["arch", "show", "printed.toml"]), place.ok(&["arch", "show", "tiny.toml"]));
 }
 
 #[test]
-fn licences_are_printed() {
-    let said = Place::new().ok(&["licenses"]);
-    assert!(said.contains("rustface 0.1.7 (BSD-2-Clause)") && said.contains("Chinese Academy of Sciences"));
-    assert!(said.contains("clap 4") && said.contains("Permission is hereby granted"));
+fn licenses_are_printed() {
+    let printed = Place::new().ok(&["licenses"]);
+    assert!(printed.contains("rustface 0.1.7 (BSD-2-Clause)") && printed.contains("Chinese Academy of Sciences"));
+    assert!(printed.contains("clap 4") && printed.contains("Permission is hereby granted"));
 }
 
 #[test]
@@ -225,6 +228,9 @@ fn every_command_has_help_with_an_example() {
         &["data", "draw"],
         &["arch", "list"],
         &["arch", "show"],
+        &["completions"],
+        &["man"],
+        &["doctor"],
         &["licenses"],
     ] {
         let help = place.ok(&[command, &["--help"]].concat());
@@ -239,7 +245,7 @@ fn bytes(path: &Path) -> Vec<u8> {
 
 #[cfg(unix)]
 #[test]
-fn a_killed_or_interrupted_run_goes_on_to_the_same_bits() {
+fn a_killed_or_interrupted_run_resumes_bit_identically() {
     let place = Place::new();
     let train = |out: &str| place.command(&["train", "tiny.toml", "--epochs", "12", "--out", out]);
     assert!(train("whole").output().unwrap().status.success());
@@ -254,18 +260,18 @@ fn a_killed_or_interrupted_run_goes_on_to_the_same_bits() {
     place.ok(&["train", "--resume", "killed"]);
     assert_eq!(bytes(&place.path("killed/model.safetensors")), whole);
 
-    // Ctrl-C: what was done is saved, the model of the best epoch too.
+    // Ctrl-C saves a checkpoint and the model of the best epoch.
     let mut child = train("stopped").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     place.wait_for("stopped/metrics.csv");
     send("-INT", &child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let mut said = String::new();
-    child.stdout.unwrap().read_to_string(&mut said).unwrap();
-    assert!(said.contains("moue train --resume stopped") && said.contains("what was done is saved"), "{said}");
+    let mut printed = String::new();
+    child.stdout.unwrap().read_to_string(&mut printed).unwrap();
+    assert!(printed.contains("moue train --resume stopped") && printed.contains("a checkpoint was saved"), "{printed}");
     assert!(place.path("stopped/model.safetensors").exists() && place.path("stopped/report.html").exists());
     place.ok(&["train", "--resume", "stopped"]);
     assert_eq!(bytes(&place.path("stopped/model.safetensors")), whole);
-    // A finished run that is resumed has nothing left to do.
+    // Resuming a finished run changes nothing.
     place.ok(&["train", "--resume", "stopped", "--quiet"]);
     assert_eq!(bytes(&place.path("stopped/model.safetensors")), whole);
     let leftovers = fs::read_dir(place.path("stopped/checkpoints")).unwrap().count();
@@ -279,7 +285,7 @@ fn send(signal: &str, child: &Child) {
 
 #[cfg(unix)]
 #[test]
-fn a_second_signal_ends_a_run_at_once() {
+fn a_second_signal_stops_a_run_immediately() {
     let place = Place::new();
     // One step takes seconds.
     let slow = ["train", "seed/model-9", "--batch-size", "128", "--threads", "1", "--out", "slow", "--quiet"];
@@ -287,16 +293,16 @@ fn a_second_signal_ends_a_run_at_once() {
     place.wait_for("slow/config.toml");
     send("-TERM", &child);
     std::thread::sleep(Duration::from_millis(100));
-    assert!(child.try_wait().unwrap().is_none(), "the first signal lets the step end");
+    assert!(child.try_wait().unwrap().is_none(), "the first signal lets the step finish");
     send("-TERM", &child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(!place.path("slow/checkpoints").exists(), "nothing was waited for");
+    assert!(!place.path("slow/checkpoints").exists(), "it stopped immediately");
 }
 
-/// SIGTERM saves as Ctrl-C does. A closed terminal ends nothing under `nohup`.
+/// SIGTERM saves a checkpoint, as Ctrl-C does. Under `nohup`, a closed terminal stops nothing.
 #[cfg(unix)]
 #[test]
-fn signals_of_a_batch_system_and_of_a_closed_terminal() {
+fn sigterm_saves_and_sighup_is_ignored_under_nohup() {
     let place = Place::new();
     let run = format!("trap '' HUP; exec {} train tiny.toml --epochs 40 --out", env!("CARGO_BIN_EXE_moue"));
     for (signal, out, code) in [("-TERM", "ended", 130), ("-HUP", "closed", 0)] {
@@ -311,7 +317,7 @@ fn signals_of_a_batch_system_and_of_a_closed_terminal() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_loses_nothing_written_before() {
+fn a_full_disk_keeps_earlier_checkpoints() {
     let place = Place::new();
     let mut child = place
         .command(&["train", "tiny.toml", "--epochs", "12", "--out", "full"])
@@ -333,12 +339,15 @@ fn a_full_disk_loses_nothing_written_before() {
 }
 
 #[test]
-fn experiments_side_by_side() {
+fn a_comparison_is_a_grid_and_resumes() {
     let place = Place::new();
     let args =
         ["compare", "tiny.toml", "--vary", "train.epochs=1,2", "--vary", "dropout.rate=0.1,0.3", "--out", "side"];
-    let said = place.ok(&args);
-    assert!(said.contains("nets/tiny train.epochs=2 dropout.rate=0.3") && said.contains("side/report.html"), "{said}");
+    let printed = place.ok(&args);
+    assert!(
+        printed.contains("nets/tiny train.epochs=2 dropout.rate=0.3") && printed.contains("side/report.html"),
+        "{printed}"
+    );
     let again = place.json(&[&args[..], &["--json"]].concat());
     assert_eq!(again["complete"], true);
     let row = &again["rows"][3];
@@ -359,7 +368,7 @@ fn experiments_side_by_side() {
         assert!(!row[key].is_null(), "{key}");
     }
     assert!(row["runs"][0]["folder"].as_str().unwrap().starts_with("side/runs/tiny-train.epochs=2-dropout.rate=0.3-"));
-    assert_eq!(fs::read_dir(place.path("side/runs")).unwrap().count(), 4, "nothing was trained twice");
+    assert_eq!(fs::read_dir(place.path("side/runs")).unwrap().count(), 4, "no run was trained twice");
     for file in ["comparison.csv", "comparison.json", "report.html"] {
         assert!(place.path("side").join(file).metadata().unwrap().len() > 0, "{file}");
     }
@@ -371,11 +380,11 @@ fn experiments_side_by_side() {
 }
 
 #[test]
-fn a_table_and_a_preview_of_a_data_set() {
+fn a_table_and_a_preview_of_a_dataset() {
     let place = Place::new();
     place.ok(&["data", "draw", "faces", "--count", "140"]);
-    let said = place.ok(&["data", "table", "faces", "--out", "tables/faces.csv"]);
-    assert!(said.contains("140 rows written to tables/faces.csv"), "{said}");
+    let printed = place.ok(&["data", "table", "faces", "--out", "tables/faces.csv"]);
+    assert!(printed.contains("Wrote 140 rows to tables/faces.csv"), "{printed}");
     let csv = fs::read_to_string(place.path("tables/faces.csv")).unwrap();
     assert!(csv.starts_with("id,label,split,height,width,mean,deviation,hash,near_duplicates\n"), "{csv}");
     assert_eq!(csv.lines().count(), 141);
@@ -407,8 +416,8 @@ fn speed_is_measured() {
         place.command(&["bench", "tiny.toml", "--seconds", "0", "--json"]).env("MOUE_ISA", "scalar").output().unwrap();
     let held: Value = serde_json::from_slice(&held.stdout).unwrap();
     assert_eq!(held["isa"], "scalar");
-    let said = place.ok(&["bench", "tiny.toml", "--batch-size", "4", "--seconds", "0", "--layers"]);
-    assert!(said.contains("GFLOP/s") && said.contains("conv2d_1") && said.contains("gemm"), "{said}");
+    let printed = place.ok(&["bench", "tiny.toml", "--batch-size", "4", "--seconds", "0", "--layers"]);
+    assert!(printed.contains("GFLOP/s") && printed.contains("conv2d_1") && printed.contains("gemm"), "{printed}");
     let wrong = place.command(&["bench"]).env("MOUE_ISA", "avx1024").output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
     assert!(
@@ -419,7 +428,7 @@ fn speed_is_measured() {
 }
 
 #[test]
-fn a_preset_with_teachers_says_what_to_do_without_them() {
+fn missing_teachers_are_an_error_with_a_remedy() {
     let place = Place::new();
     let (code, error) = place.fails(&["train", "default"]);
     assert_eq!(code, 2);
@@ -440,7 +449,7 @@ fn a_preset_with_teachers_says_what_to_do_without_them() {
 
 #[cfg(not(feature = "mpi"))]
 #[test]
-fn without_mpi_it_does_not_train_the_same_several_times() {
+fn without_mpi_several_processes_are_an_error() {
     let place = Place::new();
     let output = place.command(&["train", "tiny.toml"]).env("OMPI_COMM_WORLD_SIZE", "3").output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -7,5 +7,6 @@ mod place;
 mod predict;
 #[cfg(unix)]
 mod serve;
+mod shell;
 #[cfg(unix)]
 mod snapshots;

@@ -1,5 +1,5 @@
-//! Models in other programs: ONNX Runtime beside `moue predict`, a graph that was
-//! changed by others, and a run folder in TensorBoard. These need Python with
+//! Models in other programs: ONNX Runtime compared with `moue predict`, a graph that another
+//! program edited, and a run folder in TensorBoard. These tests need Python with
 //! `tests/python/requirements.txt`; MOUE_PYTHON names the interpreter.
 
 use crate::place::{Place, text};
@@ -17,7 +17,7 @@ fn python(script: &Path, packages: &[&str]) -> Option<Command> {
         command.arg(script);
         return Some(command);
     }
-    eprintln!("SKIPPED: {interpreter} has not all of {packages:?} (MOUE_PYTHON names another one)");
+    eprintln!("SKIPPED: {interpreter} lacks some of {packages:?} (MOUE_PYTHON names another one)");
     None
 }
 
@@ -25,14 +25,14 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn said(mut command: Command) -> String {
+fn printed(mut command: Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
 #[test]
-fn other_runtimes_give_the_same_answers() {
+fn other_runtimes_give_the_same_predictions() {
     let mut runtimes = vec!["onnxruntime"];
     let script = here("../../bench/parity.py");
     let packages = ["onnx", "onnxruntime", "PIL"];
@@ -42,23 +42,23 @@ fn other_runtimes_give_the_same_answers() {
     let everything = here("../train/tests/it/nets/everything.toml");
     command.args(["--moue", env!("CARGO_BIN_EXE_moue"), "--faces", "64", "--models", "default", "tiny", "small"]);
     command.arg(everything).arg("--runtimes").args(&runtimes);
-    let said = said(command);
-    assert_eq!(said.lines().count(), 4, "{said}");
+    let printed = printed(command);
+    assert_eq!(printed.lines().count(), 4, "{printed}");
 }
 
 #[test]
-fn numbers_come_from_the_graph() {
+fn an_onnx_file_predicts_with_its_own_weights() {
     let Some(mut edit) = python(&here("tests/python/edit.py"), &["onnx"]) else { return };
     let place = Place::new();
     place.ok(&["data", "draw", "faces", "--count", "70"]);
     place.ok(&["export", "tiny", "tiny.onnx"]);
     edit.args(["tiny.onnx", "edited.onnx", "dense_7.bias"]).current_dir(place.path(""));
-    said(edit);
+    printed(edit);
     let labels = |model: &str| -> Vec<String> {
         let lines = place.ok(&["predict", "faces", "-r", "--no-detect", "--json", "--model", model]);
         let label = |line: &str| {
-            let answer: Value = serde_json::from_str(line).unwrap();
-            answer["faces"][0]["label"].as_str().unwrap().to_owned()
+            let prediction: Value = serde_json::from_str(line).unwrap();
+            prediction["faces"][0]["label"].as_str().unwrap().to_owned()
         };
         lines.lines().map(label).collect()
     };
@@ -68,12 +68,15 @@ fn numbers_come_from_the_graph() {
 }
 
 #[test]
-fn what_cannot_be_exported_or_read_is_told() {
+fn unsupported_exports_and_files_are_errors() {
     let place = Place::new();
     let (code, message) = place.fails(&["export", "tiny", "tiny.onnx", "--precision", "f16"]);
-    assert_eq!((code, message.as_str()), (2, "moue: ONNX files hold full precision: leave --precision out\n"));
+    assert_eq!(
+        (code, message.as_str()),
+        (2, "moue: --precision applies to .safetensors files; ONNX files are always f32\n")
+    );
     let (code, message) = place.fails(&["export", "tiny", "tiny.pt"]);
-    assert_eq!((code, message.as_str()), (2, "moue: tiny.pt: the file must end in .safetensors or .onnx\n"));
+    assert_eq!((code, message.as_str()), (2, "moue: tiny.pt: the file name must end in .safetensors or .onnx\n"));
     place.put("other.onnx", "{}");
     let (code, message) = place.fails(&["predict", "--model", "other.onnx", "face.png"]);
     assert_eq!(code, 1);
@@ -86,7 +89,7 @@ fn tensorboard_reads_a_run() {
     let place = Place::new();
     place.ok(&["train", "tiny.toml", "--epochs", "3", "--out", "run", "--quiet"]);
     events.arg(place.path("run"));
-    let found: Value = serde_json::from_str(&said(events)).unwrap();
+    let found: Value = serde_json::from_str(&printed(events)).unwrap();
     let lines = std::fs::read_to_string(place.path("run/metrics.jsonl")).unwrap();
     let epochs: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (tag, field) in [("loss/train", "train_loss"), ("accuracy/validation", "validation_accuracy")] {

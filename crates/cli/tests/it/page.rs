@@ -1,4 +1,4 @@
-//! The page in headless Chromium: `crates/web/tests`, run against this build.
+//! The web page in headless Chromium: `crates/web/tests`, run against this build.
 
 use crate::place::Place;
 use moue_train::data::{ImageSpec, synthetic};
@@ -10,7 +10,7 @@ fn works(program: &str) -> bool {
 }
 
 #[test]
-fn the_page_does_what_the_command_does() {
+fn the_page_predicts_like_the_command() {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
     for (there, what) in [
@@ -33,7 +33,7 @@ fn the_page_does_what_the_command_does() {
     tests.args(["--test", "--test-concurrency=1", "tests/page.test.mjs"]).current_dir(web);
     tests.env("MOUE", env!("CARGO_BIN_EXE_moue")).env("MOUE_FACES", place.path("faces")).env_remove("NODE_OPTIONS");
     let output = tests.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    said.lines().filter(|line| line.contains("SKIPPED")).for_each(|line| eprintln!("{line}"));
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    printed.lines().filter(|line| line.contains("SKIPPED")).for_each(|line| eprintln!("{line}"));
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
 }

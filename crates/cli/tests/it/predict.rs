@@ -1,4 +1,4 @@
-//! `moue predict` as a person uses it: pictures, videos, cameras.
+//! `moue predict`: photos, videos, cameras.
 
 use crate::place::{Place, first_file, text};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 #[test]
-fn one_bad_picture_ends_no_batch() {
+fn an_unreadable_image_does_not_stop_a_batch() {
     let place = Place::new();
     place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
     place.ok(&["data", "draw", "faces", "--count", "21"]);
@@ -35,7 +35,7 @@ fn one_bad_picture_ends_no_batch() {
 }
 
 #[test]
-fn pictures_from_everywhere_with_what_was_seen_drawn() {
+fn folders_patterns_and_stdin_with_annotations() {
     let place = Place::new();
     place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
     place.ok(&["data", "draw", "faces", "--count", "42"]);
@@ -46,13 +46,13 @@ fn pictures_from_everywhere_with_what_was_seen_drawn() {
     };
     let all = predict(&["faces", "--recursive"]);
     assert_eq!(all.len(), 42);
-    let mut names: Vec<&str> = all.iter().map(|answer| answer["input"].as_str().unwrap()).collect();
+    let mut names: Vec<&str> = all.iter().map(|prediction| prediction["input"].as_str().unwrap()).collect();
     assert!(names.is_sorted(), "{names:?}");
     names.dedup();
     assert_eq!(names.len(), 42);
     assert_eq!(predict(&["faces/*/happy/*.png"]).len(), 6);
 
-    // Two pictures of one name do not overwrite each other.
+    // Two images with the same name do not overwrite each other.
     let face = first_file(&place.path("faces/train/happy"));
     let name = Path::new(&face).file_name().unwrap().to_str().unwrap();
     let stem = name.strip_suffix(".png").unwrap();
@@ -70,7 +70,7 @@ fn pictures_from_everywhere_with_what_was_seen_drawn() {
         }
     }
 
-    // Standard input, found faces or none.
+    // Standard input, with face detection.
     let mut command = place.command(&["predict", "--model", "run/model.safetensors", "-", "--format", "csv"]);
     command.stdin(fs::File::open(&face).unwrap());
     let output = command.output().unwrap();
@@ -78,40 +78,40 @@ fn pictures_from_everywhere_with_what_was_seen_drawn() {
     let paper = image::DynamicImage::new_rgb8(300, 200);
     paper.save(place.path("paper.tiff")).unwrap();
     paper.save(place.path("paper.gif")).unwrap();
-    let said = place.ok(&["predict", "--model", "run/model.safetensors", "paper.tiff", "paper.gif"]);
-    assert_eq!(said, "paper.tiff  no face\npaper.gif  no face\n");
+    let printed = place.ok(&["predict", "--model", "run/model.safetensors", "paper.tiff", "paper.gif"]);
+    assert_eq!(printed, "paper.tiff  no face\npaper.gif  no face\n");
 }
 
-/// Whether the `ffmpeg` program is here; says so if not.
+/// Whether `ffmpeg` is installed; prints a note if not.
 fn ffmpeg() -> bool {
     let here = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok();
     if !here {
-        eprintln!("SKIPPED: there is no ffmpeg here");
+        eprintln!("SKIPPED: ffmpeg is not installed");
     }
     here
 }
 
 #[test]
-fn films_and_cameras() {
+fn videos_and_cameras() {
     let place = Place::new();
     place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
     if !ffmpeg() {
         return;
     }
-    // The whole picture is the face: twelve frames of ffmpeg's test picture.
+    // The whole image is the face: twelve frames of ffmpeg's test source.
     let base = ["predict", "--model", "run/model.safetensors", "--no-detect", "--device-format", "lavfi"];
     let device = "testsrc=duration=1.2:size=96x80:rate=10";
-    let drawn = ["--annotate", "out", "--timeline", "film.html"];
+    let drawn = ["--annotate", "out", "--timeline", "timeline.html"];
     let text = place.ok(&[&base[..], &[device, "--json", "--every", "5"], &drawn].concat());
     let predictions: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let frames: Vec<u64> = predictions.iter().map(|answer| answer["frame"].as_u64().unwrap()).collect();
+    let frames: Vec<u64> = predictions.iter().map(|prediction| prediction["frame"].as_u64().unwrap()).collect();
     assert_eq!(frames, [0, 5, 10]);
     assert_eq!(
         (&predictions[1]["time_s"], &predictions[1]["width"], &predictions[1]["height"]),
         (&0.5.into(), &96.into(), &80.into())
     );
     assert_eq!((&predictions[2]["faces"][0]["track"], &predictions[2]["error"]), (&1.into(), &Value::Null));
-    let page = fs::read_to_string(place.path("film.html")).unwrap();
+    let page = fs::read_to_string(place.path("timeline.html")).unwrap();
     assert!(page.contains("surprise") && !page.contains("NaN"));
     // The annotated video has all frames.
     place.ok(&["predict", "--model", "run/model.safetensors", "--no-detect", "out/camera.mp4", "--json"]);
@@ -120,7 +120,7 @@ fn films_and_cameras() {
     assert!(csv.starts_with("input,frame,time_s,track,x,y,width,height,label,"), "{csv}");
     assert_eq!(csv.lines().count(), 13, "{csv}");
 
-    place.put("broken.mp4", b"no film");
+    place.put("broken.mp4", b"no video");
     let (code, error) = place.fails(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
     assert!(code == 1 && error.contains("broken.mp4"), "{error}");
     let mut command = place.command(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
@@ -134,14 +134,14 @@ fn films_and_cameras() {
 }
 
 #[test]
-fn hostile_pictures_are_told_in_a_moment() {
+fn malformed_images_fail_quickly() {
     let place = Place::new();
     place.ok(&["train", "tiny.toml", "--epochs", "1", "--quiet", "--out", "run"]);
     let mut huge = Vec::new();
     image::DynamicImage::new_luma8(8, 8)
         .write_to(&mut std::io::Cursor::new(&mut huge), image::ImageFormat::Bmp)
         .unwrap();
-    // A header that says 100,000 × 100,000.
+    // A header that claims 100,000 × 100,000 pixels.
     huge[18..22].copy_from_slice(&100_000u32.to_le_bytes());
     huge[22..26].copy_from_slice(&100_000u32.to_le_bytes());
     place.put("huge.bmp", &huge);
@@ -155,22 +155,22 @@ fn hostile_pictures_are_told_in_a_moment() {
     assert_eq!(output.status.code(), Some(3));
     let predictions: Vec<Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(predictions.iter().filter(|answer| answer["error"].is_string()).count(), 4);
+    assert_eq!(predictions.iter().filter(|prediction| prediction["error"].is_string()).count(), 4);
     assert_eq!((&predictions[4]["faces"], &predictions[4]["error"]), (&serde_json::json!([]), &Value::Null));
 }
 
-/// What the program brings along is used where no model is named.
+/// Without --model, the bundled model `default` is used.
 #[test]
-fn without_a_model_the_one_in_the_box_answers() {
+fn the_default_model_is_bundled() {
     let place = Place::new();
     place.ok(&["data", "draw", "faces", "--count", "21", "--quiet"]);
     let face = first_file(&place.path("faces/train/happy"));
-    let answer = place.json(&["predict", "--no-detect", "--json", &face]);
-    let probabilities = answer["faces"][0]["probabilities"].as_object().unwrap();
+    let prediction = place.json(&["predict", "--no-detect", "--json", &face]);
+    let probabilities = prediction["faces"][0]["probabilities"].as_object().unwrap();
     assert_eq!(probabilities.len(), 7);
     let sum: f64 = probabilities.values().map(|p| p.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-4, "{sum}");
     place.ok(&["export", "weights.safetensors"]);
     let exported = place.json(&["predict", "--no-detect", "--json", "--model", "weights.safetensors", &face]);
-    assert_eq!(exported, answer);
+    assert_eq!(exported, prediction);
 }

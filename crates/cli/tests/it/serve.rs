@@ -1,4 +1,4 @@
-//! `moue serve` as a program: it prints its address, serves predictions, and ends well.
+//! `moue serve` as a program: it prints its address, serves predictions and shuts down cleanly.
 
 use crate::place::Place;
 use serde_json::Value;
@@ -20,11 +20,11 @@ impl Service {
         let mut program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(program.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        Self { program, address: said["address"].as_str().unwrap().to_owned() }
+        let printed: Value = serde_json::from_str(&line).unwrap();
+        Self { program, address: printed["address"].as_str().unwrap().to_owned() }
     }
 
-    /// What comes back for a request, whole.
+    /// Sends a request and returns the whole response.
     fn send(&self, method: &str, path: &str, body: &[u8]) -> String {
         exchange(&self.address, method, path, body)
     }
@@ -52,8 +52,8 @@ fn exchange(address: &str, method: &str, path: &str, body: &[u8]) -> String {
     String::from_utf8(reply).unwrap()
 }
 
-/// A gray picture as PNG, noisy so that the search for faces takes a while.
-fn picture(side: u32) -> Vec<u8> {
+/// A noisy gray image as PNG, in which face detection takes a while.
+fn image_bytes(side: u32) -> Vec<u8> {
     let noise = image::GrayImage::from_fn(side, side, |x, y| image::Luma([(x * 7919 + y * 104_729) as u8]));
     let mut bytes = std::io::Cursor::new(Vec::new());
     noise.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
@@ -61,7 +61,7 @@ fn picture(side: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_head_that_does_not_come_is_not_waited_for() {
+fn an_incomplete_request_times_out() {
     let place = Place::new();
     let service = Service::start(&place, &["--timeout", "0.3"]);
     let mut stream = TcpStream::connect(&service.address).unwrap();
@@ -74,10 +74,10 @@ fn a_head_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
-fn it_answers_and_logs_without_content() {
+fn it_predicts_and_logs_without_content() {
     let place = Place::new();
     let mut service = Service::start(&place, &[]);
-    let reply = service.send("POST", "/v1/predict?detect=false", &picture(24));
+    let reply = service.send("POST", "/v1/predict?detect=false", &image_bytes(24));
     assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("\"probabilities\""), "{reply}");
     assert!(service.send("POST", "/v1/predict", b"nonsense").starts_with("HTTP/1.1 422"));
     assert!(service.send("GET", "/healthz", b"").contains("run/model.safetensors"));
@@ -88,15 +88,15 @@ fn it_answers_and_logs_without_content() {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let first = &lines[0];
     assert_eq!((&first["path"], &first["status"], &first["faces"]), (&"/v1/predict".into(), &200.into(), &1.into()));
-    assert_eq!(lines.len(), 4, "one line a request, and the end: {log}");
+    assert_eq!(lines.len(), 4, "one line per request and one for the shutdown: {log}");
 }
 
-/// Requests that are being worked on when the end is asked for are answered.
+/// Requests that are in progress at shutdown are completed.
 #[test]
-fn an_end_under_load_loses_no_request() {
+fn a_shutdown_under_load_completes_all_requests() {
     let place = Place::new();
     let mut service = Service::start(&place, &["--workers", "1", "--quiet"]);
-    let (count, body) = (6, picture(1200));
+    let (count, body) = (6, image_bytes(1200));
     let clients: Vec<_> = (0..count)
         .map(|_| {
             let (address, body) = (service.address.clone(), body.clone());
@@ -105,7 +105,7 @@ fn an_end_under_load_loses_no_request() {
         .collect();
     let begun = Instant::now();
     while !service.send("GET", "/metrics", b"").contains(&format!("moue_queue_requests {count}\n")) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the requests have not come together");
+        assert!(begun.elapsed() < Duration::from_secs(30), "the requests did not arrive");
     }
     service.terminate();
     for client in clients {
@@ -113,11 +113,11 @@ fn an_end_under_load_loses_no_request() {
         assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("\"faces\""), "{reply}");
     }
     assert!(service.program.wait().unwrap().success());
-    assert!(TcpStream::connect(&service.address).is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(&service.address).is_err(), "the port is closed");
 }
 
 #[test]
-fn what_cannot_be_served_is_said() {
+fn wrong_addresses_and_options_are_errors() {
     let place = Place::new();
     place.ok(&["train", "tiny.toml", "--epochs", "1", "--out", "run", "--quiet"]);
     let fails = |args: &[&str]| place.fails(&[&["serve", "--model", "run/model.safetensors"], args].concat());

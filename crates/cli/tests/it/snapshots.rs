@@ -1,12 +1,12 @@
-//! What the command prints, word for word: help, JSON and errors. After a wanted change,
-//! `INSTA_UPDATE=always cargo test -p moue-cli --test it snapshots` writes the snapshots anew.
+//! The exact output of the command: help, JSON and errors. After an intended change,
+//! `INSTA_UPDATE=always cargo test -p moue-cli --test it snapshots` updates the snapshots.
 
 use crate::place::{Place, first_file, text};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
-/// The command as it is on every machine: no terminal's width, no instruction set.
+/// The command independent of the machine: fixed terminal width and instruction set.
 fn command(place: &Place, args: &[&str]) -> Command {
     let mut command = place.command(args);
     command.env("COLUMNS", "100").env("MOUE_ISA", "scalar").env_remove("MOUE_TOKEN");
@@ -50,7 +50,7 @@ fn help() {
     }
 }
 
-/// The commands that a help lists: names two spaces from the left, above an empty line.
+/// The commands that a help text lists, up to an empty line; their names are indented by two spaces.
 fn subcommands(help: &str) -> Vec<&str> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
@@ -93,14 +93,14 @@ fn json() {
     compare("json-serve", &documents(&line));
 }
 
-/// Each line's document, readable, without what differs between runs.
+/// The document of each line, pretty-printed, without the values that differ between runs.
 fn documents(lines: &str) -> String {
     let document = |line| serde_json::to_string_pretty(&redacted(serde_json::from_str(line).unwrap())).unwrap();
     lines.lines().map(document).collect::<Vec<_>>().join("\n")
 }
 
-/// Fractions are measured or computed, and only their type is fixed. Of a long list, the
-/// first two elements stand for all.
+/// Replaces fractions, which are measured or computed, by their type, and shortens lists to
+/// two elements.
 fn redacted(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => json!("[fraction]"),
@@ -120,7 +120,7 @@ fn redacted(value: Value) -> Value {
                 let value = match key.as_str() {
                     "address" => json!("[address]"),
                     "folder" => json!("[path]"),
-                    // Not every system tells how much memory was used.
+                    // Not every system reports memory usage.
                     "peak_rss_bytes" => json!("[integer or null]"),
                     "bytes" => json!("[integer]"),
                     _ => redacted(value),
@@ -154,29 +154,29 @@ fn errors() {
         &["train", "--resume", "run", "--epochs", "3"],
         &["predict", "--no-detect", "--min-face", "30", "face.png"],
         &["predict", "--no-detect", "--explain-method", "occlusion", "face.png"],
-        // Names and files that are not there.
+        // Names and files that do not exist.
         &["train", "nonsense"],
         &["train", "nonsense", "--json"],
         &["train", "tiny.toml", "--data", "missing.csv"],
         &["train", "--resume", "nowhere"],
         &["predict", "--model", "nonsense", "face.png"],
         &["evaluate", model, "--data", "faces", "--split", "nonsense", "--quiet"],
-        // Files that are wrong.
+        // Malformed files.
         &["train", "tiny.toml", "--data", "broken.csv"],
         &["train", "tiny.toml", "--data", "notes.txt"],
         &["train", "layer.toml"],
         &["train", "syntax.toml"],
         &["predict", "--model", "notes.txt", "face.png"],
-        // Options that do not go together, or cannot be.
+        // Invalid options and combinations.
         &["train", "--official-split"],
         &["train", "tiny.toml", "--set", "train.nothing=1"],
         &["compare", "tiny.toml", "--vary", "epochs"],
         &["compare", "tiny.toml", "--vary", "dropout.rat=0.1"],
         &["evaluate", model],
         &["export", model, "model.pt"],
-        // What is there already.
+        // An existing run.
         &["train", "tiny.toml", "--out", "run"],
-        // Pictures.
+        // Unreadable images.
         &["predict", "--model", model, "text.png"],
         &["predict", "--model", model, "text.png", "missing.png", "--json"],
     ];

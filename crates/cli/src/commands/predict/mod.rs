@@ -1,6 +1,6 @@
-//! `moue predict`: pictures, videos and cameras.
+//! `moue predict`: photos, videos and cameras.
 //!
-//! `inputs` says what is meant, `photos` and `video` predict it, `output` prints.
+//! `inputs` expands the arguments, `photos` and `video` predict, `output` prints.
 
 mod inputs;
 mod output;
@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
-/// Some inputs could not be read.
+/// Exit code when some inputs could not be read.
 const SOME_FAILED: u8 = 3;
 
 pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
@@ -30,17 +30,17 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let options = PredictOptions { detect: !args.no_detect, detect_options, ..PredictOptions::default() };
     let predictor =
         Predictor::open(&args.model)?.with_options(options).with_detector(detector(args.detector.as_deref())?);
-    let (pictures, videos, nothing) = inputs::expand(args)?;
+    let (photos, videos, unmatched) = inputs::expand(args)?;
     if args.timeline.is_some() && videos.len() != 1 {
-        return Err(UsageError(format!("--timeline takes one film, not {}", videos.len())).into());
+        return Err(UsageError(format!("--timeline requires exactly one video, found {}", videos.len())).into());
     }
     for folder in [&args.annotate, &args.explain].into_iter().flatten() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let stop = stop_on_interrupt()?;
-    let out = PredictionWriter { format, videos: !videos.is_empty(), alone: pictures.len() == 1 };
+    let out = PredictionWriter { format, videos: !videos.is_empty(), alone: photos.len() == 1 };
     out.begin(predictor.classifier().classes())?;
-    let mut failed = nothing + photos::run(&predictor, &pictures, args, common, &out, &stop)?;
+    let mut failed = unmatched + photos::run(&predictor, &photos, args, common, &out, &stop)?;
     for video in &videos {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -56,7 +56,7 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     Ok(match failed {
         _ if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         0 => ExitCode::SUCCESS,
-        all if all == nothing + pictures.len() + videos.len() => ExitCode::FAILURE,
+        all if all == unmatched + photos.len() + videos.len() => ExitCode::FAILURE,
         _ => ExitCode::from(SOME_FAILED),
     })
 }
@@ -71,6 +71,6 @@ fn detector(path: Option<&Path>) -> anyhow::Result<Detector> {
 fn detector(path: Option<&Path>) -> anyhow::Result<Detector> {
     match path {
         None => Ok(Detector::SeetaFace),
-        Some(_) => Err(UsageError("this build has no YuNet: build it with `--features yunet`".into()).into()),
+        Some(_) => Err(UsageError("this build does not support YuNet; rebuild with `--features yunet`".into()).into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The form in which predictions are printed: a table, JSON lines or CSV.
+//! Prints predictions as a table, JSON lines or CSV.
 
 use crate::args::Format;
 use crate::commands::print;
@@ -7,12 +7,12 @@ use crate::progress::Progress;
 use moue::prediction::{Face, FaceBox, Prediction};
 use serde::Serialize;
 
-/// The form in which predictions are printed.
+/// Prints predictions in the selected format.
 pub struct PredictionWriter {
     pub format: Format,
-    /// Whether rows say frame, time and track.
+    /// Whether rows include frame, time and track.
     pub videos: bool,
-    /// Whether there is one picture only.
+    /// Whether there is only one image.
     pub alone: bool,
 }
 
@@ -39,7 +39,7 @@ impl PredictionWriter {
     }
 }
 
-/// One picture: its answer and a bar for each class. Several: a line each.
+/// One image: its prediction and a bar per class. Several images: one line each.
 fn table_text(prediction: &Prediction, alone: bool) -> String {
     let mut text = String::new();
     if prediction.faces.is_empty() && prediction.error.is_none() {
@@ -62,8 +62,8 @@ fn table_text(prediction: &Prediction, alone: bool) -> String {
     text
 }
 
-/// The columns that photos and frames have in common, between what names the input and
-/// the classes.
+/// The columns that photos and frames have in common, between those that identify the input
+/// and the classes.
 const COLUMNS: [&str; 8] = ["x", "y", "width", "height", "label", "confidence", "uncertain", "score"];
 
 fn csv_header(classes: &[String], videos: bool) -> Vec<&str> {
@@ -72,12 +72,12 @@ fn csv_header(classes: &[String], videos: bool) -> Vec<&str> {
     ["input"].iter().chain(frame).chain(&COLUMNS).copied().chain(classes).chain(["error"]).collect()
 }
 
-/// A face as a row of CSV. Numbers are texts because `csv` would print 1 as 1.0 and
+/// A face as a row of CSV. Numbers are strings because `csv` would print 1 as 1.0 and
 /// small ones with an exponent.
 #[derive(Serialize)]
 pub struct CsvRow<'a> {
     input: &'a str,
-    /// Left out where there are no videos.
+    /// Omitted if there are no videos.
     #[serde(skip_serializing_if = "Option::is_none")]
     moment: Option<Moment>,
     place: FaceBox,
@@ -86,11 +86,11 @@ pub struct CsvRow<'a> {
     uncertain: bool,
     score: Option<String>,
     probabilities: Vec<String>,
-    /// An input that cannot be read has no face, and so no row.
+    /// Always empty: an input that cannot be read has no face and hence no row.
     error: (),
 }
 
-/// Where in a video a face is; empty for a photo.
+/// Frame, time and track of a face in a video; empty for a photo.
 #[derive(Default, Serialize)]
 pub struct Moment {
     pub frame: Option<usize>,
@@ -114,7 +114,7 @@ impl<'a> CsvRow<'a> {
     }
 }
 
-/// One line. The header is a line of its own: its classes depend on the model.
+/// Formats one row. The header is written separately because its classes depend on the model.
 pub fn csv_line(row: impl Serialize) -> anyhow::Result<String> {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.serialize(row)?;
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_for_spreadsheets_stay() {
+    fn csv_rows_are_stable() {
         let face = Face {
             place: FaceBox { x: 1, y: 2, width: 30, height: 40 },
             label: "happy".to_owned(),

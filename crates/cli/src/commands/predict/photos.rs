@@ -1,4 +1,4 @@
-//! Photos: their predictions, and what is drawn for each.
+//! Predicts photos and writes annotated images and saliency maps.
 
 use super::output::PredictionWriter;
 use crate::args::{Common, ExplainMethod, PredictArgs};
@@ -11,25 +11,25 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Predicts the pictures; returns how many of them could not be read.
+/// Predicts the photos; returns the number of those that could not be read.
 pub fn run(
     predictor: &Predictor,
-    pictures: &[Input],
+    photos: &[Input],
     args: &PredictArgs,
     common: &Common,
     out: &PredictionWriter,
     stop: &AtomicBool,
 ) -> anyhow::Result<usize> {
-    let progress = Progress::new(common.quiet, pictures.len(), "pictures/s");
+    let progress = Progress::new(common.quiet, photos.len(), "images/s");
     let (mut done, mut failed, mut trouble) = (0, 0, Ok(()));
-    let names = names(pictures, args.annotate.is_some() || args.explain.is_some());
+    let names = names(photos, args.annotate.is_some() || args.explain.is_some());
     let annotate = args.annotate.as_deref();
     let explain = args.explain.as_deref().map(|folder| Explain::new(predictor, folder, args.explain_method));
     predictor.predict_all(
-        pictures,
+        photos,
         |inspected| {
             let annotation_written = annotate.map_or(Ok(()), |folder| annotated(&inspected, folder, &names));
-            // A photo can be large; only the faces are needed from here on.
+            // A photo can be large; from here on only the faces are needed.
             (inspected.without_photo(), annotation_written)
         },
         |(inspected, annotation)| {
@@ -46,13 +46,13 @@ pub fn run(
     trouble.map(|()| failed)
 }
 
-/// For each input, what its drawn files are called: the picture's own name, with
-/// a number where several have the same.
-fn names(pictures: &[Input], wanted: bool) -> HashMap<String, String> {
+/// Maps each input to the stem of its output files: the stem of its own name, with a
+/// number if several inputs have the same.
+fn names(photos: &[Input], wanted: bool) -> HashMap<String, String> {
     let mut names = HashMap::new();
     let mut taken: HashMap<String, usize> = HashMap::new();
-    for picture in pictures.iter().filter(|_| wanted) {
-        let input = picture.name();
+    for photo in photos.iter().filter(|_| wanted) {
+        let input = photo.name();
         let stem = match Path::new(&input).file_stem() {
             Some(stem) if stem != "-" => stem.to_string_lossy().into_owned(),
             _ => "picture".to_owned(),
@@ -64,7 +64,7 @@ fn names(pictures: &[Input], wanted: bool) -> HashMap<String, String> {
     names
 }
 
-/// Writes the picture with its faces framed.
+/// Writes the annotated photo.
 fn annotated(inspected: &Inspected<'_>, folder: &Path, names: &HashMap<String, String>) -> anyhow::Result<()> {
     let Some(photo) = &inspected.photo else { return Ok(()) };
     let name = names.get(&inspected.prediction.input).map_or("picture", String::as_str);
@@ -73,7 +73,7 @@ fn annotated(inspected: &Inspected<'_>, folder: &Path, names: &HashMap<String, S
         .with_context(|| format!("cannot write {name}.jpg to {}", folder.display()))
 }
 
-/// Saliency maps of faces, as files.
+/// Writes saliency maps of faces.
 struct Explain<'a> {
     explainer: &'a Explainer,
     folder: &'a Path,

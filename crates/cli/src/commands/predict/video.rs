@@ -1,4 +1,4 @@
-//! Films and cameras.
+//! Predicts videos and camera streams.
 
 use super::output::{CsvRow, Moment, PredictionWriter, csv_line};
 use crate::args::{Common, Format, PredictArgs};
@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Faces whose label is remembered, to tell changes only.
+/// Number of faces whose last label is kept, to print changes only.
 const REMEMBERED: usize = 100;
 
-/// Predictions for a video from its beginning to its end, or until `stop` is set.
+/// Predicts a video to its end, or until `stop` is set.
 pub fn watch(
     predictor: &Predictor,
     source: &Source,
@@ -49,7 +49,7 @@ pub fn watch(
         anyhow::Ok(!stop.load(Ordering::Relaxed))
     });
     progress.done();
-    // Frames before a video broke off are kept.
+    // The frames before an error are kept.
     watched.finish(args.timeline.as_deref(), &progress)?;
     ended.map(|_| ())
 }
@@ -59,14 +59,14 @@ fn annotated_path(folder: &Path, source: &Source) -> PathBuf {
     folder.join(format!("{}.mp4", stem.map_or("camera".into(), |stem| stem.to_string_lossy())))
 }
 
-/// What is written for a video in addition to its predictions.
+/// The outputs for a video.
 struct Watched<'a> {
     source: &'a Source,
     video: Video,
     annotated: Option<PathBuf>,
     writer: Option<Writer>,
     timeline: Timeline,
-    /// The label that was told last of each of the newest faces.
+    /// The label that was printed last for each of the newest faces.
     labels: BTreeMap<u32, String>,
 }
 
@@ -83,36 +83,36 @@ impl Watched<'_> {
         Ok(())
     }
 
-    fn remember(&mut self, answer: &FramePrediction) {
-        for face in &answer.faces {
-            self.timeline.add(answer.time_s, face.face.probabilities.values().copied());
+    fn remember(&mut self, prediction: &FramePrediction) {
+        for face in &prediction.faces {
+            self.timeline.add(prediction.time_s, face.face.probabilities.values().copied());
         }
     }
 
-    fn write(&mut self, answer: &FramePrediction, out: &PredictionWriter) -> anyhow::Result<()> {
+    fn write(&mut self, prediction: &FramePrediction, out: &PredictionWriter) -> anyhow::Result<()> {
         match out.format {
-            Format::Json => print(&format!("{}\n", serde_json::to_string(answer)?)),
-            Format::Csv => answer.faces.iter().try_for_each(|TrackedFace { track, face }| {
+            Format::Json => print(&format!("{}\n", serde_json::to_string(prediction)?)),
+            Format::Csv => prediction.faces.iter().try_for_each(|TrackedFace { track, face }| {
                 let moment = Moment {
-                    frame: Some(answer.frame),
-                    time_s: Some(format!("{:.3}", answer.time_s)),
+                    frame: Some(prediction.frame),
+                    time_s: Some(format!("{:.3}", prediction.time_s)),
                     track: Some(*track),
                 };
-                print(&csv_line(CsvRow::new(&answer.input, Some(moment), face))?)
+                print(&csv_line(CsvRow::new(&prediction.input, Some(moment), face))?)
             }),
-            Format::Table => self.changes(answer),
+            Format::Table => self.changes(prediction),
         }
     }
 
-    /// A line for each face whose expression has changed, or that has come.
-    fn changes(&mut self, answer: &FramePrediction) -> anyhow::Result<()> {
-        for TrackedFace { track, face } in &answer.faces {
+    /// Prints a line for each face that is new or whose predicted class has changed.
+    fn changes(&mut self, prediction: &FramePrediction) -> anyhow::Result<()> {
+        for TrackedFace { track, face } in &prediction.faces {
             if self.labels.get(track) != Some(&face.label) {
                 let uncertain = if face.uncertain { " (uncertain)" } else { "" };
                 print(&format!(
                     "{}  {:>8.2} s  face {track}  {} {:.1} %{uncertain}\n",
-                    answer.input,
-                    answer.time_s,
+                    prediction.input,
+                    prediction.time_s,
                     face.label,
                     face.confidence * 100.0
                 ))?;
@@ -132,7 +132,7 @@ impl Watched<'_> {
         if let Some(path) = timeline {
             let page = self.timeline.page(&format!("Expressions in {}", self.source.input));
             write_atomically(path, page.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
-            progress.line(&format!("timeline: {}", path.display()));
+            progress.line(&format!("Timeline: {}", path.display()));
         }
         Ok(())
     }

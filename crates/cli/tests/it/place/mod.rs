@@ -1,5 +1,5 @@
-//! A folder of its own for each test, and the command to run in it.
-#![allow(dead_code, reason = "no test file uses all of it")]
+//! A temporary folder per test, and the command run in it.
+#![allow(dead_code, reason = "not every test file uses all of it")]
 
 use serde_json::Value;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-/// A net that trains in a moment.
+/// A network that trains in less than a second.
 pub const TINY: &str = r#"
 [model]
 name = "nets/tiny"
@@ -53,14 +53,14 @@ impl Place {
         command
     }
 
-    /// Any program, in this folder.
+    /// Any program, run in this folder.
     pub fn program(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.0.path()).env("MOUE_CACHE", self.path("cache")).stdin(Stdio::null());
         command
     }
 
-    /// Waits until a file is there.
+    /// Waits until a file exists.
     pub fn wait_for(&self, name: &str) {
         for _ in 0..6000 {
             if self.path(name).exists() {
@@ -90,7 +90,7 @@ impl Place {
     pub fn fails(&self, args: &[&str]) -> (i32, String) {
         let output = self.run(args);
         assert!(!output.status.success(), "{args:?} succeeded");
-        assert_eq!(text(&output.stdout), "", "{args:?} prints no result");
+        assert_eq!(text(&output.stdout), "", "{args:?} printed a result");
         (output.status.code().unwrap(), text(&output.stderr))
     }
 }

@@ -1,0 +1,230 @@
+//! `moue doctor`: facts about this installation that a bug report needs, and a self-test.
+
+use super::print;
+use crate::args::Common;
+use crate::output::table::table_with_text;
+use crate::version::{VERSION, features, features_text};
+use moue::model::{EMBEDDED, Embedded};
+use moue::video::VideoError;
+use moue::{Classifier, Isa};
+use moue_train::data::{Cache, ImageSpec, synthetic};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// The bundled model of the self-test, and its prediction for a synthetic face on any machine.
+const MODEL: &str = "tiny";
+const EXPECTED: (&str, f32) = ("happy", 0.904_688);
+
+/// Number of the synthetic face of the self-test, with seed 0.
+const FACE: usize = 17;
+
+/// Largest difference from the expected probability.
+const TOLERANCE: f32 = 1e-3;
+
+pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
+    let report = Report::collect();
+    print(&if common.json { format!("{}\n", serde_json::to_string(&report)?) } else { report.text() })?;
+    Ok(if report.self_test.status == Status::Ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    features: Vec<&'static str>,
+    /// `linux-x86_64`.
+    platform: String,
+    processor: Option<String>,
+    isa: &'static str,
+    /// The value of `MOUE_ISA`.
+    isa_requested: Option<String>,
+    isa_available: Vec<&'static str>,
+    threads: usize,
+    threads_available: Option<usize>,
+    memory_bytes: Option<u64>,
+    cache: Option<CacheFolder>,
+    /// The version, or null if ffmpeg is not installed.
+    ffmpeg: Option<String>,
+    models: Vec<Bundled>,
+    self_test: SelfTest,
+}
+
+#[derive(Serialize)]
+struct CacheFolder {
+    folder: PathBuf,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Bundled {
+    name: &'static str,
+    sha256: String,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Failed,
+}
+
+#[derive(Serialize)]
+struct SelfTest {
+    status: Status,
+    label: Option<String>,
+    probability: Option<f32>,
+    expected_label: &'static str,
+    expected_probability: f32,
+    error: Option<String>,
+}
+
+impl Report {
+    fn collect() -> Self {
+        Self {
+            version: VERSION,
+            features: features(),
+            platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+            processor: proc_value("/proc/cpuinfo", "model name"),
+            isa: Isa::in_use().name(),
+            isa_requested: std::env::var("MOUE_ISA").ok().filter(|name| !name.is_empty()),
+            isa_available: Isa::available().map(Isa::name).collect(),
+            threads: rayon::current_num_threads(),
+            threads_available: std::thread::available_parallelism().ok().map(NonZero::get),
+            memory_bytes: proc_value("/proc/meminfo", "MemTotal").as_deref().and_then(kibibytes),
+            cache: Cache::standard()
+                .folder()
+                .map(|folder| CacheFolder { folder: folder.to_owned(), bytes: folder_bytes(folder) }),
+            ffmpeg: ffmpeg_version(),
+            models: EMBEDDED.iter().filter_map(Bundled::of).collect(),
+            self_test: SelfTest::of(predict()),
+        }
+    }
+
+    fn text(&self) -> String {
+        let known = |value: Option<String>| value.unwrap_or_else(|| "unknown".to_owned());
+        let set_by = self.isa_requested.as_ref().map(|_| "set by MOUE_ISA; ").unwrap_or_default();
+        let available = self.threads_available.map(|count| format!(" of {count}")).unwrap_or_default();
+        let cache = self.cache.as_ref().map_or("off".to_owned(), |cache| {
+            format!("{} ({:.1} MB)", cache.folder.display(), cache.bytes as f64 / 1e6)
+        });
+        let no_ffmpeg = || format!("not found: {}", VideoError::Missing { program: "ffmpeg" });
+        let mut rows = vec![
+            ("version", format!("{} (features: {})", self.version, features_text())),
+            ("platform", self.platform.clone()),
+            ("processor", known(self.processor.clone())),
+            ("instruction set", format!("{} ({set_by}available: {})", self.isa, self.isa_available.join(", "))),
+            ("threads", format!("{}{available}", self.threads)),
+            ("memory", known(self.memory_bytes.map(|bytes| format!("{:.1} GB", bytes as f64 / 1e9)))),
+            ("cache", cache),
+            ("ffmpeg", self.ffmpeg.clone().unwrap_or_else(no_ffmpeg)),
+        ];
+        rows.extend(self.models.iter().map(|Bundled { name, sha256, bytes }| {
+            ("bundled model", format!("{name}, {bytes} bytes, SHA-256 {sha256}"))
+        }));
+        rows.push(("self-test", self.self_test.text()));
+        table_with_text(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
+    }
+}
+
+impl Bundled {
+    fn of(model: &Embedded) -> Option<Self> {
+        let bytes = model.bytes?;
+        let sha256 = base16ct::lower::encode_string(&Sha256::digest(bytes));
+        Some(Self { name: model.name, sha256, bytes: bytes.len() })
+    }
+}
+
+impl SelfTest {
+    fn of(predicted: anyhow::Result<(String, f32)>) -> Self {
+        let (expected_label, expected_probability) = EXPECTED;
+        let matches = |(label, probability): &(String, f32)| {
+            label == expected_label && (probability - expected_probability).abs() <= TOLERANCE
+        };
+        let status = if predicted.as_ref().is_ok_and(matches) { Status::Ok } else { Status::Failed };
+        let (predicted, error) = match predicted {
+            Ok(predicted) => (Some(predicted), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        let (label, probability) = predicted.unzip();
+        Self { status, label, probability, expected_label, expected_probability, error }
+    }
+
+    fn text(&self) -> String {
+        let status = if self.status == Status::Ok { "ok" } else { "failed" };
+        let found = match (&self.label, self.probability, &self.error) {
+            (Some(label), Some(probability), _) => format!("{MODEL} predicts {label} {probability:.4}"),
+            (.., error) => error.clone().unwrap_or_default(),
+        };
+        let expected = format!("expected {} {:.4} ± {TOLERANCE}", self.expected_label, self.expected_probability);
+        format!("{status}: {found} ({expected})")
+    }
+}
+
+/// Predicts the class of a synthetic face, and its probability.
+fn predict() -> anyhow::Result<(String, f32)> {
+    let classifier = Classifier::open(MODEL)?;
+    let faces = synthetic::dataset(FACE + 1, ImageSpec::of_input(classifier.input()), 0);
+    let probabilities = classifier.face_probabilities(faces.image(FACE))?;
+    let best = probabilities.into_iter().zip(classifier.classes()).max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.map(|(probability, label)| (label.clone(), probability)).ok_or_else(|| anyhow::anyhow!("no prediction"))
+}
+
+/// Returns the value of the first line `KEY : VALUE` of a file in `/proc`.
+fn proc_value(path: &str, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == key).then(|| value.trim().to_owned())
+    })
+}
+
+/// Converts `16384 kB` to bytes.
+fn kibibytes(text: &str) -> Option<u64> {
+    text.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Returns the total size of the files in a folder, 0 if it does not exist.
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+/// Returns the third word of `ffmpeg version 7.1 Copyright …`.
+fn ffmpeg_version() -> Option<String> {
+    let output = Command::new("ffmpeg").arg("-version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.strip_prefix("ffmpeg version ")?.split_whitespace().next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_self_test_compares_label_and_probability() {
+        let (label, probability) = EXPECTED;
+        let status = |label: &str, probability| SelfTest::of(Ok((label.to_owned(), probability))).status;
+        assert_eq!(status(label, probability + 0.0009), Status::Ok);
+        assert_eq!(status(label, probability + 0.0011), Status::Failed);
+        assert_eq!(status(label, f32::NAN), Status::Failed);
+        assert_eq!(status("other", probability), Status::Failed);
+        let broken = SelfTest::of(Err(anyhow::anyhow!("no model")));
+        assert_eq!((broken.status, broken.error.as_deref()), (Status::Failed, Some("no model")));
+        assert!(broken.text().starts_with("failed: no model (expected "), "{}", broken.text());
+    }
+
+    #[test]
+    fn memory_is_read_from_proc() {
+        assert_eq!(kibibytes("16384 kB"), Some(16_777_216));
+        assert_eq!(kibibytes("many kB"), None);
+        assert_eq!(proc_value("/nowhere", "MemTotal"), None);
+    }
+}
