@@ -78,7 +78,9 @@ impl Predictor {
     /// A JSON document for each picture, in order.
     fn predict(&self, py: Python<'_>, pictures: Vec<Source>, detect: bool) -> PyResult<Vec<String>> {
         let predictions: Vec<Prediction> = py.detach(|| {
-            self.installed(|| pictures.par_iter().with_max_len(1).map(|source| self.predict_source(source, detect)).collect())
+            self.installed(|| {
+                pictures.par_iter().with_max_len(1).map(|source| self.predict_source(source, detect)).collect()
+            })
         });
         let texts: Result<Vec<String>, _> = predictions.iter().map(serde_json::to_string).collect();
         texts.map_err(|error| refused(&error))
