@@ -5,7 +5,7 @@
 //! smaller selection would give dependencies other features and compile them again.
 
 use crate::shared::{root, run};
-use crate::{licenses, structure};
+use crate::{licenses, structure, words};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +28,7 @@ pub fn check() -> anyhow::Result<()> {
     })?;
     step("structure", structure::check)?;
     step("licenses", licenses::check)?;
+    step("words", words::check)?;
     step("documentation", || docs(&[]))
 }
 

@@ -1,5 +1,5 @@
-// The camera: one frame at a time, the next when the last is answered.
-/** Columns that a frame is brought to: more only costs time. */
+// The camera: predicts one frame at a time.
+/** Maximum width of a frame, which limits the time for a prediction. */
 const WIDTH = 640;
 export class Camera {
     #video;
@@ -10,8 +10,8 @@ export class Camera {
     get on() {
         return this.#stream !== undefined;
     }
-    /** Shows what it sees and asks about frame after frame, until it is switched off. */
-    async run(ask, tell) {
+    /** Shows the video and predicts frame after frame until the camera is turned off. */
+    async run(predict, show) {
         const wanted = { video: { facingMode: "user", width: { ideal: WIDTH } }, audio: false };
         this.#stream = await navigator.mediaDevices.getUserMedia(wanted);
         this.#video.srcObject = this.#stream;
@@ -23,11 +23,11 @@ export class Camera {
                 resizeWidth: Math.round(videoWidth * scale),
                 resizeHeight: Math.round(videoHeight * scale),
             });
-            const prediction = await ask(frame);
+            const prediction = await predict(frame);
             if (this.on) {
-                tell(prediction);
+                show(prediction);
             }
-            // A page that is not seen gets no frames, and costs nothing.
+            // A hidden page gets no animation frames, so it predicts nothing.
             await new Promise(requestAnimationFrame);
         }
     }

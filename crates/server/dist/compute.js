@@ -1,5 +1,5 @@
-// Who looks at the pictures: a Web Worker with the WebAssembly module, so that the
-// page never freezes, or the server, where the visitor asks for that.
+// Computes predictions: in a Web Worker with the WebAssembly module, so that the page
+// stays responsive, or on the server, if the visitor selects that.
 export class Computer {
     #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     #waiting = new Map();
@@ -17,40 +17,40 @@ export class Computer {
                     reject(new Error("failure" in data ? data.failure : ""));
                 }
                 else {
-                    this.#answered(data.id, data);
+                    this.#finish(data.id, data);
                 }
             });
         });
     }
-    #answered(id, answer) {
+    #finish(id, reply) {
         const waiting = this.#waiting.get(id);
         this.#waiting.delete(id);
-        if ("prediction" in answer) {
-            waiting?.resolve(answer.prediction);
+        if ("prediction" in reply) {
+            waiting?.resolve(reply.prediction);
         }
         else {
-            waiting?.reject(new Error(answer.failure));
+            waiting?.reject(new Error(reply.failure));
         }
     }
-    /** The answer for a file or a camera's frame (which is given away). */
+    /** The prediction for a file or a camera's frame; the frame is transferred to the worker. */
     async predict(name, picture, { detect, explain, server }) {
         if (server) {
             return ask(name, picture, detect, explain);
         }
         await this.ready;
         const id = ++this.#last;
-        const answer = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+        const reply = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
         const question = { id, name, picture, detect, explain };
         this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
-        return answer;
+        return reply;
     }
 }
 async function ask(name, picture, detect, explain) {
     const body = picture instanceof Blob ? picture : await file(picture);
     const reply = await fetch(`v1/predict?detect=${detect}&explain=${explain}`, { method: "POST", body });
-    const said = await reply.json().catch(() => ({ detail: `the server answered ${reply.status}: is it moue's?` }));
+    const said = await reply.json().catch(() => ({ detail: `the server returned status ${reply.status} without details; is it a moue server?` }));
     if (!reply.ok) {
-        throw new Error(said.detail ?? `the server answered ${reply.status}`);
+        throw new Error(said.detail ?? `the server returned status ${reply.status}`);
     }
     return { ...said, input: name };
 }

@@ -1,7 +1,7 @@
-// Keeps the page's own files, so that it works without a network once it was loaded.
-// The list and its version are written in when the page is built.
+// Caches the files of the page, so that it works offline after the first visit.
+// The build inserts the list of files and its version.
 
-const VERSION = "moue-61d7fa8b36f0ee85";
+const VERSION = "moue-362024210fa774ca";
 const FILES = ["./","camera.js","compute.js","icon.svg","index.html","manifest.webmanifest","moue/index.js","moue/moue_web.js","moue/moue_web_bg.wasm","page.css","page.js","save.js","view.js","worker.js"];
 
 self.addEventListener("install", (event) => {

@@ -1,5 +1,5 @@
-// The page: pictures in, answers out. `compute` looks at them, `view` draws the
-// answers, `camera` brings frames, `save` writes files.
+// The page: `compute` predicts pictures, `view` shows predictions, `camera` provides
+// frames, `save` writes files.
 import { Camera } from "./camera.js";
 import { Computer } from "./compute.js";
 import { csv, json, save } from "./save.js";
@@ -19,15 +19,15 @@ function say(text) {
         said.firstElementChild?.remove();
     }
 }
-function tellWhere() {
+function showWhere() {
     if (server.checked) {
-        where.textContent = "Pictures are sent to the server that this page came from.";
+        where.textContent = "Pictures are sent to the server of this page, which computes the predictions.";
     }
     else if (where.classList.contains("ready")) {
-        where.textContent = "Everything is computed in this browser: pictures do not leave it.";
+        where.textContent = "Predictions are computed in this browser. Pictures are not uploaded.";
     }
     else if (where.classList.contains("failed")) {
-        where.textContent = `This browser cannot compute here (${where.title}). You can let the server compute.`;
+        where.textContent = `This browser cannot compute predictions (${where.title}). Turn on “Compute on the server”.`;
     }
 }
 /** Puts a picture on the page. */
@@ -39,19 +39,19 @@ function add(file) {
     image.src = url;
     image.alt = file.name;
     image.addEventListener("load", () => picture.classList.toggle("small", image.naturalWidth <= 96));
-    // Formats that only the module can read.
+    // The browser cannot display the format, but the module may read it.
     image.addEventListener("error", () => {
         picture.className = "picture unshown";
-        image.replaceWith("cannot be shown here");
+        image.replaceWith("cannot be displayed");
     });
     picture.append(image, element("div", "boxes"));
     const faces = element("div", "faces");
-    faces.append(element("p", "", "Looking…"));
+    faces.append(element("p", "", "Predicting…"));
     place.append(element("h2", "", file.name), picture, faces);
     get("results").prepend(place);
     return { file, place, url };
 }
-async function look(entry) {
+async function predict(entry) {
     const asked = wanted();
     entry.place.setAttribute("aria-busy", "true");
     const failed = (error) => ({ input: entry.file.name, width: 0, height: 0, faces: [], error: reason(error) });
@@ -66,13 +66,13 @@ async function take(files) {
     const fresh = [...files].map(add);
     entries.push(...fresh);
     for (const entry of fresh) {
-        await look(entry);
+        await predict(entry);
     }
 }
 async function again() {
-    tellWhere();
+    showWhere();
     for (const entry of [...entries]) {
-        await look(entry);
+        await predict(entry);
     }
 }
 function clear() {
@@ -86,13 +86,13 @@ function clear() {
 }
 function switchCamera(on) {
     cameraButton.setAttribute("aria-pressed", String(on));
-    cameraButton.textContent = on ? "Switch the camera off" : "Switch the camera on";
+    cameraButton.textContent = on ? "Turn off camera" : "Turn on camera";
     live.hidden = !on;
     if (!on) {
         camera.off();
     }
 }
-async function film() {
+async function toggleCamera() {
     if (camera.on) {
         switchCamera(false);
         return;
@@ -103,7 +103,7 @@ async function film() {
     }
     catch (error) {
         switchCamera(false);
-        const text = `There is no camera to look through: ${reason(error)}`;
+        const text = `The camera cannot be used: ${reason(error)}`;
         const note = element("p", "error", text);
         get("results").prepend(note);
         setTimeout(() => note.remove(), 15_000);
@@ -127,7 +127,7 @@ function listen() {
         });
     }
     [detect, explain, server].forEach((option) => option.addEventListener("change", () => void again()));
-    cameraButton.addEventListener("click", () => void film());
+    cameraButton.addEventListener("click", () => void toggleCamera());
     get("clear").addEventListener("click", clear);
     const done = () => entries.flatMap(({ prediction }) => prediction ?? []);
     get("json").addEventListener("click", () => save("expressions.json", "application/json", json(done())));
@@ -135,20 +135,20 @@ function listen() {
 }
 /** The module's classes, or the server's. */
 function classesOf(predictions) {
-    const answered = predictions.flatMap(({ faces }) => faces)[0];
-    return answered ? Object.keys(answered.probabilities) : classes;
+    const face = predictions.flatMap(({ faces }) => faces)[0];
+    return face ? Object.keys(face.probabilities) : classes;
 }
 listen();
 computer.ready.then((known) => {
     classes = known;
     where.classList.add("ready");
-    tellWhere();
+    showWhere();
 }, (error) => {
     where.classList.add("failed");
     where.title = reason(error);
-    tellWhere();
+    showWhere();
 });
 if ("serviceWorker" in navigator) {
-    // Without it (private windows, plain HTTP) the page works, but not offline.
+    // Without a service worker (private windows, plain HTTP) the page works, but not offline.
     navigator.serviceWorker.register("offline.js").catch(() => undefined);
 }

@@ -1,5 +1,5 @@
-// Answers as files: the JSON and the CSV of `moue predict`.
-/** An array of answers, without the pictures of explanations. */
+// Predictions as files: the JSON and the CSV of `moue predict`.
+/** An array of predictions, without saliency maps. */
 export function json(predictions) {
     return JSON.stringify(predictions, (key, value) => (key === "explanation" ? undefined : value), 1);
 }
@@ -17,12 +17,12 @@ export function csv(predictions, classes) {
     });
     return [head, ...rows].map((row) => row.map(field).join(",") + "\n").join("");
 }
-/** Quoted where it must be; a spreadsheet shall not take a file's name for a formula. */
+/** Quoted where needed; file names that a spreadsheet would evaluate as formulas are escaped. */
 function field(value) {
     const text = typeof value === "string" && /^[=+@\-\t\r]/.test(value) ? `'${value}` : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
-/** Lets the browser save a text. */
+/** Saves a text as a download. */
 export function save(name, type, text) {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type }));

@@ -1,5 +1,5 @@
-// An answer on the page: boxes over the picture, and for each face its label and a
-// bar for each class. What is there already is changed, not replaced, so bars move.
+// A prediction on the page: boxes over the picture, and for each face its label and a
+// bar for each class. Existing elements are updated, not replaced, so that bars are animated.
 /** A new element with a class and a text. */
 export function element(kind, className = "", text = "") {
     const made = document.createElement(kind);
@@ -9,7 +9,7 @@ export function element(kind, className = "", text = "") {
 }
 const percent = (share) => `${(100 * share).toFixed(0)} %`;
 const title = (face, number, of) => `${of > 1 ? `${number + 1}: ` : ""}${face.label} ${percent(face.confidence)}${face.uncertain ? " (uncertain)" : ""}`;
-/** What an answer says, in a sentence. */
+/** A prediction as a sentence. */
 export function sentence({ input, faces, error }) {
     if (error !== null) {
         return `${input}: ${error}`;
@@ -17,7 +17,7 @@ export function sentence({ input, faces, error }) {
     const said = faces.map((face, number) => title(face, number, faces.length)).join(", ");
     return `${input}: ${said || "no face found"}`;
 }
-/** Shows an answer in a `.result`. */
+/** Shows a prediction in a `.result`. */
 export function show(result, prediction, detected) {
     const boxes = result.querySelector(".boxes");
     const faces = result.querySelector(".faces");
@@ -25,7 +25,7 @@ export function show(result, prediction, detected) {
         return;
     }
     const { faces: found, error } = prediction;
-    const none = detected ? "No face found. If the picture is a face, switch “Find faces” off." : "No face.";
+    const none = detected ? "No face found. If the whole picture is a face, turn off “Detect faces”." : "No face.";
     boxes.replaceChildren(...(detected ? found.map((face, number) => box(prediction, face, number)) : []));
     faces.querySelector(":scope > p")?.remove();
     if (error !== null || found.length === 0) {
@@ -81,6 +81,6 @@ function fill(place, face, heading) {
     }
     const overlay = before ?? element("img");
     overlay.src = face.explanation;
-    overlay.alt = `What “${face.label}” rests on: red matters most, blue least`;
+    overlay.alt = `Saliency map of “${face.label}”: red is high, blue is low`;
     place.prepend(overlay);
 }

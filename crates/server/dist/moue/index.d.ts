@@ -5,60 +5,61 @@ export interface Box {
     width: number;
     height: number;
 }
-/** A face and what its expression looks like. */
+/** A face and its predicted expression. */
 export interface Face {
     box: Box;
-    /** The most probable class. */
+    /** The predicted class: the one with the highest probability. */
     label: string;
-    /** Its probability. */
+    /** The probability of the predicted class. */
     confidence: number;
-    /** Whether the confidence lies below the model's threshold. */
+    /** Whether the confidence is below the model's threshold. */
     uncertain: boolean;
-    /** For each class, summing to 1. */
+    /** The probability of each class; they sum to 1. */
     probabilities: Record<string, number>;
     /** The detector's score; null without detection. */
     score: number | null;
-    /** With `explain`: the face with what its answer rests on (Grad-CAM), as a data URL. */
+    /** With `explain`: the saliency map (Grad-CAM) as an overlay on the face, as a data URL. */
     explanation?: string;
 }
-/** The answer for a picture; `moue predict --json` writes the same. */
+/** The prediction for a picture, as `moue predict --json` prints it. */
 export interface Prediction {
     input: string;
     width: number;
     height: number;
-    /** From left to right; none is a normal answer. */
+    /** The faces from left to right; empty where no face was found. */
     faces: Face[];
-    /** Why there is no answer, or null. */
+    /** Why there is no prediction; null on success. */
     error: string | null;
 }
 /** An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or pixels. */
 export type Picture = Blob | ArrayBuffer | Uint8Array | ImageData | ImageBitmap | CanvasImageSource;
 export interface PredictOptions {
-    /** Search for faces (default); otherwise the whole picture is taken for one. */
+    /** Detect faces (default); otherwise the whole picture is one face. */
     detect?: boolean;
-    /** Show what each answer rests on. */
+    /** Add a saliency map to each face. */
     explain?: boolean;
-    /** How the picture is called in the answer. */
+    /** The picture's name in the prediction. */
     name?: string;
 }
 export interface LoadOptions {
-    /** `moue_web_bg.wasm`: where it is, or its bytes. Default: beside this file. */
+    /** The URL or the bytes of `moue_web_bg.wasm`. Default: in the same folder as this file. */
     module?: string | URL | Response | BufferSource | WebAssembly.Module;
-    /** A `model.safetensors` of moue's; default: the model `tiny`. */
+    /** The bytes of a `model.safetensors` that moue has written. Default: the model `tiny`. */
     model?: Uint8Array;
 }
-/** Loads the module once; then any number of pictures can be looked at. */
+/** Loads the module and a model. The result predicts any number of pictures. */
 export declare function load({ module, model }?: LoadOptions): Promise<Moue>;
 /** A predictor; see {@link load}. */
 export declare class Moue {
     #private;
-    /** The classes, in the order of their names. */
+    /** The classes, in alphabetical order. */
     readonly classes: readonly string[];
     /**
-     * The faces in a picture. A file that is no picture is an answer with `error`. It
-     * computes on the thread that calls it: in a page, call it from a Web Worker.
+     * Predicts the facial expressions in a picture. For a file that is not an image, the
+     * prediction has an `error`. It runs on the calling thread: in a page, call it from a
+     * Web Worker.
      */
     predict(picture: Picture, options?: PredictOptions): Promise<Prediction>;
-    /** Gives the memory back. */
+    /** Frees the memory. */
     free(): void;
 }

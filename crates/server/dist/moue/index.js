@@ -1,8 +1,7 @@
-// moue in JavaScript: faces in a picture and what their expressions look like,
-// computed where it is called. The work is WebAssembly's (moue_web.js); this file
-// turns what JavaScript calls a picture into what that understands.
+// moue in JavaScript: predicts the facial expressions in a picture on the calling thread. The
+// computation is in WebAssembly (moue_web.js); this file converts JavaScript's pictures.
 import init, { initSync, WebPredictor } from "./moue_web.js";
-/** Loads the module once; then any number of pictures can be looked at. */
+/** Loads the module and a model. The result predicts any number of pictures. */
 export async function load({ module, model } = {}) {
     if (module instanceof WebAssembly.Module || module instanceof ArrayBuffer || ArrayBuffer.isView(module)) {
         initSync({ module });
@@ -15,7 +14,7 @@ export async function load({ module, model } = {}) {
 /** A predictor; see {@link load}. */
 export class Moue {
     #predictor;
-    /** The classes, in the order of their names. */
+    /** The classes, in alphabetical order. */
     classes;
     /** @internal */
     constructor(predictor) {
@@ -23,8 +22,9 @@ export class Moue {
         this.classes = predictor.classes;
     }
     /**
-     * The faces in a picture. A file that is no picture is an answer with `error`. It
-     * computes on the thread that calls it: in a page, call it from a Web Worker.
+     * Predicts the facial expressions in a picture. For a file that is not an image, the
+     * prediction has an `error`. It runs on the calling thread: in a page, call it from a
+     * Web Worker.
      */
     async predict(picture, options = {}) {
         const { detect = true, explain = false, name = "image" } = options;
@@ -35,7 +35,7 @@ export class Moue {
         const { data, width, height } = isImageData(picture) ? picture : pixels(picture);
         return JSON.parse(this.#predictor.predictPixels(name, new Uint8Array(data), width, height, detect, explain));
     }
-    /** Gives the memory back. */
+    /** Frees the memory. */
     free() {
         this.#predictor.free();
     }
@@ -47,7 +47,7 @@ function pixels(picture) {
     const [width, height] = extent(picture);
     const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
     if (context === null) {
-        throw new Error("this browser gives no canvas to draw on");
+        throw new Error("this browser does not support OffscreenCanvas with a 2d context");
     }
     context.drawImage(picture, 0, 0);
     return context.getImageData(0, 0, width, height);

@@ -2,34 +2,34 @@
 /* eslint-disable */
 
 /**
- * The model `tiny`, or one that was given, ready to answer.
+ * A predictor with the model `tiny`, or with a given model.
  */
 export class WebPredictor {
     free(): void;
     [Symbol.dispose](): void;
     /**
-     * Of a model file's bytes; without any, of the model `tiny`.
+     * Loads a model from the bytes of a model file, or the model `tiny`.
      *
      * # Errors
-     * When the bytes are not a model's.
+     * When the bytes are not a model file.
      */
     constructor(model?: Uint8Array | number[] | null);
     /**
-     * The answer for an image file, as JSON.
+     * The prediction for an image file, as JSON.
      *
      * # Errors
-     * When the answer cannot be written.
+     * When the prediction cannot be serialized.
      */
     predictFile(name: string, bytes: Uint8Array | number[], detect: boolean, explain: boolean): string;
     /**
-     * The answer for pixels as a canvas gives them (RGBA, row by row), as JSON.
+     * The prediction for pixels of a canvas (RGBA, row by row), as JSON.
      *
      * # Errors
      * When there are not four bytes for each pixel.
      */
     predictPixels(name: string, rgba: Uint8Array | number[], width: number, height: number, detect: boolean, explain: boolean): string;
     /**
-     * The classes, in the order of their names.
+     * The classes, in alphabetical order.
      */
     readonly classes: string[];
 }

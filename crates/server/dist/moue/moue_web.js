@@ -1,7 +1,7 @@
 /* @ts-self-types="./moue_web.d.ts" */
 
 /**
- * The model `tiny`, or one that was given, ready to answer.
+ * A predictor with the model `tiny`, or with a given model.
  */
 export class WebPredictor {
     __destroy_into_raw() {
@@ -15,7 +15,7 @@ export class WebPredictor {
         wasm.__wbg_webpredictor_free(ptr, 0);
     }
     /**
-     * The classes, in the order of their names.
+     * The classes, in alphabetical order.
      * @returns {string[]}
      */
     get classes() {
@@ -25,10 +25,10 @@ export class WebPredictor {
         return v1;
     }
     /**
-     * Of a model file's bytes; without any, of the model `tiny`.
+     * Loads a model from the bytes of a model file, or the model `tiny`.
      *
      * # Errors
-     * When the bytes are not a model's.
+     * When the bytes are not a model file.
      * @param {Uint8Array | number[] | null} [model]
      */
     constructor(model) {
@@ -43,10 +43,10 @@ export class WebPredictor {
         return this;
     }
     /**
-     * The answer for an image file, as JSON.
+     * The prediction for an image file, as JSON.
      *
      * # Errors
-     * When the answer cannot be written.
+     * When the prediction cannot be serialized.
      * @param {string} name
      * @param {Uint8Array | number[]} bytes
      * @param {boolean} detect
@@ -85,7 +85,7 @@ export class WebPredictor {
         }
     }
     /**
-     * The answer for pixels as a canvas gives them (RGBA, row by row), as JSON.
+     * The prediction for pixels of a canvas (RGBA, row by row), as JSON.
      *
      * # Errors
      * When there are not four bytes for each pixel.
