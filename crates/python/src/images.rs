@@ -3,7 +3,7 @@
 use crate::error::refused;
 use moue_train::config::DataOptions;
 use moue_train::data::{DataSource, ImageSpec};
-use numpy::{PyArray1, ToPyArray};
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -29,5 +29,6 @@ pub fn load(
         "splits": dataset.splits(),
         "ids": dataset.ids(),
     });
-    Ok((dataset.pixels().to_pyarray(py), dataset.labels().to_pyarray(py), document.to_string()))
+    let (pixels, labels) = dataset.into_arrays();
+    Ok((pixels.into_pyarray(py), labels.into_pyarray(py), document.to_string()))
 }

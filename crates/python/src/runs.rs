@@ -111,7 +111,7 @@ pub fn evaluate(
         let options =
             EvaluateOptions { model, data, split: split.map(str::to_owned), tta, ..EvaluateOptions::default() };
         let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
-            EvaluationError::NoData(_) => {
+            EvaluationError::NoData => {
                 let text = "this model was not trained on synthetic faces; pass the data to evaluate it on with data=";
                 PyValueError::new_err(text)
             }

@@ -73,7 +73,7 @@ impl Tree {
         Ok(own)
     }
 
-    /// Follows a path from a module; also tells the name that it ended with. Re-exports
+    /// Follows a path from a module; also returns the name that it ended with. Re-exports
     /// in a ring come to an end because nothing that is `under_way` is looked up again.
     fn follow<'a>(&self, from: usize, path: &'a [String], under_way: &mut UnderWay) -> (Found, &'a str) {
         let mut at = None;
@@ -95,7 +95,7 @@ impl Tree {
         (Found::Module(at.unwrap_or(from)), name)
     }
 
-    /// What a name means inside a module; `inside` tells that the path goes on into it.
+    /// What a name means inside a module; `inside` says that the path continues into it.
     fn look_up(&self, module: usize, name: &str, inside: bool, under_way: &mut UnderWay) -> Option<Found> {
         let key = (module, name.to_owned(), inside);
         if under_way.contains(&key) {
@@ -239,7 +239,7 @@ mod tests {
             ("src/d.rs", "use crate::a; pub fn d() { a::b() }"),
         ];
         assert_eq!(found(&files), ["src/a/b.rs src/d.rs"]);
-        // What goes on after the name is inside the module, wherever the function is from.
+        // What follows the name is inside the module, wherever the function is from.
         let files = [
             ("src/lib.rs", "mod a; mod d;"),
             ("src/a/mod.rs", "pub mod b; mod c; pub use c::b;"),

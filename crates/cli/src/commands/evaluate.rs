@@ -31,7 +31,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     };
     let mut watcher = Watcher { common, progress: None };
     let evaluated = evaluate(&options, &mut |event| watcher.observe(&event)).map_err(|error| match error {
-        EvaluationError::NoData(_) => UsageError(error.to_string()).into(),
+        EvaluationError::NoData => UsageError(error.to_string()).into(),
         other => anyhow::Error::new(other),
     })?;
     watcher.done();

@@ -171,6 +171,12 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// Pixels and labels of all images, without a copy.
+    #[must_use]
+    pub fn into_arrays(self) -> (Vec<u8>, Vec<u32>) {
+        (self.pixels, self.labels)
+    }
+
     /// An image with its id, label and split.
     ///
     /// # Panics

@@ -1,22 +1,13 @@
 //! Converts images of a data set to network inputs.
 
-use super::dataset::Dataset;
 use moue::image::mirror;
 use moue::model::Normalization;
 use moue_engine::{Shape, Tensor};
 use rayon::prelude::*;
 
-/// Writes images without augmentation to `out`, `[N, H, W, C]`, normalized; `mirrored` flips them
-/// horizontally.
-///
-/// # Panics
-/// When an index is out of range.
-pub fn inputs(dataset: &Dataset, images: &[usize], normalization: &Normalization, mirrored: bool, out: &mut Tensor) {
-    fill(dataset.shape(), images, |index| dataset.image(index), normalization, mirrored, out);
-}
-
-/// Writes images as [`inputs`] does; `pixels` returns the pixels of an index, `[H, W, C]`, 0–255.
-pub fn fill<P: AsRef<[u8]>>(
+/// Writes images without augmentation to `out`, `[N, H, W, C]`, normalized; `pixels` returns the
+/// pixels of an index, `[H, W, C]`, 0–255, and `mirrored` flips the images horizontally.
+pub fn inputs<P: AsRef<[u8]>>(
     [height, width, channels]: [usize; 3],
     images: &[usize],
     pixels: impl Fn(usize) -> P + Sync,

@@ -26,7 +26,7 @@ pub use cache::Cache;
 pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageSpec, LabeledImage, Split};
 pub use duplicates::near_duplicates;
 pub use error::DataError;
-pub use inputs::{fill, inputs};
+pub use inputs::inputs;
 pub use open::open;
 pub use source::DataSource;
 #[cfg(feature = "parquet")]

@@ -131,8 +131,8 @@ pub enum EvaluationError {
     #[error(transparent)]
     Fit(#[from] DataMismatch),
     /// No data was given, and the model was not trained on synthetic faces.
-    #[error("this model was not trained on synthetic faces; pass the data to evaluate it on with {0}")]
-    NoData(&'static str),
+    #[error("this model was not trained on synthetic faces; pass the data to evaluate it on with --data")]
+    NoData,
     /// A model does not fit the data of the evaluation.
     #[error("cannot compare with {}", .path.display())]
     Compare {
@@ -225,7 +225,7 @@ pub fn evaluate(
     let source = match &options.data {
         Some(path) => DataSource::Given(path.clone()),
         None if classifier.model().provenance().data == DataSource::Synthetic.word() => DataSource::Synthetic,
-        None => return Err(EvaluationError::NoData("--data")),
+        None => return Err(EvaluationError::NoData),
     };
     let dataset = opened(options, &source, classifier.model(), classifier.input(), observe)?;
     let split = dataset.split_named(options.split.as_deref())?;

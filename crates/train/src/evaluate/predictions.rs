@@ -1,6 +1,6 @@
 //! A model's probabilities for the images of a split.
 
-use crate::data::{Dataset, Split, fill, inputs};
+use crate::data::{Dataset, Split, inputs};
 use moue::Classifier;
 use moue_engine::Tensor;
 use moue_engine::loss::argmax;
@@ -33,7 +33,7 @@ pub enum DataMismatch {
     },
     /// The image size or channels differ.
     #[error("the model takes images of shape {model:?}, but the data was opened with shape {data:?}")]
-    Form {
+    Shape {
         /// The model's `[height, width, channels]`.
         model: [usize; 3],
         /// The data's `[height, width, channels]`.
@@ -67,7 +67,7 @@ pub fn check_fit(classifier: &Classifier, dataset: &Dataset) -> Result<(), DataM
         return Err(DataMismatch::Classes { model: list(classifier.classes()), data: list(&dataset.classes) });
     }
     if classifier.input() != dataset.shape() {
-        return Err(DataMismatch::Form { model: classifier.input(), data: dataset.shape() });
+        return Err(DataMismatch::Shape { model: classifier.input(), data: dataset.shape() });
     }
     Ok(())
 }
@@ -81,15 +81,15 @@ pub(super) fn predict_images<P: AsRef<[u8]>>(
     tta: bool,
     progress: &mut dyn FnMut(usize),
 ) -> Predictions {
-    let normalization = &classifier.model().normalization();
+    let normalization = classifier.model().normalization();
     let mut probabilities = Vec::with_capacity(images.len() * classifier.classes().len());
     let mut batch = Tensor::default();
     let mut done = 0;
     for chunk in images.chunks(BATCH) {
-        fill(dataset.shape(), chunk, &pixels, normalization, false, &mut batch);
+        inputs(dataset.shape(), chunk, &pixels, normalization, false, &mut batch);
         let mut rows = classifier.input_probabilities(&batch);
         if tta {
-            fill(dataset.shape(), chunk, &pixels, normalization, true, &mut batch);
+            inputs(dataset.shape(), chunk, &pixels, normalization, true, &mut batch);
             let mirrored = classifier.input_probabilities(&batch);
             rows.iter_mut().zip(mirrored).for_each(|(p, q)| *p = f32::midpoint(*p, q));
         }
@@ -107,10 +107,11 @@ pub(super) fn predict_images<P: AsRef<[u8]>>(
 /// When the images have another shape than the classifier's input.
 #[must_use]
 pub fn logits(classifier: &Classifier, dataset: &Dataset, images: &[usize]) -> Vec<f32> {
+    let normalization = classifier.model().normalization();
     let mut batch = Tensor::default();
     let mut rows = Vec::with_capacity(images.len() * classifier.classes().len());
     for chunk in images.chunks(BATCH) {
-        inputs(dataset, chunk, classifier.model().normalization(), false, &mut batch);
+        inputs(dataset.shape(), chunk, |index| dataset.image(index), normalization, false, &mut batch);
         rows.extend(classifier.logits(&batch));
     }
     rows
