@@ -1,6 +1,6 @@
 """Reads a model of moue: its document, and its layers with their arrays. Needs `safetensors` and `numpy`.
 
-`docs/models.md` describes the file. Composite layers (`separable_conv2d`, `mbconv`) are returned as the
+`docs/guides/model-files.md` describes the file. Composite layers (`separable_conv2d`, `mbconv`) are returned as the
 layers that they consist of, so a framework needs no more than convolutions, dense layers, normalization, pooling,
 activations, and three ways to join them: `residual`, `concatenate`, `squeeze_excite`."""
 

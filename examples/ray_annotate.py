@@ -6,7 +6,7 @@
 Every picture gives one row: `path` (or the other columns of the Parquet file), `width`, `height`, `error` (null where it
 could be read) and `faces`, a list of box, label, confidence, `uncertain` and probabilities. If a node is lost,
 others repeat the blocks that it was working on; no picture has two rows. Needs `ray[data]` and the wheel on every node;
-docs/machines.md describes how to use many machines."""
+docs/guides/machines.md describes how to use many machines."""
 
 import argparse
 

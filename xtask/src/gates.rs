@@ -5,7 +5,7 @@
 //! smaller selection would give dependencies other features and compile them again.
 
 use crate::shared::{root, run};
-use crate::{licenses, structure, words};
+use crate::{book, licenses, structure, words};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,6 +29,7 @@ pub fn check() -> anyhow::Result<()> {
     step("structure", structure::check)?;
     step("licenses", licenses::check)?;
     step("words", words::check)?;
+    step("book", book::build)?;
     step("documentation", || docs(&[]))
 }
 

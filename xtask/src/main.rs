@@ -1,5 +1,6 @@
 //! Chores of the repository: `cargo xtask` lists them.
 
+mod book;
 mod gates;
 mod inputs;
 mod licenses;
@@ -19,6 +20,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
   test-slow    tests of optional features, of training in several processes (MPI), and of the Python wheel
   snapshots    accept what the tests print now as their snapshots
   docs         build the documentation of the libraries (`--open` shows it)
+  book         check the links of all Markdown files, and build the book into target/book where mdbook is installed
   web          build the page and its npm package into crates/server/dist (`--check`: only tell whether it is up to date)
   licenses     write crates/cli/licenses.txt (`--check`: only tell whether it is up to date)
   structure    check imports, the size of files and what crates depend on
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "check" if rest.is_empty() => gates::check(),
         "test" => gates::test(rest),
         "test-slow" if rest.is_empty() => gates::test_slow(),
+        "book" if rest.is_empty() => book::build(),
         "snapshots" => gates::snapshots(rest),
         "docs" => gates::docs(rest),
         "web" if only_check => inputs::check(),

@@ -1,6 +1,8 @@
 //! The `moue` command, run as a program.
 
 mod command;
+#[cfg(unix)]
+mod docs;
 mod onnx;
 mod page;
 mod place;

@@ -107,8 +107,8 @@ fn split(index: usize) -> Split {
     }
 }
 
-/// Writes synthetic faces as `SPLIT/CLASS/N.png` into a new or empty folder and returns their
-/// number.
+/// Writes synthetic faces as `SPLIT/CLASS/face-N.png` into a new or empty folder and returns their
+/// number. A name that is only a number would be read as a row of FER2013.
 ///
 /// # Errors
 /// When the folder is not empty or cannot be written.
@@ -124,8 +124,8 @@ pub fn write(folder: impl AsRef<Path>, count: usize, seed: u64) -> std::io::Resu
         let place = folder.join(faces.splits[index].name()).join(class);
         std::fs::create_dir_all(&place)?;
         let (width, height) = (faces.width as u32, faces.height as u32);
-        image::save_buffer(place.join(format!("{index}.png")), faces.image(index), width, height, image::ColorType::L8)
-            .map_err(std::io::Error::other)
+        let path = place.join(format!("face-{index:05}.png"));
+        image::save_buffer(path, faces.image(index), width, height, image::ColorType::L8).map_err(std::io::Error::other)
     })?;
     Ok(count)
 }

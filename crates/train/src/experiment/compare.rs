@@ -115,10 +115,10 @@ fn each(
     observe: &mut dyn FnMut(usize, Event<'_>),
     ends_when_stopped: bool,
 ) -> Result<Comparison, CompareError> {
-    let mut kept = SelectivePoint { open, last: None };
+    let mut data = LoadedData { open, last: None };
     let mut comparison: Option<Comparison> = None;
     for (number, experiment) in experiments.iter().enumerate() {
-        let dataset = kept.data_for(&experiment.config)?;
+        let dataset = data.data_for(&experiment.config)?;
         let run = run(experiment, dataset, source, out, stop, &mut |event| observe(number, event));
         let found = comparison.get_or_insert_with(|| begun(source, dataset));
         add(found, experiment, run, dataset);
@@ -132,12 +132,12 @@ fn each(
 }
 
 /// The last loaded data, reused by the next experiment with the same options.
-struct SelectivePoint<'a, 'b> {
+struct LoadedData<'a, 'b> {
     open: &'a mut OpenData<'b>,
     last: Option<(ImageSpec, DataOptions, u64, Dataset)>,
 }
 
-impl SelectivePoint<'_, '_> {
+impl LoadedData<'_, '_> {
     fn data_for(&mut self, config: &Config) -> Result<&Dataset, DataError> {
         let (form, seed) = (ImageSpec::of_input(config.model.input), config.train.seed);
         let dataset = match self.last.take() {
@@ -161,10 +161,10 @@ pub fn run_folders(
     open: &mut OpenData<'_>,
     out: impl AsRef<Path>,
 ) -> Result<Vec<PathBuf>, DataError> {
-    let mut kept = SelectivePoint { open, last: None };
+    let mut data = LoadedData { open, last: None };
     experiments
         .iter()
-        .map(|experiment| Ok(run_folder(experiment, kept.data_for(&experiment.config)?, out.as_ref())))
+        .map(|experiment| Ok(run_folder(experiment, data.data_for(&experiment.config)?, out.as_ref())))
         .collect()
 }
 

@@ -1,0 +1,201 @@
+//! Every command block (```` ```sh ````) of the README and the book is executed, page by page, on small files with the
+//! names that the pages use. Trainings take one epoch.
+//!
+//! A word after `sh` is what a block needs: `ffmpeg`, `mpi` and `torch` blocks run where that is installed; those of
+//! [`EXEMPT`] never run, and a snapshot lists them. A block ```` ```text output ```` is compared with the output of the
+//! block before it, except for numbers.
+
+pub mod blocks;
+pub mod fixtures;
+
+use crate::place::{Place, text};
+use blocks::Block;
+use fixtures::{FEW, works};
+use std::fmt::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// What cannot run in a test: installing, cameras, several machines.
+const EXEMPT: [&str; 3] = ["install", "camera", "cluster"];
+
+/// `moue` with one epoch, few images, short measurements and a free port.
+const MOUE: &str = r#"#!/bin/sh
+all=" $* "
+has() { case "$all" in *" $1 "* | *" $1="*) true ;; *) false ;; esac; }
+case "$1" in
+train | compare)
+  if ! has --resume && ! has --help; then
+    has --epochs || set -- "$@" --epochs 1
+    has --data || set -- "$@" --data "$FEW"
+  fi ;;
+bench) set -- "$@" --seconds 0.05 ;;
+serve) has --export || has --addr || set -- "$@" --addr "127.0.0.1:$PORT" ;;
+esac
+exec "$MOUE" "$@"
+"#;
+
+/// `cargo run --release -- …` is the command; `cargo test` is the program that runs this.
+const CARGO: &str = r#"#!/bin/sh
+case "$1" in
+run) while [ "$1" != -- ]; do shift; done; shift; exec moue "$@" ;;
+test) exit 0 ;;
+esac
+echo "cargo $* is not executed" >&2
+exit 1
+"#;
+
+#[test]
+fn commands_of_the_book_work() {
+    let Some(repository) = blocks::repository() else {
+        println!("SKIPPED: the book's commands, outside the repository");
+        return;
+    };
+    let pages = blocks::pages(&repository);
+    let files = fixtures::files();
+    let mut exempt = String::new();
+    for block in pages.iter().flatten().filter(|block| block.info.first().is_some_and(|word| word == "sh")) {
+        if let Some(need) = block.info.get(1).filter(|need| EXEMPT.contains(&need.as_str())) {
+            writeln!(exempt, "{} ({need})\n{}", block.page, block.text).unwrap();
+        }
+    }
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("docs-exempt", exempt);
+    });
+    let needs = Needs::found(&["", "ffmpeg", "torch"]);
+    let failures: Vec<String> = pages.iter().flat_map(|page| execute(page, &files, &repository, &needs)).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What blocks may need here.
+pub struct Needs(Vec<&'static str>);
+
+impl Needs {
+    /// Those of these needs that this machine has.
+    pub fn found(needs: &[&'static str]) -> Self {
+        let python = std::env::var("MOUE_PYTHON").unwrap_or_else(|_| "python3".into());
+        let has = |need: &&str| {
+            let found = match *need {
+                "ffmpeg" => works(Command::new("ffmpeg").arg("-version")),
+                "torch" => works(Command::new(&python).args(["-c", "import torch, safetensors, PIL"])),
+                "mpi" => works(Command::new("mpirun").arg("--version")),
+                _ => true,
+            };
+            if !found {
+                println!("SKIPPED: the book's commands that need {need}");
+            }
+            found
+        };
+        Self(needs.iter().copied().filter(has).collect())
+    }
+}
+
+/// Executes the blocks of a page in one folder, and returns what failed.
+pub fn execute(page: &[Block], files: &Place, repository: &Path, needs: &Needs) -> Vec<String> {
+    let place = Place::new();
+    fixtures::copy(files.0.path(), place.0.path());
+    for folder in ["docs", "examples", "crates"] {
+        symlink(repository.join(folder), place.path(folder)).unwrap();
+    }
+    for (name, script) in [("moue", MOUE), ("cargo", CARGO)] {
+        let path = place.put(&format!("bin/{name}"), script);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut failures = Vec::new();
+    let mut printed = String::new();
+    for block in page {
+        let need = block.info.get(1).map_or("", String::as_str);
+        if block.is("text", "output") {
+            failures.extend(unlike(block, &printed));
+        } else if block.is("toml", "") && block.text.contains("name = \"my-net\"") {
+            place.put("my-net.toml", &block.text);
+        } else if block.is("sh", need) && needs.0.contains(&need) {
+            match run(&place, &block.text) {
+                Ok(output) => printed = output,
+                Err(output) => failures.push(format!("{} failed:\n{}{output}", block.place(), block.text)),
+            }
+        } else if block.is("sh", need) && !EXEMPT.contains(&need) && !["ffmpeg", "torch", "mpi"].contains(&need) {
+            failures.push(format!("{}: {need:?} is not a need that this test knows", block.place()));
+        }
+    }
+    failures
+}
+
+/// Runs a block in bash, as a reader pastes it, and returns what it printed.
+fn run(place: &Place, block: &str) -> Result<String, String> {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut script = String::from("set -eu -o pipefail\nexport PATH=\"$PWD/bin:$PATH\"\n");
+    let mut served = false;
+    for line in one_epoch(block).replace("8080", &port.to_string()).lines() {
+        // A service ends with the block.
+        if line.contains("moue serve") && !line.contains("--export") {
+            let command = line.split(" #").next().unwrap_or(line);
+            writeln!(script, "{command} & service=$!; trap 'kill $service' EXIT; \"$WAIT\" {port}").unwrap();
+            served = true;
+        } else {
+            writeln!(script, "{line}").unwrap();
+        }
+    }
+    let wait = place.put("bin/wait", "#!/bin/bash\nfor i in $(seq 200); do (exec 3<>/dev/tcp/127.0.0.1/$1) 2>/dev/null && exit 0; sleep 0.05; done; exit 1\n");
+    std::fs::set_permissions(&wait, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let python = std::env::var("MOUE_PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = Path::new(&python).parent().map_or(String::new(), |folder| folder.display().to_string());
+    let output = place
+        .program("bash")
+        .args(["-c", &script])
+        .env("MOUE", env!("CARGO_BIN_EXE_moue"))
+        .env("FEW", FEW)
+        .env("PORT", port.to_string())
+        .env("WAIT", wait)
+        .env("HOME", place.0.path())
+        .env("PATH", format!("{python}:{}", std::env::var("PATH").unwrap()))
+        .env_remove("MOUE_TOKEN")
+        .output()
+        .unwrap();
+    if served {
+        for _ in 0..200 {
+            if TcpStream::connect(("127.0.0.1", port)).is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let printed = text(&output.stdout) + &text(&output.stderr);
+    if output.status.success() { Ok(printed) } else { Err(printed) }
+}
+
+/// The block with `--epochs 1` for any number of epochs.
+fn one_epoch(block: &str) -> String {
+    let mut parts = block.split("--epochs ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str("--epochs 1");
+        text.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    text
+}
+
+/// Lines of a block that were not printed. A number stands for any number.
+fn unlike(block: &Block, printed: &str) -> Option<String> {
+    let printed: Vec<String> = printed.lines().map(shape).collect();
+    let missing: Vec<&str> = block.text.lines().filter(|line| !printed.contains(&shape(line))).collect();
+    let message = || format!("{}: not printed:\n{}\nbut\n{}", block.place(), missing.join("\n"), printed.join("\n"));
+    (!missing.is_empty()).then(message)
+}
+
+fn shape(line: &str) -> String {
+    let mut shape = String::new();
+    let mut number = false;
+    for c in line.trim_end().chars() {
+        let digit = c.is_ascii_digit() || (number && matches!(c, '.' | ','));
+        if !digit {
+            shape.push(c);
+        } else if !number {
+            shape.push('#');
+        }
+        number = digit;
+    }
+    shape
+}
