@@ -1,9 +1,8 @@
-"""Measures moue beside its peers and writes a table of medians and ratios.
+"""Measures moue compared with other frameworks (peers) and writes a table of medians and ratios.
 
-Every round measures moue and each peer in turn (moue, peer, moue, next peer, …),
-so that what the machine does meanwhile hits all of them alike. A peer is a
-process that stays up (peer.py) and only works when it is asked; moue is
-`moue bench` afresh each time. Run it through `bench/run`.
+Every round measures moue and each peer in alternation (moue, peer, moue, next peer, …), so that other load on the
+machine affects all of them equally. A peer is a process that keeps running and waits for requests (peer.py); for moue,
+`moue bench` is started for each measurement. Run it through `bench/run`.
 """
 
 import argparse
@@ -22,7 +21,7 @@ NETS = {"A": "bench/vgg", "B": "seed/kaggle-notebook", "R": "bench/resnet"}
 PEERS = ["torch", "torch+bf16", "torch+compile", "torch+bf16+compile", "keras", "onnxruntime"]
 PREDICT_BATCH = 64
 MEMORY_BATCH = 128
-HELD_TO_AVX2 = {
+AVX2_LIMITS = {
     "MOUE_ISA": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -37,14 +36,14 @@ class Moue:
 
     def run(self, *arguments):
         command = [self.binary, *map(str, arguments), "--quiet", "--threads", str(self.threads)]
-        done = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
-        return done.stdout
+        result = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
+        return result.stdout
 
     def bench(self, arch, batch, seconds):
         return json.loads(self.run("bench", arch, "--batch-size", batch, "--seconds", seconds, "--json"))
 
     def measure(self, arch, train_batch, seconds):
-        """All tasks of a turn, and the memory of training."""
+        """The value of every task, each measured once."""
         train = self.bench(arch, train_batch, seconds)
         predict = train if train_batch == PREDICT_BATCH else self.bench(arch, PREDICT_BATCH, seconds)
         return {
@@ -58,21 +57,20 @@ class Peer:
     def __init__(self, name, architecture, threads, environment):
         self.name = name
         command = [sys.executable, str(HERE / "peer.py"), name, architecture, "--threads", str(threads)]
-        self.process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        self.process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=null, text=True)
 
-    def ask(self, task, batch, seconds):
-        """The measured value, or `None` with the reason on standard error."""
-        request = {"task": task, "batch_size": batch, "seconds": seconds}
+    def request(self, task, batch, seconds):
+        """The measured value, or `None` with the error on standard error."""
+        message = {"task": task, "batch_size": batch, "seconds": seconds}
         try:
-            print(json.dumps(request), file=self.process.stdin, flush=True)
-            answer = json.loads(self.process.stdout.readline() or '{"error": "the process ended"}')
+            print(json.dumps(message), file=self.process.stdin, flush=True)
+            response = json.loads(self.process.stdout.readline() or '{"error": "the process ended"}')
         except (BrokenPipeError, json.JSONDecodeError) as error:
-            answer = {"error": str(error)}
-        if "error" in answer:
-            print(f"  {self.name}, {task}: {answer['error']}", file=sys.stderr)
-        return answer.get("value")
+            response = {"error": str(error)}
+        if "error" in response:
+            print(f"  {self.name}, {task}: {response['error']}", file=sys.stderr)
+        return response.get("value")
 
     def measure(self, train_batch, seconds):
         batches = {"train": train_batch, "predict": PREDICT_BATCH, "latency": 1}
@@ -80,7 +78,7 @@ class Peer:
         for task, batch in batches.items():
             if task == "train" and self.name == "onnxruntime":
                 continue
-            value = self.ask(task, batch, seconds)
+            value = self.request(task, batch, seconds)
             if value is not None:
                 values[task] = value
         return values
@@ -97,12 +95,12 @@ def train_batch(toml):
 
 
 def compare_speed(moue, peers, net, arch, options, environment):
-    """Medians by task and contestant."""
+    """Medians by task and program."""
     toml = moue.run("arch", "show", arch, "--toml")
     batch = train_batch(toml)
     samples = {task: {name: [] for name in ["moue", *peers]} for task in TASKS}
 
-    def keep(name, values):
+    def add(name, values):
         for task, value in values.items():
             samples[task][name].append(value)
 
@@ -114,11 +112,11 @@ def compare_speed(moue, peers, net, arch, options, environment):
             for peer in running:
                 print(f"{net}: warming up {peer.name}", file=sys.stderr)
                 peer.measure(batch, 0)
-            for turn in range(options.rounds):
-                print(f"{net}: round {turn + 1} of {options.rounds}", file=sys.stderr)
+            for number in range(options.rounds):
+                print(f"{net}: round {number + 1} of {options.rounds}", file=sys.stderr)
                 for peer in running:
-                    keep("moue", moue.measure(arch, batch, options.seconds))
-                    keep(peer.name, peer.measure(batch, options.seconds))
+                    add("moue", moue.measure(arch, batch, options.seconds))
+                    add(peer.name, peer.measure(batch, options.seconds))
         finally:
             for peer in running:
                 peer.stop()
@@ -129,14 +127,14 @@ def compare_speed(moue, peers, net, arch, options, environment):
 
 
 def compare_memory(moue, arch, threads, environment):
-    """Most memory of a process that trains at batch 128."""
+    """Peak memory of a process that trains at batch size 128, in bytes."""
     result = {"moue": moue.bench(arch, MEMORY_BATCH, 0.5)["peak_rss_bytes"]}
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(moue.run("arch", "show", arch, "--toml"))
         file.flush()
         for name in ["torch", "torch+bf16", "keras"]:
             peer = Peer(name, file.name, threads, environment)
-            value = peer.ask("memory", MEMORY_BATCH, 0.5)
+            value = peer.request("memory", MEMORY_BATCH, 0.5)
             if value is not None:
                 result[name] = value
             peer.stop()
@@ -144,7 +142,7 @@ def compare_memory(moue, arch, threads, environment):
 
 
 def scaling(moue, arch, options):
-    """Training with one thread and with all, in turn."""
+    """Training images per second with one thread and with all threads, measured in alternation."""
     toml = moue.run("arch", "show", arch, "--toml")
     batch = train_batch(toml)
     one = Moue(moue.binary, 1, moue.environment)
@@ -156,7 +154,7 @@ def scaling(moue, arch, options):
 
 
 def whole_process(moue, runs=21):
-    """Milliseconds of `moue predict --no-detect face.png`, start to end."""
+    """Median milliseconds of `moue predict --no-detect face.png` as a whole process."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         moue.run("data", "draw", folder / "faces", "--count", 70)
@@ -193,13 +191,14 @@ def speed_table(speeds, peers):
 
 
 def processor():
-    """Model name, with family and model where the name is a bare brand."""
+    """The processor's model name, with its family and model numbers."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    facts = dict((part.strip() for part in line.split(":", 1)) for line in reversed(lines) if ":" in line)
-    return f"{facts.get('model name', platform.machine())} (family {facts.get('cpu family')}, model {facts.get('model')})"
+    entries = dict((part.strip() for part in line.split(":", 1)) for line in reversed(lines) if ":" in line)
+    name = entries.get("model name", platform.machine())
+    return f"{name} (family {entries.get('cpu family')}, model {entries.get('model')})"
 
 
 def main():
@@ -209,9 +208,9 @@ def main():
     arguments.add_argument("--peers", nargs="+", default=PEERS)
     arguments.add_argument("--threads", type=int, default=os.cpu_count())
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--seconds", type=float, default=2.0, help="for each figure of a turn")
-    arguments.add_argument("--avx2", action="store_true", help="also with everybody held to AVX2")
-    arguments.add_argument("--speed-only", action="store_true", help="no memory, scaling or whole process")
+    arguments.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
+    arguments.add_argument("--avx2", action="store_true", help="also with every program limited to AVX2")
+    arguments.add_argument("--speed-only", action="store_true", help="without memory, scaling and the whole process")
     arguments.add_argument("--out", help="folder for results.json and results.md")
     options = arguments.parse_args()
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="1")
@@ -223,25 +222,25 @@ def main():
     results = {"processor": processor(), "threads": options.threads, "rounds": options.rounds, "speeds": speeds}
     lines = [
         f"{results['processor']}, {options.threads} threads; medians of {options.rounds} rounds, "
-        f"{options.seconds:g} s for each figure of a turn.",
-        "In brackets: how many times as fast moue is.",
+        f"{options.seconds:g} s for each measurement.",
+        "In parentheses: the speed of moue divided by that of the peer.",
         "",
         *speed_table(speeds, options.peers),
     ]
     if options.avx2:
-        environment = {**os.environ, **HELD_TO_AVX2}
-        held = Moue(options.moue, options.threads, environment)
+        environment = {**os.environ, **AVX2_LIMITS}
+        limited = Moue(options.moue, options.threads, environment)
         peers = [name for name in options.peers if name in ("torch", "keras")]
-        slow = {net: compare_speed(held, peers, net, NETS[net], options, environment) for net in options.nets}
+        slow = {net: compare_speed(limited, peers, net, NETS[net], options, environment) for net in options.nets}
         results["speeds_avx2"] = slow
-        lines += ["## Held to AVX2", ""]
+        lines += ["## Limited to AVX2", ""]
         for name in peers:
-            drops = [
+            ratios = [
                 f"{net} {task} {slow[net][task][name] / speeds[net][task][name]:.2f}"
                 for net in options.nets
                 for task in ("train", "predict")
             ]
-            lines.append(f"Rate of {name} when held, against its free one: {', '.join(drops)}.")
+            lines.append(f"Speed of {name} when limited, divided by its speed without limits: {', '.join(ratios)}.")
         lines += ["", *speed_table(slow, peers)]
     if not options.speed_only:
         memory = {net: compare_memory(moue, NETS[net], options.threads, moue.environment) for net in options.nets}
@@ -254,8 +253,8 @@ def main():
         results["scaling"] = {net: scaling(moue, NETS[net], options) for net in options.nets}
         lines += ["", f"## Training with 1 thread and with {options.threads}, images/s", ""]
         lines += ["| net | 1 | " + str(options.threads) + " | ratio |", "|---|---|---|---|"]
-        for net, (one, all_of_them) in results["scaling"].items():
-            lines.append(f"| {net} | {one:.0f} | {all_of_them:.0f} | {all_of_them / one:.2f} |")
+        for net, (one, every) in results["scaling"].items():
+            lines.append(f"| {net} | {one:.0f} | {every:.0f} | {every / one:.2f} |")
         results["predict_process_ms"] = whole_process(moue)
         lines += ["", f"`moue predict --no-detect face.png`, whole process: {results['predict_process_ms']:.1f} ms", ""]
     text = "\n".join(lines)

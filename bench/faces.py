@@ -2,9 +2,10 @@
 
     bench/faces.py [--faces 20000] [--rounds 3] [--models default tiny] [--out bench/results/...]
 
-Needs the wheel (`pip install ./crates/python`), `onnxruntime` and a built `moue`. Rounds take turns; medians are told,
-in faces per second. ONNX Runtime gets the same array in the same process, as float32, 64 faces at a time (its fastest
-of 1, 16, 64, 256). The Rust figure is `moue bench`: the network alone, without calibration, on noise in memory."""
+Needs the wheel (`pip install ./crates/python`), `onnxruntime` and a built `moue`. The programs are measured in
+alternation; printed are medians, in faces per second. ONNX Runtime gets the same array in the same process, as float32,
+in batches of 64 (its fastest of 1, 16, 64, 256). Rust is measured with `moue bench`: the network only, without
+calibration, on noise in memory."""
 
 import argparse
 import json
@@ -21,9 +22,9 @@ import onnxruntime
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def rate(count, work):
+def rate(count, function):
     start = time.perf_counter()
-    work()
+    function()
     return count / (time.perf_counter() - start)
 
 
@@ -35,21 +36,21 @@ def measure(arguments, name, faces):
         session = onnxruntime.InferenceSession(path)
     pixels = faces.astype("f4")[:, None]
 
-    def by_session():
+    def with_onnxruntime():
         for first in range(0, len(pixels), 64):
             session.run(None, {"input": pixels[first : first + 64]})
 
-    def in_rust():
+    def with_rust():
         command = [arguments.moue, "bench", name, "--batch-size", "64", "--json", "--quiet"]
-        said = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-        return json.loads(said)["predict_images_per_second"]
+        output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+        return json.loads(output)["predict_images_per_second"]
 
     rates = {"predict_faces": [], "onnxruntime": [], "moue bench": []}
     predictor.predict_faces(faces[:256])
     for _ in range(arguments.rounds):
         rates["predict_faces"].append(rate(len(faces), lambda: predictor.predict_faces(faces)))
-        rates["onnxruntime"].append(rate(len(faces), by_session))
-        rates["moue bench"].append(in_rust())
+        rates["onnxruntime"].append(rate(len(faces), with_onnxruntime))
+        rates["moue bench"].append(with_rust())
     return {key: round(statistics.median(values)) for key, values in rates.items()}
 
 

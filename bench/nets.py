@@ -1,7 +1,6 @@
-"""A network of every peer from moue's own architecture file.
+"""Builds a network in PyTorch, Keras or ONNX from moue's architecture file.
 
-`moue arch show ARCH --toml` prints the layers with every default written out;
-nothing about a network is said a second time here.
+`moue arch show ARCH --toml` prints the layers with all defaults, so no property of a network is repeated here.
 """
 
 import tomllib
@@ -39,15 +38,15 @@ def torch_network(model):
             return torch.relu(y) if self.activation == "relu" else y
 
     def chain(layers, shape):
-        """Modules and the shape (channels, height, width) after them."""
+        """The modules and their output shape (channels, height, width)."""
         modules = []
         for layer in layers:
             kind = layer["kind"]
             channels, height, width = shape
             if kind == "conv2d":
                 size, strides = pair(layer["kernel_size"]), pair(layer["strides"])
-                # Keras pads a stride of 2 on one side only; a symmetrical border
-                # has the same output size and spares PyTorch a pass.
+                # Keras pads a stride of 2 on one side only; symmetric padding has the same output size and saves
+                # PyTorch a separate padding operation.
                 same = layer["padding"] == "same"
                 padding = tuple(s // 2 for s in size) if same else 0
                 modules.append(
@@ -77,7 +76,7 @@ def torch_network(model):
                 modules.append(nn.Linear(channels, units(layer)))
                 shape = (units(layer), 1, 1)
             elif kind == "residual":
-                assert not layer.get("shortcut"), "only identity shortcuts"
+                assert not layer.get("shortcut"), "only identity shortcuts are supported"
                 branch, shape = chain(layer["layers"], shape)
                 modules.append(Residual(branch, layer["activation"]))
             else:
@@ -135,7 +134,7 @@ def keras_network(model):
 
 
 def onnx_network(model):
-    """The network in inference form, float32, NCHW, batch axis open."""
+    """The network for inference: float32, NCHW, any batch size."""
     import numpy
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -203,7 +202,7 @@ def onnx_network(model):
             elif kind == "concatenate":
                 branches = [chain(x, branch, shape) for branch in layer["branches"]]
                 x = node("Concat", [branch for branch, _ in branches], axis=1)
-                shape = (sum(form[0] for _, form in branches), *branches[0][1][1:])
+                shape = (sum(output[0] for _, output in branches), *branches[0][1][1:])
             elif kind == "squeeze_excite":
                 squeezed = node("GlobalAveragePool", [x])
                 for kind, inputs, out in (("Relu", channels, layer["units"]), ("Sigmoid", layer["units"], channels)):

@@ -1,9 +1,8 @@
-"""One peer with one network, as a process that measures when it is told to.
+"""One peer with one network, as a process that measures on request.
 
-Reads `{"task", "batch_size", "seconds"}` a line from standard input and answers
-with `{"value"}`: images a second for the tasks `train` and `predict`,
-milliseconds for `latency`, bytes for `memory`. Each is the median over steps
-after a warm-up, on noise that is already in memory, as `moue bench` does it.
+Reads requests `{"task", "batch_size", "seconds"}` from standard input, one a line, and responds with `{"value"}`:
+images per second for the tasks `train` and `predict`, milliseconds for `latency`, bytes for `memory`. Each is the
+median over steps after a warm-up, on noise that is already in memory, as in `moue bench`.
 """
 
 import argparse
@@ -14,15 +13,15 @@ import time
 
 import nets
 
-WARM_UP = 3
-FEWEST = 5
+WARM_UP_STEPS = 3
+MIN_STEPS = 5
 
 
 def median_seconds(seconds, step):
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP_STEPS):
         step()
     begin, times = time.perf_counter(), []
-    while len(times) < FEWEST or time.perf_counter() - begin < seconds:
+    while len(times) < MIN_STEPS or time.perf_counter() - begin < seconds:
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
@@ -80,7 +79,7 @@ class Torch:
 
 
 class Keras:
-    # Steps in one call of fit, so that what it does around an epoch hardly counts.
+    # Steps in one call of fit, so that its overhead for each epoch is small.
     STEPS = 8
 
     def __init__(self, model, train, threads, _options):
@@ -159,8 +158,8 @@ def main():
     with open(arguments.architecture) as file:
         model, train = nets.parse(file.read())
     peer = PEERS[name](model, train, arguments.threads, options)
-    # Libraries print to stdout as they like: answers go to a copy of it.
-    answers = sys.stdout
+    # Libraries may print to stdout, so they get stderr in its place; only responses go to stdout.
+    responses = sys.stdout
     sys.stdout = sys.stderr
     steps = {}
     for line in sys.stdin:
@@ -180,10 +179,10 @@ def main():
                 "latency": lambda: time_of_step * 1e3,
                 "memory": peak_memory,
             }[task]()
-            answer = {"value": value}
+            response = {"value": value}
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-        print(json.dumps(answer), file=answers, flush=True)
+            response = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(response), file=responses, flush=True)
 
 
 if __name__ == "__main__":

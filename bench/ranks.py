@@ -3,8 +3,8 @@
     cargo build --release --features mpi
     bench/ranks.py [--nets bench/resnet small] [--rounds 3] [--out bench/results/...]
 
-Each turn trains one epoch of the drawn faces in a folder that is thrown away, at batch 128, and takes the rate from
-metrics.csv: steps alone, loading and validation left out. Needs Open MPI."""
+Each measurement trains one epoch of the synthetic faces in a temporary folder, with batch size 128, and reads the rate
+from metrics.csv, which covers the training steps only, without loading and validation. Needs Open MPI."""
 
 import argparse
 import csv
@@ -15,17 +15,17 @@ import subprocess
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-WAYS = {
+SETTINGS = {
     "one thread": ["MOUE", "--threads", "1"],
     "two threads": ["MOUE", "--threads", "2"],
     "two ranks": ["mpirun", "--allow-run-as-root", "-n", "2", "MOUE", "--threads", "1"],
 }
 
 
-def turn(moue, way, net):
+def measure(moue, setting, net):
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "run"
-        command = [moue if word == "MOUE" else word for word in WAYS[way]]
+        command = [moue if word == "MOUE" else word for word in SETTINGS[setting]]
         command += ["train", net, "--epochs", "1", "--batch-size", "128", "--quiet", "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
         with open(out / "metrics.csv") as lines:
@@ -42,13 +42,13 @@ def main():
     arguments = parser.parse_args()
     results = []
     for net in arguments.nets:
-        rates, models = {way: [] for way in WAYS}, set()
+        rates, models = {setting: [] for setting in SETTINGS}, set()
         for _ in range(arguments.rounds):
-            for way in WAYS:
-                rate, model = turn(str(arguments.moue.resolve()), way, net)
-                rates[way].append(rate)
+            for setting in SETTINGS:
+                rate, model = measure(str(arguments.moue.resolve()), setting, net)
+                rates[setting].append(rate)
                 models.add(model)
-        row = {way: round(statistics.median(all_of), 1) for way, all_of in rates.items()}
+        row = {setting: round(statistics.median(values), 1) for setting, values in rates.items()}
         results.append({"net": net, **row, "same_bytes": len(models) == 1})
         print(json.dumps(results[-1]), flush=True)
     if arguments.out:

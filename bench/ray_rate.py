@@ -2,8 +2,8 @@
 
     bench/ray_rate.py FOLDER [--model default] [--out bench/results/...]
 
-FOLDER holds pictures, for instance those that `bench/photos.py make` pastes. Needs `ray[data]` and the wheel. Every turn
-starts its own cluster; the time is that of the whole data set, start of the workers included."""
+FOLDER contains pictures, for example those of `bench/photos.py make`. Needs `ray[data]` and the wheel. Every
+measurement starts its own cluster; its time is that for all pictures, including the start of the workers."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ EXAMPLES = str(pathlib.Path(__file__).resolve().parents[1] / "examples")
 sys.path.insert(0, EXAMPLES)
 
 
-def turn(arguments, nodes):
+def measure(arguments, nodes):
     import ray_annotate
 
     # A node keeps as many idle processes as it has cores; with one core, each read and write would start its own.
@@ -37,8 +37,8 @@ def turn(arguments, nodes):
         paths = pyarrow.parquet.read_table(out, columns=["path"]).column("path").to_pylist()
     ray.shutdown()
     cluster.shutdown()
-    answered, distinct = len(paths), len(set(paths))
-    return {"nodes": nodes, "pictures": answered, "distinct": distinct, "seconds": seconds, "rate": answered / seconds}
+    count, distinct = len(paths), len(set(paths))
+    return {"nodes": nodes, "pictures": count, "distinct": distinct, "seconds": seconds, "rate": count / seconds}
 
 
 def main():
@@ -48,10 +48,10 @@ def main():
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--out", type=pathlib.Path, help="folder for ray.json")
     arguments = parser.parse_args()
-    turns = [turn(arguments, nodes) for nodes in arguments.nodes]
-    print(json.dumps(turns, indent=1))
+    results = [measure(arguments, nodes) for nodes in arguments.nodes]
+    print(json.dumps(results, indent=1))
     if arguments.out:
-        (arguments.out / "ray.json").write_text(json.dumps(turns, indent=1) + "\n")
+        (arguments.out / "ray.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

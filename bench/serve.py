@@ -1,9 +1,9 @@
-"""Load on `moue serve`, and on a FastAPI and ONNX Runtime service beside it.
+"""Load tests of `moue serve`, compared with a service of FastAPI and ONNX Runtime.
 
     bench/serve.py --photo photo.jpg --seconds 30 --out bench/results/…
 
 Needs `wrk`, and for the peer a Python with onnx, onnxruntime, fastapi, uvicorn and pillow (--peer-python). The face is
-drawn by moue. In the load with bad requests, one in ten is no picture, too large, or ends half-way."""
+synthetic. In the test with invalid requests, one in ten is no picture, too large, or incomplete."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ import time
 BENCH = pathlib.Path(__file__).resolve().parent
 MOUE = BENCH.parent / "target/release/moue"
 
-# Counts answers by status; with BAD set, one request in ten is no picture or too large.
+# Counts responses by status; with BAD set, one request in ten is no picture or too large.
 SCRIPT = """
 local function read(path) local f = io.open(path, "rb"); local c = f:read("*a"); f:close(); return c end
 local good = read(os.getenv("BODY"))
@@ -53,7 +53,7 @@ end
 
 
 def resident(process):
-    """MB of a process and its children."""
+    """Resident memory of a process and its children, in MB."""
     pids, total = [str(process.pid)], 0
     while pids:
         pid = pids.pop()
@@ -67,37 +67,40 @@ def resident(process):
     return total / 1024
 
 
-def cut_off(address, stop, sent):
-    """Requests whose body ends too early, until told to stop."""
+def send_incomplete(address, stop, statuses):
+    """Sends requests with an incomplete body until `stop` is set, and collects the statuses of the responses."""
     while not stop.is_set():
         with socket.create_connection(address) as connection:
-            connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + b"\x89PNG" * 20)
+            head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
+            connection.sendall(head + b"\x89PNG" * 20)
             connection.shutdown(socket.SHUT_WR)
-            answer = connection.recv(4096)
-            sent.append(int(answer.split()[1]) if answer else 0)
+            response = connection.recv(4096)
+            statuses.append(int(response.split()[1]) if response else 0)
         time.sleep(0.02)
 
 
 def load(name, process, port, body, path, seconds, bad=False):
-    """One load; what was measured."""
+    """Runs one load test and returns its measurements."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(SCRIPT)
         script.flush()
         environment = {**os.environ, "BODY": str(body), "TARGET": path, **({"BAD": "1"} if bad else {})}
-        command = ["wrk", "-t1", "-c64", f"-d{seconds}s", "--timeout", "60s", "-s", script.name, f"http://127.0.0.1:{port}"]
-        before, stop, cut = resident(process), threading.Event(), []
-        cutter = threading.Thread(target=cut_off, args=(("127.0.0.1", port), stop, cut))
+        command = ["wrk", "-t1", "-c64", f"-d{seconds}s", "--timeout", "60s", "-s", script.name]
+        command.append(f"http://127.0.0.1:{port}")
+        before, stop, incomplete = resident(process), threading.Event(), []
+        sender = threading.Thread(target=send_incomplete, args=(("127.0.0.1", port), stop, incomplete))
         if bad:
-            cutter.start()
+            sender.start()
         output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
         stop.set()
         if bad:
-            cutter.join()
-    figures = {key: round(float(value), 2) for key, value in re.findall(r"^(rate|p50|p99|errors) (\S+)", output, re.M)}
+            sender.join()
+    metrics = {key: round(float(value), 2) for key, value in re.findall(r"^(rate|p50|p99|errors) (\S+)", output, re.M)}
     statuses = {status: int(n) for status, n in re.findall(r"^status (\d+) (\d+)", output, re.M)}
-    for status in cut:
+    for status in incomplete:
         statuses[f"{status} (cut off)"] = statuses.get(f"{status} (cut off)", 0) + 1
-    row = {"load": name, **figures, "statuses": statuses, "mb_before": round(before), "mb_after": round(resident(process))}
+    memory = {"mb_before": round(before), "mb_after": round(resident(process))}
+    row = {"load": name, **metrics, "statuses": statuses, **memory}
     print(json.dumps(row), flush=True)
     return row
 
@@ -109,10 +112,10 @@ def wait_for(port):
             return
         except OSError:
             time.sleep(0.1)
-    sys.exit(f"nothing listens on port {port}")
+    sys.exit(f"no service listens on port {port}")
 
 
-def started(command, port, **environment):
+def start(command, port, **environment):
     process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=BENCH, stderr=subprocess.DEVNULL)
     wait_for(port)
     return process
@@ -120,7 +123,7 @@ def started(command, port, **environment):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photo", type=pathlib.Path, help="a photo of 640 columns for the load with detection")
+    parser.add_argument("--photo", type=pathlib.Path, help="a photo of 640 columns for the test with detection")
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--out", type=pathlib.Path, help="folder for serve.json")
@@ -130,7 +133,7 @@ def main():
         subprocess.run([MOUE, "data", "draw", f"{work}/faces", "--quiet"], check=True)
         face = sorted(pathlib.Path(work, "faces").rglob("*.png"))[0]
         plain = "/v1/predict?detect=false"
-        process = started([MOUE, "serve", "--addr", "127.0.0.1:8090", "--max-body", "2", "--quiet"], 8090)
+        process = start([MOUE, "serve", "--addr", "127.0.0.1:8090", "--max-body", "2", "--quiet"], 8090)
         load("moue, warming up", process, 8090, face, plain, 3)
         rows.append(load("moue, face", process, 8090, face, plain, arguments.seconds))
         if arguments.photo:
@@ -141,12 +144,14 @@ def main():
         process.wait()
 
         net = pathlib.Path(work, "net.onnx")
-        toml = subprocess.run([MOUE, "arch", "show", "default", "--toml"], capture_output=True, text=True, check=True).stdout
-        make = "import sys,tomllib,nets; open(sys.argv[1],'wb').write(nets.onnx_network(tomllib.loads(sys.stdin.read())['model']))"
-        subprocess.run([arguments.peer_python, "-c", make, net], input=toml, text=True, check=True, cwd=BENCH)
+        show = [MOUE, "arch", "show", "default", "--toml"]
+        toml = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+        convert = "import sys,nets; open(sys.argv[1],'wb').write(nets.onnx_network(nets.parse(sys.stdin.read())[0]))"
+        subprocess.run([arguments.peer_python, "-c", convert, net], input=toml, text=True, check=True, cwd=BENCH)
         for workers, threads in ((1, 1), (1, 2), (2, 1)):
-            command = [arguments.peer_python, "-m", "uvicorn", "serve_peer:app", "--port", "8091", "--log-level", "error", "--workers", str(workers)]
-            process = started(command, 8091, SERVE_NET=str(net), SERVE_THREADS=str(threads))
+            command = [arguments.peer_python, "-m", "uvicorn", "serve_peer:app", "--port", "8091"]
+            command += ["--log-level", "error", "--workers", str(workers)]
+            process = start(command, 8091, SERVE_NET=str(net), SERVE_THREADS=str(threads))
             load("peer, warming up", process, 8091, face, "/v1/predict", 3)
             name = f"FastAPI and ONNX Runtime, {workers} processes, {threads} threads, face"
             rows.append(load(name, process, 8091, face, "/v1/predict", arguments.seconds))

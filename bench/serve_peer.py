@@ -1,4 +1,4 @@
-"""The service that many would write: FastAPI, Pillow and ONNX Runtime.
+"""A usual service for predictions: FastAPI, Pillow and ONNX Runtime.
 
     SERVE_NET=net.onnx uvicorn serve_peer:app --port 8090 --workers 2"""
 
@@ -18,7 +18,7 @@ session = onnxruntime.InferenceSession(os.environ["SERVE_NET"], options, provide
 app = FastAPI()
 
 
-def look(body):
+def infer(body):
     face = Image.open(io.BytesIO(body)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)
     values = numpy.asarray(face, dtype=numpy.float32)[None, None] / 255
     return session.run(None, {"input": values})[0][0]
@@ -27,8 +27,9 @@ def look(body):
 @app.post("/v1/predict")
 async def predict(request: Request):
     try:
-        answer = await run_in_threadpool(look, await request.body())
+        row = await run_in_threadpool(infer, await request.body())
     except OSError as error:
         raise HTTPException(422, str(error))
-    best = int(answer.argmax())
-    return {"label": LABELS[best], "confidence": float(answer[best]), "probabilities": dict(zip(LABELS, answer.tolist()))}
+    best = int(row.argmax())
+    probabilities = dict(zip(LABELS, row.tolist()))
+    return {"label": LABELS[best], "confidence": float(row[best]), "probabilities": probabilities}

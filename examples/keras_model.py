@@ -20,8 +20,8 @@ def load(path):
     x = L.Rescaling(scale=(1 / (255 * std)).tolist(), offset=(-mean / std).tolist())(inputs)
     logits = L.Flatten()(chain(layers, x))
     factor, summand = moue_model.calibration(document)
-    centred = logits - keras.ops.mean(logits, axis=1, keepdims=True)
-    calibrated = L.Rescaling(scale=factor.tolist(), offset=summand.tolist())(centred)
+    centered = logits - keras.ops.mean(logits, axis=1, keepdims=True)
+    calibrated = L.Rescaling(scale=factor.tolist(), offset=summand.tolist())(centered)
     model = keras.Model(inputs, L.Softmax(name="probabilities")(calibrated))
     model.classes = document["classes"]
     return model
@@ -35,7 +35,7 @@ def chain(specs, x):
 
 def layer(spec, x):
     """Adds a layer to the graph and sets its arrays."""
-    kind, activation = spec["kind"], activated(spec.get("activation", "linear"))
+    kind, activation = spec["kind"], activation_layer(spec.get("activation", "linear"))
     if kind == "residual":
         return activation(L.Add()([chain(spec["layers"], x), chain(spec["shortcut"], x)]))
     if kind == "concatenate":
@@ -45,26 +45,28 @@ def layer(spec, x):
         return L.Multiply()([x, L.Reshape((1, 1, -1))(gate) if len(x.shape) == 4 else gate])
     if kind.startswith("global") and len(x.shape) == 2:
         return x
-    made, arrays = plain(spec), list(spec["arrays"].values())
+    new, arrays = create(spec), list(spec["arrays"].values())
     if kind == "dense" and len(x.shape) == 4:
         x = L.Flatten()(x)
-    y = made(x)
+    y = new(x)
     if kind == "depthwise_conv2d":
         arrays[0] = arrays[0][..., None]
     if arrays:
-        made.set_weights(arrays)
+        new.set_weights(arrays)
     return activation(y)
 
 
-def plain(spec):
+def create(spec):
     kind, get, bias = spec["kind"], spec.get, "bias" in spec["arrays"]
-    border, strides = get("padding", "valid"), get("strides") or 1
-    pool = {"pool_size": get("pool_size", 2), "strides": get("strides"), "padding": border}
-    makers = {
-        "conv2d": lambda: L.Conv2D(spec["arrays"]["kernel"].shape[-1], get("kernel_size", 3), strides, border, use_bias=bias),
-        "depthwise_conv2d": lambda: L.DepthwiseConv2D(get("kernel_size", 3), strides, border, use_bias=bias),
-        "dense": lambda: L.Dense(spec["arrays"]["kernel"].shape[-1], use_bias=bias),
-        "batch_normalization": lambda: L.BatchNormalization(momentum=get("momentum", 0.9), epsilon=get("epsilon", 1e-3)),
+    padding, strides = get("padding", "valid"), get("strides") or 1
+    pool = {"pool_size": get("pool_size", 2), "strides": get("strides"), "padding": padding}
+    normalization = {"momentum": get("momentum", 0.9), "epsilon": get("epsilon", 1e-3)}
+    units = spec["arrays"]["kernel"].shape[-1] if kind in ("conv2d", "dense") else None
+    constructors = {
+        "conv2d": lambda: L.Conv2D(units, get("kernel_size", 3), strides, padding, use_bias=bias),
+        "depthwise_conv2d": lambda: L.DepthwiseConv2D(get("kernel_size", 3), strides, padding, use_bias=bias),
+        "dense": lambda: L.Dense(units, use_bias=bias),
+        "batch_normalization": lambda: L.BatchNormalization(**normalization),
         "max_pooling2d": lambda: L.MaxPooling2D(**pool),
         "average_pooling2d": lambda: L.AveragePooling2D(**pool),
         "global_average_pooling2d": L.GlobalAveragePooling2D,
@@ -74,10 +76,10 @@ def plain(spec):
         "stochastic_depth": lambda: L.Dropout(spec["rate"], noise_shape=(None, 1, 1, 1)),
         "leaky_relu": lambda: L.LeakyReLU(get("negative_slope", 0.01)),
     }
-    return makers.get(kind, lambda: L.Activation(kind))()
+    return constructors.get(kind, lambda: L.Activation(kind))()
 
 
-def activated(name):
+def activation_layer(name):
     if name == "linear":
         return lambda x: x
     return L.LeakyReLU(0.01) if name == "leaky_relu" else L.Activation(name)

@@ -1,8 +1,8 @@
-"""Reads a model of moue: its document, and its layers with their arrays. Needs `safetensors` and `numpy`.
+"""Reads a model of moue: its metadata, and its layers with their arrays. Needs `safetensors` and `numpy`.
 
 `docs/guides/model-files.md` describes the file. Composite layers (`separable_conv2d`, `mbconv`) are returned as the
-layers that they consist of, so a framework needs no more than convolutions, dense layers, normalization, pooling,
-activations, and three ways to join them: `residual`, `concatenate`, `squeeze_excite`."""
+layers that they consist of, so a framework needs only convolutions, dense layers, normalization, pooling, activations,
+and three composite layers: `residual`, `concatenate`, `squeeze_excite`."""
 
 import collections
 import json
@@ -20,18 +20,18 @@ ONE = {"kernel_size": 1, "strides": 1, "padding": "valid"}
 
 
 def read(path):
-    """The model's document (classes, normalisation, calibration, ...) and its layers, up to the logits."""
+    """The model's metadata (classes, normalisation, calibration, ...) and its layers, up to the logits."""
     with safetensors.safe_open(path, "numpy") as file:
         document = json.loads(file.metadata()["moue"])
         arrays = {name: file.get_tensor(name) for name in file.keys()}
     for name in [name for name in arrays if name.endswith(".scale")]:
-        whole = name.removesuffix(".scale")
-        arrays[whole] = arrays[whole].astype("f4") * arrays.pop(name)
+        scaled = name.removesuffix(".scale")
+        arrays[scaled] = arrays[scaled].astype("f4") * arrays.pop(name)
     arrays = {name: array.astype("f4") for name, array in arrays.items()}
     layers, _ = Reader(arrays, len(document["classes"])).chain(
         document["architecture"]["layers"], document["architecture"]["input"][2]
     )
-    # They end in logits: the calibration is applied between them and the softmax.
+    # The last layer returns logits: the calibration is applied to them, before the softmax.
     if layers[-1]["kind"] == "softmax":
         layers.pop()
     elif layers[-1].get("activation") == "softmax":
@@ -42,9 +42,9 @@ def read(path):
 def calibration(document):
     """A factor and an offset for each class: probabilities are the softmax of `factor * (logit - mean) + summand`, with
     the mean of an image's logits."""
-    own, classes = document["calibration"], len(document["classes"])
-    scale = numpy.array(own.get("scale", [1.0] * classes), "f4")
-    return scale / numpy.float32(own["temperature"]), numpy.array(own.get("bias", [0.0] * classes), "f4")
+    parameters, classes = document["calibration"], len(document["classes"])
+    scale = numpy.array(parameters.get("scale", [1.0] * classes), "f4")
+    return scale / numpy.float32(parameters["temperature"]), numpy.array(parameters.get("bias", [0.0] * classes), "f4")
 
 
 def pair(size):
@@ -53,7 +53,7 @@ def pair(size):
 
 
 class Reader:
-    """Gives layers their names: each kind is counted, from 1, in the order of the file."""
+    """Assigns each layer its arrays. They are named by kind and number, counted from 1 in the order of the file."""
 
     def __init__(self, arrays, classes):
         self.arrays, self.classes, self.count = arrays, classes, collections.Counter()

@@ -1,7 +1,7 @@
 """A model of moue as a `torch.nn.Module`: `python examples/torch_model.py model.safetensors face.png ...`
 
 The module takes `f32` pixels of 0-255, `[N, C, H, W]`, and returns calibrated probabilities `[N, classes]`;
-`module.logits(pixels)` is what to train on. Needs `torch`, `safetensors`, and `pillow` for the command."""
+`module.logits(pixels)` returns logits, for training. Needs `torch`, `safetensors`, and `pillow` for the command."""
 
 import sys
 
@@ -23,7 +23,7 @@ ACTIVATIONS = {
 
 
 def same(x, size, strides, value=0.0):
-    """Padding as in Keras: an odd zero goes to the bottom and right."""
+    """Padding as in Keras: of an odd number of zeros, one more is at the bottom and right."""
     pads = []
     for extent, size, stride in zip(reversed(x.shape[2:]), reversed(size), reversed(strides)):
         total = max((-(-extent // stride) - 1) * stride + size - extent, 0)
@@ -32,7 +32,7 @@ def same(x, size, strides, value=0.0):
 
 
 class Layer(nn.Module):
-    """One layer, its arrays as parameters under moue's names."""
+    """One layer, with its arrays as parameters under moue's names."""
 
     def __init__(self, spec):
         super().__init__()
@@ -73,7 +73,8 @@ class Layer(nn.Module):
 
     def batch_normalization(self, x):
         momentum, epsilon = 1 - self.spec.get("momentum", 0.9), self.spec.get("epsilon", 1e-3)
-        return F.batch_norm(x, self.moving_mean, self.moving_variance, self.gamma, self.beta, self.training, momentum, epsilon)
+        statistics, parameters = (self.moving_mean, self.moving_variance), (self.gamma, self.beta)
+        return F.batch_norm(x, *statistics, *parameters, self.training, momentum, epsilon)
 
     def max_pooling2d(self, x):
         x, size, strides = self.windows(x, -torch.inf)
@@ -91,7 +92,7 @@ class Layer(nn.Module):
         return x.amax((2, 3)) if x.dim() == 4 else x
 
     def flatten(self, x):
-        # Rows, columns, channels: the order that the next layer's kernel has.
+        # Rows, columns, channels: the order in the next layer's kernel.
         return x.movedim(1, -1).flatten(1)
 
     def dropout(self, x):

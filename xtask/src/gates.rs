@@ -1,7 +1,7 @@
 //! What a change must pass: the steps of `check`, `test` and `test-slow`, each with the seconds that it took.
 //!
-//! Everything is compiled as rarely as possible. Lints and documentation have the same features, so that they share
-//! what is checked of dependencies. Tests select the whole workspace with and without optional features, because a
+//! Everything is compiled as rarely as possible. Lints and documentation have the same features, so that their
+//! dependencies are checked once. Tests select the whole workspace with and without optional features, because a
 //! smaller selection would give dependencies other features and compile them again.
 
 use crate::shared::{root, run};
@@ -104,7 +104,7 @@ fn wheel(python: &Path) -> anyhow::Result<()> {
         .env("MOUE", target.join("debug/moue")))
 }
 
-/// Runs a step between two lines that name it.
+/// Runs a step, and prints a line with its name before and after it.
 fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     println!("== {name}");
     let start = Instant::now();
@@ -127,7 +127,7 @@ fn mpi() -> bool {
     works(Command::new("mpicc").arg("--version"))
 }
 
-/// The interpreter that `MOUE_PYTHON` names, where it has what the wheel's tests need.
+/// The interpreter that `MOUE_PYTHON` names, if it has the packages that the wheel's tests need.
 fn python() -> Option<PathBuf> {
     let python = PathBuf::from(env::var_os("MOUE_PYTHON")?);
     works(Command::new(&python).args(["-c", "import maturin, pytest"])).then_some(python)
@@ -137,7 +137,7 @@ fn works(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// The folder for what is built.
+/// The build folder.
 fn target() -> PathBuf {
     root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

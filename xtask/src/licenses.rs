@@ -1,4 +1,4 @@
-//! Writes `crates/cli/licenses.txt`, which `moue licenses` prints: the licenses of everything in the program.
+//! Writes `crates/cli/licenses.txt`, which `moue licenses` prints: the licenses of all packages in the program.
 //!
 //! The file is committed, so that the package builds from its own files alone. It is the same on every machine: it
 //! covers all of `TARGETS`, with the default features.
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The package whose model for finding faces is part of the program.
+/// The package whose face detection model is part of the program.
 const DETECTOR: &str = "rustface";
 
 /// The systems that the program is built for.
@@ -36,7 +36,7 @@ pub fn write() -> anyhow::Result<()> {
     Ok(fs::write(path(), text()?)?)
 }
 
-/// That the file is what would be written now.
+/// Checks that the file is up to date.
 pub fn check() -> anyhow::Result<()> {
     let current = fs::read_to_string(path()).unwrap_or_default();
     ensure!(current == text()?, "crates/cli/licenses.txt is out of date: run `cargo xtask licenses`");
@@ -45,13 +45,13 @@ pub fn check() -> anyhow::Result<()> {
 
 fn text() -> anyhow::Result<String> {
     let mut list = String::new();
-    // Texts that differ in spaces only are one.
+    // Texts that differ only in white space are listed once.
     let mut texts: BTreeMap<String, (BTreeSet<String>, String)> = BTreeMap::new();
     for package in packages()? {
         let title = format!("{} {}", field(&package, "name"), field(&package, "version"));
         let license = field(&package, "license");
         list += &format!("{title} ({})\n", if license.is_empty() { "see below" } else { license });
-        let folder = Path::new(field(&package, "manifest_path")).parent().context("a manifest lies in no folder")?;
+        let folder = Path::new(field(&package, "manifest_path")).parent().context("a manifest is in no folder")?;
         for file in license_files(folder)? {
             let content = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
             let words = content.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -67,7 +67,7 @@ fn text() -> anyhow::Result<String> {
     Ok(all)
 }
 
-/// The packages of others that are linked into the program, by name.
+/// The third-party packages that are linked into the program, by name.
 fn packages() -> anyhow::Result<Vec<Value>> {
     let tree = ["tree", "--package", "moue-cli", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
     let tree = cargo(&tree, "--target")?;

@@ -1,4 +1,4 @@
-//! Chores of the repository: `cargo xtask` lists them.
+//! Tasks of the repository: `cargo xtask` lists them.
 
 mod book;
 mod gates;
@@ -18,12 +18,12 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
   check        formatting, lints, structure, licenses and documentation
   test         all tests of the workspace
   test-slow    tests of optional features, of training in several processes (MPI), and of the Python wheel
-  snapshots    accept what the tests print now as their snapshots
+  snapshots    accept the current output of the tests as their snapshots
   docs         build the documentation of the libraries (`--open` shows it)
   book         check the links of all Markdown files, and build the book into target/book where mdbook is installed
-  web          build the page and its npm package into crates/server/dist (`--check`: only tell whether it is up to date)
-  licenses     write crates/cli/licenses.txt (`--check`: only tell whether it is up to date)
-  structure    check imports, the size of files and what crates depend on
+  web          build the page and its npm package into crates/server/dist (`--check`: only check that it is up to date)
+  licenses     write crates/cli/licenses.txt (`--check`: only check that it is up to date)
+  structure    check imports, the size of files and the dependencies of crates
   words        check that texts avoid the words of a list, and print what to write instead
   bench        measure the speed of a network, by default bench/resnet layer by layer
   package      package every crate that is published, and print its size
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // Without a backtrace: most often another program has failed, and has said why.
+    // Without a backtrace: most often another program has failed and printed its own error.
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// What crates.io accepts, in bytes.
+/// The maximum size that crates.io accepts, in bytes.
 const LARGEST: u64 = 10_000_000;
 
 /// Packages the crates and prints their sizes; `arguments` are added to those of `cargo package`.

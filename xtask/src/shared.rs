@@ -1,4 +1,4 @@
-//! What several chores need: where things lie, and other programs.
+//! Shared by the tasks: folders, and running other programs.
 
 use anyhow::{Context, ensure};
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ pub fn root() -> PathBuf {
     own.parent().unwrap_or(own).to_owned()
 }
 
-/// Where the built page lies.
+/// The folder of the built page.
 pub fn dist() -> PathBuf {
     root().join("crates/server/dist")
 }
 
-/// Runs a program and shows what it says.
+/// Runs a program and shows its output.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = command.get_program().display().to_string();
     let status = command.status().with_context(|| format!("{name} cannot be run"))?;
@@ -23,7 +23,7 @@ pub fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a program and takes what it says.
+/// Runs a program and returns its standard output.
 pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let name = command.get_program().display().to_string();
     let output = command.output().with_context(|| format!("{name} cannot be run"))?;

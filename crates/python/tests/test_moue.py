@@ -22,9 +22,9 @@ needs_photos = pytest.mark.skipif(not PHOTOS.exists(), reason="SKIPPED: MOUE_TES
 
 
 def program(*arguments, code=0):
-    done = subprocess.run([MOUE, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
-    assert done.returncode == code
-    return done.stdout
+    result = subprocess.run([MOUE, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    assert result.returncode == code
+    return result.stdout
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +46,8 @@ def predictor():
 def test_import_loads_no_other_packages_than_numpy():
     code = "import sys; before = set(sys.modules); import moue; print(*sorted(set(sys.modules) - before))"
     modules = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-    foreign = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"moue"}
-    assert foreign <= {"numpy"}
+    others = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"moue"}
+    assert others <= {"numpy"}
 
 
 @needs_program
@@ -68,34 +68,35 @@ def test_predictions_for_faces_equal_those_of_the_command(faces, model):
 def test_predictions_for_photos_equal_those_of_the_command(predictor):
     photos = sorted(PHOTOS.glob("*.jpg"))
     lines = program("predict", *photos, "--json").splitlines()
-    for line, answer in zip(lines, predictor.predict(photos), strict=True):
-        said = json.loads(line)
-        assert answer.input == said["input"]
-        assert [face.label for face in answer.faces] == [face["label"] for face in said["faces"]]
-        for face, told in zip(answer.faces, said["faces"], strict=True):
-            assert vars(face.box) == told["box"]
-            assert face.probabilities == pytest.approx(told["probabilities"], abs=1e-6)
-            assert face.uncertain == told["uncertain"] == (face.confidence < predictor.uncertain_below)
+    for line, prediction in zip(lines, predictor.predict(photos), strict=True):
+        expected = json.loads(line)
+        assert prediction.input == expected["input"]
+        assert [face.label for face in prediction.faces] == [face["label"] for face in expected["faces"]]
+        for face, other in zip(prediction.faces, expected["faces"], strict=True):
+            assert vars(face.box) == other["box"]
+            assert face.probabilities == pytest.approx(other["probabilities"], abs=1e-6)
+            assert face.uncertain == other["uncertain"] == (face.confidence < predictor.uncertain_below)
 
 
 def test_all_picture_types_give_the_same_prediction(faces, predictor):
     path, image = faces[0][0], faces[1][0]
-    wanted = predictor.predict(path, detect=False).faces
-    assert len(wanted) == 1 and wanted[0].box == moue.Box(0, 0, 48, 48)
+    expected = predictor.predict(path, detect=False).faces
+    assert len(expected) == 1 and expected[0].box == moue.Box(0, 0, 48, 48)
     opened = Image.open(path)
     rgb = numpy.repeat(image[..., None], 3, axis=2)
-    forms = [str(path), path.read_bytes(), opened, opened.convert("RGB"), opened.convert("P"), image, image[..., None], rgb]
-    forms.append(numpy.dstack([rgb, numpy.full((48, 48), 255, "u1")]))
-    forms.append(numpy.asfortranarray(rgb))
-    for answer in predictor.predict(forms, detect=False):
-        assert answer.error is None
-        assert answer.faces[0].probabilities == pytest.approx(wanted[0].probabilities, abs=2e-3)
+    pictures = [str(path), path.read_bytes(), opened, opened.convert("RGB"), opened.convert("P")]
+    pictures += [image, image[..., None], rgb]
+    pictures.append(numpy.dstack([rgb, numpy.full((48, 48), 255, "u1")]))
+    pictures.append(numpy.asfortranarray(rgb))
+    for prediction in predictor.predict(pictures, detect=False):
+        assert prediction.error is None
+        assert prediction.faces[0].probabilities == pytest.approx(expected[0].probabilities, abs=2e-3)
 
 
 def test_an_unreadable_picture_does_not_stop_a_batch(faces, predictor):
-    answers = predictor.predict([b"no picture", faces[0][0], "nowhere.jpg"], detect=False)
-    assert [answer.error is None for answer in answers] == [False, True, False]
-    assert answers[0].faces == [] and "not a PNG" in answers[0].error
+    predictions = predictor.predict([b"no picture", faces[0][0], "nowhere.jpg"], detect=False)
+    assert [prediction.error is None for prediction in predictions] == [False, True, False]
+    assert predictions[0].faces == [] and "not a PNG" in predictions[0].error
     with pytest.raises(ValueError, match="nowhere.jpg: No such file"):
         predictor.predict("nowhere.jpg")
 
@@ -134,21 +135,21 @@ def test_empty_inputs_give_empty_results(predictor):
 
 
 def test_predict_faces_releases_the_gil(predictor):
-    faces, counted, done = numpy.zeros((4000, 48, 48), "u1"), 0, threading.Event()
+    faces, count, done = numpy.zeros((4000, 48, 48), "u1"), 0, threading.Event()
     worker = threading.Thread(target=lambda: (predictor.predict_faces(faces), done.set()))
     worker.start()
     while not done.is_set():
-        counted += 1
+        count += 1
         time.sleep(0.001)
     worker.join()
-    assert counted > 20
+    assert count > 20
 
 
 def test_predictors_can_be_pickled(faces):
     predictor = pickle.loads(pickle.dumps(moue.Predictor("tiny", threads=1)))
     assert repr(predictor) == "moue.Predictor('tiny')"
-    answers = predictor.predict_faces(faces[1])
-    numpy.testing.assert_array_equal(answers, moue.Predictor("tiny").predict_faces(faces[1]))
+    probabilities = predictor.predict_faces(faces[1])
+    numpy.testing.assert_array_equal(probabilities, moue.Predictor("tiny").predict_faces(faces[1]))
 
 
 def test_an_unknown_model_raises():
@@ -164,7 +165,7 @@ def test_synthetic_faces_can_be_loaded():
     assert len(data.ids) == len(data)
 
 
-def test_training_reports_stops_and_resumes(tmp_path):
+def test_training_reports_epochs_and_can_be_stopped_and_resumed(tmp_path):
     def stop_after_two(epoch):
         seen.append(epoch["epoch"])
         return epoch["epoch"] < 2
@@ -174,8 +175,8 @@ def test_training_reports_stops_and_resumes(tmp_path):
     assert seen == [1, 2] and run["ending"] == "interrupted"
     run = moue.train(resume=tmp_path / "run", progress=lambda epoch: seen.append(epoch["epoch"]))
     assert seen == [1, 2, 3] and run["ending"] == "finished" and len(run["history"]) == 3
-    whole = moue.train("small", out=tmp_path / "whole", **settings)
-    assert pathlib.Path(run["model"]).read_bytes() == pathlib.Path(whole["model"]).read_bytes()
+    uninterrupted = moue.train("small", out=tmp_path / "uninterrupted", **settings)
+    assert pathlib.Path(run["model"]).read_bytes() == pathlib.Path(uninterrupted["model"]).read_bytes()
     evaluated = moue.evaluate(run["model"], split="validation")
     assert evaluated["accuracy"] == run["figures"]["accuracy"] and evaluated["n"] == run["figures"]["n"]
 
@@ -201,8 +202,8 @@ def test_invalid_settings_raise(tmp_path):
 @needs_program
 def test_evaluation_equals_that_of_the_command(tmp_path):
     program("data", "draw", tmp_path / "faces", "--count", 70, "--quiet")
-    said = json.loads(program("evaluate", "tiny", "--data", tmp_path / "faces", "--tta", "--json", "--quiet"))
-    assert moue.evaluate("tiny", tmp_path / "faces", tta=True) == said
+    expected = json.loads(program("evaluate", "tiny", "--data", tmp_path / "faces", "--tta", "--json", "--quiet"))
+    assert moue.evaluate("tiny", tmp_path / "faces", tta=True) == expected
 
 
 def test_the_notebook_runs(tmp_path, monkeypatch):
@@ -214,12 +215,12 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scope = {}
     exec(compile(code.replace("epochs=12", "epochs=1"), str(notebook), "exec"), scope)
-    assert scope["figures"]["n"] == 840
+    assert scope["metrics"]["n"] == 840
 
 
 def test_experiments_trained_elsewhere_are_collected(tmp_path):
-    what = {"vary": ["image_size=24x24", "dropout.rate=0.1,0.4"], "epochs": 2}
-    plan = moue.plan(["small"], out=tmp_path, **what)
+    settings = {"vary": ["image_size=24x24", "dropout.rate=0.1,0.4"], "epochs": 2}
+    plan = moue.plan(["small"], out=tmp_path, **settings)
     assert [experiment.name for experiment in plan] == [
         "small image_size=24x24 dropout.rate=0.1",
         "small image_size=24x24 dropout.rate=0.4",
@@ -229,8 +230,8 @@ def test_experiments_trained_elsewhere_are_collected(tmp_path):
         arch.write_text(experiment.config)
         # The second training is stopped after its first epoch.
         moue.train(arch, out=experiment.folder, resume=True, progress=lambda epoch: number == 0)
-    found = moue.compare(["small"], out=tmp_path, train=False, **what)
-    assert [row["runs"][0]["finished"] for row in found["rows"]] == [True, False]
-    assert [row["runs"][0]["last"]["epoch"] for row in found["rows"]] == [2, 1]
+    comparison = moue.compare(["small"], out=tmp_path, train=False, **settings)
+    assert [row["runs"][0]["finished"] for row in comparison["rows"]] == [True, False]
+    assert [row["runs"][0]["last"]["epoch"] for row in comparison["rows"]] == [2, 1]
     assert "dropout.rate=0.4" in (tmp_path / "report.html").read_text()
-    assert moue.compare(["small"], out=tmp_path, **what)["complete"]
+    assert moue.compare(["small"], out=tmp_path, **settings)["complete"]

@@ -1,4 +1,4 @@
-"""The examples for Ray on a cluster of two nodes on this machine, one of which is killed half-way."""
+"""Tests of the examples for Ray, on a cluster of two nodes on this machine, one of which is killed during the work."""
 
 import json
 import os
@@ -22,16 +22,16 @@ sys.path.insert(0, EXAMPLES)
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """A head and a second node, a core each."""
+    """A head node and a second node, with one core each."""
     monkeypatch.setenv("PYTHONPATH", EXAMPLES)
     monkeypatch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     store = 150 * 1024 * 1024
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": store})
-    made.second = made.add_node(num_cpus=1, object_store_memory=store)
-    ray.init(address=made.address, runtime_env={"env_vars": {"PYTHONPATH": EXAMPLES}}, log_to_driver=False)
-    yield made
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": store})
+    cluster.second = cluster.add_node(num_cpus=1, object_store_memory=store)
+    ray.init(address=cluster.address, runtime_env={"env_vars": {"PYTHONPATH": EXAMPLES}}, log_to_driver=False)
+    yield cluster
     ray.shutdown()
-    made.shutdown()
+    cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def pictures(tmp_path_factory):
 
 
 class Killer(threading.Thread):
-    """Kills the second node when `after` says so, and keeps what `done` said then."""
+    """Kills the second node when `after` returns true, and stores what `done` returned before that."""
 
     def __init__(self, cluster, after, done):
         super().__init__(daemon=True)
@@ -71,7 +71,7 @@ def rows(out):
     return pyarrow.parquet.read_table(out).to_pylist()
 
 
-def test_every_picture_is_answered_once_though_a_node_dies(cluster, pictures, tmp_path):
+def test_every_picture_is_predicted_once_though_a_node_is_killed(cluster, pictures, tmp_path):
     import ray_annotate
 
     out = tmp_path / "out"
@@ -81,21 +81,22 @@ def test_every_picture_is_answered_once_though_a_node_dies(cluster, pictures, tm
     ray_annotate.annotate(str(pictures), str(out), model="tiny", workers=2, batch_size=16)
     assert 0 < killer.done_when_killed() < written()
     print(f"{killer.at} of {written()} files were written when the node was killed")
-    answered = rows(out)
-    assert sorted(os.path.basename(row["path"]) for row in answered) == sorted(path.name for path in pictures.iterdir())
-    (broken,) = [row for row in answered if row["error"]]
+    predicted = rows(out)
+    names = sorted(os.path.basename(row["path"]) for row in predicted)
+    assert names == sorted(path.name for path in pictures.iterdir())
+    (broken,) = [row for row in predicted if row["error"]]
     assert broken["path"].endswith("broken.png") and broken["faces"] == []
     predictor = moue.Predictor("tiny")
-    for row in answered[::300]:
+    for row in predicted[::300]:
         if not row["error"]:
             faces = predictor.predict(row["path"]).faces
             assert [face["label"] for face in row["faces"]] == [face.label for face in faces]
-            for found, face in zip(row["faces"], faces, strict=True):
-                assert found["box"] == vars(face.box)
-                assert dict(found["probabilities"]) == pytest.approx(face.probabilities, abs=1e-6)
+            for stored, face in zip(row["faces"], faces, strict=True):
+                assert stored["box"] == vars(face.box)
+                assert dict(stored["probabilities"]) == pytest.approx(face.probabilities, abs=1e-6)
 
 
-def test_parquet_goes_in(cluster, pictures, tmp_path):
+def test_parquet_can_be_the_source(cluster, pictures, tmp_path):
     import pyarrow
     import pyarrow.parquet
     import ray_annotate
@@ -103,37 +104,40 @@ def test_parquet_goes_in(cluster, pictures, tmp_path):
     files = sorted(pictures.glob("000*.png"))
     table = pyarrow.table({"id": list(range(10)), "image": [path.read_bytes() for path in files]})
     pyarrow.parquet.write_table(table, tmp_path / "in.parquet")
-    ray_annotate.annotate(str(tmp_path / "in.parquet"), str(tmp_path / "out"), column="image", model="tiny", detect=False)
-    answered = {row["id"]: row for row in rows(tmp_path / "out")}
-    assert sorted(answered) == list(range(10)) and "image" not in answered[0]
-    assert all(len(row["faces"]) == 1 for row in answered.values())
+    source, out = str(tmp_path / "in.parquet"), str(tmp_path / "out")
+    ray_annotate.annotate(source, out, column="image", model="tiny", detect=False)
+    predicted = {row["id"]: row for row in rows(out)}
+    assert sorted(predicted) == list(range(10)) and "image" not in predicted[0]
+    assert all(len(row["faces"]) == 1 for row in predicted.values())
 
 
-def test_every_trial_is_finished_though_a_node_dies(cluster, tmp_path):
+def test_every_trial_is_finished_though_a_node_is_killed(cluster, tmp_path):
     import ray_compare
 
     out = tmp_path / "compare"
     runs = out / "runs"
-    begun = lambda: len(list(runs.glob("*/checkpoints/last.safetensors"))) >= 2
-    killer = Killer(cluster, begun, lambda: [len(path.read_text().splitlines()) for path in runs.glob("*/metrics.csv")])
+    started = lambda: len(list(runs.glob("*/checkpoints/last.safetensors"))) >= 2
+    lines = lambda: [len(path.read_text().splitlines()) for path in runs.glob("*/metrics.csv")]
+    killer = Killer(cluster, started, lines)
     vary = ["image_size=24x24", "train.learning_rate=0.001,0.01,0.1,0.3"]
-    found, results = ray_compare.compare(["small"], None, out, vary=vary, epochs=4, early=False)
+    comparison, results = ray_compare.compare(["small"], None, out, vary=vary, epochs=4, early=False)
     assert sum(killer.done_when_killed()) < 4 * 5, "the node was killed while there was work"
     assert len(results) == 4 and results.num_errors == 0
-    assert found["complete"] and [row["runs"][0]["last"]["epoch"] for row in found["rows"]] == [4] * 4
-    assert json.loads((out / "comparison.json").read_text())["rows"] == found["rows"]
+    assert comparison["complete"] and [row["runs"][0]["last"]["epoch"] for row in comparison["rows"]] == [4] * 4
+    assert json.loads((out / "comparison.json").read_text())["rows"] == comparison["rows"]
     # Bit-identical to the result on one machine.
-    alone = moue.compare(["small"], out=tmp_path / "alone", vary=["image_size=24x24", "train.learning_rate=0.01"], epochs=4)
-    accuracy = alone["rows"][0]["best_validation_accuracy"]
-    assert accuracy == found["rows"][1]["best_validation_accuracy"]
+    vary = ["image_size=24x24", "train.learning_rate=0.01"]
+    local = moue.compare(["small"], out=tmp_path / "local", vary=vary, epochs=4)
+    accuracy = local["rows"][0]["best_validation_accuracy"]
+    assert accuracy == comparison["rows"][1]["best_validation_accuracy"]
 
 
-def test_weak_trials_are_ended_early(cluster, tmp_path):
+def test_trials_with_low_accuracy_are_stopped_early(cluster, tmp_path):
     import ray_compare
 
     vary = ["image_size=24x24", "train.learning_rate=0.1,0.03,0.0001,0.00001"]
-    found, results = ray_compare.compare(["small"], None, tmp_path / "compare", vary=vary, epochs=6)
-    epochs = [row["runs"][0]["last"]["epoch"] for row in found["rows"]]
+    comparison, results = ray_compare.compare(["small"], None, tmp_path / "compare", vary=vary, epochs=6)
+    epochs = [row["runs"][0]["last"]["epoch"] for row in comparison["rows"]]
     assert len(results) == 4 and results.num_errors == 0
     assert epochs[0] == 6 and min(epochs) < 6
     assert (tmp_path / "compare/report.html").exists()

@@ -13,7 +13,7 @@ pub type Sources = BTreeMap<String, String>;
 /// Which file needs which, and the names that tie them.
 pub type Edges = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// The names that are being looked up: module, name, and whether a module is wanted.
+/// The names that are being looked up: module, name, and whether it must be a module.
 type UnderWay = Vec<(usize, String, bool)>;
 
 struct Module {
@@ -25,7 +25,7 @@ struct Module {
     paths: BTreeSet<Vec<String>>,
 }
 
-/// What a path leads to; modules are given by their number. The order is that of
+/// What a path refers to; modules are given by their number. The order is that of
 /// preference where a name means several things.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
@@ -41,7 +41,7 @@ enum Found {
 struct Tree(Vec<Module>);
 
 impl Tree {
-    /// Reads a file and the modules that it declares, which lie in `folder`.
+    /// Reads a file and the modules that it declares, which are in `folder`.
     fn read(&mut self, file: &str, folder: &str, parent: Option<usize>, sources: &Sources) -> anyhow::Result<usize> {
         let text = sources.get(file).with_context(|| format!("{file} is missing"))?;
         let names = names::read(text).with_context(|| format!("{file} cannot be read"))?;
@@ -95,7 +95,7 @@ impl Tree {
         (Found::Module(at.unwrap_or(from)), name)
     }
 
-    /// What a name means inside a module; `inside` says that the path continues into it.
+    /// What a name means inside a module; `inside`: whether the path continues into it.
     fn look_up(&self, module: usize, name: &str, inside: bool, under_way: &mut UnderWay) -> Option<Found> {
         let key = (module, name.to_owned(), inside);
         if under_way.contains(&key) {

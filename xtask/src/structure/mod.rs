@@ -1,4 +1,4 @@
-//! Checks how the repository is built up: `cargo xtask structure`.
+//! Checks the structure of the repository: `cargo xtask structure`.
 //!
 //! Files do not import each other in circles and stay short, and crates depend on each
 //! other in one direction.
@@ -28,19 +28,19 @@ const KEPT_APART: [(&str, &str, bool); 3] =
 /// The crates that only predict.
 const PREDICTORS: [&str; 2] = ["moue-web", "moue-server"];
 
-/// What predictors must not bring along, and why.
+/// Packages that predictors must not depend on, and why.
 const FORBIDDEN: [(&str, &str); 5] = [
-    ("csv", "it reads data sets, which a predictor has no use for"),
-    ("zip", "it opens archives of data sets, which a predictor has no use for"),
-    ("tar", "it opens archives of data sets, which a predictor has no use for"),
+    ("csv", "it reads data sets, which a predictor does not need"),
+    ("zip", "it opens archives of data sets, which a predictor does not need"),
+    ("tar", "it opens archives of data sets, which a predictor does not need"),
     ("toml", "it reads architecture files, and a model carries its own architecture"),
-    ("parquet", "it reads data sets, which a predictor has no use for"),
+    ("parquet", "it reads data sets, which a predictor does not need"),
 ];
 
 /// The feature of the engine that only training needs.
 const TRAINING: &str = "moue-engine feature \"optimizers\"";
 
-/// Checks everything and names all that is wrong.
+/// Checks everything and prints all faults.
 pub fn check() -> anyhow::Result<()> {
     let sources = sources()?;
     let mut faults = circle_faults(&sources)?;

@@ -1,5 +1,5 @@
-//! What a source file says about names, read with `syn`: what each of its modules defines,
-//! imports and mentions. Code under `#[cfg(test)]` is left out.
+//! The names in a source file, read with `syn`: those that each of its modules defines, imports and mentions, without
+//! code under `#[cfg(test)]`.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeSet, HashSet};
@@ -71,7 +71,7 @@ fn head(item: &Item) -> (&[Attribute], Option<&Ident>) {
     }
 }
 
-/// Whether the attributes keep an item out of everything but tests.
+/// Whether the attributes compile an item for tests only.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => {
@@ -102,7 +102,7 @@ impl Visit<'_> for Variables {
 #[derive(Default)]
 struct Reader {
     names: Names,
-    /// Variables of the item at hand: alone, such a name stands for the variable.
+    /// Variables of the current item: alone, such a name stands for the variable.
     variables: Variables,
 }
 
@@ -138,7 +138,10 @@ impl Reader {
                         at += 3;
                     }
                     // A lone word may be anything, such as a key or an element of HTML.
-                    let called = matches!(tokens.get(at), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
+                    let called = matches!(
+                        tokens.get(at),
+                        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis
+                    );
                     if !field && !absolute && (path.len() > 1 || called || is_capital(&path[0])) {
                         self.mention(path);
                     }

@@ -5,14 +5,47 @@
 pub const BREAK: char = '\0';
 
 /// Endings of the files that have text.
-pub const ENDINGS: [&str; 8] = ["rs", "md", "toml", "py", "pyi", "html", "js", "ts"];
+pub const TEXTS: [&str; 6] = ["rs", "md", "toml", "html", "js", "ts"];
+
+/// Endings of scripts; those without one are named `run`.
+pub const SCRIPTS: [&str; 5] = ["py", "pyi", "sh", "run", "ipynb"];
+
+/// The ending of a file's name, or its name.
+pub fn ending(file: &str) -> &str {
+    file.rsplit(['.', '/']).next().unwrap_or(file)
+}
 
 pub fn text(file: &str, source: &str) -> String {
-    match file.rsplit('.').next() {
-        Some("rs") => rust(source),
-        Some("toml") => source.split_inclusive('\n').map(comment).collect(),
+    match ending(file) {
+        "rs" => rust(source),
+        "toml" => source.split_inclusive('\n').map(comment).collect(),
+        "py" | "pyi" | "sh" | "run" => source.split_inclusive('\n').map(script).collect(),
+        "ipynb" => notebook(source),
         _ => source.to_owned(),
     }
+}
+
+/// A line of a script, code included, without the sign of a comment at its start.
+fn script(line: &str) -> String {
+    if line.trim_start().starts_with('#') { line.replacen('#', " ", 1) } else { line.to_owned() }
+}
+
+/// The Markdown cells of a notebook, where each line of a cell has its own line in the file.
+fn notebook(source: &str) -> String {
+    let (mut markdown, mut inside, mut text) = (false, false, String::with_capacity(source.len()));
+    for line in source.split_inclusive('\n') {
+        if line.contains("\"cell_type\":") {
+            markdown = line.contains("\"markdown\"");
+        }
+        inside &= line.trim_start().starts_with('"');
+        if inside {
+            text += &line.replace("\\n\",", "").replace('\\', "");
+        } else {
+            hide(line, &mut text);
+        }
+        inside |= markdown && line.contains("\"source\":");
+    }
+    text
 }
 
 /// A line of TOML without all that stands before its comment.
@@ -177,6 +210,23 @@ mod tests {
             "#[cfg(test)]\nuse a; f(\"one\") #[cfg(test)] #[b] fn c(d: [u8; 2]) { \"d\" } \"two\"",
             &[(2, "one"), (2, "two")],
         );
+    }
+
+    #[test]
+    fn scripts_are_text_and_of_notebooks_the_markdown_cells() {
+        expect(
+            "a.py",
+            "# one\ntwo = f(\"three\")  # four\n",
+            &[(1, "one"), (2, "two"), (2, "f"), (2, "three"), (2, "four")],
+        );
+        expect("a/run", "  # one\n", &[(1, "one")]);
+        let cell = |kind: &str, text: &str| {
+            format!("{{\n\"cell_type\": \"{kind}\",\n\"id\": \"a\",\n\"source\": [\n{text}\n]\n}},\n")
+        };
+        let text = "\"One \\\"two\\\"\\n\",\n\"three.\"";
+        let notebook = cell("markdown", text) + &cell("code", text) + &cell("markdown", text);
+        let words = [(5, "One"), (5, "two"), (6, "three"), (21, "One"), (21, "two"), (22, "three")];
+        expect("a.ipynb", &notebook, &words);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Words that the project avoids, and what it writes instead: `cargo xtask words`.
 //!
-//! Checked are string literals and documentation comments of the crates outside `#[cfg(test)]`, the guides, the comments
-//! of presets, and the page. Uses that are meant are listed in `allow.txt`.
+//! Checked are string literals and documentation comments of the crates outside `#[cfg(test)]`, the guides, the
+//! comments of presets, the page, Python files, shell scripts, and the notebook's Markdown cells. Uses that are meant
+//! are listed in `allow.txt`.
 
 mod mask;
 mod phrases;
@@ -10,25 +11,16 @@ use crate::shared::root;
 use anyhow::{Context, ensure};
 use phrases::AVOIDED;
 use std::fs;
-use std::path::Path;
 use walkdir::WalkDir;
 
 /// Uses that are meant, one a line: words, file and reason, separated by ` | `.
 const ALLOWED: &str = include_str!("allow.txt");
 
 /// Folders and files that are checked, of those with an ending that `mask::text` knows.
-const CHECKED: [&str; 8] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "ARCHITECTURE.md",
-    "docs",
-    "bench/README.md",
-    "crates",
-    "examples",
-];
+const CHECKED: [&str; 9] =
+    [".ci", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ARCHITECTURE.md", "docs", "bench", "crates", "examples"];
 
-/// Checks everything and names all that is found.
+/// Checks everything and prints all findings.
 pub fn check() -> anyhow::Result<()> {
     let mut findings = Vec::new();
     for (file, source) in sources()? {
@@ -65,18 +57,22 @@ fn sources() -> anyhow::Result<Vec<(String, String)>> {
     Ok(sources)
 }
 
-/// Of the crates only what is written for users is checked, and nothing that is built or generated.
+/// Of the crates only scripts and what is written for users are checked, and nothing that is built or generated. Dated
+/// results of benchmarks are not edited.
 fn checked(file: &str) -> bool {
-    let ending = Path::new(file).extension().is_some_and(|ending| mask::ENDINGS.iter().any(|known| ending == *known));
+    let ending = mask::ending(file);
     let parts: Vec<&str> = file.split('/').collect();
     let place = match parts.as_slice() {
         ["crates", _, "README.md"] | ["crates", "web", "page", ..] | ["crates", "python", "python", ..] => true,
         ["crates", _, "src", .., name] => name.ends_with(".rs") && *name != "tests.rs",
-        ["crates", "train", "presets", .., name] => !name.ends_with(".py"),
-        ["crates", ..] => false,
+        ["crates", "train", "presets", ..] => true,
+        ["crates", ..] => mask::SCRIPTS.contains(&ending),
+        ["bench", "results", ..] => false,
         _ => true,
     };
-    ending && place && !parts.contains(&"node_modules") && !parts.contains(&"target")
+    let known = mask::TEXTS.contains(&ending) || mask::SCRIPTS.contains(&ending);
+    let other = |part: &&str| part.starts_with('.') || ["node_modules", "target"].contains(part);
+    known && place && !parts.iter().skip(1).any(other)
 }
 
 /// What is neither allowed nor used: findings without an entry, and entries without a finding.
@@ -146,6 +142,8 @@ fn find(file: &str, text: &str) -> Vec<Finding> {
 mod tests {
     use super::*;
 
+    const NOTEBOOK: &str = "crates/python/notebook/tutorial.ipynb";
+
     fn found(text: &str) -> Vec<(usize, String)> {
         find("a.md", text).into_iter().map(|finding| (finding.line, finding.words)).collect()
     }
@@ -187,9 +185,24 @@ mod tests {
     #[test]
     fn what_users_read_is_checked() {
         let read = ["README.md", "docs/lesson/net.toml", "crates/moue/src/predict/mod.rs", "crates/web/page/page.ts"];
+        let scripts = [".ci/run", "bench/run", "bench/peer.py", "crates/moue/models/train.sh", NOTEBOOK];
         let other = ["crates/moue/models/tiny.md", "crates/moue/tests/it/main.rs", "docs/images/lesson.png"];
         let sources = sources().unwrap();
         let is_source = |name: &&str| sources.iter().any(|(file, _)| file == name);
-        assert!(read.iter().all(is_source) && !other.iter().any(is_source));
+        assert!(read.iter().chain(&scripts).all(is_source) && !other.iter().any(is_source));
+        assert!(!sources.iter().any(|(file, _)| file.starts_with("bench/results/")));
+    }
+
+    #[test]
+    fn avoided_words_in_scripts_and_in_the_notebook_are_found() {
+        for (file, source) in sources().unwrap() {
+            let (place, fault) = match mask::ending(&file) {
+                "py" | "sh" | "run" => ("\n\n", "\n# These are\n# taken for sad.\n\n"),
+                "ipynb" => ("\"source\": [\n", "\"source\": [\n    \"They are\\n\",\n    \"taken for sad.\\n\",\n"),
+                _ => continue,
+            };
+            let findings = find(&file, &mask::text(&file, &source.replacen(place, fault, 1)));
+            assert!(findings.iter().any(|finding| finding.words == "are taken for"), "{file}");
+        }
     }
 }

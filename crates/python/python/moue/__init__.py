@@ -158,8 +158,8 @@ class Predictor:
         height, width, channels = self.input_shape
         shape = faces.shape if faces.ndim == 4 else (*faces.shape, 1)
         if shape[1:] != (height, width, channels):
-            wanted = f"[N, {height}, {width}{f', {channels}' if channels > 1 else ''}]"
-            raise ValueError(f"the faces have shape {list(faces.shape)}, but the model takes {wanted}")
+            expected = f"[N, {height}, {width}{f', {channels}' if channels > 1 else ''}]"
+            raise ValueError(f"the faces have shape {list(faces.shape)}, but the model takes {expected}")
         if faces.dtype not in (numpy.uint8, numpy.float32):
             raise TypeError(f"the faces have dtype {faces.dtype}; use uint8 or float32 with values from 0 to 255")
         array: Any = numpy.ascontiguousarray(faces)
@@ -199,10 +199,10 @@ def load(
     import numpy
 
     pixels, labels, document = _moue.load(data, image_size or (None if data else (48, 48)), channels, seed)
-    said = json.loads(document)
-    shape = said.pop("shape")
+    fields = json.loads(document)
+    shape = fields.pop("shape")
     images = pixels.reshape(shape if channels > 1 else shape[:3])
-    return Dataset(images=images, labels=labels, **{**said, "splits": numpy.array(said["splits"])})
+    return Dataset(images=images, labels=labels, **{**fields, "splits": numpy.array(fields["splits"])})
 
 
 def train(
@@ -231,18 +231,18 @@ def train(
         A model that initializes the weights.
     resume
         A run folder to resume. `True` resumes the run in `out` where there is one, for jobs that may be killed and
-        started again.
+        restarted.
     options
         Any keys of the architecture file, for example
         `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
     progress
-        Is called after each epoch with its metrics. The training stops when it returns `False` or raises, or at
-        Ctrl-C, and can be resumed.
+        A function that is called after each epoch with its metrics. The training stops when it returns `False` or
+        raises, or at Ctrl-C, and can be resumed.
 
     Returns
     -------
-    The document that `moue train --json` prints (`run`, `model`, `report`, `figures`, `ending`, ...), and `history`, the
-    metrics of all epochs."""
+    The document that `moue train --json` prints (`run`, `model`, `report`, `figures`, `ending`, ...), with the metrics
+    of all epochs under `history`."""
     settings = dict(options or {})
     if epochs is not None:
         settings["train.epochs"] = epochs
@@ -254,18 +254,18 @@ def train(
         if not os.path.exists(os.path.join(resume, "checkpoints/last.safetensors")):
             raise ValueError(f"{os.fspath(resume)} contains no checkpoint to resume from")
         out, resume = resume, True
-    written = [(key, _toml(value)) for key, value in settings.items()]
+    assignments = [(key, _toml(value)) for key, value in settings.items()]
 
     def listener(document: str) -> object:
         return progress(json.loads(document)) if progress else None
 
-    done: dict[str, Any] = json.loads(_moue.train(os.fspath(arch), data, out, init, resume, written, listener))
-    return done
+    run: dict[str, Any] = json.loads(_moue.train(os.fspath(arch), data, out, init, resume, assignments, listener))
+    return run
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A training of a comparison."""
+    """One training run of a comparison."""
 
     name: str
     """The architecture's name, followed by the varied options."""
@@ -285,7 +285,7 @@ def plan(
     seeds: int = 1,
     epochs: int | None = None,
 ) -> list[Experiment]:
-    """The trainings of `compare`, to run them elsewhere or in parallel."""
+    """The training runs of `compare`, to run them elsewhere or in parallel."""
     documents = _moue.plan((list(archs), list(vary), seeds, epochs), data, out)
     return [Experiment(**json.loads(document)) for document in documents]
 
@@ -301,11 +301,11 @@ def compare(
     train: bool = True,
 ) -> dict[str, Any]:
     """Trains and compares architectures, as `moue compare` does: each one in `archs`, with each variation
-    (`"dropout.rate=0.1,0.5"`) and `seeds` seeds. Finished trainings in `out` are reused. With `train=False` nothing is
-    trained, and the existing trainings are compared. Writes `report.html`, and returns the document that
+    (`"dropout.rate=0.1,0.5"`) and `seeds` seeds. Finished runs in `out` are reused. With `train=False` nothing is
+    trained, and the existing runs are compared. Writes `report.html`, and returns the document that
     `moue compare --json` prints."""
-    found: dict[str, Any] = json.loads(_moue.compare((list(archs), list(vary), seeds, epochs), data, out, train))
-    return found
+    comparison: dict[str, Any] = json.loads(_moue.compare((list(archs), list(vary), seeds, epochs), data, out, train))
+    return comparison
 
 
 def evaluate(
@@ -318,8 +318,8 @@ def evaluate(
     """Evaluates a model on a split, as `moue evaluate --json` does: accuracy with its confidence interval, macro F1,
     calibration, metrics of each class, confusion matrix. `tta` averages each prediction over the image and its mirror
     image."""
-    said: dict[str, Any] = json.loads(_moue.evaluate(model or "default", data, split, tta))
-    return said
+    metrics: dict[str, Any] = json.loads(_moue.evaluate(model or "default", data, split, tta))
+    return metrics
 
 
 def _again(model: str | os.PathLike[str], min_face: int, min_score: float, threads: int) -> Predictor:
