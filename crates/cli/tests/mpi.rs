@@ -1,5 +1,7 @@
 //! `moue train` in two processes started by Open MPI.
 
+#[path = "it/docs/mod.rs"]
+mod docs;
 #[path = "it/place/mod.rs"]
 mod place;
 
@@ -142,4 +144,18 @@ fn inconsistent_ranks_are_an_error() {
     let error = failed(&mpirun(&place, &paths).unwrap().output().unwrap());
     assert!(error.contains("moue: rank 1: ") && error.contains("nowhere"), "{error}");
     assert!(!place.path("other/model.safetensors").exists());
+}
+
+#[test]
+fn commands_of_the_book_that_need_mpi_work() {
+    let needs = docs::Needs::found(&["mpi"]);
+    let Some(repository) = docs::blocks::repository() else { return };
+    let files = docs::fixtures::files();
+    let pages = docs::blocks::pages(&repository);
+    let with_mpi = |page: &&Vec<docs::blocks::Block>| page.iter().any(|block| block.is("sh", "mpi"));
+    let pages: Vec<_> = pages.iter().filter(with_mpi).collect();
+    assert!(!pages.is_empty(), "no page has a block for MPI");
+    let failures: Vec<String> =
+        pages.iter().flat_map(|page| docs::execute(page, &files, &repository, &needs)).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -1,5 +1,7 @@
 //! The `moue` command, run as a program.
 
+#[cfg(unix)]
+mod book;
 mod command;
 #[cfg(unix)]
 mod docs;
