@@ -20,6 +20,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
   snapshots    accept what the tests print now as their snapshots
   docs         build the documentation of the libraries (`--open` shows it)
   web          build the page and its npm package into crates/server/dist (`--check`: only tell whether it is up to date)
+  reference    write docs/reference from the code; a test fails when it is stale
   licenses     write crates/cli/licenses.txt (`--check`: only tell whether it is up to date)
   structure    check imports, the size of files and what crates depend on
   words        check that texts avoid the words of a list, and print what to write instead
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         "licenses" if rest.is_empty() => licenses::write(),
         "structure" if rest.is_empty() => structure::check(),
         "words" if rest.is_empty() => words::check(),
+        "reference" if rest.is_empty() => gates::reference(),
         "bench" => gates::bench(rest),
         "package" => package::package(rest),
         "help" | "--help" | "-h" => {

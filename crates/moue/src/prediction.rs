@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 /// A rectangle in a picture, in pixels.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FaceBox {
     /// Left edge.
     pub x: u32,
@@ -20,6 +21,7 @@ pub struct FaceBox {
 /// A face and its predicted expression.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Face {
     /// The bounding box of the face.
     #[serde(rename = "box")]
@@ -42,6 +44,7 @@ pub struct Face {
 /// The prediction for one input.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Prediction {
     /// The name of the input: a path, or the file name of an upload.
     pub input: String,

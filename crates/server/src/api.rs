@@ -17,11 +17,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use moue::Classifier;
 use moue::prediction::Prediction;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// The path for predictions.
 pub const PREDICT: &str = "/v1/predict";
@@ -199,13 +198,24 @@ fn with_faces(mut response: Response, faces: Faces) -> Response {
     response
 }
 
+/// State of the service.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// The model, as given to `moue serve`.
+    model: String,
+    /// Always `ok`.
+    status: &'static str,
+    /// Version of moue.
+    version: &'static str,
+}
+
 /// Check that the service is running.
 #[utoipa::path(
     get, path = "/healthz",
-    responses((status = 200, description = "The service is running; with version and model."))
+    responses((status = 200, body = Health, description = "The service is running; with version and model."))
 )]
-pub async fn health(State(app): State<App>) -> Json<serde_json::Value> {
-    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "model": *app.model}))
+pub async fn health(State(app): State<App>) -> Json<Health> {
+    Json(Health { model: app.model.as_ref().to_owned(), status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// Get the metrics in Prometheus' text format.

@@ -11,6 +11,7 @@ pub const FER2013_CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sa
 
 /// The split that an image belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// Training images.
@@ -95,6 +96,7 @@ pub struct Dataset {
 
 /// Items that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Broken {
     /// Their number.
     pub count: usize,

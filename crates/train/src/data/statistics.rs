@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 /// Statistics of a data set, computed by [`describe`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Statistics {
     /// Number of images.
     pub images: usize,
@@ -29,6 +30,7 @@ pub struct Statistics {
 
 /// Counts of a split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SplitStatistics {
     /// `train`, `validation` or `test`.
     pub split: Split,
@@ -42,6 +44,7 @@ pub struct SplitStatistics {
 
 /// Duplicates in a data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Duplicates {
     /// Number of groups of equal images.
     pub groups: usize,

@@ -120,6 +120,7 @@ fn recoded(picture: &DynamicImage, quality: u8) -> Option<DynamicImage> {
 
 /// A model's accuracy on corrupted images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Row {
     /// Name of the corruption: `blur`, `noise`, …
     pub corruption: &'static str,
