@@ -32,10 +32,7 @@ pub const VARIABLES: [(&str, &str); 7] = [
         "Instruction set of the engine: `avx512`, `avx2`, `neon` or `scalar`. A level that this machine does not \
          support is an error. Default: the fastest that this machine supports (see `moue doctor`).",
     ),
-    (
-        "MOUE_TOKEN",
-        "Token that `moue serve` requires from clients, unless `--token` is given. Default: none.",
-    ),
+    ("MOUE_TOKEN", "Token that `moue serve` requires from clients, unless `--token` is given. Default: none."),
     ("NO_COLOR", "Disables colors in help texts and logs if it is not empty."),
     ("CLICOLOR", "Disables colors in help texts and logs if it is 0."),
     ("CLICOLOR_FORCE", "Enables colors in help texts and logs that are not shown on a terminal, if it is not 0."),

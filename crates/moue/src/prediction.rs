@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FaceBox {
-    /// Left edge.
+    /// Left edge, in pixels from the left.
     pub x: u32,
-    /// Upper edge.
+    /// Upper edge, in pixels from the top.
     pub y: u32,
-    /// Columns.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
 }
 
@@ -48,9 +48,9 @@ pub struct Face {
 pub struct Prediction {
     /// The name of the input: a path, or the file name of an upload.
     pub input: String,
-    /// Columns of the picture, after EXIF orientation; 0 when it cannot be read.
+    /// Width of the picture in pixels, after EXIF orientation; 0 when it cannot be read.
     pub width: u32,
-    /// Rows of the picture.
+    /// Height of the picture in pixels; 0 when it cannot be read.
     pub height: u32,
     /// The faces from left to right; empty where no face was found.
     pub faces: Vec<Face>,

@@ -94,12 +94,16 @@ struct Faces(usize);
     responses(
         (status = 200, body = Prediction, description = "For one picture an object; for `multipart/form-data` an array of \
             objects in the order of the fields, where a picture that cannot be read has `error`."),
-        (status = 400, body = Problem, description = "The request is malformed."),
-        (status = 401, body = Problem, description = "The token is missing or wrong."),
-        (status = 413, body = Problem, description = "The body has too many bytes, pixels or pictures."),
-        (status = 422, body = Problem, description = "No picture can be read."),
-        (status = 429, body = Problem, description = "Too many requests are waiting."),
-        (status = 503, body = Problem, description = "The request exceeded the time limit."),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "The request is malformed, or its body is empty or \
+            incomplete."),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "The token (`--token` or `MOUE_TOKEN`) is missing \
+            or wrong."),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "The body has too many bytes, pixels or pictures \
+            (`--max-body`, `--max-pixels`, `--max-images`)."),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "No picture can be read."),
+        (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many requests are waiting (`--workers`, \
+            `--queue`)."),
+        (status = 503, body = Problem, content_type = "application/problem+json", description = "The request exceeded the time limit (`--timeout`)."),
     )
 )]
 pub async fn predict(

@@ -101,7 +101,7 @@ enum Status {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SelfTest {
-    /// `ok` if label and probability are as expected.
+    /// Whether label and probability are as expected.
     status: Status,
     /// The predicted class; null if the prediction failed.
     label: Option<String>,

@@ -103,7 +103,13 @@ fn option(arg: &Arg) -> Vec<String> {
     let repeated = matches!(arg.get_action(), ArgAction::Append) && !help.contains("repeated");
     let help = if repeated { help + " Can be repeated." } else { help };
     let variable = arg.get_env().and_then(|name| name.to_str()).unwrap_or_default();
-    vec![code(&format!("{short}{}", arg.to_string().trim_end_matches("..."))), possible(arg), default, code(variable), help]
+    vec![
+        code(&format!("{short}{}", arg.to_string().trim_end_matches("..."))),
+        possible(arg),
+        default,
+        code(variable),
+        help,
+    ]
 }
 
 /// The text after the options: notes, and examples as commands of a shell.

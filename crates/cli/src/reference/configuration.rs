@@ -69,7 +69,8 @@ fn section(name: &str, root: &Value, written: &Value) -> String {
         let kind = if key == "layers" {
             "array of [layers](layers.md)".to_owned()
         } else if values(target).is_empty() {
-            kind(field, root) + &range(field)
+            // TOML has tables, and no null.
+            kind(field, root).replace(" or null", "").replace("objects", "tables") + &range(field)
         } else {
             after += &format!("### {heading}\n\n{}", values_table(target));
             format!("[one of {}](#{})", values(target).len(), anchor(&heading))
@@ -108,12 +109,9 @@ fn values_beyond_a_range_are_rejected() {
     let config = Config::open("small").unwrap();
     for Bounded { key, low, high, .. } in bounded() {
         let is_valid = |value: f32| {
-            let text = if matches!(key, "train.epochs" | "train.batch_size" | "train.step_epochs" | "train.plateau_patience") {
-                format!("{}", value.trunc() as i64)
-            } else {
-                format!("{value:?}")
-            };
-            moue_train::config::with_option(&config, key, &text).is_ok()
+            // Either is the form of an integer option, the other that of a fraction.
+            let texts = [format!("{value:?}"), (value as i64).to_string()];
+            texts.iter().any(|text| moue_train::config::with_option(&config, key, text).is_ok())
         };
         assert!(is_valid(low) && (high.is_infinite() || is_valid(high)), "{key}");
         assert!(!is_valid(low - 1.0) && (high.is_infinite() || !is_valid(high * 1.01 + 1.0)), "{key}");

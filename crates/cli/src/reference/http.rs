@@ -1,7 +1,7 @@
 //! The page of the HTTP API, from its OpenAPI document.
 
 use super::markdown::{anchor, code, sentence, table};
-use super::schema::{default, string};
+use super::schema::{default, names, string};
 use serde_json::Value;
 
 pub fn page() -> String {
@@ -18,10 +18,11 @@ pub fn page() -> String {
     }
     page += "## Schemas\n\n";
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
-        let row = |(field, schema): (&String, &Value)| {
-            vec![code(field), kind(schema), sentence(&string(schema, "description").replace("`None`", "`null`"))]
+        let row = |name: String| {
+            let field = &schema["properties"][&name];
+            vec![code(&name), kind(field), sentence(&string(field, "description").replace("`None`", "`null`"))]
         };
-        let rows: Vec<Vec<String>> = schema["properties"].as_object().into_iter().flatten().map(row).collect();
+        let rows: Vec<Vec<String>> = names(schema, schema).into_iter().map(row).collect();
         let about = sentence(&one_line(string(schema, "description")));
         page += &format!("### {name}\n\n{about}\n\n{}", table(&["field", "type", "description"], &rows));
     }
@@ -39,7 +40,13 @@ fn operation_text(path: &str, method: &str, operation: &Value) -> String {
         .map(|parameter| {
             let schema = &parameter["schema"];
             let about = sentence(&one_line(string(parameter, "description")));
-            vec![code(string(parameter, "name")), string(parameter, "in").to_owned(), kind(schema), default(schema), about]
+            vec![
+                code(string(parameter, "name")),
+                string(parameter, "in").to_owned(),
+                kind(schema),
+                default(schema),
+                about,
+            ]
         })
         .collect();
     text += &table(&["parameter", "in", "type", "default", "description"], &parameters);

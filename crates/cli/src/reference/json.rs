@@ -41,7 +41,8 @@ fn documents() -> Vec<Document> {
         Document::new(
             "train",
             "`moue train`",
-            "One document at the end of the training. The fields from `split` on are missing if no epoch is finished.",
+            "One document at the end of the training. The fields `figures`, `model`, `report` and `split` are missing if no epoch \
+             is finished.",
             output::<RunSummary>(),
         ),
         Document::new(
@@ -184,7 +185,8 @@ fn predicted_table() -> String {
             return vec!["one for each class".to_owned(), "number".to_owned(), about.to_owned()];
         }
         let known = PREDICTED.iter().find(|(name, ..)| *name == column);
-        let (name, kind, about) = known.unwrap_or_else(|| panic!("describe the column {column} of `moue predict` here"));
+        let (name, kind, about) =
+            known.unwrap_or_else(|| panic!("describe the column {column} of `moue predict` here"));
         vec![code(name), (*kind).to_owned(), (*about).to_owned()]
     };
     assert_eq!(header.len(), PREDICTED.len() + 1, "a column that is described here does not exist");

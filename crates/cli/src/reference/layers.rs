@@ -75,7 +75,7 @@ fn section(variant: &Value, written: &Value, root: &Value, types: &mut BTreeSet<
 
 /// Arrays of tables are layers here.
 fn layer_kind(kind: &str) -> String {
-    kind.replace("tables", "layers")
+    kind.replace("objects", "layers")
 }
 
 /// The allowed values of a type.

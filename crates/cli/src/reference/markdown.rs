@@ -40,5 +40,5 @@ pub fn anchor(heading: &str) -> String {
 /// A text as a sentence: with a full stop.
 pub fn sentence(text: &str) -> String {
     let text = text.trim();
-    if text.is_empty() || text.ends_with(['.', ':', '?', '!']) { text.to_owned() } else { format!("{text}.") }
+    if text.is_empty() || text.ends_with(['.', ':', '?', '!', '…']) { text.to_owned() } else { format!("{text}.") }
 }

@@ -33,7 +33,12 @@ fn pages() -> [(&'static str, &'static str, String, &'static str); 6] {
             "the keys of `[model]`, `[data]`, `[augment]` and `[train]`",
         ),
         ("layers.md", "Layers", layers::page(), "the kinds of layers and their options"),
-        ("json.md", "JSON and CSV", json::page(), "the output of commands with `--json`, and the files that they write"),
+        (
+            "json.md",
+            "JSON and CSV",
+            json::page(),
+            "the output of commands with `--json`, and the files that they write",
+        ),
         ("http.md", "HTTP API", http::page(), "the paths of `moue serve`, their parameters and responses"),
         (
             "environment.md",

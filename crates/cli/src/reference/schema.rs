@@ -105,6 +105,9 @@ pub fn kind(schema: &Value, root: &Value) -> String {
     if !values(schema).is_empty() {
         return or_null("string".to_owned());
     }
+    if schema["oneOf"].is_array() {
+        return or_null("object".to_owned());
+    }
     if let Some(choices) = schema["anyOf"].as_array() {
         let kinds: Vec<String> = choices.iter().map(|choice| kind(choice, root)).collect();
         return or_null(kinds.join(" or "));
@@ -130,7 +133,6 @@ fn single(name: &str, schema: &Value, root: &Value) -> String {
         "object" if schema["additionalProperties"].is_object() => {
             format!("object of {}", plural(&kind(&schema["additionalProperties"], root)))
         }
-        "object" if schema["oneOf"].is_array() => "table".to_owned(),
         name => name.to_owned(),
     }
 }

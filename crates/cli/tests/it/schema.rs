@@ -50,7 +50,8 @@ fn files_of_runs_match_their_schemas() {
     let place = Place::new();
     place.ok(&["data", "draw", "faces", "--count", "42", "--quiet"]);
     place.ok(&["compare", "tiny.toml", "--data", "faces", "--epochs", "2", "--out", "side", "--quiet"]);
-    let comparison: Value = serde_json::from_slice(&std::fs::read(place.path("side/comparison.json")).unwrap()).unwrap();
+    let comparison: Value =
+        serde_json::from_slice(&std::fs::read(place.path("side/comparison.json")).unwrap()).unwrap();
     validate("compare", &comparison);
     let folder = comparison["rows"][0]["runs"][0]["folder"].as_str().unwrap();
     let run = place.path(folder);
@@ -71,7 +72,8 @@ fn predictions_match_their_schemas() {
         eprintln!("SKIPPED: ffmpeg is not installed");
         return;
     }
-    let camera = ["predict", "--model", "tiny", "--device-format", "lavfi", "testsrc=d=0.2:r=10:s=96x96", "--no-detect"];
+    let camera =
+        ["predict", "--model", "tiny", "--device-format", "lavfi", "testsrc=d=0.2:r=10:s=96x96", "--no-detect"];
     validate_lines("predict-video", &place.ok(&[&camera[..], &["--json", "--quiet"]].concat()));
 }
 

@@ -160,6 +160,7 @@ pub enum LayerSpec {
         /// Factor of the L2 penalty of the kernel: `kernel_l2 · Σ kernel²` is added to the loss that is
         /// minimized, as by Keras's `l2`; the printed loss does not include it.
         #[serde(default, skip_serializing_if = "is_zero")]
+        #[cfg_attr(feature = "schema", schemars(extend("default" = 0)))]
         kernel_l2: f32,
     },
     /// A depthwise convolution: one filter for each input channel.
@@ -182,6 +183,7 @@ pub enum LayerSpec {
         /// Factor of the L2 penalty of the kernel: `kernel_l2 · Σ kernel²` is added to the loss that is
         /// minimized, as by Keras's `l2`; the printed loss does not include it.
         #[serde(default, skip_serializing_if = "is_zero")]
+        #[cfg_attr(feature = "schema", schemars(extend("default" = 0)))]
         kernel_l2: f32,
     },
     /// A depthwise convolution without bias, followed by a 1 × 1 convolution that has the bias and the
@@ -207,6 +209,7 @@ pub enum LayerSpec {
         /// Factor of the L2 penalty of the kernel: `kernel_l2 · Σ kernel²` is added to the loss that is
         /// minimized, as by Keras's `l2`; the printed loss does not include it.
         #[serde(default, skip_serializing_if = "is_zero")]
+        #[cfg_attr(feature = "schema", schemars(extend("default" = 0)))]
         kernel_l2: f32,
     },
     /// A fully connected layer. Its input must be flat: `flatten` or a global pooling precedes it.
@@ -222,6 +225,7 @@ pub enum LayerSpec {
         /// Factor of the L2 penalty of the kernel: `kernel_l2 · Σ kernel²` is added to the loss that is
         /// minimized, as by Keras's `l2`; the printed loss does not include it.
         #[serde(default, skip_serializing_if = "is_zero")]
+        #[cfg_attr(feature = "schema", schemars(extend("default" = 0)))]
         kernel_l2: f32,
     },
     /// The maximum of each window.
@@ -303,6 +307,7 @@ pub enum LayerSpec {
         layers: Vec<LayerSpec>,
         /// Layers of the shortcut, first to last; empty for the identity.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
         shortcut: Vec<LayerSpec>,
         /// Activation of the sum.
         #[serde(default)]

@@ -33,9 +33,9 @@ pub struct FramePrediction {
     pub frame: usize,
     /// Time of the frame, in seconds.
     pub time_s: f64,
-    /// Columns.
+    /// Width of the frame in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height of the frame in pixels.
     pub height: u32,
     /// The faces from left to right.
     pub faces: Vec<TrackedFace>,

@@ -98,9 +98,9 @@ pub struct Dataset {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Broken {
-    /// Their number.
+    /// Number of items that could not be read.
     pub count: usize,
-    /// The first of them, each with a reason.
+    /// The first five of them, each with a reason.
     pub examples: Vec<String>,
 }
 

@@ -18,13 +18,13 @@ pub struct Statistics {
     pub classes: Vec<String>,
     /// The splits that have images.
     pub splits: Vec<SplitStatistics>,
-    /// Images whose pixels are all equal.
+    /// Number of images whose pixels are all equal.
     pub blank: usize,
     /// Images that are equal to an earlier one, pixel by pixel, excluding blank images.
     pub duplicates: Duplicates,
     /// Images that are near-duplicates of an earlier one, including exact copies.
     pub near_duplicates: Duplicates,
-    /// Number of items that could not be read.
+    /// Items that could not be read.
     pub broken: Broken,
 }
 
@@ -32,7 +32,7 @@ pub struct Statistics {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SplitStatistics {
-    /// `train`, `validation` or `test`.
+    /// The split.
     pub split: Split,
     /// The source's own name, if it has this split.
     pub source_name: Option<String>,
@@ -46,7 +46,7 @@ pub struct SplitStatistics {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Duplicates {
-    /// Number of groups of equal images.
+    /// Number of groups of images that are duplicates of each other.
     pub groups: usize,
     /// Number of images beyond the first of each group.
     pub images: usize,
