@@ -3,7 +3,7 @@
 use super::layers::values_table;
 use super::markdown::{anchor, code, table};
 use super::schema::{default, description, input, kind, names, output, present, resolved, string, values};
-use moue_train::config::{Bounded, Config};
+use moue_train::config::{Bounded, Config, PRESETS};
 use serde_json::{Value, json};
 
 /// The schema of a configuration file, with the ranges that are checked.
@@ -115,5 +115,17 @@ fn values_beyond_a_range_are_rejected() {
         };
         assert!(is_valid(low) && (high.is_infinite() || is_valid(high)), "{key}");
         assert!(!is_valid(low - 1.0) && (high.is_infinite() || !is_valid(high * 1.01 + 1.0)), "{key}");
+    }
+}
+
+#[test]
+fn presets_match_the_schema_and_unknown_keys_do_not() {
+    let validator = jsonschema::draft202012::new(&schema()).unwrap();
+    for preset in PRESETS {
+        let mut config = serde_json::to_value(Config::open(preset.name).unwrap()).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&config).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", preset.name);
+        config["train"]["epoch"] = json!(3);
+        assert!(!validator.is_valid(&config));
     }
 }
