@@ -48,6 +48,13 @@ pub fn snapshots(arguments: &[String]) -> anyhow::Result<()> {
     run(cargo("test").arg("--workspace").args(arguments).env("INSTA_UPDATE", "always"))
 }
 
+/// Runs the test that compares the reference with the code, so that it writes the files.
+pub fn reference() -> anyhow::Result<()> {
+    run(cargo("test")
+        .args(["--locked", "--quiet", "--package", "moue-cli", "--bin", "moue", "--", "the_reference_is_up_to_date"])
+        .env("MOUE_WRITE_REFERENCE", "1"))
+}
+
 pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
     let usual = ["bench/resnet".to_owned(), "--layers".to_owned()];
     let arguments = if arguments.is_empty() { &usual } else { arguments };

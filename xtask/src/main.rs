@@ -22,6 +22,7 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
   docs         build the documentation of the libraries (`--open` shows it)
   book         check the links of all Markdown files, and build the book into target/book where mdbook is installed
   web          build the page and its npm package into crates/server/dist (`--check`: only check that it is up to date)
+  reference    write docs/reference from the code; a test fails when it is stale
   licenses     write crates/cli/licenses.txt (`--check`: only check that it is up to date)
   structure    check imports, the size of files and the dependencies of crates
   words        check that texts avoid the words of a list, and print what to write instead
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         "licenses" if rest.is_empty() => licenses::write(),
         "structure" if rest.is_empty() => structure::check(),
         "words" if rest.is_empty() => words::check(),
+        "reference" if rest.is_empty() => gates::reference(),
         "bench" => gates::bench(rest),
         "package" => package::package(rest),
         "help" | "--help" | "-h" => {

@@ -13,8 +13,7 @@ use std::path::PathBuf;
     version,
     max_term_width = 100,
     after_help = "Examples:\n  moue predict photo.jpg\n  moue train --data fer2013.csv.gz\n  \
-        moue evaluate runs/small-1/model.safetensors --data fer2013.csv.gz\n\n\
-        Exit codes: 0 success, 1 failure, 2 wrong usage, 3 some inputs of `predict` failed, 130 interrupted"
+        moue evaluate runs/small-1/model.safetensors --data fer2013.csv.gz"
 )]
 pub struct Arguments {
     #[command(flatten)]

@@ -3,23 +3,28 @@
 
 mod args;
 mod commands;
+mod environment;
 mod error;
 mod output;
 mod progress;
+#[cfg(test)]
+mod reference;
 mod version;
 
 use args::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
+use environment::USAGE;
 use error::{UsageError, chain};
 use moue::Isa;
 use std::process::ExitCode;
 
-/// Exit code for wrong usage, the same as clap's.
-const USAGE: u8 = 2;
-
 fn main() -> ExitCode {
-    // Man pages and completions do not depend on the machine, so only this command has the long version.
-    let matches = Arguments::command().long_version(version::long()).get_matches();
+    // Man pages and completions do not depend on the machine, and have sections of their own for exit codes and
+    // environment variables: only this command has the long version and help.
+    let command = Arguments::command();
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let command = command.long_version(version::long()).after_help(environment::help(&examples));
+    let matches = command.get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.common.threads.unwrap_or(0).into()).build();
     let result = match pool {

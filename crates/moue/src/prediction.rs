@@ -6,20 +6,22 @@ use std::collections::BTreeMap;
 /// A rectangle in a picture, in pixels.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FaceBox {
-    /// Left edge.
+    /// Left edge, in pixels from the left.
     pub x: u32,
-    /// Upper edge.
+    /// Upper edge, in pixels from the top.
     pub y: u32,
-    /// Columns.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
 }
 
 /// A face and its predicted expression.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Face {
     /// The bounding box of the face.
     #[serde(rename = "box")]
@@ -42,12 +44,13 @@ pub struct Face {
 /// The prediction for one input.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Prediction {
     /// The name of the input: a path, or the file name of an upload.
     pub input: String,
-    /// Columns of the picture, after EXIF orientation; 0 when it cannot be read.
+    /// Width of the picture in pixels, after EXIF orientation; 0 when it cannot be read.
     pub width: u32,
-    /// Rows of the picture.
+    /// Height of the picture in pixels; 0 when it cannot be read.
     pub height: u32,
     /// The faces from left to right; empty where no face was found.
     pub faces: Vec<Face>,

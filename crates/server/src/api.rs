@@ -17,11 +17,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use moue::Classifier;
 use moue::prediction::Prediction;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// The path for predictions.
 pub const PREDICT: &str = "/v1/predict";
@@ -95,12 +94,16 @@ struct Faces(usize);
     responses(
         (status = 200, body = Prediction, description = "For one picture an object; for `multipart/form-data` an array of \
             objects in the order of the fields, where a picture that cannot be read has `error`."),
-        (status = 400, body = Problem, description = "The request is malformed."),
-        (status = 401, body = Problem, description = "The token is missing or wrong."),
-        (status = 413, body = Problem, description = "The body has too many bytes, pixels or pictures."),
-        (status = 422, body = Problem, description = "No picture can be read."),
-        (status = 429, body = Problem, description = "Too many requests are waiting."),
-        (status = 503, body = Problem, description = "The request exceeded the time limit."),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "The request is malformed, or its body is empty or \
+            incomplete."),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "The token (`--token` or `MOUE_TOKEN`) is missing \
+            or wrong."),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "The body has too many bytes, pixels or pictures \
+            (`--max-body`, `--max-pixels`, `--max-images`)."),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "No picture can be read."),
+        (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many requests are waiting (`--workers`, \
+            `--queue`)."),
+        (status = 503, body = Problem, content_type = "application/problem+json", description = "The request exceeded the time limit (`--timeout`)."),
     )
 )]
 pub async fn predict(
@@ -199,13 +202,24 @@ fn with_faces(mut response: Response, faces: Faces) -> Response {
     response
 }
 
+/// State of the service.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// The model, as given to `moue serve`.
+    model: String,
+    /// Always `ok`.
+    status: &'static str,
+    /// Version of moue.
+    version: &'static str,
+}
+
 /// Check that the service is running.
 #[utoipa::path(
     get, path = "/healthz",
-    responses((status = 200, description = "The service is running; with version and model."))
+    responses((status = 200, body = Health, description = "The service is running; with version and model."))
 )]
-pub async fn health(State(app): State<App>) -> Json<serde_json::Value> {
-    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "model": *app.model}))
+pub async fn health(State(app): State<App>) -> Json<Health> {
+    Json(Health { model: app.model.as_ref().to_owned(), status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// Get the metrics in Prometheus' text format.

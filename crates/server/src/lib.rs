@@ -43,6 +43,12 @@ pub fn router(classifier: Classifier, options: &Options) -> Result<Router, Setup
     Ok(guarded.layer(from_fn_with_state(app, api::observe)))
 }
 
+/// The OpenAPI document of the API, as `/openapi.json` returns it.
+#[must_use]
+pub fn openapi() -> serde_json::Value {
+    serde_json::to_value(openapi::document()).unwrap_or_default()
+}
+
 /// Writes the page with all its files into a folder, for static hosting. The folder is created if
 /// needed; an existing folder must be empty.
 ///

@@ -1,6 +1,6 @@
 //! The description of the API: as an OpenAPI document, and as a page.
 
-use crate::api;
+use crate::api::{self, Health};
 use crate::problem::Problem;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Html;
@@ -18,7 +18,7 @@ use utoipa::OpenApi;
             what a person feels. The EU AI Act bans inferring emotions at work and in education."
     ),
     paths(api::predict, api::health, api::metrics),
-    components(schemas(Prediction, Face, FaceBox, Problem))
+    components(schemas(Prediction, Face, FaceBox, Health, Problem))
 )]
 struct Api;
 
@@ -31,7 +31,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 /// The OpenAPI document.
-fn document() -> utoipa::openapi::OpenApi {
+pub fn document() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
 

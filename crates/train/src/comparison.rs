@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 /// Metrics of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EpochMetrics {
     /// Number of the epoch, from 1.
     pub epoch: usize,
@@ -34,6 +35,7 @@ impl From<&EpochRecord> for EpochMetrics {
 
 /// One training of a comparison.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Run {
     /// Its seed.
     pub seed: u64,
@@ -56,6 +58,7 @@ pub struct Run {
 
 /// A row of a comparison: one configuration, with means over its seeds.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Row {
     /// The architecture's name, followed by the varied options.
     pub name: String,
@@ -91,6 +94,7 @@ pub struct Row {
 
 /// Results of a comparison.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// The data: a path or `synthetic faces`.
     pub data: String,
@@ -117,22 +121,37 @@ impl Comparison {
     }
 }
 
-/// A row of `comparison.csv`.
-#[derive(Default, Serialize)]
-struct CsvRow<'a> {
+/// A row of `comparison.csv`: one configuration, with means over its seeds.
+#[derive(Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CsvRow<'a> {
+    /// The architecture's name, followed by the varied options.
     name: &'a str,
+    /// Number of parameters.
     parameters: usize,
+    /// Multiply-adds for one image.
     macs: usize,
+    /// Configured number of epochs.
     epochs: usize,
+    /// Number of trainings: one for each seed.
     runs: usize,
+    /// Seconds of one training (mean), with 1 decimal.
     seconds: Decimals<1>,
+    /// Training accuracy at the best epoch, 0–1, with 6 decimals like all accuracies.
     best_train_accuracy: Decimals<6>,
+    /// Validation accuracy at the best epoch; optimistic: the epoch was selected on this split.
     best_validation_accuracy: Decimals<6>,
+    /// Training minus validation accuracy at the best epoch.
     gap: Decimals<6>,
+    /// Training accuracy at the last epoch.
     last_train_accuracy: Decimals<6>,
+    /// Validation accuracy at the last epoch.
     last_validation_accuracy: Decimals<6>,
+    /// Training minus validation accuracy at the last epoch.
     last_gap: Decimals<6>,
+    /// Standard deviation of the best validation accuracy over the seeds; empty for one seed.
     validation_deviation: Option<Decimals<6>>,
+    /// The result that the architecture's source reports; empty for none.
     claim: Option<&'a str>,
 }
 

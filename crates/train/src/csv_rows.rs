@@ -19,7 +19,9 @@ pub fn csv_rows<R: Serialize + Default>(rows: &[R]) -> Vec<u8> {
 }
 
 /// A number with a fixed number of decimals.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transparent))]
 pub struct Decimals<const N: usize>(pub f64);
 
 impl<const N: usize> Serialize for Decimals<N> {

@@ -1,15 +1,45 @@
 //! `moue arch`.
 
-use super::print;
+use super::{print, print_json};
 use crate::args::{ArchCommand, Common};
 use crate::output::table::{table, table_with_text};
-use moue::model::{LayerSummary, build, summary};
+use moue::model::{Architecture, LayerSummary, build, summary};
 use moue_train::config::{Config, PRESETS};
-use serde_json::json;
+use serde::Serialize;
 use std::process::ExitCode;
 
 /// Number of classes of the networks shown.
 const CLASSES: usize = 7;
+
+/// A preset, as `moue arch list --json` prints it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ListedPreset {
+    /// Name on the command line.
+    name: &'static str,
+    /// Description: the first sentence of the preset's file.
+    about: String,
+    /// Number of parameters, for 7 classes.
+    parameters: usize,
+    /// Multiply-adds for one image.
+    macs: usize,
+}
+
+/// A network, as `moue arch show --json` prints it, for 7 classes.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ShownNetwork<'a> {
+    /// Name of the architecture.
+    name: &'a str,
+    /// `[height, width, channels]` of the images.
+    input: [usize; 3],
+    /// The layers in the order of computation; those of a block follow it.
+    layers: &'a [LayerSummary],
+    /// Number of parameters of all layers.
+    parameters: usize,
+    /// Multiply-adds of all layers for one image.
+    macs: usize,
+}
 
 pub fn run(command: &ArchCommand, common: &Common) -> anyhow::Result<ExitCode> {
     match command {
@@ -37,10 +67,10 @@ fn list(common: &Common) -> anyhow::Result<()> {
         let config = Config::parse(preset.name, preset.text)?;
         let (parameters, macs) = totals(&summary(&build(&config.model, CLASSES, 0)?));
         rows.push(vec![preset.name.to_owned(), grouped(parameters), grouped(macs), preset.about()]);
-        documents.push(json!({"name": preset.name, "about": preset.about(), "parameters": parameters, "macs": macs}));
+        documents.push(ListedPreset { name: preset.name, about: preset.about(), parameters, macs });
     }
     if common.json {
-        return print(&format!("{}\n", serde_json::Value::Array(documents)));
+        return print_json(&documents);
     }
     print(&table_with_text(&rows))
 }
@@ -49,10 +79,8 @@ fn show(config: &Config, common: &Common) -> anyhow::Result<()> {
     let rows = summary(&build(&config.model, CLASSES, 0)?);
     let (parameters, macs) = totals(&rows);
     if common.json {
-        let document = json!({
-            "name": config.model.name, "input": config.model.input, "layers": rows, "parameters": parameters, "macs": macs,
-        });
-        return print(&format!("{document}\n"));
+        let Architecture { name, input, .. } = &config.model;
+        return print_json(&ShownNetwork { name, input: *input, layers: &rows, parameters, macs });
     }
     let mut lines = vec![["layer", "output shape", "parameters", "MACs"].map(str::to_owned).to_vec()];
     for row in &rows {

@@ -1,12 +1,24 @@
 //! `moue bench`.
 
-use super::print;
+use super::{print, print_json};
 use crate::args::{BenchArgs, Common};
 use crate::output::table::table;
-use moue_train::bench::{self, BenchOptions, LayerCost};
+use moue_train::bench::{self, BenchOptions, LayerCost, Measurement};
 use moue_train::config::Config;
+use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// The results, as `moue bench --json` prints them.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BenchDocument<'a> {
+    #[serde(flatten)]
+    total: &'a Measurement,
+    /// The time of each layer; only with `--layers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<&'a [LayerCost]>,
+}
 
 pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let config = Config::open(args.arch.as_deref().unwrap_or("small"))?;
@@ -27,11 +39,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
         Vec::new()
     };
     if common.json {
-        let mut document = serde_json::to_value(&measured)?;
-        if args.layers {
-            document["layers"] = serde_json::to_value(&costs)?;
-        }
-        print(&format!("{document}\n"))?;
+        print_json(&BenchDocument { total: &measured, layers: args.layers.then_some(&costs) })?;
         return Ok(ExitCode::SUCCESS);
     }
     let memory =

@@ -1,7 +1,8 @@
 //! `moue compare`.
 
-use super::{INTERRUPTED, open_source, print, run_error, show_event, stop_on_interrupt};
+use super::{open_source, print, run_error, show_event, stop_on_interrupt};
 use crate::args::{Common, CompareArgs};
+use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::output::table::table;
 use crate::progress::Progress;

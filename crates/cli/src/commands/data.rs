@@ -1,6 +1,6 @@
 //! `moue data`.
 
-use super::{open_source, print};
+use super::{open_source, print, print_json};
 use crate::args::{Common, DataCommand};
 use crate::error::UsageError;
 use crate::output::table::table;
@@ -12,9 +12,45 @@ use moue_train::data::statistics::{Duplicates, Statistics, describe};
 use moue_train::data::table::{TableRow, rows, to_csv};
 use moue_train::data::{DataSource, Dataset, ImageSpec, synthetic};
 use moue_train::report::preview::{self, Preview};
-use serde_json::json;
+use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// The written table, as `moue data table --json` prints it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WrittenTable<'a> {
+    /// The file, as given.
+    out: &'a Path,
+    /// Number of rows: one for each image.
+    rows: usize,
+    /// Format of the file: `csv` or `parquet`.
+    form: &'a str,
+}
+
+/// The written preview, as `moue data preview --json` prints it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WrittenPreview<'a> {
+    /// The file, as given.
+    out: &'a Path,
+    /// Number of images in the dataset.
+    images: usize,
+    /// Format of the file: `png` or `html`.
+    form: &'a str,
+}
+
+/// The written dataset, as `moue data draw --json` prints it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WrittenFaces<'a> {
+    /// The folder, as given.
+    dir: &'a Path,
+    /// Number of synthetic faces.
+    images: usize,
+    /// The seed that they were generated from.
+    seed: u64,
+}
 
 pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
     let seed = common.seed.unwrap_or(0);
@@ -38,9 +74,11 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
             }
             let rows = rows(&open(path, *official_split)?);
             save(out, &if form == "csv" { to_csv(&rows) } else { to_parquet(&rows)? })?;
-            let document = json!({"out": out, "rows": rows.len(), "form": form});
-            let text = format!("Wrote {} rows to {}\n", rows.len(), out.display());
-            print(&if common.json { format!("{document}\n") } else { text })?;
+            if common.json {
+                print_json(&WrittenTable { out, rows: rows.len(), form })?;
+            } else {
+                print(&format!("Wrote {} rows to {}\n", rows.len(), out.display()))?;
+            }
         }
         DataCommand::Preview { path, out, arch, official_split } => {
             let form = extension(out, &["png", "html"])?;
@@ -54,20 +92,21 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
             let shown = Preview::new(&title, &dataset, &augmentation, seed);
             let bytes = if form == "png" { preview::png(&shown) } else { preview::html(&shown).into_bytes() };
             save(out, &bytes)?;
-            let document = json!({"out": out, "images": dataset.len(), "form": form});
-            let text = format!("Wrote a preview of {} images to {}\n", dataset.len(), out.display());
-            print(&if common.json { format!("{document}\n") } else { text })?;
+            if common.json {
+                print_json(&WrittenPreview { out, images: dataset.len(), form })?;
+            } else {
+                print(&format!("Wrote a preview of {} images to {}\n", dataset.len(), out.display()))?;
+            }
         }
         DataCommand::Draw { dir, count } => {
             let written = synthetic::write(dir, *count as usize, seed)
                 .with_context(|| format!("cannot write synthetic faces to {}", dir.display()))?;
-            let document = json!({"dir": dir, "images": written, "seed": seed});
-            let text = format!(
-                "Wrote {written} synthetic faces to {}\nNext: moue train --data {}\n",
-                dir.display(),
-                dir.display()
-            );
-            print(&if common.json { format!("{document}\n") } else { text })?;
+            if common.json {
+                print_json(&WrittenFaces { dir, images: written, seed })?;
+            } else {
+                let dir = dir.display();
+                print(&format!("Wrote {written} synthetic faces to {dir}\nNext: moue train --data {dir}\n"))?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -30,54 +30,88 @@ pub fn run(common: &Common) -> anyhow::Result<ExitCode> {
     Ok(if report.self_test.status == Status::Ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The installation, as `moue doctor --json` prints it.
 #[derive(Serialize)]
-struct Report {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Report {
+    /// Version of moue.
     version: &'static str,
+    /// Optional features of this build, in alphabetical order.
     features: Vec<&'static str>,
-    /// `linux-x86_64`.
+    /// Operating system and processor architecture, for example `linux-x86_64`.
     platform: String,
+    /// Name of the processor; null where the system does not report it (Linux does).
     processor: Option<String>,
+    /// Instruction set in use: `avx512`, `avx2`, `neon` or `scalar`.
     isa: &'static str,
-    /// The value of `MOUE_ISA`.
+    /// Value of the environment variable `MOUE_ISA`; null if it is not set.
     isa_requested: Option<String>,
+    /// Instruction sets that this machine supports, the fastest first.
     isa_available: Vec<&'static str>,
+    /// Number of threads in use.
     threads: usize,
+    /// Number of threads that the system offers; null where it does not report it.
     threads_available: Option<usize>,
+    /// Size of the memory in bytes; null where the system does not report it (Linux does).
     memory_bytes: Option<u64>,
+    /// Folder of decoded images; null if it is off.
     cache: Option<CacheFolder>,
-    /// The version, or null if ffmpeg is not installed.
+    /// Version of ffmpeg; null if it is not installed.
     ffmpeg: Option<String>,
+    /// The bundled models.
     models: Vec<Bundled>,
+    /// Result of the self-test: a prediction for a synthetic face.
     self_test: SelfTest,
 }
 
+/// The cache of decoded images.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CacheFolder {
+    /// The folder.
     folder: PathBuf,
+    /// Size of its files in bytes; 0 if it does not exist.
     bytes: u64,
 }
 
+/// A bundled model.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Bundled {
+    /// Name on the command line.
     name: &'static str,
+    /// SHA-256 of its file, in hexadecimal.
     sha256: String,
+    /// Size of its file in bytes.
     bytes: usize,
 }
 
+/// Result of the self-test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum Status {
+    /// The prediction is as expected.
     Ok,
+    /// The prediction differs, or failed.
     Failed,
 }
 
+/// A prediction for a synthetic face, and the expected one.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SelfTest {
+    /// Whether label and probability are as expected.
     status: Status,
+    /// The predicted class; null if the prediction failed.
     label: Option<String>,
+    /// Its probability; null if the prediction failed.
     probability: Option<f32>,
+    /// The expected class.
     expected_label: &'static str,
+    /// Its expected probability, on any machine within 0.001.
     expected_probability: f32,
+    /// Why the prediction failed; null on success.
     error: Option<String>,
 }
 

@@ -1,12 +1,25 @@
 //! `moue export`.
 
-use super::print;
+use super::{print, print_json};
 use crate::UsageError;
 use crate::args::{Common, ExportArgs, Precision};
 use moue::model::Model;
 use moue::model::onnx::is_named_so;
-use serde_json::json;
+use serde::Serialize;
+use std::path::Path;
 use std::process::ExitCode;
+
+/// The exported model, as `moue export --json` prints it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ExportedModel<'a> {
+    /// The file, as given.
+    file: &'a Path,
+    /// Precision of the weights: `f32`, `f16` or `i8`.
+    precision: &'a str,
+    /// Size of the file in bytes.
+    bytes: u64,
+}
 
 pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let onnx = is_named_so(&args.file);
@@ -31,7 +44,7 @@ pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     }
     let bytes = std::fs::metadata(&args.file)?.len();
     if common.json {
-        print(&format!("{}\n", json!({"file": args.file, "precision": name, "bytes": bytes})))?;
+        print_json(&ExportedModel { file: &args.file, precision: name, bytes })?;
     } else if !common.quiet {
         print(&format!("Wrote {} ({bytes} bytes, {name})\n", args.file.display()))?;
     }

@@ -1,15 +1,26 @@
 //! `moue man`.
 
-use super::print;
+use super::{print, print_json};
 use crate::args::{Arguments, Common};
+use crate::environment;
 use crate::version::VERSION;
 use anyhow::Context;
 use clap::CommandFactory;
 use clap_mangen::Man;
 use moue::fs::write_atomically;
-use serde_json::json;
+use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// The written pages, as `moue man --json` prints them.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WrittenPages<'a> {
+    /// The folder, as given.
+    dir: &'a Path,
+    /// Names of the files.
+    pages: Vec<String>,
+}
 
 pub fn run(dir: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -18,7 +29,7 @@ pub fn run(dir: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     let mut pages = Vec::new();
     write(&command, dir, &mut pages)?;
     if common.json {
-        print(&format!("{}\n", json!({"dir": dir, "pages": pages})))?;
+        print_json(&WrittenPages { dir, pages })?;
     } else if !common.quiet {
         print(&format!("Wrote {} man pages to {}\n", pages.len(), dir.display()))?;
     }
@@ -39,6 +50,7 @@ fn write(command: &clap::Command, dir: &Path, pages: &mut Vec<String>) -> anyhow
 fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command.clone()).source(format!("moue {VERSION}")).manual("moue manual").render(&mut page)?;
+    page.extend(environment::man_sections().bytes());
     // clap_mangen's heading of notes and examples.
     Ok(String::from_utf8_lossy(&page).replace(".SH EXTRA\n", ".SH NOTES\n").into_bytes())
 }

@@ -15,6 +15,7 @@ pub mod serve;
 pub mod train;
 
 use crate::args::Common;
+use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
@@ -23,6 +24,7 @@ use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
 use moue_train::experiment::RunConfigError;
 use moue_train::train::Event;
+use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::Write as _;
@@ -59,9 +61,6 @@ pub fn print_notes(dataset: &Dataset, common: &Common) {
 pub fn run_error(error: RunConfigError) -> anyhow::Error {
     if error.is_usage() { UsageError(moue::with_causes(&error)).into() } else { error.into() }
 }
-
-/// Exit code after SIGINT or SIGTERM, as shells define it for SIGINT.
-pub const INTERRUPTED: u8 = 130;
 
 /// Returns a flag that the first SIGINT or SIGTERM sets, to stop after the current step; a
 /// second signal exits immediately. SIGHUP is left alone, so that `nohup` works.
@@ -105,6 +104,11 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// Prints a document on one line, with its keys in alphabetical order.
+pub fn print_json(document: &impl Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_value(document)?))
 }
 
 /// Formats an accuracy: `62.4 % (95 % interval 60.8–64.0 %, n = 3589)`.

@@ -1,17 +1,33 @@
 //! `moue serve`.
 
-use super::print;
+use super::print_json;
 use crate::args::{Common, LogFormat, ServeArgs};
 use crate::error::UsageError;
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use moue::Classifier;
 use moue_server::{Limits, Options};
-use serde_json::json;
+use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
+
+/// The running service, as `moue serve --json` prints it once it accepts connections.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Listening {
+    /// IP address and port that the service listens on.
+    address: String,
+}
+
+/// The written web page, as `moue serve --export DIR --json` prints it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ExportedPage {
+    /// The folder, as given.
+    page: String,
+}
 
 pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.export {
@@ -53,7 +69,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         let address = listener.local_addr()?;
         let stop = stop_signal()?;
         if common.json {
-            print(&format!("{}\n", json!({"address": address.to_string()})))?;
+            print_json(&Listening { address: address.to_string() })?;
         } else if !common.quiet {
             eprintln!("Listening on http://{address} (API documentation: http://{address}/docs); stop with Ctrl-C");
         }
@@ -67,7 +83,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
 fn export(folder: &Path, common: &Common) -> anyhow::Result<ExitCode> {
     moue_server::export_page(folder).with_context(|| format!("cannot write the web page to {}", folder.display()))?;
     if common.json {
-        print(&format!("{}\n", json!({"page": folder.display().to_string()})))?;
+        print_json(&ExportedPage { page: folder.display().to_string() })?;
     } else if !common.quiet {
         eprintln!("Wrote the web page to {}; upload this folder to any static web host", folder.display());
     }

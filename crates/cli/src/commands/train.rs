@@ -1,7 +1,8 @@
 //! `moue train`.
 
-use super::{INTERRUPTED, accuracy_text, open_source, print, run_error, show_event, stop_on_interrupt};
+use super::{accuracy_text, open_source, print, run_error, show_event, stop_on_interrupt};
 use crate::args::{Common, TrainArgs};
+use crate::environment::INTERRUPTED;
 use crate::error::chain;
 use crate::progress::Progress;
 use anyhow::Context;

@@ -9,6 +9,7 @@ mod onnx;
 mod page;
 mod place;
 mod predict;
+mod schema;
 #[cfg(unix)]
 mod serve;
 mod shell;

@@ -2,6 +2,7 @@
 //! `INSTA_UPDATE=always cargo test -p moue-cli --test it snapshots` updates the snapshots.
 
 use crate::place::{Place, first_file, text};
+use crate::schema::validate;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -82,7 +83,10 @@ fn json() {
         let output = run(&place, &[args, &["--json", "--quiet"]].concat());
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
         assert_eq!(text(&output.stderr), "", "{args:?}");
-        compare(&format!("json-{name}"), &documents(&text(&output.stdout)));
+        let printed = text(&output.stdout);
+        let schema = name.trim_end_matches("-all");
+        printed.lines().for_each(|line| validate(schema, &serde_json::from_str(line).unwrap()));
+        compare(&format!("json-{name}"), &documents(&printed));
     }
     let serve = ["serve", "--addr", "127.0.0.1:0", "--model", model, "--json", "--quiet"];
     let mut service = command(&place, &serve).stdout(Stdio::piped()).spawn().unwrap();
@@ -90,6 +94,7 @@ fn json() {
     BufReader::new(service.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     service.kill().unwrap();
     service.wait().unwrap();
+    validate("serve", &serde_json::from_str(&line).unwrap());
     compare("json-serve", &documents(&line));
 }
 

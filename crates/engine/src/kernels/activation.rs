@@ -11,6 +11,7 @@ const CHUNK: usize = 16 * 1024;
 
 /// An activation function.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
@@ -42,14 +43,22 @@ pub enum Activation {
 mod names {
     /// Has the name of the enum that it represents, for serde's error messages.
     #[derive(serde::Serialize, serde::Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(description = "An activation function."))]
     #[serde(rename_all = "snake_case")]
     pub enum Activation {
+        /// `x`: the identity.
         Linear,
+        /// `max(x, 0)`.
         Relu,
+        /// `x` where positive, `0.01 · x` elsewhere.
         LeakyRelu,
+        /// `x · sigmoid(x)`, also called swish.
         Silu,
+        /// `1 / (1 + e⁻ˣ)`.
         Sigmoid,
+        /// Hyperbolic tangent.
         Tanh,
+        /// `eˣ / Σ eˣ` over the channels of a position.
         Softmax,
     }
 

@@ -7,13 +7,14 @@ use crate::tensor::Shape;
 
 /// Padding, as defined by Keras.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Padding {
     /// No padding: the output has `size − 1` fewer rows and columns.
     #[default]
     Valid,
-    /// Zeros around the map, so that stride 1 keeps its size; an odd zero is added at the bottom
-    /// and right.
+    /// Zeros around the map, so that stride 1 keeps its size. With larger strides the zeros are
+    /// distributed as in Keras and TensorFlow: an odd one is added at the bottom and right.
     Same,
 }
 

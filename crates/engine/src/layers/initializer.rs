@@ -7,6 +7,7 @@ use crate::random::Stream;
 /// Initializers of kernels; `fan_in` is the number of inputs of an output value, `fan_out` the
 /// number of outputs of an input value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Initializer {
     /// Normal with variance `2 / fan_in` (He et al. 2015), for ReLU-like layers.

@@ -56,6 +56,7 @@ fn path_text(path: &[usize]) -> String {
 
 /// A row of [`summary`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LayerSummary {
     /// Name in the network, for example `conv2d_1`.
     pub name: String,

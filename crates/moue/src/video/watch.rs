@@ -14,6 +14,7 @@ const FRAMES_A_THREAD: usize = 4;
 
 /// A face in a video.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrackedFace {
     /// Number of the tracked face, from 1.
     pub track: u32,
@@ -24,6 +25,7 @@ pub struct TrackedFace {
 
 /// The prediction for a frame, with the same fields as for a photo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FramePrediction {
     /// The name of the video as given.
     pub input: String,
@@ -31,9 +33,9 @@ pub struct FramePrediction {
     pub frame: usize,
     /// Time of the frame, in seconds.
     pub time_s: f64,
-    /// Columns.
+    /// Width of the frame in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height of the frame in pixels.
     pub height: u32,
     /// The faces from left to right.
     pub faces: Vec<TrackedFace>,

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 /// The time of a layer for one batch: means over the measured steps. The times of a block do not
 /// include those of its layers.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LayerCost {
     /// Name in the network; `loss` and `optimizer` come last.
     pub name: String,

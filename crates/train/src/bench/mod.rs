@@ -37,6 +37,7 @@ pub struct BenchOptions {
 
 /// Results of a benchmark.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Measurement {
     /// Name of the architecture.
     pub arch: String,

@@ -1,10 +1,11 @@
 //! The `[augment]` section of an architecture file, implemented in [`crate::augment`].
 
-use super::range::within;
+use super::range::Bounded;
 use serde::{Deserialize, Serialize};
 
 /// Interpolation of transformed images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
     /// Bilinear, from the four nearest pixels; blurs slightly.
@@ -14,8 +15,10 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// The `[augment]` section of an architecture file; every augmentation is off by default.
+/// Augmentation of training images. Everything is off by default. All geometric changes form one affine
+/// map, sampled once; beyond the border the pixels of the border are repeated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
     /// Flips images horizontally with probability 1/2.
@@ -32,28 +35,33 @@ pub struct Augmentation {
     pub contrast: f32,
     /// Interpolation of transformed images.
     pub interpolation: Interpolation,
-    /// Maximum standard deviation of a Gaussian blur in pixels, applied with probability 1/2.
+    /// Maximum standard deviation of a Gaussian blur in pixels. The blur is applied with probability
+    /// 1/2; its standard deviation is random.
     pub blur: f32,
-    /// Maximum standard deviation of Gaussian noise as a share of white, applied with probability
-    /// 1/2.
+    /// Maximum standard deviation of Gaussian noise as a share of white. The noise is applied with
+    /// probability 1/2; its standard deviation is random.
     pub noise: f32,
-    /// Probability of random erasing (Zhong et al. 2020).
+    /// Probability that a rectangle of 2–20 % of the image is erased (random erasing, Zhong et al.
+    /// 2020).
     pub random_erasing: f32,
-    /// Parameter of mixup: each image and its label are mixed with another one, weighted by a
-    /// sample from Beta(mixup, mixup) (Zhang et al. 2018); at most 1.
+    /// Parameter of mixup (Zhang et al. 2018): each image and its label are mixed with another one,
+    /// weighted by a sample from Beta(`mixup`, `mixup`).
     pub mixup: f32,
 }
 
 impl Augmentation {
-    pub(crate) fn check(&self) -> Result<(), String> {
-        within("augment.rotation", self.rotation, 0.0, 180.0)?;
-        within("augment.translation", self.translation, 0.0, 1.0)?;
-        within("augment.scale", self.scale, 0.0, 0.9)?;
-        within("augment.brightness", self.brightness, 0.0, 1.0)?;
-        within("augment.contrast", self.contrast, 0.0, 1.0)?;
-        within("augment.blur", self.blur, 0.0, 5.0)?;
-        within("augment.noise", self.noise, 0.0, 1.0)?;
-        within("augment.random_erasing", self.random_erasing, 0.0, 1.0)?;
-        within("augment.mixup", self.mixup, 0.0, 1.0)
+    /// The numeric options with their ranges.
+    pub(super) fn bounded(&self) -> [Bounded; 9] {
+        [
+            Bounded::new("augment.rotation", self.rotation, 0.0, 180.0),
+            Bounded::new("augment.translation", self.translation, 0.0, 1.0),
+            Bounded::new("augment.scale", self.scale, 0.0, 0.9),
+            Bounded::new("augment.brightness", self.brightness, 0.0, 1.0),
+            Bounded::new("augment.contrast", self.contrast, 0.0, 1.0),
+            Bounded::new("augment.blur", self.blur, 0.0, 5.0),
+            Bounded::new("augment.noise", self.noise, 0.0, 1.0),
+            Bounded::new("augment.random_erasing", self.random_erasing, 0.0, 1.0),
+            Bounded::new("augment.mixup", self.mixup, 0.0, 1.0),
+        ]
     }
 }

@@ -1,11 +1,12 @@
 //! The `[data]` section of an architecture file.
 
-use super::range::within;
+use super::range::Bounded;
 use moue::model::Provenance;
 use serde::{Deserialize, Serialize};
 
 /// Normalization of pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NormalizationKind {
     /// To mean 0 and standard deviation 1, measured on the training images.
@@ -15,29 +16,29 @@ pub enum NormalizationKind {
     Unit,
 }
 
-/// The `[data]` section of an architecture file.
+/// Loading and splitting of the data. Only training images are removed; a run reports how many.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DataOptions {
     /// Share of the training images that is used for validation where the source has no validation
-    /// split; stratified by class.
+    /// split; the same for each class.
     pub validation_fraction: f32,
-    /// Share of the training images that is used, stratified by class; the other images are
-    /// removed.
+    /// Share of the training images that is used, the same for each class; the others are removed.
     pub train_fraction: f32,
-    /// Normalization of pixels.
+    /// Normalization of pixels. The key can also be written `normalization`.
     #[serde(rename = "normalisation", alias = "normalization")]
     pub normalization: NormalizationKind,
-    /// Restores FER2013's official split for Kaggle's numbered files.
+    /// Restores FER2013's official split from the names of Kaggle's numbered files.
     pub official_split: bool,
     /// Removes training images whose pixels are all equal.
     pub exclude_blank: bool,
     /// Removes training images that are near-duplicates of a validation or test image.
     pub exclude_leaks: bool,
-    /// Removes training images whose label differs from that of the majority of their
-    /// near-duplicates.
+    /// Where near-duplicate training images have different labels, keeps those with the most frequent
+    /// label.
     pub exclude_conflicts: bool,
-    /// Training images to remove: rows (from 0) or paths in the source.
+    /// Training images to remove, as text: rows (from 0) or paths in the source.
     pub exclude: Vec<String>,
 }
 
@@ -68,8 +69,11 @@ impl DataOptions {
         options
     }
 
-    pub(crate) fn check(&self) -> Result<(), String> {
-        within("data.train_fraction", self.train_fraction, 1e-6, 1.0)?;
-        within("data.validation_fraction", self.validation_fraction, 0.01, 0.9)
+    /// The numeric options with their ranges.
+    pub(super) fn bounded(&self) -> [Bounded; 2] {
+        [
+            Bounded::new("data.train_fraction", self.train_fraction, 1e-6, 1.0),
+            Bounded::new("data.validation_fraction", self.validation_fraction, 0.01, 0.9),
+        ]
     }
 }

@@ -3,6 +3,7 @@
 
 use super::augment::Augmentation;
 use super::data::DataOptions;
+use super::range::Bounded;
 use super::train::TrainOptions;
 use moue::model::architecture::LayerSpec;
 use moue::model::{Architecture, ArchitectureError, build_blank};
@@ -14,6 +15,7 @@ const CLASSES: usize = 7;
 
 /// A complete architecture file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Options of loading and splitting the data.
@@ -132,11 +134,16 @@ impl Config {
     /// # Errors
     /// When a value is outside its range.
     pub fn check(&self, name: &str) -> Result<(), ConfigError> {
-        let checks = [self.data.check(), self.augment.check(), self.train.check()];
-        match checks.into_iter().find_map(Result::err) {
-            None => Ok(()),
-            Some(message) => Err(ConfigError::Range { name: name.to_owned(), message }),
-        }
+        let ranges = self.bounded().into_iter().try_for_each(Bounded::check);
+        ranges
+            .and_then(|()| self.train.check_phases())
+            .map_err(|message| ConfigError::Range { name: name.to_owned(), message })
+    }
+
+    /// The numeric options of `[data]`, `[augment]` and `[train]` with their ranges.
+    #[must_use]
+    pub fn bounded(&self) -> Vec<Bounded> {
+        self.data.bounded().into_iter().chain(self.augment.bounded()).chain(self.train.bounded()).collect()
     }
 }
 

@@ -13,4 +13,5 @@ pub use data::{DataOptions, NormalizationKind};
 pub use file::{Config, ConfigError};
 pub use overrides::{OverrideError, with_option};
 pub use presets::{PRESETS, Preset};
+pub use range::Bounded;
 pub use train::{ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};

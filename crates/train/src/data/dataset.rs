@@ -11,6 +11,7 @@ pub const FER2013_CLASSES: [&str; 7] = ["angry", "disgust", "fear", "happy", "sa
 
 /// The split that an image belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// Training images.
@@ -95,10 +96,11 @@ pub struct Dataset {
 
 /// Items that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Broken {
-    /// Their number.
+    /// Number of items that could not be read.
     pub count: usize,
-    /// The first of them, each with a reason.
+    /// The first five of them, each with a reason.
     pub examples: Vec<String>,
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 /// Statistics of a data set, computed by [`describe`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Statistics {
     /// Number of images.
     pub images: usize,
@@ -17,20 +18,21 @@ pub struct Statistics {
     pub classes: Vec<String>,
     /// The splits that have images.
     pub splits: Vec<SplitStatistics>,
-    /// Images whose pixels are all equal.
+    /// Number of images whose pixels are all equal.
     pub blank: usize,
     /// Images that are equal to an earlier one, pixel by pixel, excluding blank images.
     pub duplicates: Duplicates,
     /// Images that are near-duplicates of an earlier one, including exact copies.
     pub near_duplicates: Duplicates,
-    /// Number of items that could not be read.
+    /// Items that could not be read.
     pub broken: Broken,
 }
 
 /// Counts of a split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SplitStatistics {
-    /// `train`, `validation` or `test`.
+    /// The split.
     pub split: Split,
     /// The source's own name, if it has this split.
     pub source_name: Option<String>,
@@ -42,8 +44,9 @@ pub struct SplitStatistics {
 
 /// Duplicates in a data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Duplicates {
-    /// Number of groups of equal images.
+    /// Number of groups of images that are duplicates of each other.
     pub groups: usize,
     /// Number of images beyond the first of each group.
     pub images: usize,

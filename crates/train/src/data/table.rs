@@ -66,17 +66,27 @@ pub fn to_csv(rows: &[TableRow]) -> Vec<u8> {
     csv_rows(&rows.iter().map(CsvRow::from).collect::<Vec<_>>())
 }
 
-/// A row of the CSV table.
-#[derive(Default, Serialize)]
-struct CsvRow<'a> {
+/// A row of the CSV table: one image.
+#[derive(Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CsvRow<'a> {
+    /// Row number (from 0) or path in the source.
     id: &'a str,
+    /// The image's class.
     label: &'a str,
+    /// `train`, `validation` or `test`.
     split: &'a str,
+    /// Height in the source, in pixels.
     height: u32,
+    /// Width in the source, in pixels.
     width: u32,
+    /// Mean of the pixels, 0–255, with 3 decimals.
     mean: Decimals<3>,
+    /// Standard deviation of the pixels, with 3 decimals.
     deviation: Decimals<3>,
+    /// First 16 digits of the SHA-256 over the pixels, in hexadecimal.
     hash: &'a str,
+    /// Number of the image's group of near-duplicates, from 1; empty for an image without any.
     near_duplicates: Option<u32>,
 }
 

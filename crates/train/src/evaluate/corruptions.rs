@@ -120,10 +120,11 @@ fn recoded(picture: &DynamicImage, quality: u8) -> Option<DynamicImage> {
 
 /// A model's accuracy on corrupted images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Row {
-    /// Name of the corruption: `blur`, `noise`, …
+    /// Name of the corruption: `blur`, `noise`, `JPEG`, `low light`, `rotation` or `low resolution`.
     pub corruption: &'static str,
-    /// Severity as text.
+    /// Severity as text, for example `σ = 8` or `quality 25`.
     pub strength: String,
     /// Share of correct predictions.
     pub accuracy: f64,

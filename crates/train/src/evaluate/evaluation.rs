@@ -10,7 +10,8 @@ use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split};
 use moue::Classifier;
 use moue::model::{Model, ModelFileError};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,7 @@ pub struct EvaluationView<'a> {
 
 /// Another model, compared with the evaluated one.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Other {
     /// Name of the model as given.
     pub model: String,
@@ -54,27 +56,52 @@ pub struct Other {
     pub paired: Paired,
 }
 
+/// The results of an evaluation, as `moue evaluate --json` prints them.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EvaluationDocument<'a> {
+    /// The model, as given.
+    model: Cow<'a, str>,
+    /// The data, as given; `drawn` for synthetic faces.
+    data: String,
+    /// The split that was evaluated.
+    split: Split,
+    /// The source's own name of the split; null if it has none.
+    source_split: Option<&'a str>,
+    /// Whether each prediction is the mean over the image and its mirror image (test-time augmentation).
+    tta: bool,
+    /// Whether the epoch of the model was selected on this split; its metrics are then optimistic.
+    selection_split: bool,
+    /// Expected calibration error where each prediction is calibrated by a fit on other images of the split.
+    ece_cross_fitted: f64,
+    #[serde(flatten)]
+    metrics: &'a Metrics,
+    /// Other models on the same images; only with `--compare`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    compare: &'a [Other],
+    /// The model on corrupted images; only with `--corruptions`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    corruptions: &'a [corruptions::Row],
+}
+
 impl EvaluationView<'_> {
     /// The results as `moue evaluate --json` prints them; `model` and `source` as given.
     #[must_use]
     pub fn document(&self, model: impl AsRef<Path>, source: &DataSource, split: Split) -> Value {
-        let model = model.as_ref();
-        let mut document = json!({
-            "model": model, "data": source.path_text(), "split": split, "tta": self.tta,
-            "source_split": self.dataset.split_names[split as usize],
-            "selection_split": self.selection, "ece_cross_fitted": self.fitted.ece,
-        });
-        let metrics = serde_json::to_value(self.metrics);
-        if let (Some(all), Ok(Value::Object(metrics))) = (document.as_object_mut(), metrics) {
-            all.extend(metrics);
-        }
-        if !self.others.is_empty() {
-            document["compare"] = json!(self.others);
-        }
-        if !self.corruptions.is_empty() {
-            document["corruptions"] = json!(self.corruptions);
-        }
-        document
+        let document = EvaluationDocument {
+            model: model.as_ref().to_string_lossy(),
+            data: source.path_text(),
+            split,
+            source_split: self.dataset.split_names[split as usize].as_deref(),
+            tta: self.tta,
+            selection_split: self.selection,
+            ece_cross_fitted: self.fitted.ece,
+            metrics: self.metrics,
+            compare: self.others,
+            corruptions: self.corruptions,
+        };
+        // Texts, numbers and lists can always be represented.
+        serde_json::to_value(&document).unwrap_or_default()
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// A paired comparison of two models on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Paired {
     /// Accuracy of the first minus accuracy of the second.
     pub difference: f64,

@@ -8,6 +8,7 @@ const BINS: usize = 15;
 
 /// A class's metrics, named as in scikit-learn.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClassMetrics {
     /// The class.
     pub label: String,
@@ -23,6 +24,7 @@ pub struct ClassMetrics {
 
 /// All metrics of a model on a split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Metrics {
     /// Number of images.
     pub n: usize,

@@ -11,8 +11,8 @@ mod predictions;
 
 pub use calibration::{CalibrationKind, CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
 pub use evaluation::{
-    EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Other, SplitEvaluation, evaluate,
-    evaluate_split,
+    EvaluateEvent, EvaluateOptions, Evaluation, EvaluationDocument, EvaluationError, EvaluationView, Other,
+    SplitEvaluation, evaluate, evaluate_split,
 };
 pub use mcnemar::{Paired, compare};
 pub use metrics::{ClassMetrics, Metrics, Reliability, compute_metrics, reliability, wilson};

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 /// The result of a training, as `moue train --json` prints it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunSummary {
     /// The run folder.
     pub run: PathBuf,
@@ -25,6 +26,7 @@ pub struct RunSummary {
 
 /// The model of a run.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BestEpoch {
     /// The validation split.
     pub split: Split,

@@ -27,5 +27,5 @@ pub use moue_engine::{Communicator, Gradient};
 #[cfg(feature = "mpi")]
 pub use mpi::{Mpi, MpiError};
 pub use record::{Ending, EpochRecord, Event};
-pub use run_folder::RunFolder;
+pub use run_folder::{CsvRow, RunFolder};
 pub use training::train;

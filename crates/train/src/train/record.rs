@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One epoch's metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EpochRecord {
     /// Number of the epoch, from 1.
     pub epoch: usize,
@@ -56,6 +57,7 @@ pub enum Event<'a> {
 
 /// How a training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
     /// All epochs are finished.

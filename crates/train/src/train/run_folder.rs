@@ -112,17 +112,26 @@ fn metrics_csv(history: &[EpochRecord]) -> Vec<u8> {
     csv_rows(&history.iter().map(CsvRow::from).collect::<Vec<_>>())
 }
 
-/// A row of `metrics.csv`.
-#[derive(Default, Serialize)]
-struct CsvRow {
+/// A row of `metrics.csv`: one epoch.
+#[derive(Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CsvRow {
+    /// Number of the epoch, from 1.
     epoch: usize,
-    /// Rust's default format: all significant digits, no exponent.
+    /// Learning rate of the epoch's last step, with all significant digits and without an exponent.
+    #[cfg_attr(feature = "schema", schemars(with = "f32"))]
     learning_rate: String,
+    /// Mean training loss over the epoch's steps, with dropout and augmentation; 6 decimals.
     train_loss: Decimals<6>,
+    /// Training accuracy over the epoch's steps, 0–1, with 6 decimals.
     train_accuracy: Decimals<6>,
+    /// Validation loss after the epoch: cross-entropy without label smoothing; 6 decimals.
     validation_loss: Decimals<6>,
+    /// Validation accuracy after the epoch, 0–1, with 6 decimals.
     validation_accuracy: Decimals<6>,
+    /// Seconds of training and validation, with 2 decimals.
     seconds: Decimals<2>,
+    /// Training images per second, without validation; 1 decimal.
     images_per_second: Decimals<1>,
 }
 

@@ -3,12 +3,13 @@
 //! `inputs` expands the arguments, `photos` and `video` predict, `output` prints.
 
 mod inputs;
-mod output;
+pub mod output;
 mod photos;
 mod video;
 
-use super::{INTERRUPTED, stop_on_interrupt};
+use super::stop_on_interrupt;
 use crate::args::{Common, Format, PredictArgs};
+use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
@@ -19,9 +20,6 @@ use output::PredictionWriter;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
-
-/// Exit code when some inputs could not be read.
-const SOME_FAILED: u8 = 3;
 
 pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let format = if common.json { Format::Json } else { args.format };

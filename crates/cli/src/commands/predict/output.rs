@@ -66,7 +66,7 @@ fn table_text(prediction: &Prediction, alone: bool) -> String {
 /// and the classes.
 const COLUMNS: [&str; 8] = ["x", "y", "width", "height", "label", "confidence", "uncertain", "score"];
 
-fn csv_header(classes: &[String], videos: bool) -> Vec<&str> {
+pub fn csv_header(classes: &[String], videos: bool) -> Vec<&str> {
     let frame: &[&str] = if videos { &["frame", "time_s", "track"] } else { &[] };
     let classes = classes.iter().map(String::as_str);
     ["input"].iter().chain(frame).chain(&COLUMNS).copied().chain(classes).chain(["error"]).collect()
