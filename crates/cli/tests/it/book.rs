@@ -1,6 +1,7 @@
 //! The commands of the README and the book, executed as a reader would.
 
 use crate::docs::{EXEMPT, Needs, blocks, execute, fixtures};
+use rayon::prelude::*;
 use std::fmt::Write as _;
 
 #[test]
@@ -21,6 +22,7 @@ fn commands_of_the_book_work() {
         insta::assert_snapshot!("docs-exempt", exempt);
     });
     let needs = Needs::found(&["", "ffmpeg", "torch"]);
-    let failures: Vec<String> = pages.iter().flat_map(|page| execute(page, &files, &repository, &needs)).collect();
+    let failures: Vec<String> =
+        pages.par_iter().flat_map_iter(|page| execute(page, &files, &repository, &needs)).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -39,6 +39,9 @@ pub fn files() -> Place {
         save(&place, &format!("my-photos/{name}/{number}.png"), &DynamicImage::ImageLuma8(image.clone()));
     }
     video(&place);
+    place.ok(&["export", "tiny", "model.safetensors", "--quiet"]);
+    place.put("my-net.toml", crate::place::TINY);
+    assert!(works(place.program("gzip").args(["-k", "fer2013.csv"])), "gzip is not installed");
     place
 }
 

@@ -12,14 +12,16 @@ use crate::place::{Place, text};
 use blocks::Block;
 use fixtures::{FEW, works};
 use std::fmt::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 /// What cannot run in a test: installing, cameras, several machines.
 pub const EXEMPT: [&str; 3] = ["install", "camera", "cluster"];
+
+/// Seconds that a block may take.
+const LONGEST: &str = "240";
 
 /// `moue` with one epoch, few images, short measurements and a free port.
 const MOUE: &str = r#"#!/bin/sh
@@ -31,6 +33,7 @@ train | compare)
     has --epochs || set -- "$@" --epochs 1
     has --data || set -- "$@" --data "$FEW"
   fi ;;
+evaluate) has --data || set -- "$@" --data "$FEW" ;;
 bench) set -- "$@" --seconds 0.05 ;;
 serve) has --export || has --addr || set -- "$@" --addr "127.0.0.1:$PORT" ;;
 esac
@@ -44,6 +47,15 @@ run) while [ "$1" != -- ]; do shift; done; shift; exec moue "$@" ;;
 test) exit 0 ;;
 esac
 echo "cargo $* is not executed" >&2
+exit 1
+"#;
+
+/// Waits until a port is open.
+const WAIT: &str = r#"#!/bin/bash
+for try in $(seq 200); do
+  (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && exit 0
+  sleep 0.05
+done
 exit 1
 "#;
 
@@ -77,9 +89,12 @@ pub fn execute(page: &[Block], files: &Place, repository: &Path, needs: &Needs) 
     for folder in ["docs", "examples", "crates"] {
         symlink(repository.join(folder), place.path(folder)).unwrap();
     }
-    for (name, script) in [("moue", MOUE), ("cargo", CARGO)] {
+    for (name, script) in [("moue", MOUE), ("cargo", CARGO), ("await-port", WAIT), ("man", "#!/bin/sh\n")] {
         let path = place.put(&format!("bin/{name}"), script);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for folder in [".local/share/bash-completion/completions", ".config/fish/completions", ".zfunc"] {
+        std::fs::create_dir_all(place.path(folder)).unwrap();
     }
     let mut failures = Vec::new();
     let mut printed = String::new();
@@ -104,29 +119,28 @@ pub fn execute(page: &[Block], files: &Place, repository: &Path, needs: &Needs) 
 /// Runs a block in bash, as a reader pastes it, and returns what it printed.
 fn run(place: &Place, block: &str) -> Result<String, String> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut script = String::from("set -eu -o pipefail\nexport PATH=\"$PWD/bin:$PATH\"\n");
-    let mut served = false;
+    let mut script = String::from("set -eu -o pipefail\nexport PATH=\"$PWD/bin:$PATH\"\nservice=\n");
+    script.push_str(
+        "stop() { [ -z \"$service\" ] || { kill $service; wait $service || true; }; service=; }\ntrap stop EXIT\n",
+    );
     for line in one_epoch(block).replace("8080", &port.to_string()).lines() {
-        // A service ends with the block.
+        // A service ends with the block, or where the next one starts.
         if line.contains("moue serve") && !line.contains("--export") {
             let command = line.split(" #").next().unwrap_or(line);
-            writeln!(script, "{command} & service=$!; trap 'kill $service' EXIT; \"$WAIT\" {port}").unwrap();
-            served = true;
+            writeln!(script, "stop; {command} & service=$!; await-port {port}").unwrap();
         } else {
             writeln!(script, "{line}").unwrap();
         }
     }
-    let wait = place.put("bin/wait", "#!/bin/bash\nfor i in $(seq 200); do (exec 3<>/dev/tcp/127.0.0.1/$1) 2>/dev/null && exit 0; sleep 0.05; done; exit 1\n");
-    std::fs::set_permissions(&wait, std::fs::Permissions::from_mode(0o755)).unwrap();
     let python = std::env::var("MOUE_PYTHON").unwrap_or_else(|_| "python3".into());
     let python = Path::new(&python).parent().map_or(String::new(), |folder| folder.display().to_string());
     let output = place
-        .program("bash")
-        .args(["-c", &script])
+        .program("timeout")
+        .args(["--kill-after", "5", LONGEST, "bash", "-c", &script])
         .env("MOUE", env!("CARGO_BIN_EXE_moue"))
         .env("FEW", FEW)
         .env("PORT", port.to_string())
-        .env("WAIT", wait)
+        .env("PROFILE", place.path("profile.ps1"))
         .env("HOME", place.0.path())
         .env("PATH", format!("{python}:{}", std::env::var("PATH").unwrap()))
         .env_remove("MOUE_TOKEN")
@@ -135,14 +149,6 @@ fn run(place: &Place, block: &str) -> Result<String, String> {
         .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
         .output()
         .unwrap();
-    if served {
-        for _ in 0..200 {
-            if TcpStream::connect(("127.0.0.1", port)).is_err() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
     let printed = text(&output.stdout) + &text(&output.stderr);
     if output.status.success() { Ok(printed) } else { Err(printed) }
 }
