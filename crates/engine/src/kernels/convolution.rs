@@ -9,7 +9,8 @@ use super::epilogue::Epilogue;
 use super::im2col;
 use super::window::Window;
 use super::winograd::{self, Geometry, TileSize};
-use crate::tensor::Buffer;
+use crate::error::BuildError;
+use crate::tensor::{Buffer, Shape};
 
 /// Minimum number of channels, and of filters, for which Winograd is faster.
 const FEWEST_FOR_WINOGRAD: usize = 8;
@@ -65,6 +66,20 @@ impl Convolution {
             enough.into_iter().flatten().min_by_key(Geometry::multiplications)
         });
         Self { forward, ..self }
+    }
+
+    /// The same convolution, by the same algorithm, on maps of another height and width: a prepared
+    /// kernel fits both.
+    pub fn resized(&self, input: Shape) -> Result<Self, BuildError> {
+        let window = self.window.resized(input)?;
+        let of_window = |geometry: Geometry| Geometry {
+            input: [input.height, input.width],
+            before: window.before,
+            output: window.output,
+            ..geometry
+        };
+        let forward = self.forward.map(of_window);
+        Ok(Self { window, filters: self.filters, forward, backward: forward.map(|geometry| geometry.transposed()) })
     }
 
     /// Multiply-adds of the direct convolution for one image.

@@ -16,5 +16,6 @@ pub mod math;
 pub mod normalization;
 pub mod pooling;
 pub mod reduce;
+pub mod upsampling;
 pub mod window;
 pub mod winograd;
