@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Features that are off by default. `mpi` is added where MPI is installed.
-const OPTIONAL: &str = "moue/openapi,moue-train/parquet,moue-train/yunet,moue-cli/parquet,moue-cli/yunet";
+const OPTIONAL: &str = "moue/openapi,moue-train/parquet,moue-cli/parquet";
 
 const WHEEL: &str = "crates/python/Cargo.toml";
 
@@ -64,8 +64,6 @@ pub fn test_slow() -> anyhow::Result<()> {
             "--lib",
             "--test",
             "parquet",
-            "--test",
-            "yunet",
         ]);
         if mpi() {
             tests.args(["--test", "mpi"]);

@@ -203,6 +203,11 @@ pub enum LayerSpec {
     },
     GlobalAveragePooling2d {},
     GlobalMaxPooling2d {},
+    /// Repeats each position (nearest neighbor).
+    UpSampling2d {
+        #[serde(default = "Size::two")]
+        size: Size,
+    },
     BatchNormalization {
         #[serde(default = "default_momentum")]
         momentum: f32,
@@ -239,6 +244,11 @@ pub enum LayerSpec {
     /// Branches on the same input, their channels concatenated; an empty branch is the identity.
     Concatenate {
         branches: Vec<Vec<LayerSpec>>,
+    },
+    /// Lets its input pass and computes a further output of the network from it.
+    Output {
+        name: String,
+        layers: Vec<LayerSpec>,
     },
     /// `x · sigmoid(dense(activation(dense(mean of each channel))))`.
     SqueezeExcite {
@@ -283,6 +293,7 @@ impl LayerSpec {
             Self::AveragePooling2d { .. } => "average_pooling2d",
             Self::GlobalAveragePooling2d {} => "global_average_pooling2d",
             Self::GlobalMaxPooling2d {} => "global_max_pooling2d",
+            Self::UpSampling2d { .. } => "up_sampling2d",
             Self::BatchNormalization { .. } => "batch_normalization",
             Self::Dropout { .. } => "dropout",
             Self::StochasticDepth { .. } => "stochastic_depth",
@@ -295,6 +306,7 @@ impl LayerSpec {
             Self::Softmax {} => "softmax",
             Self::Residual { .. } => "residual",
             Self::Concatenate { .. } => "concatenate",
+            Self::Output { .. } => "output",
             Self::SqueezeExcite { .. } => "squeeze_excite",
             Self::Mbconv { .. } => "mbconv",
         }
