@@ -56,15 +56,7 @@ pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
 pub fn test_slow() -> anyhow::Result<()> {
     step("tests of optional features", || {
         let mut tests = cargo("test");
-        tests.args([
-            "--workspace",
-            "--locked",
-            "--features",
-            &optional(),
-            "--lib",
-            "--test",
-            "parquet",
-        ]);
+        tests.args(["--workspace", "--locked", "--features", &optional(), "--lib", "--test", "parquet"]);
         if mpi() {
             tests.args(["--test", "mpi"]);
         } else {

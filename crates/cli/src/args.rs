@@ -476,8 +476,8 @@ fn image_size(text: &str) -> Result<[usize; 2], String> {
 fn score(text: &str) -> Result<f32, String> {
     text.parse()
         .ok()
-        .filter(|score| (0.001..=1000.0).contains(score))
-        .ok_or_else(|| "expected a number from 0.001 to 1000".into())
+        .filter(|score| (0.001..=1.0).contains(score))
+        .ok_or_else(|| "expected a number from 0.001 to 1".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -25,12 +25,7 @@ pub struct Convolved {
 }
 
 impl Convolved {
-    pub(crate) fn new(
-        kernel: &[f32],
-        bias: Option<&Parameter>,
-        activation: Activation,
-        channels: usize,
-    ) -> Arc<Self> {
+    pub(crate) fn new(kernel: &[f32], bias: Option<&Parameter>, activation: Activation, channels: usize) -> Arc<Self> {
         let bias = bias.map(|bias| bias.value.to_vec());
         Arc::new(Self { kernel: kernel.to_vec(), bias, activation, channels, prepared: zeros(0) })
     }

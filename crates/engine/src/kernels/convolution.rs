@@ -6,7 +6,8 @@
 
 use super::activation::Activation;
 use super::epilogue::Epilogue;
-use super::im2col;
+use super::{few_channels, im2col};
+
 use super::window::Window;
 use super::winograd::{self, Geometry, TileSize};
 use crate::error::BuildError;
@@ -113,6 +114,9 @@ impl Convolution {
         match &self.forward {
             _ if y.is_empty() => {}
             Some(geometry) => winograd::convolve(geometry, x, prepared, epilogue, y),
+            None if few_channels::applies(&self.window) => {
+                few_channels::forward(&self.window, self.filters, x, prepared, epilogue, y);
+            }
             None => im2col::forward(&self.window, self.filters, x, prepared, epilogue, y),
         }
     }

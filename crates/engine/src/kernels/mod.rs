@@ -9,6 +9,7 @@ pub mod convolution;
 pub mod depthwise;
 pub mod disjoint;
 pub mod epilogue;
+pub mod few_channels;
 pub mod gemm;
 pub mod im2col;
 pub mod isa;

@@ -94,7 +94,8 @@ impl Detection {
         let degrees = if roll.abs() > LEVEL { roll } else { 0.0 };
         let (sin, cos) = degrees.to_radians().sin_cos();
         let side = self.side();
-        let middle = [self.x + self.width / 2.0 + CROP_UP * side * sin, self.y + self.height / 2.0 - CROP_UP * side * cos];
+        let middle =
+            [self.x + self.width / 2.0 + CROP_UP * side * sin, self.y + self.height / 2.0 - CROP_UP * side * cos];
         Square { middle, side: CROP_SIDE * side, degrees }
     }
 

@@ -54,7 +54,8 @@ fn averaged(group: &[(Detection, bool)]) -> Detection {
     if alike.len() < 2 || sum <= 0.0 {
         return first;
     }
-    let mean = |value: &dyn Fn(&Detection) -> f32| alike.iter().map(|found| value(found) * found.score).sum::<f32>() / sum;
+    let mean =
+        |value: &dyn Fn(&Detection) -> f32| alike.iter().map(|found| value(found) * found.score).sum::<f32>() / sum;
     let point = |number: usize, axis: usize| mean(&|found| found.landmarks.map_or(0.0, |points| points[number][axis]));
     Detection {
         x: mean(&|found| found.x),

@@ -58,8 +58,8 @@ impl FaceNetwork {
 
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, DetectorError> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| DetectorError { path: path.to_owned(), reason: error.to_string() })?;
+        let bytes =
+            std::fs::read(path).map_err(|error| DetectorError { path: path.to_owned(), reason: error.to_string() })?;
         Self::from_bytes(&bytes, path)
     }
 

@@ -62,7 +62,8 @@ pub fn views(width: u32, height: u32, options: &DetectOptions) -> Vec<View> {
     let view = |side: f32, margin: f32| View {
         region: whole,
         scale: side / (longest * (1.0 + 2.0 * margin)),
-        margin: (side * margin / (1.0 + 2.0 * margin)).round() as usize,
+        // Rounded down, so that the view does not need another stride.
+        margin: (side * margin / (1.0 + 2.0 * margin)) as usize,
         least_side: 0.0,
         confirms: false,
     };

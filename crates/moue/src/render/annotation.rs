@@ -257,7 +257,8 @@ mod tests {
     fn landmarks_are_drawn_inside_the_picture() {
         let mut picture = RgbImage::new(60, 60);
         let mut marked = face(10, 10, 40);
-        marked.landmarks = Some([[20.0, 20.0], [40.0, 20.0], [30.4, 30.6], [-9.0, 99.0], [40.0, 59.9]].map(|[x, y]| Point { x, y }));
+        marked.landmarks =
+            Some([[20.0, 20.0], [40.0, 20.0], [30.4, 30.6], [-9.0, 99.0], [40.0, 59.9]].map(|[x, y]| Point { x, y }));
         draw_landmarks(&mut picture, &[marked, face(0, 0, 5)]);
         assert_eq!((picture.get_pixel(30, 30).0, picture.get_pixel(40, 59).0), (COLORS[1], COLORS[1]));
         assert_eq!(picture.get_pixel(10, 30).0, [0; 3]);

@@ -28,7 +28,8 @@ pub fn run(
     predictor.predict_all(
         photos,
         |inspected| {
-            let annotation_written = annotate.map_or(Ok(()), |folder| annotated(&inspected, folder, &names, args.landmarks));
+            let annotation_written =
+                annotate.map_or(Ok(()), |folder| annotated(&inspected, folder, &names, args.landmarks));
             // A photo can be large; from here on only the faces are needed.
             (inspected.without_photo(), annotation_written)
         },
