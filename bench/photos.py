@@ -90,14 +90,9 @@ def make(arguments):
             truth.write(json.dumps({"file": name, "faces": told, "fault": fault}) + "\n")
 
 
-def with_yunet(arguments, _):
-    """moue with the detector YuNet; MOUE is then a build with `--features yunet`."""
-    return with_moue(arguments, ["--detector", str(arguments.yunet)])
-
-
-def with_moue(arguments, options):
+def with_moue(arguments):
     program = os.environ.get("MOUE", str(ROOT / "target/release/moue"))
-    command = [program, "predict", "--model", str(arguments.model), str(arguments.folder), "--json", "--quiet", *options]
+    command = [program, "predict", "--model", str(arguments.model), str(arguments.folder), "--json", "--quiet"]
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     answers = {}
     for line in output.splitlines():
@@ -124,14 +119,14 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.jpg")):
 """
 
 
-def with_fer(arguments, _):
+def with_fer(arguments):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [str(arguments.fer_python), "-c", FER, str(arguments.folder)]
     output = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     return dict(json.loads(line) for line in output.splitlines() if line.startswith("["))
 
 
-PEERS = {"moue": with_moue, "yunet": with_yunet, "fer": with_fer}
+PEERS = {"moue": with_moue, "fer": with_fer}
 
 
 def overlap(box, face):
@@ -162,7 +157,7 @@ def judged(folder, answers):
 def child(arguments):
     """One program over the folder, in this process's children."""
     start = time.perf_counter()
-    answers = PEERS[arguments.child](arguments, [])
+    answers = PEERS[arguments.child](arguments)
     seconds = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     photos = sum(1 for _ in (arguments.folder / TRUTH).open())
@@ -176,7 +171,6 @@ def run(arguments):
         for name in rounds:
             command = [sys.executable, __file__, "run", str(arguments.folder), "--child", name, "--model", str(arguments.model)]
             command += ["--fer-python", str(arguments.fer_python)]
-            command += ["--yunet", str(arguments.yunet)] if arguments.yunet else []
             figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             rounds[name].append(figures)
             print(f"round {number + 1}: {name}: {figures}", file=sys.stderr)
@@ -209,7 +203,6 @@ def main():
     runs.add_argument("--peers", nargs="*", default=["fer"], choices=sorted(PEERS))
     runs.add_argument("--rounds", type=int, default=3)
     runs.add_argument("--fer-python", type=pathlib.Path, default=pathlib.Path(sys.executable))
-    runs.add_argument("--yunet", type=pathlib.Path, help="its ONNX file, for the peer yunet")
     runs.add_argument("--out", type=pathlib.Path)
     runs.add_argument("--child", choices=sorted(PEERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -25,19 +25,33 @@ HEADS = ["cls", "obj", "bbox", "kps"]
 STRIDES = [8, 16, 32]
 
 
-class Convolutions:
-    """The graph's convolutions, each found by the map that it reads."""
+class Graph:
+    """The ONNX graph, and the nodes that begin the heads: those read the same maps as the layers between levels."""
 
     def __init__(self, graph):
         self.arrays = {array.name: numpy_helper.to_array(array) for array in graph.initializer}
         self.nodes = list(graph.node)
-
-    def after(self, name, operator):
-        """The nodes of a kind that read this map."""
-        return [node for node in self.nodes if node.op_type == operator and name in node.input]
+        self.heads = {(head, stride): self.head(f"{head}_{stride}") for head in HEADS for stride in STRIDES}
+        self.begins = {first.output[0] for first, _ in self.heads.values()}
 
     def producer(self, name):
         return next(node for node in self.nodes if name in node.output)
+
+    def head(self, name):
+        """The two convolutions of a head, from the name of the graph's output."""
+        while self.producer(name).op_type != "Conv":
+            name = self.producer(name).input[0]
+        second = self.producer(name)
+        return self.producer(second.input[0]), second
+
+    def after(self, name, operator):
+        """The one node of a kind that reads this map, apart from heads."""
+        (found,) = [
+            node
+            for node in self.nodes
+            if node.op_type == operator and name in node.input and node.output[0] not in self.begins
+        ]
+        return found
 
     def weights(self, node):
         return [self.arrays[name] for name in node.input[1:3]]
@@ -74,100 +88,52 @@ class Network:
 
 
 def convert(model):
-    graph = Convolutions(model.graph)
+    graph = Graph(model.graph)
     network = Network()
 
-    def pair(name):
-        """The layers from a map through a 1x1 and a depthwise convolution and ReLU, and the map that they end in."""
-        first = next(node for node in graph.after(name, "Conv") if not node.name_of_head)
-        second = graph.after(first.output[0], "Conv")[0]
-        relu = graph.after(second.output[0], "Relu")[0]
-        return [
-            network.convolution(*graph.weights(first)),
-            network.depthwise(*graph.weights(second), activation="relu"),
-        ], relu.output[0]
-
-    def stage(name, pairs):
+    def pairs(name, count):
+        """Layers from a map through pairs of a 1x1 and a depthwise convolution and ReLU, and the map they end in."""
         layers = []
-        for _ in range(pairs):
-            more, name = pair(name)
-            layers += more
+        for _ in range(count):
+            first = graph.after(name, "Conv")
+            second = graph.after(first.output[0], "Conv")
+            name = graph.after(second.output[0], "Relu").output[0]
+            layers.append(network.convolution(*graph.weights(first)))
+            layers.append(network.depthwise(*graph.weights(second), activation="relu"))
         return layers, name
 
+    def pooled(name, count):
+        layers, name = pairs(graph.after(name, "MaxPool").output[0], count)
+        return [{"kind": "max_pooling2d"}, *layers], name
+
     def output(stride):
-        """The heads of a level as one, from the names of the graph's outputs."""
-        parts = []
-        for head in HEADS:
-            name = f"{head}_{stride}"
-            while graph.producer(name).op_type != "Conv":
-                name = graph.producer(name).input[0]
-            second = graph.producer(name)
-            parts.append((graph.weights(graph.producer(second.input[0])), graph.weights(second)))
-        joined = [[np.concatenate([part[i][j] for part in parts]) for j in range(2)] for i in range(2)]
-        layers = [network.convolution(*joined[0]), network.depthwise(*joined[1])]
+        """The heads of a level as one."""
+        both = [[graph.weights(graph.heads[head, stride][i]) for head in HEADS] for i in range(2)]
+        kernels, biases = ([np.concatenate([part[j] for part in parts]) for parts in both] for j in range(2))
+        layers = [network.convolution(kernels[0], biases[0]), network.depthwise(kernels[1], biases[1])]
         return {"kind": "output", "name": f"stride_{stride}", "layers": layers}
 
-    # Heads read the same maps as the layers between levels.
-    heads = set()
-    for head in HEADS:
-        for stride in STRIDES:
-            name = f"{head}_{stride}"
-            while graph.producer(name).op_type != "Conv":
-                name = graph.producer(name).input[0]
-            heads.add(graph.producer(graph.producer(name).input[0]).output[0])
+    def added(name):
+        """The map after upsampling and addition."""
+        return graph.after(graph.after(name, "Resize").output[0], "Add").output[0]
 
-    class Node:
-        """A node that knows whether it begins a head."""
-
-        def __init__(self, node):
-            self.node, self.name_of_head = node, node.output[0] in heads
-
-        def __getattr__(self, name):
-            return getattr(self.node, name)
-
-    graph.nodes = [Node(node) for node in graph.nodes]
-
-    pool = {"kind": "max_pooling2d"}
     up = {"kind": "up_sampling2d"}
-    (stem,) = graph.after("input", "Conv")
+    stem = graph.after("input", "Conv")
     kernel, bias = graph.weights(stem)
     # RGB instead of BGR; one zero on each side, as the graph has it.
     layers = [network.convolution(kernel[:, ::-1], bias, strides=2, padding=1, activation="relu")]
-    name = graph.after(stem.output[0], "Relu")[0].output[0]
-    ends = {}
-    stages = [1, 2, 2, 2, 2, 2]
-    pooled = [True, False, True, True, True, False]
-    blocks = []
-    for number, pairs in enumerate(stages[:4]):
-        more, name = stage(name, pairs)
-        layers += more
-        if number < 3 and pooled[number]:
-            (node,) = graph.after(name, "MaxPool")
-            layers.append(pool)
-            name = node.output[0]
-    ends[8] = name
-    (node,) = graph.after(name, "MaxPool")
-    middle, name = stage(node.output[0], stages[4])
-    ends[16] = name
-    (node,) = graph.after(name, "MaxPool")
-    upper, name = stage(node.output[0], stages[5])
-    # The lateral convolution of each level comes before its head and before the next level.
-    lateral, name = pair(name)
-    upper = [pool, *upper, *lateral, output(32), up]
-
-    def joined(name):
-        """The map after upsampling and addition."""
-        (resize,) = graph.after(name, "Resize")
-        (add,) = graph.after(resize.output[0], "Add")
-        return add.output[0]
-
-    lateral, name = pair(joined(name))
-    middle = [pool, *middle, {"kind": "residual", "layers": upper}, *lateral, output(16), up]
-    lateral, name = pair(joined(name))
-    layers += [{"kind": "residual", "layers": middle}, *lateral, output(8)]
-    used = sum(array.size for array in network.arrays.values())
-    held = sum(array.size for array in graph.arrays.values() if array.dtype == np.float32 and array.size > 4)
-    assert abs(used - held) < 40, f"{used} weights converted, but the graph has {held}"
+    first, name = pairs(graph.after(stem.output[0], "Relu").output[0], 1)
+    second, name = pooled(name, 4)
+    low, name = pooled(name, 2)
+    middle, name = pooled(name, 2)
+    high, name = pooled(name, 2)
+    # Each level: a lateral pair, its heads, and the way to the finer level, to which it is added.
+    lateral, name = pairs(name, 1)
+    high += [*lateral, output(32), up]
+    lateral, name = pairs(added(name), 1)
+    middle += [{"kind": "residual", "layers": high}, *lateral, output(16), up]
+    lateral, name = pairs(added(name), 1)
+    layers += [*first, *second, *low, {"kind": "residual", "layers": middle}, *lateral, output(8)]
     return layers, network.arrays
 
 

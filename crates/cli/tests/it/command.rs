@@ -212,7 +212,7 @@ fn architectures_are_shown_layer_by_layer() {
 #[test]
 fn licenses_are_printed() {
     let printed = Place::new().ok(&["licenses"]);
-    assert!(printed.contains("rustface 0.1.7 (BSD-2-Clause)") && printed.contains("Chinese Academy of Sciences"));
+    assert!(printed.contains("YuNet (MIT)") && printed.contains("Copyright (c) 2020 Shiqi Yu"));
     assert!(printed.contains("clap 4") && printed.contains("Permission is hereby granted"));
 }
 

@@ -8,6 +8,8 @@ mod detection;
 mod detector;
 mod merge;
 mod network;
+#[cfg(test)]
+mod parity;
 mod views;
 
 pub use detection::{DetectOptions, Detection};

@@ -19,7 +19,7 @@ pub const STRIDE: usize = 32;
 
 /// Values of a cell: logits of class and object, box (2 of the center, 2 logarithms of extents),
 /// five points.
-const VALUES: usize = 16;
+pub(super) const VALUES: usize = 16;
 
 /// The only version of the file's metadata, and the task that it must name.
 const FORMAT: u32 = 1;
@@ -86,6 +86,16 @@ impl FaceNetwork {
     }
 }
 
+#[cfg(test)]
+impl FaceNetwork {
+    /// The stride of each grid and the values of its cells.
+    pub fn grids(&self, view: &Tensor) -> Vec<(usize, Vec<f32>)> {
+        let outputs = self.network.resized(view.shape()).unwrap().run_outputs(view, &mut Workspace::default());
+        let of_name = |name: &str| outputs.named.iter().find(|(own, _)| own == name).unwrap().1.data().to_vec();
+        GRIDS.map(|(stride, name)| (stride, of_name(name))).into()
+    }
+}
+
 fn network(bytes: &[u8]) -> Result<InferenceNetwork, String> {
     let (tensors, document) = read_tensors(bytes, KEY).map_err(|error| error.to_string())?;
     let document: Document = serde_json::from_str(&document).map_err(|error| error.to_string())?;
@@ -139,7 +149,7 @@ fn cell(score: f32, values: &[f32], origin: [f32; 2], stride: f32) -> Detection 
     }
 }
 
-fn sigmoid(value: f32) -> f32 {
+pub(super) fn sigmoid(value: f32) -> f32 {
     1.0 / (1.0 + (-value).exp())
 }
 
