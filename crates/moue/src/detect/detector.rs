@@ -15,10 +15,13 @@ const FAINTEST: f32 = 0.1;
 /// Response from which a face crop without a certain face is taken as a face.
 const CROP_SCORE: f32 = 0.3;
 
-/// Share of the picture's shorter side from which a response is that of a face crop, and the
-/// largest ratio of a crop's sides.
-const CROP_SIDE: f32 = 0.5;
+/// A face crop: its longer side is at most this long, and at most this ratio longer than the
+/// shorter one; the response has at least this share of the shorter side, and its center is at most
+/// this share of it away from the picture's.
+const CROP_LONGEST: u32 = 416;
 const CROP_RATIO: f32 = 4.0 / 3.0;
+const CROP_SIDE: f32 = 0.6;
+const CROP_OFF_CENTER: f32 = 0.15;
 
 static BUNDLED: &[u8] = include_bytes!("../../models/yunet.safetensors");
 
@@ -49,8 +52,8 @@ impl Detector {
 
     /// The faces in a photo, from left to right.
     ///
-    /// A picture that shows one face closely and gives no certain detection is one face: the whole
-    /// picture ([`Detection::is_whole_picture`]), where the detector responds with at least 0.3.
+    /// A small picture that shows one face closely and gives no certain detection is one face: the
+    /// whole picture ([`Detection::is_whole_picture`]), where the detector responds with at least 0.3.
     #[must_use]
     pub fn find(&self, photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
         let (width, height) = (photo.width(), photo.height());
@@ -85,8 +88,11 @@ impl Detector {
 
 /// Whether a response is that of a picture that is a face crop.
 fn is_crop(found: &Detection, width: u32, height: u32) -> bool {
-    let (long, short) = (width.max(height) as f32, width.min(height) as f32);
-    long <= CROP_RATIO * short && found.side() >= CROP_SIDE * short
+    let (long, short) = (width.max(height), width.min(height) as f32);
+    let off = |at: f32, extent: f32, picture: u32| (at + extent / 2.0 - picture as f32 / 2.0).abs();
+    let off_center = off(found.x, found.width, width).max(off(found.y, found.height, height));
+    let is_close = found.side() >= CROP_SIDE * short && off_center <= CROP_OFF_CENTER * short;
+    long <= CROP_LONGEST && long as f32 <= CROP_RATIO * short && is_close
 }
 
 #[cfg(test)]
@@ -106,9 +112,10 @@ mod tests {
 
     #[test]
     fn only_close_pictures_of_a_face_are_crops() {
-        let found = |side: f32| Detection { landmarks: None, ..Detection::whole(side as u32, side as u32, 0.5) };
-        assert!(is_crop(&found(60.0), 100, 110));
-        assert!(!is_crop(&found(40.0), 100, 110) && !is_crop(&found(60.0), 100, 140));
+        let found = |x: f32, side: f32| Detection { x, y: x, ..Detection::whole(side as u32, side as u32, 0.5) };
+        assert!(is_crop(&found(20.0, 60.0), 100, 110));
+        assert!(!is_crop(&found(30.0, 40.0), 100, 110) && !is_crop(&found(20.0, 60.0), 100, 140));
+        assert!(!is_crop(&found(0.0, 60.0), 100, 110) && !is_crop(&found(200.0, 600.0), 1000, 1000));
     }
 
     proptest! {

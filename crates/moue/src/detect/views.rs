@@ -69,7 +69,7 @@ pub fn views(width: u32, height: u32, options: &DetectOptions) -> Vec<View> {
     };
     let coarse = View { confirms: true, ..view(COARSE, COARSE_MARGIN) };
     let main = if width.max(height) <= SMALL { view(SMALL as f32, COARSE_MARGIN) } else { view(MAIN, MAIN_MARGIN) };
-    let least_coarse = if width.max(height) <= SMALL { 0.0 } else { COARSE_FACES * width.min(height) as f32 };
+    let least_coarse = COARSE_FACES * width.min(height) as f32;
     let usual = if width.max(height) > LARGE { FINE / longest } else { main.scale };
     let finest = if options.min_face > 0 { SMALLEST / options.min_face as f32 } else { usual };
     let smallest = if options.min_face > 0 { options.min_face as f32 } else { SMALLEST / usual.max(main.scale) };
