@@ -94,15 +94,9 @@ def make(arguments):
             truth.write(json.dumps({"file": name, "faces": pasted, "fault": fault}) + "\n")
 
 
-def with_yunet(arguments, _):
-    """moue with the detector YuNet; MOUE is then a build with `--features yunet`."""
-    return with_moue(arguments, ["--detector", str(arguments.yunet)])
-
-
-def with_moue(arguments, options):
+def with_moue(arguments):
     program = os.environ.get("MOUE", str(ROOT / "target/release/moue"))
     command = [program, "predict", "--model", str(arguments.model), str(arguments.folder), "--json", "--quiet"]
-    command += options
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     predictions = {}
     for line in output.splitlines():
@@ -129,14 +123,14 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.jpg")):
 """
 
 
-def with_fer(arguments, _):
+def with_fer(arguments):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [str(arguments.fer_python), "-c", FER, str(arguments.folder)]
     output = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     return dict(json.loads(line) for line in output.splitlines() if line.startswith("["))
 
 
-PEERS = {"moue": with_moue, "yunet": with_yunet, "fer": with_fer}
+PEERS = {"moue": with_moue, "fer": with_fer}
 
 
 def iou(box, face):
@@ -171,7 +165,7 @@ def evaluate(folder, predictions):
 def child(arguments):
     """Measures one program on the folder; it runs as a child of this process."""
     start = time.perf_counter()
-    predictions = PEERS[arguments.child](arguments, [])
+    predictions = PEERS[arguments.child](arguments)
     seconds = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     photos = sum(1 for _ in (arguments.folder / GROUND_TRUTH).open())
@@ -185,7 +179,6 @@ def run(arguments):
         for name in rounds:
             command = [sys.executable, __file__, "run", str(arguments.folder), "--child", name]
             command += ["--model", str(arguments.model), "--fer-python", str(arguments.fer_python)]
-            command += ["--yunet", str(arguments.yunet)] if arguments.yunet else []
             metrics = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             rounds[name].append(metrics)
             print(f"round {number + 1}: {name}: {metrics}", file=sys.stderr)
@@ -219,7 +212,6 @@ def main():
     run_parser.add_argument("--peers", nargs="*", default=["fer"], choices=sorted(PEERS))
     run_parser.add_argument("--rounds", type=int, default=3)
     run_parser.add_argument("--fer-python", type=pathlib.Path, default=pathlib.Path(sys.executable))
-    run_parser.add_argument("--yunet", type=pathlib.Path, help="the ONNX file of the peer yunet")
     run_parser.add_argument("--out", type=pathlib.Path)
     run_parser.add_argument("--child", choices=sorted(PEERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

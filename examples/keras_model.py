@@ -45,6 +45,9 @@ def layer(spec, x):
         return L.Multiply()([x, L.Reshape((1, 1, -1))(gate) if len(x.shape) == 4 else gate])
     if kind.startswith("global") and len(x.shape) == 2:
         return x
+    if isinstance(spec.get("padding"), int):
+        # Correct for convolutions; a pool would count these zeros.
+        x, spec = L.ZeroPadding2D(spec["padding"])(x), {**spec, "padding": "valid"}
     new, arrays = create(spec), list(spec["arrays"].values())
     if kind == "dense" and len(x.shape) == 4:
         x = L.Flatten()(x)
@@ -71,6 +74,7 @@ def create(spec):
         "average_pooling2d": lambda: L.AveragePooling2D(**pool),
         "global_average_pooling2d": L.GlobalAveragePooling2D,
         "global_max_pooling2d": L.GlobalMaxPooling2D,
+        "up_sampling2d": lambda: L.UpSampling2D(get("size", 2)),
         "flatten": L.Flatten,
         "dropout": lambda: L.Dropout(spec["rate"]),
         "stochastic_depth": lambda: L.Dropout(spec["rate"], noise_shape=(None, 1, 1, 1)),

@@ -61,6 +61,10 @@ class Reader:
     def chain(self, specs, channels):
         layers = []
         for spec in specs:
+            if spec["kind"] == "output":
+                # A further output, which predictions do not need; its layers are counted.
+                self.chain(spec["layers"], channels)
+                continue
             for layer in self.expand(spec, channels):
                 layer, channels = self.layer(layer, channels)
                 layers.append(layer)

@@ -56,8 +56,11 @@ class Layer(nn.Module):
         spec = self.spec
         size = moue_model.pair(spec.get("kernel_size", spec.get("pool_size", 2 if "pool" in self.kind else 3)))
         strides = moue_model.pair(spec.get("strides") or (size if "pool" in self.kind else 1))
-        if spec.get("padding", "valid") == "same":
+        padding = spec.get("padding", "valid")
+        if padding == "same":
             x = same(x, size, strides, value)
+        elif padding != "valid":
+            x = F.pad(x, [padding] * 4, value=value)
         return x, size, strides
 
     def conv2d(self, x):
@@ -90,6 +93,9 @@ class Layer(nn.Module):
 
     def global_max_pooling2d(self, x):
         return x.amax((2, 3)) if x.dim() == 4 else x
+
+    def up_sampling2d(self, x):
+        return F.interpolate(x, scale_factor=moue_model.pair(self.spec.get("size", 2)), mode="nearest")
 
     def flatten(self, x):
         # Rows, columns, channels: the order in the next layer's kernel.

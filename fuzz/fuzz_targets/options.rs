@@ -3,7 +3,6 @@
 
 use libfuzzer_sys::fuzz_target;
 use moue::detect::{DetectOptions, Detector};
-use moue::image::face_pixels;
 
 fuzz_target!(|input: (u8, u8, u32, f32, Vec<u8>)| {
     let (width, height, min_face, min_score, mut pixels) = input;
@@ -11,9 +10,9 @@ fuzz_target!(|input: (u8, u8, u32, f32, Vec<u8>)| {
     pixels.resize((width * height) as usize, 127);
     let Some(photo) = image::GrayImage::from_raw(width, height, pixels) else { return };
     let photo = image::DynamicImage::ImageLuma8(photo);
-    for face in Detector::SeetaFace.find(&photo, &DetectOptions { min_face, min_score }) {
+    for face in Detector::bundled().find(&photo, &DetectOptions { min_face, min_score }) {
         let place = face.within(width, height);
         assert!(place.x + place.width <= width && place.y + place.height <= height);
-        assert_eq!(face_pixels(&photo, &face.crop, [8, 8], 1).len(), 64);
+        assert_eq!(face.pixels(&photo, [8, 8], 1).len(), 64);
     }
 });

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Features that are off by default. `mpi` is added where MPI is installed.
-const OPTIONAL: &str = "moue/openapi,moue-train/parquet,moue-train/yunet,moue-cli/parquet,moue-cli/yunet";
+const OPTIONAL: &str = "moue/openapi,moue-train/parquet,moue-cli/parquet";
 
 const WHEEL: &str = "crates/python/Cargo.toml";
 
@@ -64,17 +64,7 @@ pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
 pub fn test_slow() -> anyhow::Result<()> {
     step("tests of optional features", || {
         let mut tests = cargo("test");
-        tests.args([
-            "--workspace",
-            "--locked",
-            "--features",
-            &optional(),
-            "--lib",
-            "--test",
-            "parquet",
-            "--test",
-            "yunet",
-        ]);
+        tests.args(["--workspace", "--locked", "--features", &optional(), "--lib", "--test", "parquet"]);
         if mpi() {
             tests.args(["--test", "mpi"]);
         } else {

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The package whose face detection model is part of the program.
-const DETECTOR: &str = "rustface";
+/// The license of the face detector's weights, which are part of the program.
+const DETECTOR: &str = "crates/moue/models/yunet.LICENSE";
 
 /// The systems that the program is built for.
 const TARGETS: [&str; 5] = [
@@ -23,8 +23,9 @@ const TARGETS: [&str; 5] = [
     "x86_64-unknown-linux-gnu",
 ];
 
-const OWN: &str =
-    "moue is MIT or Apache-2.0, at your choice. The face detector's model is SeetaFace's, inside rustface.";
+const OWN: &str = "\
+moue is MIT or Apache-2.0, at your choice. Its face detector has the weights of YuNet (MIT), which Shiqi Yu and others
+trained on WIDER FACE and published in OpenCV Zoo:";
 
 /// The file.
 pub fn path() -> PathBuf {
@@ -59,7 +60,9 @@ fn text() -> anyhow::Result<String> {
             titles.insert(title.clone());
         }
     }
-    let mut all = format!("{OWN}\n\nPackages in this program, each with its license:\n\n{list}");
+    let path = root().join(DETECTOR);
+    let detector = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let mut all = format!("{OWN}\n\n{detector}\nPackages in this program, each with its license:\n\n{list}");
     for (titles, content) in texts.values().filter(|(_, content)| !content.trim().is_empty()) {
         let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
         all += &format!("\n{}\n{}\n\n{}\n", "-".repeat(80), titles.join(", "), content.trim_end());
@@ -72,12 +75,11 @@ fn packages() -> anyhow::Result<Vec<Value>> {
     let tree = ["tree", "--package", "moue-cli", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
     let tree = cargo(&tree, "--target")?;
     // `serde v1.0.0 (proc-macro) (*)`: a name and a version come first.
-    let mut linked: BTreeSet<String> =
+    let linked: BTreeSet<String> =
         tree.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version", "1"], "--filter-platform")?)?;
     let mut packages = metadata["packages"].as_array().context("cargo metadata names no packages")?.clone();
     let title = |package: &Value| format!("{} v{}", field(package, "name"), field(package, "version"));
-    linked.extend(packages.iter().filter(|package| package["name"] == DETECTOR).map(title));
     packages.retain(|package| !package["source"].is_null() && linked.contains(&title(package)));
     packages.sort_by_cached_key(title);
     Ok(packages)

@@ -276,18 +276,22 @@ pub struct PredictArgs {
     /// Search folders recursively
     #[arg(long, short)]
     pub recursive: bool,
-    /// Minimum side of a detected face in pixels [default: 1/24 of the image's longer side, at least 40]
+    /// Minimum size of a detected face, √(width × height), in pixels of the image; smaller values search large images
+    /// in more detail [default: 16 pixels where the image is scaled to 640 pixels, 1280 from 1920]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(8..=100_000), conflicts_with = "no_detect")]
     pub min_face: Option<u32>,
-    /// Detect faces with this YuNet model (.onnx) and align them by their eyes; needs a build with `--features yunet`
+    /// Face detector in place of the bundled one: a YuNet model (.safetensors) written by `convert_yunet.py`
     #[arg(long, value_name = "FILE", conflicts_with = "no_detect")]
     pub detector: Option<PathBuf>,
-    /// Minimum detector score of a face; higher values find fewer, more certain faces [default: 2, or 0.7 with YuNet]
+    /// Minimum detector score of a face, 0–1; higher values find fewer, more certain faces [default: 0.7]
     #[arg(long, value_name = "X", value_parser = score, conflicts_with = "no_detect")]
     pub min_score: Option<f32>,
     /// Write each image or video to this folder, annotated with boxes, labels and probabilities
     #[arg(long, value_name = "DIR")]
     pub annotate: Option<PathBuf>,
+    /// Also draw the eyes, the nose and the corners of the mouth into annotated images
+    #[arg(long, requires = "annotate")]
+    pub landmarks: bool,
     /// Write each face to this folder, overlaid with a saliency map of its prediction
     #[arg(long, value_name = "DIR")]
     pub explain: Option<PathBuf>,
@@ -471,8 +475,8 @@ fn image_size(text: &str) -> Result<[usize; 2], String> {
 fn score(text: &str) -> Result<f32, String> {
     text.parse()
         .ok()
-        .filter(|score| (0.001..=1000.0).contains(score))
-        .ok_or_else(|| "expected a number from 0.001 to 1000".into())
+        .filter(|score| (0.001..=1.0).contains(score))
+        .ok_or_else(|| "expected a number from 0.001 to 1".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

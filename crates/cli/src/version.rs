@@ -8,12 +8,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns the optional features that this build has, in alphabetical order.
 pub fn features() -> Vec<&'static str> {
-    let all =
-        [("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet")), ("yunet", cfg!(feature = "yunet"))];
+    let all = [("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet"))];
     all.into_iter().filter(|(_, enabled)| *enabled).map(|(name, _)| name).collect()
 }
 
-/// Returns the features as text: `parquet, yunet`, or `none`.
+/// Returns the features as text: `mpi, parquet`, or `none`.
 pub fn features_text() -> String {
     let features = features();
     if features.is_empty() { "none".to_owned() } else { features.join(", ") }

@@ -18,6 +18,22 @@ pub enum BuildError {
         /// Shape of the input.
         input: Shape,
     },
+    /// The padding is as large as the window, so that a window could cover padding alone.
+    #[error("padding {padding} must be smaller than the window's size {size}")]
+    PaddingTooLarge {
+        /// Zeros on each side.
+        padding: usize,
+        /// Size of the window along the axis.
+        size: usize,
+    },
+    /// A layer was built for inputs of one shape.
+    #[error("an input of {input} cannot be used in place of one of {wanted}")]
+    FixedShape {
+        /// Shape of the input.
+        input: Shape,
+        /// Shape that the layer was built for.
+        wanted: Shape,
+    },
     /// A size that must be positive is zero.
     #[error("{what} must be at least 1")]
     Zero {

@@ -78,6 +78,17 @@ impl Network {
         }
     }
 
+    /// The output of this name, computed by the last [`Self::forward`].
+    #[must_use]
+    pub fn named_output(&self, name: &str) -> Option<&Tensor> {
+        self.context.output(name)
+    }
+
+    /// Sets the gradient of a named output for the next [`Self::backward`].
+    pub fn set_output_gradient(&mut self, name: &str, gradient: Tensor) {
+        self.context.set_output_gradient(name, gradient);
+    }
+
     /// After [`Self::forward`] of the same `x`: the output of layer `index` (from 0) of the
     /// outermost sequence, and the derivative of `Σ gradient · outputs` with respect to it. `None`
     /// for the last layer and beyond.

@@ -72,7 +72,7 @@ pub use classifier::Classifier;
 pub use model::Model;
 pub use moue_engine::Isa;
 pub use predict::{Photo, PredictOptions, Predictor};
-pub use prediction::{Face, FaceBox, Prediction};
+pub use prediction::{Face, FaceBox, Point, Prediction};
 
 /// An error and its causes on one line.
 #[must_use]

@@ -18,6 +18,17 @@ pub struct FaceBox {
     pub height: u32,
 }
 
+/// A point in a picture, in pixels.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Point {
+    /// Distance from the left edge.
+    pub x: f32,
+    /// Distance from the upper edge.
+    pub y: f32,
+}
+
 /// A face and its predicted expression.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,8 +45,13 @@ pub struct Face {
     pub uncertain: bool,
     /// The probability of each class.
     pub probabilities: BTreeMap<String, f32>,
-    /// The detector's score; `None` without a detector.
+    /// The detector's score, 0–1; `None` without a detector.
     pub score: Option<f32>,
+    /// Right eye, left eye, nose, right and left corner of the mouth, where right and left are
+    /// those of the person; `None` where the whole picture is the face.
+    pub landmarks: Option<[Point; 5]>,
+    /// The angle of the line through the eyes in degrees, clockwise; `None` without landmarks.
+    pub roll: Option<f32>,
     /// The saliency map as an overlay on the face, as a data URL; only where requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
@@ -54,6 +70,8 @@ pub struct Prediction {
     pub height: u32,
     /// The faces from left to right; empty where no face was found.
     pub faces: Vec<Face>,
+    /// Why the faces may be wrong although the picture was predicted; `None` usually.
+    pub warning: Option<String>,
     /// Why there is no prediction; `None` on success.
     pub error: Option<String>,
 }
@@ -62,6 +80,6 @@ impl Prediction {
     /// The prediction for an input that cannot be read.
     #[must_use]
     pub fn failed(input: String, error: String) -> Self {
-        Self { input, width: 0, height: 0, faces: Vec::new(), error: Some(error) }
+        Self { input, width: 0, height: 0, faces: Vec::new(), warning: None, error: Some(error) }
     }
 }

@@ -7,7 +7,7 @@ use axum::response::Html;
 use axum::routing::get;
 use axum::{Json, Router};
 use maud::{DOCTYPE, Markup, html};
-use moue::prediction::{Face, FaceBox, Prediction};
+use moue::prediction::{Face, FaceBox, Point, Prediction};
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -18,7 +18,7 @@ use utoipa::OpenApi;
             what a person feels. The EU AI Act bans inferring emotions at work and in education."
     ),
     paths(api::predict, api::health, api::metrics),
-    components(schemas(Prediction, Face, FaceBox, Health, Problem))
+    components(schemas(Prediction, Face, FaceBox, Point, Health, Problem))
 )]
 struct Api;
 

@@ -3,8 +3,7 @@
 //! Training pictures are enlarged and placed on a gray background, and faces are detected; the
 //! program prints the median position of the picture in sides of the box.
 //!
-//! `cargo run --release --example crop_fit fer2013.csv 2000`, and for YuNet
-//! `cargo run --release --features yunet --example crop_fit fer2013.csv 2000 yunet.onnx`
+//! `cargo run --release --example crop_fit fer2013.csv 2000`
 
 use image::{DynamicImage, GrayImage, Luma, imageops};
 use moue::detect::{DetectOptions, Detector};
@@ -17,9 +16,8 @@ const PAPER: u32 = 384;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: crop_fit DATA COUNT [YUNET]")?;
+    let path = arguments.next().ok_or("usage: crop_fit DATA [COUNT]")?;
     let count: usize = arguments.next().map_or(Ok(2000), |count| count.parse())?;
-    let detector = detector(arguments.next().as_deref())?;
     let form = ImageSpec { size: Some([48, 48]), channels: 1 };
     let dataset = moue_train::data::open(path, form, &DataOptions::default(), 0, &Cache::standard(), &|_| ())?;
     let (mut sides, mut rights, mut downs) = (Vec::new(), Vec::new(), Vec::new());
@@ -31,10 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut paper = GrayImage::from_pixel(PAPER, PAPER, Luma([128]));
         imageops::overlay(&mut paper, &face, i64::from((PAPER - SIDE) / 2), i64::from((PAPER - SIDE) / 2));
         let options = DetectOptions { min_face: 80, ..DetectOptions::default() };
-        let found = detector.find(&DynamicImage::ImageLuma8(paper), &options);
+        let found = Detector::bundled().find(&DynamicImage::ImageLuma8(paper), &options);
         let Some(best) = found.iter().max_by(|a, b| a.score.total_cmp(&b.score)) else { continue };
         let middle = PAPER as f32 / 2.0;
-        let side = (best.width + best.height) / 2.0;
+        let side = best.side();
         sides.push(SIDE as f32 / side);
         rights.push((middle - (best.x + best.width / 2.0)) / side);
         downs.push((middle - (best.y + best.height / 2.0)) / side);
@@ -46,20 +44,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{name}: median {:.3}, middle half {:.3} to {:.3}", at(0.5), at(0.25), at(0.75));
     }
     Ok(())
-}
-
-#[cfg(feature = "yunet")]
-fn detector(path: Option<&str>) -> Result<Detector, Box<dyn std::error::Error>> {
-    Ok(match path {
-        Some(path) => Detector::YuNet(Box::new(moue::detect::YuNet::load(path)?)),
-        None => Detector::SeetaFace,
-    })
-}
-
-#[cfg(not(feature = "yunet"))]
-fn detector(path: Option<&str>) -> Result<Detector, Box<dyn std::error::Error>> {
-    if path.is_some() {
-        return Err("build the example with --features yunet".into());
-    }
-    Ok(Detector::SeetaFace)
 }

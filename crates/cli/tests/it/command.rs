@@ -167,7 +167,7 @@ fn wrong_usage_and_failures_have_different_exit_codes() {
         (&["predict", "x.png"], 1, "x.png"),
         (&["predict", "--model", "missing", "x.png"], 1, "cannot read missing"),
         (&["predict", "--no-detect", "--min-face", "30", "x.png"], 2, "cannot be used with"),
-        (&["predict", "--min-score", "0", "x.png"], 2, "0.001 to 1000"),
+        (&["predict", "--min-score", "0", "x.png"], 2, "0.001 to 1"),
         (&["predict", "--model", "notes.txt", "x.png"], 1, "not a model file"),
         (&["evaluate"], 2, "pass the data to evaluate it on with --data"),
         (&["data", "draw", ".", "--count", "21"], 1, "not empty"),
@@ -212,7 +212,7 @@ fn architectures_are_shown_layer_by_layer() {
 #[test]
 fn licenses_are_printed() {
     let printed = Place::new().ok(&["licenses"]);
-    assert!(printed.contains("rustface 0.1.7 (BSD-2-Clause)") && printed.contains("Chinese Academy of Sciences"));
+    assert!(printed.contains("YuNet (MIT)") && printed.contains("Copyright (c) 2020 Shiqi Yu"));
     assert!(printed.contains("clap 4") && printed.contains("Permission is hereby granted"));
 }
 

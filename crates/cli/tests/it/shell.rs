@@ -20,8 +20,7 @@ fn the_long_version_names_instruction_set_and_features() {
     let place = Place::new();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(place.ok(&["-V"]), format!("moue {version}\n"));
-    let optional =
-        [("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet")), ("yunet", cfg!(feature = "yunet"))];
+    let optional = [("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet"))];
     let mut features: Vec<&str> = optional.iter().filter(|(_, enabled)| *enabled).map(|(name, _)| *name).collect();
     if features.is_empty() {
         features.push("none");

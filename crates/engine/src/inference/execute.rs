@@ -5,7 +5,7 @@
 
 use super::plan::{Operation, Step};
 use crate::kernels::pooling::PoolingKind;
-use crate::kernels::{activation, channel_scale, concatenate, depthwise, normalization, pooling};
+use crate::kernels::{activation, channel_scale, concatenate, depthwise, normalization, pooling, upsampling};
 use crate::profile::Profiler;
 use crate::tensor::{Shape, Tensor};
 use crate::workspace::Workspace;
@@ -47,19 +47,28 @@ impl Map<'_> {
     }
 }
 
+/// What a pass reads and fills besides the maps.
+pub struct Pass<'a> {
+    pub workspace: &'a mut Workspace,
+    pub profiler: &'a mut Profiler,
+    /// The named outputs, in the order of their layers.
+    pub outputs: &'a mut Vec<(String, Tensor)>,
+}
+
 /// The output of all of these steps.
-pub fn run(steps: &[Step], x: Map<'_>, workspace: &mut Workspace, profiler: &mut Profiler) -> Tensor {
+pub fn run(steps: &[Step], x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
     let mut map = x;
     for step in steps {
-        let start = profiler.clock();
-        map = Map::Owned(operate(step.operation(), map, workspace, profiler));
-        profiler.record_forward(step.layer(), start);
+        let start = pass.profiler.clock();
+        map = Map::Owned(operate(step.operation(), map, pass));
+        pass.profiler.record_forward(step.layer(), start);
     }
-    map.into_owned(workspace)
+    map.into_owned(pass.workspace)
 }
 
 /// The output of an operation on `x`.
-fn operate(operation: &Operation, x: Map<'_>, workspace: &mut Workspace, profiler: &mut Profiler) -> Tensor {
+fn operate(operation: &Operation, x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
+    let workspace = &mut *pass.workspace;
     match operation {
         Operation::Conv2d { convolution, convolved } => {
             let output = convolution.window.output_shape(convolution.filters);
@@ -89,14 +98,19 @@ fn operate(operation: &Operation, x: Map<'_>, workspace: &mut Workspace, profile
                 PoolingKind::Average => pooling::average_forward(window, x, y),
             })
         }
+        Operation::UpSampling { size } => {
+            let input = x.tensor().shape();
+            let output = Shape::new(input.height * size[0], input.width * size[1], input.channels);
+            x.into_other(output, workspace, |x, y| upsampling::forward(input, *size, x, y))
+        }
         Operation::Reshape { shape } => x.into_owned(workspace).reshaped(*shape),
         Operation::Residual { branch, shortcut, activation } => {
             let x = x.into_owned(workspace);
-            let mut y = run(branch, Map::Lent(&x), workspace, profiler);
-            let other = if shortcut.is_empty() { x } else { run(shortcut, Map::Owned(x), workspace, profiler) };
+            let mut y = run(branch, Map::Lent(&x), pass);
+            let other = if shortcut.is_empty() { x } else { run(shortcut, Map::Owned(x), pass) };
             let channels = y.shape().channels;
             activation::add_and_apply(other.data(), *activation, y.data_mut(), channels);
-            workspace.give(other);
+            pass.workspace.give(other);
             y
         }
         Operation::Concatenate { branches, output } => {
@@ -104,22 +118,28 @@ fn operate(operation: &Operation, x: Map<'_>, workspace: &mut Workspace, profile
             let mut y = workspace.take(x.batch(), *output);
             let mut first = 0;
             for branch in branches {
-                let part = run(branch, Map::Lent(&x), workspace, profiler);
+                let part = run(branch, Map::Lent(&x), pass);
                 let channels = part.shape().channels;
                 concatenate::put(part.data(), channels, y.data_mut(), output.channels, first);
                 first += channels;
-                workspace.give(part);
+                pass.workspace.give(part);
             }
-            workspace.give(x);
+            pass.workspace.give(x);
             y
         }
         Operation::Gate { gate } => {
             let mut y = x.into_owned(workspace);
-            let weights = run(gate, Map::Lent(&y), workspace, profiler);
+            let weights = run(gate, Map::Lent(&y), pass);
             let shape = y.shape();
             channel_scale::apply(y.data_mut(), weights.data(), shape);
-            workspace.give(weights);
+            pass.workspace.give(weights);
             y
+        }
+        Operation::Output { output, layers } => {
+            let x = x.into_owned(workspace);
+            let result = run(layers, Map::Lent(&x), pass);
+            pass.outputs.push((output.clone(), result));
+            x
         }
     }
 }

@@ -8,6 +8,7 @@
 mod execute;
 mod network;
 pub(crate) mod plan;
+mod resize;
 
-pub use network::{InferenceNetwork, steps};
+pub use network::{InferenceNetwork, Outputs, steps};
 pub use plan::{Convolved, Filters, Operation, Step};

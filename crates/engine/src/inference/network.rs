@@ -3,8 +3,10 @@
 //! It owns the prepared steps and their workspace. The steps are defined in `plan`; `execute` runs
 //! them.
 
-use super::execute::{Map, run};
+use super::execute::{Map, Pass, run};
 use super::plan::Step;
+use super::resize::resized;
+use crate::error::BuildError;
 use crate::layers::layer::lower;
 use crate::network::{Network, in_pool};
 use crate::profile::{Profile, Profiler};
@@ -16,6 +18,14 @@ use crate::workspace::Workspace;
 #[must_use]
 pub fn steps(network: &Network) -> Vec<Step> {
     lower(network.layers())
+}
+
+/// The outputs of a network. Their memory may be given back to the workspace.
+pub struct Outputs {
+    /// The last layer's output.
+    pub last: Tensor,
+    /// The named outputs, in the order of their layers.
+    pub named: Vec<(String, Tensor)>,
 }
 
 /// A network for inference.
@@ -44,6 +54,26 @@ impl InferenceNetwork {
         }
     }
 
+    /// The same network for images of another height and width. It shares the weights.
+    ///
+    /// # Errors
+    /// When a layer cannot be computed on maps of another size, as a dense layer on a flattened map,
+    /// or the sizes of branches no longer match.
+    pub fn resized(&self, input: Shape) -> Result<Self, BuildError> {
+        if input.channels != self.input.channels || input.is_empty() {
+            return Err(BuildError::FixedShape { input, wanted: self.input });
+        }
+        let (steps, output_shape) = resized(&self.steps, input)?;
+        Ok(Self {
+            input,
+            output_shape,
+            steps,
+            workspace: Workspace::default(),
+            profiler: Profiler::default(),
+            output: Tensor::default(),
+        })
+    }
+
     /// Shape of one image.
     #[must_use]
     pub fn input_shape(&self) -> Shape {
@@ -68,7 +98,8 @@ impl InferenceNetwork {
     pub fn run(&mut self, x: &Tensor) -> &Tensor {
         let mut workspace = std::mem::take(&mut self.workspace);
         let mut profiler = std::mem::take(&mut self.profiler);
-        let y = self.run_with(x, &mut workspace, &mut profiler);
+        let Outputs { last: y, named } = self.run_with(x, &mut workspace, &mut profiler);
+        named.into_iter().for_each(|(_, output)| workspace.give(output));
         workspace.give(std::mem::replace(&mut self.output, y));
         self.workspace = workspace;
         self.profiler = profiler;
@@ -81,13 +112,25 @@ impl InferenceNetwork {
     /// # Panics
     /// When the images have another shape than [`Self::input_shape`].
     pub fn run_in(&self, x: &Tensor, workspace: &mut Workspace) -> Tensor {
+        let Outputs { last, named } = self.run_outputs(x, workspace);
+        named.into_iter().for_each(|(_, output)| workspace.give(output));
+        last
+    }
+
+    /// Runs a batch as [`Self::run_in`] and returns the named outputs too.
+    ///
+    /// # Panics
+    /// When the images have another shape than [`Self::input_shape`].
+    pub fn run_outputs(&self, x: &Tensor, workspace: &mut Workspace) -> Outputs {
         self.run_with(x, workspace, &mut Profiler::default())
     }
 
-    fn run_with(&self, x: &Tensor, workspace: &mut Workspace, profiler: &mut Profiler) -> Tensor {
+    fn run_with(&self, x: &Tensor, workspace: &mut Workspace, profiler: &mut Profiler) -> Outputs {
         assert_eq!(x.shape(), self.input, "images of another shape than the network's");
-        let y = in_pool(|| run(&self.steps, Map::Lent(x), workspace, profiler));
-        debug_assert_eq!(y.shape(), self.output_shape);
-        y
+        let mut named = Vec::new();
+        let mut pass = Pass { workspace, profiler, outputs: &mut named };
+        let last = in_pool(|| run(&self.steps, Map::Lent(x), &mut pass));
+        debug_assert_eq!(last.shape(), self.output_shape);
+        Outputs { last, named }
     }
 }

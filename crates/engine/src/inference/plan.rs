@@ -10,6 +10,7 @@ use crate::kernels::pooling::PoolingKind;
 use crate::kernels::window::Window;
 use crate::parameter::Parameter;
 use crate::tensor::{Buffer, Shape, zeros};
+use std::sync::Arc;
 
 /// The weights of a convolution at inference.
 pub struct Convolved {
@@ -24,9 +25,9 @@ pub struct Convolved {
 }
 
 impl Convolved {
-    pub(crate) fn new(kernel: &[f32], bias: Option<&Parameter>, activation: Activation, channels: usize) -> Self {
+    pub(crate) fn new(kernel: &[f32], bias: Option<&Parameter>, activation: Activation, channels: usize) -> Arc<Self> {
         let bias = bias.map(|bias| bias.value.to_vec());
-        Self { kernel: kernel.to_vec(), bias, activation, channels, prepared: zeros(0) }
+        Arc::new(Self { kernel: kernel.to_vec(), bias, activation, channels, prepared: zeros(0) })
     }
 
     /// Folds `scale · y + shift` in; false where an activation is in between.
@@ -62,7 +63,7 @@ pub enum Operation {
         /// Geometry and algorithm.
         convolution: Convolution,
         /// Weights.
-        convolved: Convolved,
+        convolved: Arc<Convolved>,
     },
     /// A depthwise convolution.
     #[allow(private_interfaces)]
@@ -70,7 +71,7 @@ pub enum Operation {
         /// Geometry.
         window: Window,
         /// Weights.
-        convolved: Convolved,
+        convolved: Arc<Convolved>,
     },
     /// `activation(scale · x + shift)` by channel.
     Affine {
@@ -92,6 +93,11 @@ pub enum Operation {
         kind: PoolingKind,
         /// Geometry.
         window: Window,
+    },
+    /// Repeats each position, `size` times vertically and horizontally.
+    UpSampling {
+        /// Factors.
+        size: [usize; 2],
     },
     /// Reshapes a map.
     Reshape {
@@ -119,6 +125,13 @@ pub enum Operation {
         /// The layers that compute the factors.
         gate: Vec<Step>,
     },
+    /// The map itself; a further output of the network is computed from it.
+    Output {
+        /// Name of the output.
+        output: String,
+        /// The layers that compute it.
+        layers: Vec<Step>,
+    },
 }
 
 impl Step {
@@ -136,7 +149,7 @@ impl Step {
     ) {
         let folded = match steps.last_mut().map(|step| &mut step.operation) {
             Some(Operation::Conv2d { convolved, .. } | Operation::DepthwiseConv2d { convolved, .. }) => {
-                convolved.fold(&scale, &shift, activation)
+                Arc::get_mut(convolved).is_some_and(|convolved| convolved.fold(&scale, &shift, activation))
             }
             _ => false,
         };
@@ -160,13 +173,18 @@ impl Step {
     pub(super) fn prepare(&mut self) {
         match &mut self.operation {
             Operation::Conv2d { convolution, convolved } => {
-                convolution.prepare(&convolved.kernel, &mut convolved.prepared);
-                convolved.kernel = Vec::new();
+                // The weights are shared only after this.
+                if let Some(Convolved { kernel, prepared, .. }) = Arc::get_mut(convolved) {
+                    convolution.prepare(kernel, prepared);
+                    *kernel = Vec::new();
+                }
             }
             Operation::Residual { branch, shortcut, .. } => {
                 branch.iter_mut().chain(shortcut).for_each(Self::prepare);
             }
-            Operation::Gate { gate } => gate.iter_mut().for_each(Self::prepare),
+            Operation::Gate { gate: layers } | Operation::Output { layers, .. } => {
+                layers.iter_mut().for_each(Self::prepare);
+            }
             Operation::Concatenate { branches, .. } => branches.iter_mut().flatten().for_each(Self::prepare),
             _ => {}
         }
@@ -204,7 +222,7 @@ impl Operation {
             Self::DepthwiseConv2d { window, convolved } => (*window, convolved),
             _ => return None,
         };
-        let Convolved { kernel, bias, activation, .. } = convolved;
+        let Convolved { kernel, bias, activation, .. } = &**convolved;
         Some(Filters { window, kernel, bias: bias.as_deref(), activation: *activation })
     }
 }

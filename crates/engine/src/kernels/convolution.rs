@@ -6,10 +6,12 @@
 
 use super::activation::Activation;
 use super::epilogue::Epilogue;
-use super::im2col;
+use super::{few_channels, im2col};
+
 use super::window::Window;
 use super::winograd::{self, Geometry, TileSize};
-use crate::tensor::Buffer;
+use crate::error::BuildError;
+use crate::tensor::{Buffer, Shape};
 
 /// Minimum number of channels, and of filters, for which Winograd is faster.
 const FEWEST_FOR_WINOGRAD: usize = 8;
@@ -67,6 +69,20 @@ impl Convolution {
         Self { forward, ..self }
     }
 
+    /// The same convolution, by the same algorithm, on maps of another height and width: a prepared
+    /// kernel fits both.
+    pub fn resized(&self, input: Shape) -> Result<Self, BuildError> {
+        let window = self.window.resized(input)?;
+        let of_window = |geometry: Geometry| Geometry {
+            input: [input.height, input.width],
+            before: window.before,
+            output: window.output,
+            ..geometry
+        };
+        let forward = self.forward.map(of_window);
+        Ok(Self { window, filters: self.filters, forward, backward: forward.map(|geometry| geometry.transposed()) })
+    }
+
     /// Multiply-adds of the direct convolution for one image.
     pub fn macs(&self) -> usize {
         self.window.positions() * self.window.patch_len() * self.filters
@@ -98,6 +114,9 @@ impl Convolution {
         match &self.forward {
             _ if y.is_empty() => {}
             Some(geometry) => winograd::convolve(geometry, x, prepared, epilogue, y),
+            None if few_channels::applies(&self.window) => {
+                few_channels::forward(&self.window, self.filters, x, prepared, epilogue, y);
+            }
             None => im2col::forward(&self.window, self.filters, x, prepared, epilogue, y),
         }
     }

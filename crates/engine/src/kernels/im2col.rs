@@ -228,7 +228,8 @@ pub fn backward_kernel(
     reduce::add_up(partial, dkernel);
 }
 
-fn with_patches(window: &Window, x: &[f32], first: usize, count: usize, run: impl FnOnce(Matrix<'_>)) {
+/// Calls `run` with the patches `[count, patch]` of `count` output positions from `first` on.
+pub(super) fn with_patches(window: &Window, x: &[f32], first: usize, count: usize, run: impl FnOnce(Matrix<'_>)) {
     with_patches_and_scratch(window, x, first, count, |patches, _| run(patches));
 }
 
@@ -263,7 +264,7 @@ fn with_patches_and_scratch(
 }
 
 /// The patch under one output position, zeros outside the map.
-fn gather(window: &Window, x: &[f32], row: usize, patch: &mut [f32]) {
+pub(super) fn gather(window: &Window, x: &[f32], row: usize, patch: &mut [f32]) {
     let (image, position) = (row / window.positions(), row % window.positions());
     let (top, skipped_rows, height) = window.covered(0, position / window.output[1]);
     let (left, skipped, width) = window.covered(1, position % window.output[1]);

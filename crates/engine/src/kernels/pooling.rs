@@ -5,7 +5,6 @@
 use super::gemm::LANES;
 use super::isa::{self, load, store};
 use super::window::Window;
-use crate::tensor::Shape;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -162,17 +161,6 @@ pub fn average_backward(window: &Window, dy: &[f32], dx: &mut [f32]) {
             },
         );
     });
-}
-
-/// The window that covers the whole map, for global pooling.
-pub fn whole(input: Shape) -> Window {
-    Window {
-        input,
-        size: [input.height, input.width],
-        strides: [input.height, input.width],
-        before: [0, 0],
-        output: [1, 1],
-    }
 }
 
 /// Calls `visit` with the index of each input position under a window.

@@ -40,7 +40,7 @@ impl Pooling2d {
     /// # Errors
     /// When the map is larger than can be addressed.
     pub fn global(name: &str, input: Shape, kind: PoolingKind) -> Result<Self, BuildError> {
-        Self::over(name, kind, pooling::whole(input), true)
+        Self::over(name, kind, Window::whole(input), true)
     }
 
     fn over(name: &str, kind: PoolingKind, window: Window, global: bool) -> Result<Self, BuildError> {

@@ -1,7 +1,9 @@
 //! Compares the network for inference with the network itself.
 
 use crate::nets;
-use moue_engine::{InferenceNetwork, Layer, Mode, Network, Shape, Tensor, Workspace};
+use moue_engine::layers::{Conv2d, Conv2dOptions, Flatten, Initializer, Output, Residual, Sequence, UpSampling2d};
+use moue_engine::random::Stream;
+use moue_engine::{Activation, InferenceNetwork, Layer, Mode, Network, Padding, Shape, Tensor, Workspace};
 
 #[test]
 fn inference_equals_the_network() {
@@ -85,6 +87,79 @@ fn the_gradient_at_a_layer_equals_that_of_the_following_layers() {
     // A step across a kink of ReLU or of a maximum has no derivative for the comparison.
     assert!(off * 10 <= checked, "{off} of {checked} differ");
     assert!(network.gradient_at(99, &x, &Tensor::zeros(1, Shape::flat(nets::CLASSES))).is_none());
+}
+
+/// A small feature pyramid: two levels, each with an output, the lower one with the upper one added.
+fn pyramid(input: Shape) -> Network {
+    let conv2d = |input: Shape, filters: usize, strides: usize| -> Box<dyn Layer> {
+        let options = Conv2dOptions {
+            filters,
+            kernel_size: [3, 3],
+            strides: [strides, strides],
+            padding: Padding::Each(1),
+            use_bias: true,
+            activation: Activation::Relu,
+            initializer: Initializer::HeNormal,
+        };
+        Box::new(Conv2d::new("conv2d", input, options, &mut Stream::new(filters as u64)).unwrap())
+    };
+    let output = |name: &str, input: Shape| -> Box<dyn Layer> {
+        let head = Sequence::new("layers", input, vec![conv2d(input, 4, 1)]);
+        Box::new(Output::new(&format!("output_{name}"), name, head))
+    };
+    let first = conv2d(input, 8, 2);
+    let low = first.output_shape();
+    let down = conv2d(low, 8, 2);
+    let high = down.output_shape();
+    let up = Box::new(UpSampling2d::new("up", high, [2, 2]).unwrap());
+    let branch = Sequence::new("branch", low, vec![down, output("high", high), up]);
+    let sum = Residual::new("sum", branch, Sequence::new("shortcut", low, Vec::new()), Activation::Linear).unwrap();
+    Network::new(Sequence::new("model", input, vec![first, Box::new(sum), output("low", low)]))
+}
+
+#[test]
+fn named_outputs_equal_those_of_the_network_at_any_size() {
+    let weights = pyramid(Shape::new(16, 16, 3));
+    let prepared = InferenceNetwork::new(&weights);
+    for (height, width) in [(16, 16), (8, 24), (20, 12)] {
+        let shape = Shape::new(height, width, 3);
+        let mut stream = Stream::new(height as u64);
+        let values: Vec<f32> = (0..2 * shape.len()).map(|_| stream.between(-1.0, 1.0)).collect();
+        let x = Tensor::from_slice(2, shape, &values);
+        let mut network = pyramid(shape);
+        let expected = network.forward(&x, Mode::Inference).clone();
+        let ready = prepared.resized(shape).unwrap();
+        let got = ready.run_outputs(&x, &mut Workspace::default());
+        let close = |got: &Tensor, expected: &Tensor| {
+            assert_eq!(got.shape(), expected.shape());
+            assert!(got.data().iter().zip(expected.data()).all(|(a, b)| (a - b).abs() < 1e-5), "{height}x{width}");
+        };
+        close(&got.last, &expected);
+        let names: Vec<&str> = got.named.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["high", "low"]);
+        for (name, output) in &got.named {
+            close(output, network.named_output(name).unwrap());
+        }
+    }
+}
+
+#[test]
+fn other_sizes_are_checked() {
+    let error = |height, width, channels| {
+        let prepared = InferenceNetwork::new(&nets::network());
+        prepared.resized(Shape::new(height, width, channels)).err().map(|error| error.to_string())
+    };
+    assert_eq!(error(17, 15, 1), None);
+    // The test network ends with global pooling.
+    assert_eq!(error(25, 31, 1), None);
+    assert_eq!(error(17, 15, 3).unwrap(), "an input of 17x15x3 cannot be used in place of one of 17x15x1");
+    // Upsampling does not restore an odd size.
+    let pyramid = InferenceNetwork::new(&pyramid(Shape::new(16, 16, 3)));
+    assert!(pyramid.resized(Shape::new(18, 16, 3)).err().unwrap().to_string().contains("the shortcut in 9x8x8"));
+    let flat = Shape::new(4, 4, 1);
+    let layers: Vec<Box<dyn Layer>> = vec![Box::new(Flatten::new("flatten", flat))];
+    let flattened = InferenceNetwork::new(&Network::new(Sequence::new("model", flat, layers)));
+    assert!(flattened.resized(Shape::new(4, 5, 1)).is_err() && flattened.resized(Shape::new(2, 8, 1)).is_ok());
 }
 
 /// A rank may have no images of a small batch.

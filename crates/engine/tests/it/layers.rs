@@ -1,10 +1,10 @@
 //! Compares the output and gradients of every layer with direct f64 references.
 
-use crate::reference::{self, Geometry, Real, Reference};
+use crate::reference::{self, Geometry, Real, Reference, Zeros};
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense,
-    DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind,
-    Residual, Sequence, SqueezeExcite,
+    DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Output, Pooling2d,
+    PoolingKind, Residual, Sequence, SqueezeExcite, UpSampling2d,
 };
 use moue_engine::loss::{self, categorical_crossentropy, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
@@ -84,16 +84,29 @@ fn check_against(
 }
 
 fn geometry() -> impl Strategy<Value = Geometry> {
-    (1usize..4, [1usize..8, 1usize..8, 1usize..4], [1usize..5, 1usize..5], [1usize..4, 1usize..4], any::<bool>())
-        .prop_map(|(batch, input, size, strides, same)| {
-            let input = if same { input } else { [input[0].max(size[0]), input[1].max(size[1]), input[2]] };
-            Geometry { batch, input, size, strides, same }
-        })
+    let padding = prop_oneof![Just(Zeros::Same), (0usize..3).prop_map(Zeros::Each)];
+    (1usize..4, [1usize..8, 1usize..8, 1usize..4], [1usize..5, 1usize..5], [1usize..4, 1usize..4], padding).prop_map(
+        |(batch, mut input, size, strides, padding)| {
+            let padding = match padding {
+                Zeros::Each(zeros) => Zeros::Each(zeros.min(size[0] - 1).min(size[1] - 1)),
+                Zeros::Same => Zeros::Same,
+            };
+            if let Zeros::Each(zeros) = padding {
+                (0..2).for_each(|axis| input[axis] = input[axis].max(size[axis].saturating_sub(2 * zeros)));
+            }
+            Geometry { batch, input, size, strides, padding }
+        },
+    )
 }
 
 fn parts(geometry: &Geometry) -> (Shape, Padding) {
     let [height, width, channels] = geometry.input;
-    (Shape::new(height, width, channels), if geometry.same { Padding::Same } else { Padding::Valid })
+    let padding = match geometry.padding {
+        Zeros::Same => Padding::Same,
+        Zeros::Each(0) => Padding::Valid,
+        Zeros::Each(zeros) => Padding::Each(zeros),
+    };
+    (Shape::new(height, width, channels), padding)
 }
 
 fn conv2d(geometry: &Geometry, filters: usize, bias: bool, relu: bool) -> Conv2d {
@@ -142,6 +155,13 @@ proptest! {
     }
 
     #[test]
+    fn up_sampling_repeats_positions(batch in 1usize..4, input in [1usize..5, 1usize..5, 1usize..6], size in [1usize..4, 1usize..4], key: u64) {
+        let [height, width, channels] = input;
+        let layer = UpSampling2d::new("up", Shape::new(height, width, channels), size).unwrap();
+        check(layer, &UpSamplingReference { input, size }, batch, true, key);
+    }
+
+    #[test]
     fn batch_normalization_with_batch_and_stored_statistics(
         batch in 2usize..5, size in 2usize..4, channels in 1usize..6, training: bool, key: u64,
     ) {
@@ -157,7 +177,7 @@ proptest! {
             units, use_bias: true, activation: Activation::Linear, initializer: Initializer::GlorotUniform,
         };
         let layer = Dense::new("dense", Shape::flat(inputs), options, &mut Stream::new(0)).unwrap();
-        let geometry = Geometry { batch, input: [1, 1, inputs], size: [1, 1], strides: [1, 1], same: false };
+        let geometry = Geometry { batch, input: [1, 1, inputs], size: [1, 1], strides: [1, 1], padding: Zeros::Each(0) };
         check(layer, &reference::Conv2d { geometry, filters: units, relu: false }, batch, true, key);
     }
 
@@ -175,7 +195,7 @@ proptest! {
     fn global_pooling(batch in 1usize..4, h in 1usize..6, w in 1usize..6, channels in 1usize..5, max: bool, key: u64) {
         let kind = if max { PoolingKind::Max } else { PoolingKind::Average };
         let layer = Pooling2d::global("pool", Shape::new(h, w, channels), kind).unwrap();
-        let geometry = Geometry { batch, input: [h, w, channels], size: [h, w], strides: [1, 1], same: false };
+        let geometry = Geometry { batch, input: [h, w, channels], size: [h, w], strides: [1, 1], padding: Zeros::Each(0) };
         check(layer, &reference::Pooling { geometry, max }, batch, true, key);
     }
 
@@ -236,13 +256,94 @@ proptest! {
     #[test]
     fn winograd_is_a_direct_sum(
         batch in 1usize..4, extents in [3usize..15, 3usize..15], channels in 8usize..36, filters in 8usize..36,
-        same: bool, bias: bool, relu: bool, key: u64,
+        padding in prop_oneof![Just(Zeros::Same), (0usize..3).prop_map(Zeros::Each)], bias: bool, relu: bool, key: u64,
     ) {
         let input = [extents[0], extents[1], channels];
-        let g = Geometry { batch, input, size: [3, 3], strides: [1, 1], same };
+        let g = Geometry { batch, input, size: [3, 3], strides: [1, 1], padding };
         let layer = conv2d(&g, filters, bias, relu);
         prop_assert!(layer.method().starts_with("winograd"));
         check_against(layer, &reference::Conv2d { geometry: g, filters, relu }, batch, true, key, false);
+    }
+}
+
+/// Each position of a map `[height, width, channels]`, repeated.
+struct UpSamplingReference {
+    input: [usize; 3],
+    size: [usize; 2],
+}
+
+impl Reference for UpSamplingReference {
+    fn run<T: Real>(&self, x: &[T], _: &[Vec<T>]) -> Vec<T> {
+        let ([height, width, channels], [down, across]) = (self.input, self.size);
+        let mut y = Vec::new();
+        for image in x.chunks(height * width * channels) {
+            for row in 0..height * down {
+                for column in 0..width * across {
+                    let at = (row / down * width + column / across) * channels;
+                    y.extend_from_slice(&image[at..at + channels]);
+                }
+            }
+        }
+        y
+    }
+}
+
+#[test]
+fn up_sampling_factors_are_limited() {
+    let shape = Shape::new(2, 2, 1);
+    for size in [[0, 1], [1, 65]] {
+        assert!(UpSampling2d::new("up", shape, size).is_err());
+    }
+}
+
+/// A map and, after it, a convolution of it.
+struct OutputReference(reference::Conv2d);
+
+impl Reference for OutputReference {
+    fn run<T: Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
+        [x.to_vec(), self.0.run(x, parameters)].concat()
+    }
+}
+
+#[test]
+fn an_output_passes_its_input_and_adds_the_gradient_of_its_layers() {
+    let geometry = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [2, 1], padding: Zeros::Same };
+    let shape = Shape::new(4, 5, 3);
+    let mut inner = conv2d(&geometry, 2, true, true);
+    let mut stream = Stream::new(4);
+    let x = draw(2 * shape.len(), &mut stream);
+    let mut parameters = Vec::new();
+    inner.visit_mut(&mut |parameter| {
+        let values = draw(parameter.value.len(), &mut stream);
+        parameter.value.copy_from_slice(&narrow(&values));
+        parameters.push(values);
+    });
+    let side = inner.output_shape();
+    let weights = draw(2 * (shape.len() + side.len()), &mut stream);
+    let reference = OutputReference(reference::Conv2d { geometry, filters: 2, relu: true });
+    let (y, dx, dparameters) = reference::gradients(&reference, &x, &parameters, &weights);
+    reference::check_by_differences(&reference, &x, &parameters, &weights);
+
+    let mut layer = Output::new("output_1", "side", Sequence::new("side", shape, vec![Box::new(inner)]));
+    let mut context = Context::default();
+    let input = Tensor::from_slice(2, shape, &narrow(&x));
+    let (main, rest) = weights.split_at(2 * shape.len());
+    for with_gradient in [true, false] {
+        let mut output = Tensor::zeros(2, shape);
+        layer.forward(&input, &mut output, Mode::Inference, &mut context);
+        assert_close("y", &[output.data(), context.output("side").unwrap().data()].concat(), &y);
+        if with_gradient {
+            context.set_output_gradient("side", Tensor::from_slice(2, side, &narrow(rest)));
+        }
+        let dy = Tensor::from_slice(2, shape, &narrow(main));
+        let got = layer.backward(&input, &output, dy, true, &mut context).unwrap();
+        assert_close("dx", got.data(), if with_gradient { &dx } else { main });
+        let mut expected = dparameters.iter();
+        layer.visit(&mut |parameter| {
+            let expected = expected.next().unwrap();
+            let zeros = vec![0.0; expected.len()];
+            assert_close(&parameter.name, &parameter.gradient, if with_gradient { expected } else { &zeros });
+        });
     }
 }
 
@@ -264,7 +365,7 @@ impl Reference for ResidualReference {
 
 #[test]
 fn residual_block_adds_two_branches() {
-    let shape = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
+    let shape = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], padding: Zeros::Same };
     let wide = Geometry { input: [4, 5, 4], ..shape };
     let point = Geometry { size: [1, 1], ..shape };
     let branch: Vec<Box<dyn Layer>> =
@@ -295,7 +396,7 @@ impl Reference for ConcatenateReference {
 
 #[test]
 fn concatenation_joins_branches_along_channels() {
-    let geometry = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], same: true };
+    let geometry = Geometry { batch: 2, input: [4, 5, 3], size: [3, 3], strides: [1, 1], padding: Zeros::Same };
     let shape = Shape::new(4, 5, 3);
     let branch = |layers: Vec<Box<dyn Layer>>| Sequence::new("branch", shape, layers);
     let layer = Concatenate::new(
@@ -355,10 +456,10 @@ fn squeeze_excite_scales_channels() {
         Box::new(Dense::new("dense", Shape::flat(5), options, &mut Stream::new(0)).unwrap()),
     ];
     let block = SqueezeExcite::new("squeeze_excite", Sequence::new("gate", shape, gate)).unwrap();
-    let flat = Geometry { batch, input: [1, 1, 5], size: [1, 1], strides: [1, 1], same: false };
+    let flat = Geometry { batch, input: [1, 1, 5], size: [1, 1], strides: [1, 1], padding: Zeros::Each(0) };
     let reference = SqueezeExciteReference {
         means: reference::Pooling {
-            geometry: Geometry { batch, input, size: [4, 3], strides: [1, 1], same: false },
+            geometry: Geometry { batch, input, size: [4, 3], strides: [1, 1], padding: Zeros::Each(0) },
             max: false,
         },
         dense: reference::Conv2d { geometry: flat, filters: 5, relu: false },
@@ -371,7 +472,7 @@ fn squeeze_excite_scales_channels() {
 
 #[test]
 fn residual_branches_must_end_in_equal_shapes() {
-    let shape = Geometry { batch: 1, input: [4, 4, 3], size: [3, 3], strides: [2, 2], same: true };
+    let shape = Geometry { batch: 1, input: [4, 4, 3], size: [3, 3], strides: [2, 2], padding: Zeros::Same };
     let branch = Sequence::new("branch", Shape::new(4, 4, 3), vec![Box::new(conv2d(&shape, 3, true, true))]);
     let identity = Sequence::new("shortcut", Shape::new(4, 4, 3), vec![]);
     let error = Residual::new("residual", branch, identity, Activation::Relu).err().unwrap();
@@ -411,7 +512,7 @@ fn flatten_keeps_the_order() {
 
 #[test]
 fn a_map_of_several_tasks_equals_a_direct_sum() {
-    let g = Geometry { batch: 3, input: [33, 30, 2], size: [3, 3], strides: [1, 1], same: true };
+    let g = Geometry { batch: 3, input: [33, 30, 2], size: [3, 3], strides: [1, 1], padding: Zeros::Same };
     let mut layer = conv2d(&g, 3, true, false);
     let reference = reference::Conv2d { geometry: g, filters: 3, relu: false };
     let mut stream = Stream::new(8);

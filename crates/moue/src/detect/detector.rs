@@ -1,98 +1,136 @@
-//! Face detection: one of the detectors, and one box for each face.
+//! Finds the faces of a photo.
 
 use super::detection::{DetectOptions, Detection};
-use super::seetaface;
-#[cfg(feature = "yunet")]
-use super::yunet::YuNet;
-use image::DynamicImage;
+use super::merge::{merged, suppressed};
+use super::network::{DetectorError, FaceNetwork};
+use super::views::views;
+use image::{DynamicImage, RgbImage};
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::LazyLock;
 
-/// Intersection over union from which two boxes are the same face.
-const SAME_FACE: f32 = 0.3;
+/// Responses below this score are ignored: they cannot make a face.
+const FAINTEST: f32 = 0.1;
 
-/// A face detector.
-#[derive(Default)]
-pub enum Detector {
-    /// The bundled detector. Scores run from 0 to about 50, usually from 2.
-    #[default]
-    SeetaFace,
-    /// A `YuNet` model. Scores run from 0 to 1, usually from 0.7.
-    #[cfg(feature = "yunet")]
-    YuNet(Box<YuNet>),
-}
+/// Response from which a face crop without a certain face is taken as a face.
+const CROP_SCORE: f32 = 0.3;
+
+/// A face crop: its longer side is at most this long, and at most this ratio longer than the
+/// shorter one; the response has at least this share of the shorter side, and its center is at most
+/// this share of it away from the picture's.
+const CROP_LONGEST: u32 = 416;
+const CROP_RATIO: f32 = 4.0 / 3.0;
+const CROP_SIDE: f32 = 0.6;
+const CROP_OFF_CENTER: f32 = 0.15;
+
+static BUNDLED: &[u8] = include_bytes!("../../models/yunet.safetensors");
+
+/// A face detector, shared between threads by reference.
+pub struct Detector(FaceNetwork);
 
 impl Detector {
+    /// The bundled detector: `YuNet`.
+    ///
+    /// # Panics
+    /// Never: the bundled file is tested.
+    #[must_use]
+    pub fn bundled() -> &'static Self {
+        static DETECTOR: LazyLock<Detector> = LazyLock::new(|| {
+            let network = FaceNetwork::from_bytes(BUNDLED, Path::new("yunet"));
+            Detector(network.unwrap_or_else(|error| unreachable!("{error}")))
+        });
+        &DETECTOR
+    }
+
+    /// Loads the detector from a file that `models/convert_yunet.py` has written.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not such a file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, DetectorError> {
+        FaceNetwork::load(path.as_ref()).map(Self)
+    }
+
     /// The faces in a photo, from left to right.
+    ///
+    /// A small picture that shows one face closely and gives no certain detection is one face: the
+    /// whole picture ([`Detection::is_whole_picture`]), where the detector responds with at least 0.3.
     #[must_use]
     pub fn find(&self, photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
-        match self {
-            Self::SeetaFace => merged(seetaface::find(photo, options)),
-            #[cfg(feature = "yunet")]
-            Self::YuNet(yunet) => merged(yunet.find(photo, options)),
+        let (width, height) = (photo.width(), photo.height());
+        if width == 0 || height == 0 {
+            return Vec::new();
         }
+        let least = options.least_score();
+        let responses = self.responses(photo, options, least.min(FAINTEST));
+        let strongest = responses.iter().filter(|(found, _)| is_crop(found, width, height));
+        let strongest = strongest.map(|(found, _)| found.score).fold(0.0, f32::max);
+        let mut faces = merged(responses);
+        faces.retain(|face| face.score >= least && face.within(width, height).width > 0);
+        if faces.is_empty() && strongest >= CROP_SCORE {
+            return vec![Detection::whole(width, height, strongest)];
+        }
+        faces.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
+        faces
+    }
+
+    /// The detections of all views, and whether their views confirm others.
+    fn responses(&self, photo: &DynamicImage, options: &DetectOptions, least: f32) -> Vec<(Detection, bool)> {
+        let photo: Cow<'_, RgbImage> = photo.as_rgb8().map_or_else(|| Cow::Owned(photo.to_rgb8()), Cow::Borrowed);
+        let mut all = Vec::new();
+        for view in views(photo.width(), photo.height(), options) {
+            let found = suppressed(self.0.responses(&view.pixels(&photo), least));
+            let found = found.iter().map(|found| view.in_photo(found)).filter(|found| found.side() >= view.least_side);
+            all.extend(found.map(|found| (found, view.confirms)));
+        }
+        all
     }
 }
 
-/// Non-maximum suppression: of overlapping boxes the one with the highest score; ordered from left
-/// to right.
-fn merged(mut found: Vec<Detection>) -> Vec<Detection> {
-    found.retain(|face| face.width >= 1.0 && face.height >= 1.0);
-    found.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut kept: Vec<Detection> = Vec::new();
-    for face in found {
-        if kept.iter().all(|other| face.overlap(other) < SAME_FACE) {
-            kept.push(face);
-        }
-    }
-    kept.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
-    kept
+/// Whether a response is that of a picture that is a face crop.
+fn is_crop(found: &Detection, width: u32, height: u32) -> bool {
+    let (long, short) = (width.max(height), width.min(height) as f32);
+    let off = |at: f32, extent: f32, picture: u32| (at + extent / 2.0 - picture as f32 / 2.0).abs();
+    let off_center = off(found.x, found.width, width).max(off(found.y, found.height, height));
+    let is_close = found.side() >= CROP_SIDE * short && off_center <= CROP_OFF_CENTER * short;
+    long <= CROP_LONGEST && long as f32 <= CROP_RATIO * short && is_close
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Square;
-    use crate::prediction::FaceBox;
-    use image::GrayImage;
+    use image::{GrayImage, Luma};
     use proptest::prelude::*;
-
-    fn face(x: f32, y: f32, side: f32, score: f32) -> Detection {
-        let crop = Square { middle: [x + side / 2.0, y + side / 2.0], side, degrees: 0.0 };
-        Detection { x, y, width: side, height: side, score, crop }
-    }
-
-    fn find(photo: &DynamicImage, options: &DetectOptions) -> Vec<Detection> {
-        Detector::SeetaFace.find(photo, options)
-    }
-
-    #[test]
-    fn suppression_keeps_the_box_with_the_highest_score() {
-        let found = vec![face(100.0, 0.0, 50.0, 4.0), face(10.0, 0.0, 50.0, 5.0), face(20.0, 5.0, 50.0, 9.0)];
-        assert_eq!(merged(found), [face(20.0, 5.0, 50.0, 9.0), face(100.0, 0.0, 50.0, 4.0)]);
-    }
-
-    #[test]
-    fn boxes_are_clipped_to_the_photo() {
-        let face_crops = face(-10.4, 90.0, 30.0, 1.0).within(200, 100);
-        assert_eq!(face_crops, FaceBox { x: 0, y: 90, width: 20, height: 10 });
-        assert_eq!(face(300.0, 0.0, 10.0, 1.0).within(200, 100).width, 0);
-    }
 
     #[test]
     fn blank_photos_have_no_faces() {
         for (width, height) in [(1, 1), (39, 2000), (40, 40), (500, 41), (300, 300)] {
-            let photo = DynamicImage::ImageLuma8(GrayImage::from_pixel(width, height, image::Luma([128])));
-            assert_eq!(find(&photo, &DetectOptions::default()), [], "{width} x {height}");
+            let photo = DynamicImage::ImageLuma8(GrayImage::from_pixel(width, height, Luma([128])));
+            assert_eq!(Detector::bundled().find(&photo, &DetectOptions::default()), [], "{width} x {height}");
         }
+        assert_eq!(Detector::bundled().find(&DynamicImage::new_rgb8(0, 5), &DetectOptions::default()), []);
+    }
+
+    #[test]
+    fn only_close_pictures_of_a_face_are_crops() {
+        let found = |x: f32, side: f32| Detection { x, y: x, ..Detection::whole(side as u32, side as u32, 0.5) };
+        assert!(is_crop(&found(20.0, 60.0), 100, 110));
+        assert!(!is_crop(&found(30.0, 40.0), 100, 110) && !is_crop(&found(20.0, 60.0), 100, 140));
+        assert!(!is_crop(&found(0.0, 60.0), 100, 110) && !is_crop(&found(200.0, 600.0), 1000, 1000));
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(12))]
 
         #[test]
-        fn no_picture_makes_the_detector_panic(width in 1u32..160, height in 1u32..160, min_face in 0u32..60, key: u64) {
+        fn no_picture_makes_the_detector_panic(
+            width in 1u32..160, height in 1u32..160, min_face in 0u32..60, min_score in 0f32..1.0, key: u64,
+        ) {
             let mut stream = moue_engine::random::Stream::new(key);
-            let noise = GrayImage::from_fn(width, height, |_, _| image::Luma([stream.below(256) as u8]));
-            let _ = find(&DynamicImage::ImageLuma8(noise), &DetectOptions { min_face, min_score: 0.001 });
+            let noise = GrayImage::from_fn(width, height, |_, _| Luma([stream.below(256) as u8]));
+            let options = DetectOptions { min_face, min_score };
+            for face in Detector::bundled().find(&DynamicImage::ImageLuma8(noise.clone()), &options) {
+                let _ = face.pixels(&DynamicImage::ImageLuma8(noise.clone()), [48, 48], 1);
+            }
         }
     }
 }

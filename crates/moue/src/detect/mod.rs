@@ -1,15 +1,17 @@
 //! Face detection.
 //!
-//! The bundled detector is `seetaface`; `yunet` runs a detector from an ONNX file that the user
-//! supplies. Facial expressions are predicted in [`crate::predict`].
+//! [`Detector`] finds the faces of a photo: `views` are the parts and scales at which the photo is
+//! searched, `network` runs a view, and `merge` makes one detection of the responses to one face.
+//! Facial expressions are predicted in [`crate::predict`].
 
 mod detection;
 mod detector;
-mod seetaface;
-#[cfg(feature = "yunet")]
-mod yunet;
+mod merge;
+mod network;
+#[cfg(test)]
+mod parity;
+mod views;
 
 pub use detection::{DetectOptions, Detection};
 pub use detector::Detector;
-#[cfg(feature = "yunet")]
-pub use yunet::{YuNet, YuNetError};
+pub use network::DetectorError;

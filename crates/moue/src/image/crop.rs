@@ -18,11 +18,14 @@ pub struct Square {
 /// Smaller rotations are ignored.
 const LEVEL: f32 = 0.5;
 
+/// Maximum samples of a tilted square for one pixel of the output, along one axis.
+const MOST_SAMPLES: usize = 4;
+
 /// The upright content of a square of the photo, resized to `[height, width]` with 1 or 3 channels,
 /// `[H, W, C]`. Outside the photo the border pixels are repeated.
 #[must_use]
 pub fn face_pixels(photo: &DynamicImage, square: &Square, size: [usize; 2], channels: usize) -> Vec<u8> {
-    let cut = if square.degrees.abs() < LEVEL { upright(photo, square) } else { turned(photo, square) };
+    let cut = if square.degrees.abs() < LEVEL { upright(photo, square) } else { turned(photo, square, size) };
     to_pixels(&DynamicImage::ImageRgb8(cut), size, channels)
 }
 
@@ -40,17 +43,39 @@ fn upright(photo: &DynamicImage, square: &Square) -> RgbImage {
     RgbImage::from_fn(side, side, |x, y| image::Rgb(pixel(photo, left + i64::from(x), top + i64::from(y))))
 }
 
-fn turned(photo: &DynamicImage, square: &Square) -> RgbImage {
-    let side = (square.side.round() as u32).max(1);
+/// The content of a tilted square, sampled once from the photo: each output pixel is an average over
+/// the photo's pixels with weights that fall off linearly, as when an upright square is resized.
+fn turned(photo: &DynamicImage, square: &Square, [height, width]: [usize; 2]) -> RgbImage {
     let extent = [photo.height() as usize, photo.width() as usize];
     let (sin, cos) = square.degrees.to_radians().sin_cos();
-    RgbImage::from_fn(side, side, |x, y| {
-        let [across, down] = [x, y].map(|at| (at as f32 + 0.5) / side as f32 * square.side - square.side / 2.0);
-        let row = square.middle[1] + across * sin + down * cos - 0.5;
-        let column = square.middle[0] + across * cos - down * sin - 0.5;
-        let corner = |row: usize, column: usize| pixel(photo, column as i64, row as i64).map(f32::from);
-        image::Rgb(Bilinear::at(extent, [row, column]).mix(corner).map(|value| value.round() as u8))
+    let down = weighted(square.side / height as f32);
+    let across = weighted(square.side / width as f32);
+    let corner = |row: usize, column: usize| pixel(photo, column as i64, row as i64).map(f32::from);
+    RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let mut sum = [0.0f32; 3];
+        for &(offset_y, weight_y) in &down {
+            let v = ((y as f32 + 0.5 + offset_y) / height as f32 - 0.5) * square.side;
+            for &(offset_x, weight_x) in &across {
+                let u = ((x as f32 + 0.5 + offset_x) / width as f32 - 0.5) * square.side;
+                let row = square.middle[1] + u * sin + v * cos - 0.5;
+                let column = square.middle[0] + u * cos - v * sin - 0.5;
+                let color = Bilinear::at(extent, [row, column]).mix(corner);
+                sum.iter_mut().zip(color).for_each(|(sum, value)| *sum += value * weight_x * weight_y);
+            }
+        }
+        image::Rgb(sum.map(|value| value.round() as u8))
     })
+}
+
+/// Offsets of the samples for an output pixel, in output pixels, and their weights, which sum to 1;
+/// `step` is the number of the photo's pixels for one of the output.
+fn weighted(step: f32) -> Vec<(f32, f32)> {
+    if step <= 1.0 {
+        return vec![(0.0, 1.0)];
+    }
+    let count = (step.ceil() as usize).min(MOST_SAMPLES);
+    let samples = (0..2 * count).map(|number| (number as f32 + 0.5) / count as f32 - 1.0);
+    samples.map(|offset| (offset, (1.0 - offset.abs()) / count as f32)).collect()
 }
 
 #[cfg(test)]
@@ -84,6 +109,19 @@ mod tests {
         let (level, tilted) = (square([100.0, 50.0], 44.0, 0.0), square([100.0, 50.0], 44.0, 1.0));
         let [level, tilted] = [level, tilted].map(|square| face_pixels(&ramp(), &square, [44, 44], 1));
         assert!(level.iter().zip(&tilted).all(|(a, b)| a.abs_diff(*b) <= 2));
+    }
+
+    #[test]
+    fn a_tilted_square_is_averaged_as_an_upright_one() {
+        // Stripes of two pixels: a sample per output pixel would show them.
+        let stripes = RgbImage::from_fn(400, 400, |x, _| image::Rgb([if x / 2 % 2 == 0 { 0 } else { 200 }; 3]));
+        for degrees in [0.0, 0.6, 20.0] {
+            let square = square([200.0, 200.0], 240.0, degrees);
+            let pixels = face_pixels(&DynamicImage::ImageRgb8(stripes.clone()), &square, [24, 24], 1);
+            assert!(pixels.iter().all(|pixel| pixel.abs_diff(100) < 25), "{degrees}: {pixels:?}");
+        }
+        let weights: f32 = weighted(3.3).iter().map(|(_, weight)| weight).sum();
+        assert!((weights - 1.0).abs() < 1e-6);
     }
 
     #[test]

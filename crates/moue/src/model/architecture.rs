@@ -258,6 +258,12 @@ pub enum LayerSpec {
     GlobalAveragePooling2d {},
     /// The maximum of each channel over all positions; the output is flat.
     GlobalMaxPooling2d {},
+    /// Repeats each position (nearest neighbor).
+    UpSampling2d {
+        /// Number of repetitions: a whole number, or `[vertical, horizontal]`.
+        #[serde(default = "Size::two")]
+        size: Size,
+    },
     /// Batch normalization (Ioffe, Szegedy 2015): each channel to mean 0 and variance 1, then a trainable
     /// factor and offset. At inference, running statistics replace those of the batch.
     BatchNormalization {
@@ -319,6 +325,13 @@ pub enum LayerSpec {
         /// Layers of each branch, first to last; an empty branch is the identity.
         branches: Vec<Vec<LayerSpec>>,
     },
+    /// Lets its input pass and computes a further output of the network from it.
+    Output {
+        /// Name of the output.
+        name: String,
+        /// Layers from the input to the output, first to last.
+        layers: Vec<LayerSpec>,
+    },
     /// Squeeze-and-excitation (Hu et al. 2018): scales channels by
     /// `sigmoid(dense(activation(dense(mean of each channel))))`.
     SqueezeExcite {
@@ -374,6 +387,7 @@ impl LayerSpec {
             Self::AveragePooling2d { .. } => "average_pooling2d",
             Self::GlobalAveragePooling2d {} => "global_average_pooling2d",
             Self::GlobalMaxPooling2d {} => "global_max_pooling2d",
+            Self::UpSampling2d { .. } => "up_sampling2d",
             Self::BatchNormalization { .. } => "batch_normalization",
             Self::Dropout { .. } => "dropout",
             Self::StochasticDepth { .. } => "stochastic_depth",
@@ -386,6 +400,7 @@ impl LayerSpec {
             Self::Softmax {} => "softmax",
             Self::Residual { .. } => "residual",
             Self::Concatenate { .. } => "concatenate",
+            Self::Output { .. } => "output",
             Self::SqueezeExcite { .. } => "squeeze_excite",
             Self::Mbconv { .. } => "mbconv",
         }

@@ -4,12 +4,12 @@ use super::architecture::{self as spec, Architecture, LayerSpec};
 use super::blocks;
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense,
-    DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind,
-    Residual, Sequence, SqueezeExcite,
+    DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Output, Pooling2d,
+    PoolingKind, Residual, Sequence, SqueezeExcite, UpSampling2d,
 };
 use moue_engine::random::{Stream, key};
 use moue_engine::{Activation, BuildError, Layer, Network, Padding, Role, Shape};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Maximum number of weights of a layer: a gigabyte.
 const MOST_WEIGHTS: usize = 1 << 28;
@@ -38,6 +38,9 @@ pub enum ArchitectureError {
         "`input` is {0:?}; it must be [height, width, channels] with 1 to 4096 rows and columns and 1 or 3 channels"
     )]
     Input([usize; 3]),
+    /// Two `output` layers have the same name.
+    #[error("two outputs are named `{0}`")]
+    SameOutput(String),
     /// The last layer's output is not one value for each class.
     #[error(
         "the last layer's output is {output}, but there are {classes} classes; end with {{ kind = \"dense\", units = \"classes\", activation = \"softmax\" }}"
@@ -92,24 +95,43 @@ pub fn build_blank(architecture: &Architecture, classes: usize) -> Result<Networ
     build_from(architecture, classes, Initializer::Zeros, 0)
 }
 
+/// Builds a network for something other than classes, with all weights 0: its last layer and its
+/// named outputs may have any shape. `units = "classes"` stands for one unit.
+///
+/// # Errors
+/// When a layer cannot be built on the output of the previous one.
+pub fn build_any(architecture: &Architecture) -> Result<Network, ArchitectureError> {
+    tree(architecture, &architecture.layers, 1, Initializer::Zeros, 0).map(Network::new)
+}
+
 fn build_from(
     architecture: &Architecture,
     classes: usize,
     initializer: Initializer,
     seed: u64,
 ) -> Result<Network, ArchitectureError> {
-    let [height, width, channels] = architecture.input;
-    if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) || ![1, 3].contains(&channels) {
-        return Err(ArchitectureError::Input(architecture.input));
-    }
-    let mut builder = Builder { classes, initializer, seed, count: HashMap::new(), made: 0 };
     let layers = without_final_softmax(&architecture.layers);
-    let network = builder.chain("model", &layers, Shape::new(height, width, channels), &mut Vec::new(), 0)?;
+    let network = tree(architecture, &layers, classes, initializer, seed)?;
     let output = network.output_shape();
     if output != Shape::flat(classes) {
         return Err(ArchitectureError::Classes { output, classes });
     }
     Ok(Network::new(network))
+}
+
+fn tree(
+    architecture: &Architecture,
+    layers: &[LayerSpec],
+    classes: usize,
+    initializer: Initializer,
+    seed: u64,
+) -> Result<Sequence, ArchitectureError> {
+    let [height, width, channels] = architecture.input;
+    if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) || ![1, 3].contains(&channels) {
+        return Err(ArchitectureError::Input(architecture.input));
+    }
+    let mut builder = Builder { classes, initializer, seed, count: HashMap::new(), outputs: HashSet::new(), made: 0 };
+    builder.chain("model", layers, Shape::new(height, width, channels), &mut Vec::new(), 0)
 }
 
 /// One row for each layer; blocks are followed by their layers.
@@ -166,6 +188,8 @@ struct Builder {
     initializer: Initializer,
     seed: u64,
     count: HashMap<&'static str, usize>,
+    /// Names of the outputs.
+    outputs: HashSet<String>,
     made: u64,
 }
 
@@ -204,6 +228,7 @@ impl Builder {
                     self.residual(layers, shortcut, *activation, shape, path)?
                 }
                 LayerSpec::Concatenate { branches } => self.concatenate(branches, shape, path)?,
+                LayerSpec::Output { name, layers } => self.output(name, layers, shape, path)?,
                 LayerSpec::SqueezeExcite { units, activation } => {
                     self.squeeze_excite(*units, *activation, shape, path)?
                 }
@@ -260,6 +285,21 @@ impl Builder {
             source,
         })?;
         Ok(vec![Box::new(block)])
+    }
+
+    fn output(
+        &mut self,
+        output: &str,
+        layers: &[LayerSpec],
+        input: Shape,
+        path: &mut Vec<usize>,
+    ) -> Result<Vec<Box<dyn Layer>>, ArchitectureError> {
+        if !self.outputs.insert(output.to_owned()) {
+            return Err(ArchitectureError::SameOutput(output.to_owned()));
+        }
+        let name = self.name("output");
+        let layers = self.chain("layers", layers, input, path, 0)?;
+        Ok(vec![Box::new(Output::new(&name, output, layers))])
     }
 
     fn squeeze_excite(
@@ -339,6 +379,7 @@ impl Builder {
             }
             LayerSpec::GlobalAveragePooling2d {} => Box::new(Pooling2d::global(&name, input, PoolingKind::Average)?),
             LayerSpec::GlobalMaxPooling2d {} => Box::new(Pooling2d::global(&name, input, PoolingKind::Max)?),
+            LayerSpec::UpSampling2d { size } => Box::new(UpSampling2d::new(&name, input, size.extents())?),
             LayerSpec::BatchNormalization { momentum, epsilon, .. } => {
                 let options = BatchNormalizationOptions { momentum: *momentum, epsilon: *epsilon, activation: inside };
                 Box::new(BatchNormalization::new(&name, input, options)?)
@@ -354,6 +395,7 @@ impl Builder {
             LayerSpec::Softmax {} => alone(Activation::Softmax),
             LayerSpec::Residual { .. }
             | LayerSpec::Concatenate { .. }
+            | LayerSpec::Output { .. }
             | LayerSpec::SqueezeExcite { .. }
             | LayerSpec::SeparableConv2d { .. }
             | LayerSpec::Mbconv { .. } => unreachable!("blocks are made by `layers`"),

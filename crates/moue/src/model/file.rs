@@ -3,13 +3,14 @@
 use super::build::build_blank;
 use super::error::ModelFileError;
 use super::model::{Document, Model};
-use super::tensors::{Precision, Stored, read_tensors, write_stored};
+use super::tensors::{Precision, Stored, Tensors, read_tensors, write_stored};
 use crate::fs::write_atomically;
-use moue_engine::Role;
+use moue_engine::{Network, Role};
 use serde_json::Value;
 use std::path::Path;
 
-const KEY: &str = "moue";
+/// The metadata entry with the document.
+pub(crate) const KEY: &str = "moue";
 
 impl Model {
     /// The bytes of the model file: each parameter under its name (`conv2d_1.kernel`, …) as `f32`,
@@ -63,25 +64,29 @@ impl Model {
             .map_err(|reason| not_a_model(path, format!("its `{KEY}` metadata is not valid: {reason}")))?;
         let mut network = build_blank(&document.architecture, document.classes.len())
             .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
-        let mut problem = None;
-        let mut used = 0;
-        network.visit_mut(|parameter| match tensors.get(&parameter.name) {
-            Some((shape, values)) if *shape == parameter.shape => {
-                parameter.value.copy_from_slice(values);
-                used += 1;
-            }
-            Some((shape, _)) => {
-                problem = Some(format!("{} has shape {shape:?}, expected {:?}", parameter.name, parameter.shape));
-            }
-            None => problem = Some(format!("{} is missing", parameter.name)),
-        });
-        if let Some(reason) = problem {
-            return Err(not_a_model(path, reason));
-        }
-        if used != tensors.len() {
-            return Err(not_a_model(path, "it contains arrays that do not belong to its architecture".into()));
-        }
+        fill(&mut network, &tensors).map_err(|reason| not_a_model(path, reason))?;
         Ok(document.into_model(network))
+    }
+}
+
+/// Sets every parameter to the array of its name.
+pub(crate) fn fill(network: &mut Network, tensors: &Tensors) -> Result<(), String> {
+    let mut problem = None;
+    let mut used = 0;
+    network.visit_mut(|parameter| match tensors.get(&parameter.name) {
+        Some((shape, values)) if *shape == parameter.shape => {
+            parameter.value.copy_from_slice(values);
+            used += 1;
+        }
+        Some((shape, _)) => {
+            problem = Some(format!("{} has shape {shape:?}, expected {:?}", parameter.name, parameter.shape));
+        }
+        None => problem = Some(format!("{} is missing", parameter.name)),
+    });
+    match problem {
+        Some(reason) => Err(reason),
+        None if used != tensors.len() => Err("it contains arrays that do not belong to its architecture".into()),
+        None => Ok(()),
     }
 }
 

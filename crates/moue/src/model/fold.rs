@@ -23,7 +23,7 @@ pub(super) fn fill_statistic(parameter: &mut Parameter) {
 
 impl Model {
     /// The model with batch normalization merged into a preceding convolution without activation,
-    /// and without layers that only training uses.
+    /// and without layers that predictions do not use.
     ///
     /// # Errors
     /// When the network is larger than one that can be built.
@@ -42,7 +42,9 @@ impl Model {
 
 /// The layers of the steps, and their arrays in the network's order.
 fn chain(steps: &[Step], weights: &mut Vec<Vec<f32>>) -> Vec<LayerSpec> {
-    steps.iter().map(|step| layer(step.operation(), weights)).collect()
+    // A further output has no effect on predictions.
+    let kept = steps.iter().filter(|step| !matches!(step.operation(), Operation::Output { .. }));
+    kept.map(|step| layer(step.operation(), weights)).collect()
 }
 
 fn layer(operation: &Operation, weights: &mut Vec<Vec<f32>>) -> LayerSpec {
@@ -59,6 +61,7 @@ fn layer(operation: &Operation, weights: &mut Vec<Vec<f32>>) -> LayerSpec {
         }
         Operation::Activation { activation } => alone(*activation),
         Operation::Pooling { kind, window } => pooling(*kind, window),
+        Operation::UpSampling { size } => LayerSpec::UpSampling2d { size: Size::Rectangle(*size) },
         Operation::Reshape { .. } => LayerSpec::Flatten {},
         Operation::Residual { branch, shortcut, activation } => {
             let layers = chain(branch, weights);
@@ -69,6 +72,7 @@ fn layer(operation: &Operation, weights: &mut Vec<Vec<f32>>) -> LayerSpec {
         }
         Operation::Gate { gate } => squeeze_excite(&chain(gate, weights)),
         Operation::Conv2d { .. } | Operation::DepthwiseConv2d { .. } => unreachable!("these have filters"),
+        Operation::Output { .. } => unreachable!("outputs are left out"),
     }
 }
 
@@ -99,12 +103,12 @@ fn pooling(kind: PoolingKind, window: &Window) -> LayerSpec {
     }
 }
 
-/// The padding by name; where both are equal, `valid`.
+/// The padding, `valid` where there is none.
 fn padding(window: &Window) -> Padding {
-    match Window::new(window.input, window.size, window.strides, Padding::Valid) {
-        Ok(valid) if valid == *window => Padding::Valid,
-        _ => Padding::Same,
+    if window.before == [0, 0] && window.after() == [0, 0] {
+        return Padding::Valid;
     }
+    window.padding.unwrap_or_default()
 }
 
 /// The block whose gate has these layers: average, dense, its activation, dense.

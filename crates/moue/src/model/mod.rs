@@ -24,10 +24,11 @@ mod tensors;
 pub mod weights;
 
 pub use architecture::Architecture;
-pub use build::{ArchitectureError, LayerSummary, build, build_blank, summary};
+pub use build::{ArchitectureError, LayerSummary, build, build_any, build_blank, summary};
 pub use bundled::{EMBEDDED, Embedded, stored};
 pub use calibration::{Calibration, CalibrationError};
 pub use error::ModelFileError;
+pub(crate) use file::{KEY, fill};
 pub use model::Model;
 pub use normalization::Normalization;
 pub use provenance::Provenance;

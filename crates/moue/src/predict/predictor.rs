@@ -3,9 +3,9 @@
 use super::inputs::Input;
 use super::photo::{Photo, PhotoError};
 use crate::classifier::Classifier;
-use crate::detect::{DetectOptions, Detector};
+use crate::detect::{DetectOptions, Detection, Detector};
 use crate::explain::Explainer;
-use crate::image::{face_pixels, to_pixels};
+use crate::image::to_pixels;
 use crate::model::ModelFileError;
 use crate::prediction::{Face, FaceBox, Prediction};
 use crate::render::explain_faces;
@@ -23,7 +23,8 @@ const PHOTOS_A_THREAD: usize = 16;
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaceCrops {
     extent: [u32; 2],
-    places: Vec<(FaceBox, Option<f32>)>,
+    /// For each face its box, and the detection where faces were detected.
+    places: Vec<(FaceBox, Option<Detection>)>,
     crops: Vec<Vec<u8>>,
 }
 
@@ -34,9 +35,9 @@ impl FaceCrops {
         self.extent
     }
 
-    /// The box of each face, and the detector's score.
+    /// The box of each face, and its detection; `None` where the photo was not searched.
     #[must_use]
-    pub fn places(&self) -> &[(FaceBox, Option<f32>)] {
+    pub fn places(&self) -> &[(FaceBox, Option<Detection>)] {
         &self.places
     }
 
@@ -44,6 +45,17 @@ impl FaceCrops {
     #[must_use]
     pub fn crops(&self) -> &[Vec<u8>] {
         &self.crops
+    }
+
+    /// That the whole picture was taken as a face, given the minimum score of a face.
+    fn warning(&self, least: f32) -> Option<String> {
+        let mut found = self.places.iter().filter_map(|(_, found)| found.as_ref());
+        found.find(|found| found.is_whole_picture()).map(|found| {
+            format!(
+                "no face was detected with a score of at least {least}; the whole picture was taken as a face (score {:.2})",
+                found.score
+            )
+        })
     }
 }
 
@@ -98,7 +110,8 @@ pub struct Predictor {
     classifier: Arc<Classifier>,
     explainer: Explainer,
     options: PredictOptions,
-    detector: Detector,
+    /// `None` for the bundled detector.
+    detector: Option<Detector>,
 }
 
 impl Predictor {
@@ -115,7 +128,7 @@ impl Predictor {
     pub fn new(classifier: impl Into<Arc<Classifier>>) -> Self {
         let classifier = classifier.into();
         let explainer = Explainer::new(Arc::clone(&classifier));
-        Self { classifier, explainer, options: PredictOptions::default(), detector: Detector::default() }
+        Self { classifier, explainer, options: PredictOptions::default(), detector: None }
     }
 
     /// Returns the predictor with other options.
@@ -127,7 +140,7 @@ impl Predictor {
     /// Returns the predictor with another detector.
     #[must_use]
     pub fn with_detector(self, detector: Detector) -> Self {
-        Self { detector, ..self }
+        Self { detector: Some(detector), ..self }
     }
 
     /// The classifier.
@@ -216,9 +229,10 @@ impl Predictor {
         let extent = [photo.width(), photo.height()];
         let mut face_crops = FaceCrops { extent, places: Vec::new(), crops: Vec::new() };
         if options.detect {
-            for found in self.detector.find(photo, &options.detect_options) {
-                face_crops.places.push((found.within(extent[0], extent[1]), Some(found.score)));
-                face_crops.crops.push(face_pixels(photo, &found.crop, [height, width], channels));
+            let detector = self.detector.as_ref().unwrap_or_else(|| Detector::bundled());
+            for found in detector.find(photo, &options.detect_options) {
+                face_crops.places.push((found.within(extent[0], extent[1]), Some(found)));
+                face_crops.crops.push(found.pixels(photo, [height, width], channels));
             }
         } else {
             face_crops.places.push((FaceBox { x: 0, y: 0, width: extent[0], height: extent[1] }, None));
@@ -237,15 +251,16 @@ impl Predictor {
         options: &PredictOptions,
     ) -> Prediction {
         let rows = probabilities.chunks_exact(self.classifier.classes().len()).zip(&face_crops.places);
-        let mut faces: Vec<Face> = rows.map(|(row, &(place, score))| self.face(row, place, score)).collect();
+        let mut faces: Vec<Face> = rows.map(|(row, (place, found))| self.face(row, *place, found.as_ref())).collect();
         if options.explain {
             explain_faces(&self.explainer, &mut faces, &face_crops.crops);
         }
         let [width, height] = face_crops.extent;
-        Prediction { input, width, height, faces, error: None }
+        let warning = face_crops.warning(options.detect_options.least_score());
+        Prediction { input, width, height, faces, warning, error: None }
     }
 
-    fn face(&self, probabilities: &[f32], place: FaceBox, score: Option<f32>) -> Face {
+    fn face(&self, probabilities: &[f32], place: FaceBox, found: Option<&Detection>) -> Face {
         let (best, classes) = (argmax(probabilities), self.classifier.classes());
         Face {
             place,
@@ -253,7 +268,9 @@ impl Predictor {
             confidence: probabilities[best],
             uncertain: probabilities[best] < self.classifier.uncertain_below(),
             probabilities: classes.iter().cloned().zip(probabilities.iter().copied()).collect(),
-            score,
+            score: found.map(|found| found.score),
+            landmarks: found.and_then(Detection::points),
+            roll: found.and_then(Detection::roll).map(|roll| (roll * 10.0).round() / 10.0),
             explanation: None,
         }
     }

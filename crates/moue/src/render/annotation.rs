@@ -58,6 +58,21 @@ pub fn annotated(mut picture: RgbImage, faces: &[Face]) -> RgbImage {
     canvas.into_picture()
 }
 
+/// Draws the landmarks of each face into a photo.
+pub fn draw_landmarks(picture: &mut RgbImage, faces: &[Face]) {
+    let mut canvas = Canvas::on(std::mem::take(picture));
+    for (face, points) in faces.iter().filter_map(|face| Some((face, face.landmarks?))) {
+        let radius = (face.place.width / 50) as usize;
+        for point in points {
+            let [x, y] = [point.x, point.y].map(|at| (at.max(0.0) as usize).saturating_sub(radius));
+            let side = 2 * radius + 1;
+            canvas.rectangle(x.saturating_sub(1), y.saturating_sub(1), side + 2, side + 2, DARK);
+            canvas.rectangle(x, y, side, side, color_of(face));
+        }
+    }
+    *picture = canvas.into_picture();
+}
+
 /// A rectangle on the canvas.
 #[derive(Clone, Copy)]
 struct Place {
@@ -209,6 +224,7 @@ fn heat(value: f32) -> [f32; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prediction::Point;
     use std::collections::BTreeMap;
 
     fn face(x: u32, y: u32, side: u32) -> Face {
@@ -220,6 +236,8 @@ mod tests {
             uncertain: true,
             probabilities,
             score: None,
+            landmarks: None,
+            roll: None,
             explanation: None,
         }
     }
@@ -233,6 +251,17 @@ mod tests {
             let framed = picture.pixels().filter(|pixel| pixel.0 == COLORS[1]).count();
             assert!(framed > 0, "{x} {y} {side}");
         }
+    }
+
+    #[test]
+    fn landmarks_are_drawn_inside_the_picture() {
+        let mut picture = RgbImage::new(60, 60);
+        let mut marked = face(10, 10, 40);
+        marked.landmarks =
+            Some([[20.0, 20.0], [40.0, 20.0], [30.4, 30.6], [-9.0, 99.0], [40.0, 59.9]].map(|[x, y]| Point { x, y }));
+        draw_landmarks(&mut picture, &[marked, face(0, 0, 5)]);
+        assert_eq!((picture.get_pixel(30, 30).0, picture.get_pixel(40, 59).0), (COLORS[1], COLORS[1]));
+        assert_eq!(picture.get_pixel(10, 30).0, [0; 3]);
     }
 
     #[test]

@@ -5,6 +5,6 @@ mod annotation;
 mod canvas;
 mod encode;
 
-pub use annotation::{annotated, enlarged, explain_faces, explained, overlaid};
+pub use annotation::{annotated, draw_landmarks, enlarged, explain_faces, explained, overlaid};
 pub use canvas::{Canvas, Color, LINE};
 pub use encode::{image_url, save_picture};

@@ -114,7 +114,9 @@ mod tests {
             confidence: happy.max(1.0 - happy),
             uncertain: false,
             probabilities,
-            score: Some(9.0),
+            score: Some(0.9),
+            landmarks: None,
+            roll: None,
             explanation: None,
         }
     }

@@ -3,8 +3,8 @@
 use super::error::VideoError;
 use super::ffmpeg::{Frames, Source, Video};
 use super::track::Tracker;
-use crate::predict::Predictor;
-use crate::prediction::Face;
+use crate::predict::{PhotoError, Predictor};
+use crate::prediction::{Face, Prediction};
 use image::{DynamicImage, RgbImage};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub struct FramePrediction {
     pub height: u32,
     /// The faces from left to right.
     pub faces: Vec<TrackedFace>,
+    /// Why the faces may be wrong; `None` usually.
+    pub warning: Option<String>,
     /// Always `None`: a video that cannot be decoded to its end gives an error of its own.
     pub error: Option<String>,
 }
@@ -78,15 +80,15 @@ pub fn watch<E: From<VideoError>>(
         if pictures.is_empty() {
             return Ok(number);
         }
-        let found: Vec<Option<Vec<Face>>> = pictures
+        let found: Vec<Option<Prediction>> = pictures
             .par_iter()
             .enumerate()
             .with_max_len(1)
             .map(|(i, picture)| ((number + i) % every.max(1) == 0).then(|| inspect(predictor, picture)))
             .collect();
-        for (picture, faces) in pictures.iter().zip(found) {
-            let is_predicted = faces.is_some();
-            if let Some(faces) = faces {
+        for (picture, found) in pictures.iter().zip(found) {
+            let is_predicted = found.is_some();
+            if let Some(Prediction { faces, warning, .. }) = found {
                 let time_s = number as f64 / video.rate;
                 last = Some(FramePrediction {
                     input: source.input.clone(),
@@ -95,6 +97,7 @@ pub fn watch<E: From<VideoError>>(
                     width: picture.width(),
                     height: picture.height(),
                     faces: tracked(predictor, tracker.follow(time_s, faces)),
+                    warning,
                     error: None,
                 });
             }
@@ -107,8 +110,9 @@ pub fn watch<E: From<VideoError>>(
     }
 }
 
-fn inspect(predictor: &Predictor, picture: &RgbImage) -> Vec<Face> {
-    predictor.predict(&DynamicImage::ImageRgb8(picture.clone())).map_or_else(|_| Vec::new(), |found| found.faces)
+fn inspect(predictor: &Predictor, picture: &RgbImage) -> Prediction {
+    let failed = |error: PhotoError| Prediction::failed(String::new(), error.to_string());
+    predictor.predict(&DynamicImage::ImageRgb8(picture.clone())).unwrap_or_else(failed)
 }
 
 fn tracked(predictor: &Predictor, faces: Vec<(u32, Face)>) -> Vec<TrackedFace> {

@@ -15,25 +15,13 @@ fn data(name: &str) -> Option<PathBuf> {
     found
 }
 
-fn finds_the_faces_in_real_photos(detector: &Detector) {
-    for (photo, count) in [("portrait-smile.jpg", 1), ("couple.jpg", 2), ("no-face.jpg", 0)] {
-        let Some(path) = data(&format!("photos/{photo}")) else { return };
-        let found = detector.find(&image::open(path).unwrap(), &DetectOptions::default());
-        assert_eq!(found.len(), count, "{photo}: {found:?}");
-    }
-}
-
 #[test]
 fn faces_in_photos_are_detected() {
-    finds_the_faces_in_real_photos(&Detector::SeetaFace);
-}
-
-#[cfg(feature = "yunet")]
-#[test]
-fn yunet_detects_faces_in_photos() {
-    let Some(path) = data("yunet.onnx") else { return };
-    let yunet = moue::detect::YuNet::load(&path).unwrap();
-    finds_the_faces_in_real_photos(&Detector::YuNet(Box::new(yunet)));
+    for (photo, count) in [("portrait-smile.jpg", 1), ("couple.jpg", 2), ("no-face.jpg", 0)] {
+        let Some(path) = data(&format!("photos/{photo}")) else { return };
+        let found = Detector::bundled().find(&image::open(path).unwrap(), &DetectOptions::default());
+        assert_eq!(found.len(), count, "{photo}: {found:?}");
+    }
 }
 
 #[cfg(feature = "model-default")]

@@ -29,6 +29,7 @@ __all__ = [
     "Dataset",
     "Experiment",
     "Face",
+    "Point",
     "Prediction",
     "Predictor",
     "compare",
@@ -51,6 +52,14 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A point in a picture, in pixels."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class Face:
     """A face and its predicted expression."""
 
@@ -64,7 +73,12 @@ class Face:
     probabilities: dict[str, float]
     """The probability of each class."""
     score: float | None
-    """The detector's score; None without a detector."""
+    """The detector's score, 0–1; None without a detector."""
+    landmarks: tuple[Point, ...] | None
+    """Right eye, left eye, nose, right and left corner of the mouth, as the person has them; None where the whole
+    picture is the face."""
+    roll: float | None
+    """The angle of the line through the eyes in degrees, clockwise; None without landmarks."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,8 @@ class Prediction:
     height: int
     faces: list[Face]
     """The faces from left to right; empty where no face was found."""
+    warning: str | None
+    """Why the faces may be wrong although the picture was predicted; None usually."""
     error: str | None
     """Why there is no prediction; None on success."""
 
@@ -89,9 +105,10 @@ class Predictor:
     model
         A model file (safetensors or ONNX), or the name of a bundled model: `"default"` or `"tiny"`.
     min_face
-        The side of the smallest face that is detected, in pixels.
+        The side of the smallest face that is detected, √(width × height) in pixels; smaller values search large
+        pictures in more detail. By default 16 pixels where the picture is scaled to 640 pixels.
     min_score
-        The minimum score of a face; a higher value gives fewer and more reliable faces.
+        The minimum score of a face, 0–1 (0.7 by default); a higher value gives fewer and more reliable faces.
     threads
         The number of threads; all cores by default."""
 
@@ -358,5 +375,10 @@ def _source(picture: Any) -> Any:
 
 
 def _prediction(document: dict[str, Any]) -> Prediction:
-    faces = [Face(**{**face, "box": Box(**face["box"])}) for face in document.pop("faces")]
-    return Prediction(faces=faces, **document)
+    return Prediction(faces=[_face(face) for face in document.pop("faces")], **document)
+
+
+def _face(face: dict[str, Any]) -> Face:
+    points = face.pop("landmarks")
+    landmarks = None if points is None else tuple(Point(**point) for point in points)
+    return Face(box=Box(**face.pop("box")), landmarks=landmarks, **face)

@@ -17,7 +17,6 @@ use moue::detect::{DetectOptions, Detector};
 use moue::predict::{PredictOptions, Predictor};
 use moue::prediction::Prediction;
 use output::PredictionWriter;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
@@ -26,8 +25,10 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let detect_options =
         DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };
     let options = PredictOptions { detect: !args.no_detect, detect_options, ..PredictOptions::default() };
-    let predictor =
-        Predictor::open(&args.model)?.with_options(options).with_detector(detector(args.detector.as_deref())?);
+    let mut predictor = Predictor::open(&args.model)?.with_options(options);
+    if let Some(path) = &args.detector {
+        predictor = predictor.with_detector(Detector::load(path)?);
+    }
     let (photos, videos, unmatched) = inputs::expand(args)?;
     if args.timeline.is_some() && videos.len() != 1 {
         return Err(UsageError(format!("--timeline requires exactly one video, found {}", videos.len())).into());
@@ -57,18 +58,4 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         all if all == unmatched + photos.len() + videos.len() => ExitCode::FAILURE,
         _ => ExitCode::from(SOME_FAILED),
     })
-}
-
-#[cfg(feature = "yunet")]
-fn detector(path: Option<&Path>) -> anyhow::Result<Detector> {
-    let yunet = path.map(moue::detect::YuNet::load).transpose()?;
-    Ok(yunet.map_or(Detector::SeetaFace, |yunet| Detector::YuNet(Box::new(yunet))))
-}
-
-#[cfg(not(feature = "yunet"))]
-fn detector(path: Option<&Path>) -> anyhow::Result<Detector> {
-    match path {
-        None => Ok(Detector::SeetaFace),
-        Some(_) => Err(UsageError("this build does not support YuNet; rebuild with `--features yunet`".into()).into()),
-    }
 }

@@ -28,6 +28,9 @@ impl PredictionWriter {
         if let Some(error) = prediction.error.as_ref().filter(|_| self.format != Format::Json) {
             progress.line_always(&format!("moue: {}: {error}", prediction.input));
         }
+        if let Some(warning) = prediction.warning.as_ref().filter(|_| self.format != Format::Json) {
+            progress.line_always(&format!("moue: {}: {warning}", prediction.input));
+        }
         progress.suspend(|| match self.format {
             Format::Json => print(&format!("{}\n", serde_json::to_string(prediction)?)),
             Format::Csv => prediction.faces.iter().try_for_each(|face| {
@@ -134,6 +137,8 @@ mod tests {
             uncertain: false,
             probabilities: [("happy".to_owned(), 1.0), ("sad".to_owned(), 1e-9)].into(),
             score: None,
+            landmarks: None,
+            roll: None,
             explanation: None,
         };
         let classes = ["happy".to_owned(), "sad".to_owned()];

@@ -28,7 +28,8 @@ pub fn run(
     predictor.predict_all(
         photos,
         |inspected| {
-            let annotation_written = annotate.map_or(Ok(()), |folder| annotated(&inspected, folder, &names));
+            let annotation_written =
+                annotate.map_or(Ok(()), |folder| annotated(&inspected, folder, &names, args.landmarks));
             // A photo can be large; from here on only the faces are needed.
             (inspected.without_photo(), annotation_written)
         },
@@ -65,10 +66,19 @@ fn names(photos: &[Input], wanted: bool) -> HashMap<String, String> {
 }
 
 /// Writes the annotated photo.
-fn annotated(inspected: &Inspected<'_>, folder: &Path, names: &HashMap<String, String>) -> anyhow::Result<()> {
+fn annotated(
+    inspected: &Inspected<'_>,
+    folder: &Path,
+    names: &HashMap<String, String>,
+    landmarks: bool,
+) -> anyhow::Result<()> {
     let Some(photo) = &inspected.photo else { return Ok(()) };
     let name = names.get(&inspected.prediction.input).map_or("picture", String::as_str);
-    let picture = render::annotated(photo.to_rgb8(), &inspected.prediction.faces);
+    let mut picture = photo.to_rgb8();
+    if landmarks {
+        render::draw_landmarks(&mut picture, &inspected.prediction.faces);
+    }
+    let picture = render::annotated(picture, &inspected.prediction.faces);
     render::save_picture(folder.join(format!("{name}.jpg")), &picture)
         .with_context(|| format!("cannot write {name}.jpg to {}", folder.display()))
 }

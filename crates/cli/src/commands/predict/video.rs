@@ -8,7 +8,7 @@ use anyhow::Context;
 use moue::fs::write_atomically;
 use moue::predict::Predictor;
 use moue::prediction::Face;
-use moue::render::annotated;
+use moue::render::{annotated, draw_landmarks};
 use moue::video::{self, FramePrediction, Source, TrackedFace, Video, VideoFrame, Writer};
 use moue_train::report::Timeline;
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ pub fn watch(
         source,
         video,
         annotated: args.annotate.as_deref().map(|folder| annotated_path(folder, source)),
+        landmarks: args.landmarks,
         writer: None,
         timeline: Timeline::new(predictor.classifier().classes()),
         labels: BTreeMap::new(),
@@ -64,6 +65,7 @@ struct Watched<'a> {
     source: &'a Source,
     video: Video,
     annotated: Option<PathBuf>,
+    landmarks: bool,
     writer: Option<Writer>,
     timeline: Timeline,
     /// The label that was printed last for each of the newest faces.
@@ -74,7 +76,11 @@ impl Watched<'_> {
     fn draw(&mut self, seen: &VideoFrame<'_>) -> anyhow::Result<()> {
         let Some(path) = &self.annotated else { return Ok(()) };
         let faces: Vec<Face> = seen.answer.faces.iter().map(|face| face.face.clone()).collect();
-        let picture = annotated(seen.picture.clone(), &faces);
+        let mut picture = seen.picture.clone();
+        if self.landmarks {
+            draw_landmarks(&mut picture, &faces);
+        }
+        let picture = annotated(picture, &faces);
         if self.writer.is_none() {
             let size = [picture.width(), picture.height()];
             self.writer = Some(Writer::create(path, size, &self.video, self.source)?);

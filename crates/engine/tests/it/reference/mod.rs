@@ -175,25 +175,35 @@ pub fn check_by_differences(
     (all.len() - passed_over, passed_over)
 }
 
-/// Geometry of a window as Keras defines it, independent of the engine's.
+/// Zeros around a map.
+#[derive(Clone, Copy, Debug)]
+pub enum Zeros {
+    /// As many as Keras adds for `same`.
+    Same,
+    /// This many on each side.
+    Each(usize),
+}
+
+/// Geometry of a window as Keras and PyTorch define it, independent of the engine's.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
     pub batch: usize,
     pub input: [usize; 3],
     pub size: [usize; 2],
     pub strides: [usize; 2],
-    pub same: bool,
+    pub padding: Zeros,
 }
 
 impl Geometry {
     fn axis(&self, axis: usize) -> (usize, isize) {
         let (extent, size, stride) = (self.input[axis], self.size[axis], self.strides[axis]);
-        if self.same {
-            let out = extent.div_ceil(stride);
-            let total = ((out - 1) * stride + size) as isize - extent as isize;
-            (out, total.max(0) / 2)
-        } else {
-            ((extent - size) / stride + 1, 0)
+        match self.padding {
+            Zeros::Same => {
+                let out = extent.div_ceil(stride);
+                let total = ((out - 1) * stride + size) as isize - extent as isize;
+                (out, total.max(0) / 2)
+            }
+            Zeros::Each(zeros) => ((extent + 2 * zeros - size) / stride + 1, zeros as isize),
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// The operators that [`super::to_onnx`] writes.
-const OPERATORS: [&str; 20] = [
+const OPERATORS: [&str; 21] = [
     "Add",
     "AveragePool",
     "Concat",
@@ -29,6 +29,7 @@ const OPERATORS: [&str; 20] = [
     "Mul",
     "ReduceMean",
     "Relu",
+    "Resize",
     "Sigmoid",
     "Softmax",
     "Sub",

@@ -1,9 +1,9 @@
 //! Writes a model as an ONNX graph.
 
 use super::proto::{
-    ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, DimensionProto, FLOAT, GraphProto, INT64,
-    ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto,
-    TypeProto, ValueInfoProto,
+    ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, ATTRIBUTE_STRING, AttributeProto, DimensionProto, FLOAT,
+    GraphProto, INT64, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use super::{BIAS, IR_VERSION, MEAN, OPSET, RANGE, SCALE, SPATIAL_AXES, STD, TEMPERATURE, channels_first};
 use crate::model::model::Document;
@@ -140,6 +140,9 @@ impl Writer {
             }
             Operation::Activation { activation } => self.activation(name, *activation, x),
             Operation::Pooling { kind, window } => self.pooling(name, *kind, window, x),
+            Operation::UpSampling { size } => self.up_sampling(name, *size, x),
+            // A further output has no effect on predictions.
+            Operation::Output { .. } => x,
             Operation::Reshape { .. } => self.flat(x),
             Operation::Residual { branch, shortcut, activation } => {
                 let parts = [branch, shortcut].map(|steps| self.chain(steps, x.clone()));
@@ -229,6 +232,20 @@ impl Writer {
         Map { name, shape, flat: false }
     }
 
+    fn up_sampling(&mut self, name: &str, [down, across]: [usize; 2], x: Map) -> Map {
+        let x = self.spatial(x);
+        let Shape { height, width, channels } = x.shape;
+        let scales = format!("{name}.scales");
+        self.constant(&scales, &[4], &[1.0, 1.0, down as f32, across as f32]);
+        let modes = vec![
+            string("mode", "nearest"),
+            string("coordinate_transformation_mode", "asymmetric"),
+            string("nearest_mode", "floor"),
+        ];
+        let name = self.node("Resize", name, &[&x.name, "", &scales], modes);
+        Map { name, shape: Shape::new(height * down, width * across, channels), flat: false }
+    }
+
     fn activation(&mut self, name: &str, activation: Activation, x: Map) -> Map {
         let operator = match activation {
             Activation::Linear => return x,
@@ -314,6 +331,10 @@ fn float(name: &str, value: f32) -> AttributeProto {
 fn ints(name: &str, values: &[usize]) -> AttributeProto {
     let ints = values.iter().map(|&value| value as i64).collect();
     AttributeProto { ints, ..attribute(name, ATTRIBUTE_INTS) }
+}
+
+fn string(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { s: value.as_bytes().to_vec(), ..attribute(name, ATTRIBUTE_STRING) }
 }
 
 fn attribute(name: &str, r#type: i32) -> AttributeProto {
