@@ -60,6 +60,9 @@ pub fn run_error(error: RunConfigError) -> anyhow::Error {
     if error.is_usage() { UsageError(moue::with_causes(&error)).into() } else { error.into() }
 }
 
+/// Exit code when some inputs could not be read.
+pub const SOME_FAILED: u8 = 3;
+
 /// Exit code after SIGINT or SIGTERM, as shells define it for SIGINT.
 pub const INTERRUPTED: u8 = 130;
 

@@ -3,6 +3,7 @@
 mod command;
 mod onnx;
 mod page;
+mod own_classes;
 mod place;
 mod predict;
 #[cfg(unix)]

@@ -28,6 +28,11 @@ pub struct DataOptions {
     /// Normalization of pixels.
     #[serde(rename = "normalisation", alias = "normalization")]
     pub normalization: NormalizationKind,
+    /// Cuts the faces out of the pictures in image folders while they are loaded, as `moue data
+    /// faces` does; without it a whole picture is one face. A picture with several faces gives an
+    /// image for each, a picture without a face gives none.
+    #[serde(skip_serializing_if = "is_false")]
+    pub faces: bool,
     /// Restores FER2013's official split for Kaggle's numbered files.
     pub official_split: bool,
     /// Removes training images whose pixels are all equal.
@@ -41,12 +46,18 @@ pub struct DataOptions {
     pub exclude: Vec<String>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl Default for DataOptions {
     fn default() -> Self {
         Self {
             validation_fraction: 0.1,
             train_fraction: 1.0,
             normalization: NormalizationKind::default(),
+            faces: false,
             official_split: false,
             exclude_blank: false,
             exclude_leaks: false,

@@ -7,7 +7,7 @@ mod output;
 mod photos;
 mod video;
 
-use super::{INTERRUPTED, stop_on_interrupt};
+use super::{INTERRUPTED, SOME_FAILED, stop_on_interrupt};
 use crate::args::{Common, Format, PredictArgs};
 use crate::error::UsageError;
 use crate::progress::Progress;
@@ -18,9 +18,6 @@ use moue::prediction::Prediction;
 use output::PredictionWriter;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
-
-/// Exit code when some inputs could not be read.
-const SOME_FAILED: u8 = 3;
 
 pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let format = if common.json { Format::Json } else { args.format };
