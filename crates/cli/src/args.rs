@@ -371,6 +371,30 @@ pub struct ServeArgs {
     pub export: Option<PathBuf>,
 }
 
+#[derive(Args)]
+pub struct FacesArgs {
+    /// Folder of photos, searched recursively
+    pub photos: PathBuf,
+    /// Folder to write the faces to; created if missing
+    #[arg(long, value_name = "FACES")]
+    pub out: PathBuf,
+    /// Height and width of a face in pixels: those of the input of the network to train
+    #[arg(long, value_name = "HxW", default_value = "48x48", value_parser = image_size)]
+    pub image_size: [usize; 2],
+    /// Write color images, for networks with an input of 3 channels
+    #[arg(long)]
+    pub color: bool,
+    /// Minimum size of a face, √(width × height), in pixels of the photo [default: as for `predict`]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(8..=100_000))]
+    pub min_face: Option<u32>,
+    /// Minimum detector score of a face, 0–1 [default: 0.7]
+    #[arg(long, value_name = "X", value_parser = score)]
+    pub min_score: Option<f32>,
+    /// Face detector in place of the bundled one: a YuNet model (.safetensors) written by `convert_yunet.py`
+    #[arg(long, value_name = "FILE")]
+    pub detector: Option<PathBuf>,
+}
+
 #[derive(Subcommand)]
 pub enum DataCommand {
     /// Count images per class and split, blank images, and exact and near duplicates
@@ -414,6 +438,13 @@ pub enum DataCommand {
         #[arg(long)]
         official_split: bool,
     },
+    /// Cut the faces out of photos, exactly as `predict` does, to train on them
+    #[command(after_help = "Folders below PHOTOS are kept, so class folders stay class folders. FACES/faces.csv lists the photo,\n\
+        box, landmarks and score of each face, photos without a face, and photos that could not be read.\n\
+        The same command resumes after an interruption. Exit codes: 0 success, 1 no photo could be read,\n\
+        3 some photos could not be read.\n\n\
+        Examples:\n  moue data faces photos/ --out faces/\n  moue train default --data faces/ --init default")]
+    Faces(FacesArgs),
     /// Generate synthetic faces (drawings) as a dataset with class folders
     #[command(after_help = "Example:\n  moue data draw faces/ --count 700")]
     Draw {

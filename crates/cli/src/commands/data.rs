@@ -1,13 +1,17 @@
 //! `moue data`.
 
-use super::{open_source, print, print_json};
-use crate::args::{Common, DataCommand};
+use super::{open_source, print, print_json, stop_on_interrupt};
+use crate::args::{Common, DataCommand, FacesArgs};
+use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::output::table::table;
+use crate::progress::Progress;
 use anyhow::Context;
+use moue::detect::Detector;
 use moue::fs::write_atomically;
 use moue_train::config::Config;
 use moue_train::config::DataOptions;
+use moue_train::data::faces::{self, CutFaces, FaceOptions, cut_faces};
 use moue_train::data::statistics::{Duplicates, Statistics, describe};
 use moue_train::data::table::{TableRow, rows, to_csv};
 use moue_train::data::{DataSource, Dataset, ImageSpec, synthetic};
@@ -15,6 +19,7 @@ use moue_train::report::preview::{self, Preview};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 /// The written table, as `moue data table --json` prints it.
 #[derive(Serialize)]
@@ -50,6 +55,16 @@ pub struct WrittenFaces<'a> {
     images: usize,
     /// The seed that they were generated from.
     seed: u64,
+}
+
+/// The faces cut out of photos, as `moue data faces --json` prints them.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WrittenCuts<'a> {
+    /// The folder, as given.
+    out: &'a Path,
+    #[serde(flatten)]
+    totals: &'a CutFaces,
 }
 
 pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
@@ -98,6 +113,7 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
                 print(&format!("Wrote a preview of {} images to {}\n", dataset.len(), out.display()))?;
             }
         }
+        DataCommand::Faces(args) => return faces(args, common),
         DataCommand::Draw { dir, count } => {
             let written = synthetic::write(dir, *count as usize, seed)
                 .with_context(|| format!("cannot write synthetic faces to {}", dir.display()))?;
@@ -110,6 +126,55 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `moue data faces`.
+fn faces(args: &FacesArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let options = FaceOptions {
+        size: args.image_size,
+        channels: if args.color { 3 } else { 1 },
+        min_face: args.min_face.unwrap_or(0),
+        min_score: args.min_score.unwrap_or(0.0),
+    };
+    let loaded = args.detector.as_ref().map(Detector::load).transpose()?;
+    let detector = loaded.as_ref().unwrap_or_else(|| Detector::bundled());
+    let stop = stop_on_interrupt()?;
+    let progress = Progress::new(common.quiet, 0, "photos/s");
+    let done = cut_faces(&args.photos, &args.out, &options, detector, &mut |photo, finished, of| {
+        if let Some(error) = &photo.error {
+            progress.line_always(&format!("{}: {error}", args.photos.join(&photo.source).display()));
+        }
+        progress.total(of);
+        progress.set(finished, "cutting faces");
+        !stop.load(Ordering::Relaxed)
+    });
+    progress.done();
+    let done = done?;
+    let out = args.out.display();
+    let mut text = format!(
+        "Wrote {} faces of {} photos to {out}; {} photos without a face, {} unreadable\nTable: {}\n",
+        done.faces,
+        done.photos,
+        done.without_faces,
+        done.unreadable,
+        args.out.join(faces::TABLE).display(),
+    );
+    if done.complete {
+        text.push_str(&format!("Next:  moue train --data {out}\n"));
+    } else {
+        text.push_str("Interrupted: the same command resumes\n");
+    }
+    if common.json {
+        print_json(&WrittenCuts { out: &args.out, totals: &done })?;
+    } else {
+        print(&text)?;
+    }
+    Ok(match done.unreadable {
+        _ if !done.complete => ExitCode::from(INTERRUPTED),
+        0 => ExitCode::SUCCESS,
+        all if all == done.photos => ExitCode::FAILURE,
+        _ => ExitCode::from(SOME_FAILED),
+    })
 }
 
 #[cfg(feature = "parquet")]

@@ -4,7 +4,7 @@ use super::markdown::{anchor, code, table};
 use super::schema::{output, rows, string};
 use crate::commands::arch::{ListedPreset, ShownNetwork};
 use crate::commands::bench::BenchDocument;
-use crate::commands::data::{WrittenFaces, WrittenPreview, WrittenTable};
+use crate::commands::data::{WrittenCuts, WrittenFaces, WrittenPreview, WrittenTable};
 use crate::commands::doctor::Report;
 use crate::commands::export::ExportedModel;
 use crate::commands::man::WrittenPages;
@@ -83,6 +83,7 @@ fn documents() -> Vec<Document> {
         Document::new("data-info", "`moue data info`", "One document.", output::<Statistics>()),
         Document::new("data-table", "`moue data table`", "One document.", output::<WrittenTable<'_>>()),
         Document::new("data-preview", "`moue data preview`", "One document.", output::<WrittenPreview<'_>>()),
+        Document::new("data-faces", "`moue data faces`", "One document.", output::<WrittenCuts<'_>>()),
         Document::new("data-draw", "`moue data draw`", "One document.", output::<WrittenFaces<'_>>()),
         Document::new(
             "arch-list",

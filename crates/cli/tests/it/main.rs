@@ -7,6 +7,7 @@ mod command;
 mod docs;
 mod onnx;
 mod page;
+mod own_classes;
 mod place;
 mod predict;
 mod schema;

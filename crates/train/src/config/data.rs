@@ -29,6 +29,11 @@ pub struct DataOptions {
     /// Normalization of pixels. The key can also be written `normalization`.
     #[serde(rename = "normalisation", alias = "normalization")]
     pub normalization: NormalizationKind,
+    /// Cuts the faces out of the pictures in image folders while they are loaded, as `moue data
+    /// faces` does; without it a whole picture is one face. A picture with several faces gives an
+    /// image for each, a picture without a face gives none.
+    #[serde(skip_serializing_if = "is_false")]
+    pub faces: bool,
     /// Restores FER2013's official split from the names of Kaggle's numbered files.
     pub official_split: bool,
     /// Removes training images whose pixels are all equal.
@@ -42,12 +47,18 @@ pub struct DataOptions {
     pub exclude: Vec<String>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl Default for DataOptions {
     fn default() -> Self {
         Self {
             validation_fraction: 0.1,
             train_fraction: 1.0,
             normalization: NormalizationKind::default(),
+            faces: false,
             official_split: false,
             exclude_blank: false,
             exclude_leaks: false,

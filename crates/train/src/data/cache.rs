@@ -37,6 +37,8 @@ struct Header {
     ids: Vec<String>,
     split_names: [Option<String>; 3],
     broken: Broken,
+    #[serde(default)]
+    faceless: Broken,
 }
 
 impl Cache {
@@ -73,12 +75,13 @@ impl Cache {
         &self,
         path: &Path,
         form: ImageSpec,
+        faces: bool,
         decode: impl FnOnce() -> Result<Raw, DataError>,
     ) -> Result<Raw, DataError> {
         let Some(folder) = &self.folder else { return decode() };
         let content = content_hash(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
         let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let name = hex(&Sha256::digest(format!("{}\0{form:?}", place.display())));
+        let name = hex(&Sha256::digest(format!("{}\0{form:?}{}", place.display(), if faces { " faces" } else { "" })));
         let entry = folder.join(format!("{}.dataset", &name[..32]));
         if let Some(raw) = std::fs::read(&entry).ok().and_then(|bytes| read(&bytes, &content)) {
             return Ok(raw);
@@ -138,6 +141,7 @@ fn write(raw: &Raw, source: String) -> Option<Vec<u8>> {
         ids: raw.ids.clone(),
         split_names: raw.split_names.clone(),
         broken: raw.broken.clone(),
+        faceless: raw.faceless.clone(),
     };
     let labels: Vec<u8> = raw.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
     let splits: Vec<u8> = raw.splits.iter().map(|split| split.map_or(u8::MAX, |split| split as u8)).collect();
@@ -188,5 +192,6 @@ fn read(bytes: &[u8], source: &str) -> Option<Raw> {
         sizes,
         split_names: header.split_names,
         broken: header.broken,
+        faceless: header.faceless,
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! [`open`] reads a source (`sources`), stores the decoded pixels in a `cache`, determines the
 //! splits (`splits`) and removes unsuitable training images (`clean`). [`statistics`] describes the
-//! result; [`synthetic`] generates synthetic faces; [`inputs()`] converts images to tensors.
+//! result; [`faces`] cuts the faces out of photos; [`synthetic`] generates synthetic faces;
+//! [`inputs()`] converts images to tensors.
 //! Augmentation is in [`crate::augment`].
 
 mod cache;
@@ -10,6 +11,7 @@ mod clean;
 mod dataset;
 mod duplicates;
 mod error;
+pub mod faces;
 mod inputs;
 mod open;
 mod raw;

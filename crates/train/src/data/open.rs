@@ -25,7 +25,7 @@ pub fn open(
     progress: &dyn Fn(usize),
 ) -> Result<Dataset, DataError> {
     let path = path.as_ref();
-    let raw = cache.get_or_decode(path, form, || decode(path, form, progress))?;
+    let raw = cache.get_or_decode(path, form, options.faces, || decode(path, form, options.faces, progress))?;
     let mut dataset = splits::resolve(raw, options, seed)?;
     clean::clean(&mut dataset, options);
     Ok(dataset)
@@ -41,14 +41,14 @@ fn refuse_parquet(path: &Path) -> Result<Option<Raw>, DataError> {
     Ok(None)
 }
 
-fn decode(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
+fn decode(path: &Path, form: ImageSpec, faces: bool, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
     #[cfg(feature = "parquet")]
     let table = parquet::open(path, form, progress)?;
     #[cfg(not(feature = "parquet"))]
     let table = refuse_parquet(path)?;
     let raw = match table.map_or_else(|| csv::open(path, form, progress), |raw| Ok(Some(raw)))? {
         Some(raw) => raw,
-        None => folders::open(path, form, progress)?,
+        None => folders::open(path, form, faces, progress)?,
     };
     raw.tolerate(path)?;
     if raw.classes.len() < 2 {

@@ -18,6 +18,8 @@ pub struct Raw {
     pub sizes: Vec<[u32; 2]>,
     pub split_names: [Option<String>; 3],
     pub broken: Broken,
+    /// Pictures without a face, where faces are cut out.
+    pub faceless: Broken,
 }
 
 impl Raw {
@@ -33,6 +35,7 @@ impl Raw {
             sizes: Vec::new(),
             split_names: [None, None, None],
             broken: Broken::default(),
+            faceless: Broken::default(),
         }
     }
 

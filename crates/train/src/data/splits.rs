@@ -67,6 +67,14 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
         ));
         keep = Some(flags);
     }
+    notes.extend(photos(&raw, options.faces));
+    if raw.faceless.count > 0 {
+        notes.push(format!(
+            "no face was found in {} pictures, which are not used, for example {}",
+            raw.faceless.count,
+            raw.faceless.examples.first().map_or("", String::as_str)
+        ));
+    }
     if raw.broken.count > 0 {
         notes.push(format!(
             "{} items could not be read and were skipped, for example {}",
@@ -92,6 +100,27 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
         dataset.retain(&keep);
     }
     Ok(dataset)
+}
+
+/// Shorter side in pixels, and ratio of the sides, from which an image is more likely a photo than
+/// a face: five times the side of FER2013's images, and more than face crops differ from a square.
+const PHOTO_SIDE: u32 = 240;
+const PHOTO_RATIO: f64 = 1.3;
+
+/// The note that images look like whole photos, which training would squeeze into its input.
+fn photos(raw: &Raw, faces: bool) -> Option<String> {
+    let is_photo = |&&[height, width]: &&[u32; 2]| {
+        let (long, short) = (height.max(width), height.min(width));
+        short >= PHOTO_SIDE || f64::from(long) > PHOTO_RATIO * f64::from(short)
+    };
+    let count = raw.sizes.iter().filter(is_photo).count();
+    (!faces && 2 * count > raw.sizes.len()).then(|| {
+        format!(
+            "{count} of {} images are much larger than a network's input or far from square, and are squeezed into it \
+             as a whole; if they are photos, cut out the faces first: moue data faces PHOTOS --out FACES",
+            raw.sizes.len()
+        )
+    })
 }
 
 /// The row in fer2013.csv of each image, where all files are numbered as in Kaggle's "Facial

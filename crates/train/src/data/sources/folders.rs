@@ -5,6 +5,8 @@ use super::archive;
 use crate::data::dataset::{ImageSpec, Split};
 use crate::data::error::DataError;
 use crate::data::raw::Raw;
+use image::DynamicImage;
+use moue::detect::{DetectOptions, Detection, Detector};
 use moue::image::{decode_image, is_image, read_image_file, to_pixels};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -34,8 +36,8 @@ impl<'a> Place<'a> {
 }
 
 /// The source's images, or an error that states what was found instead.
-pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
-    let mut folders = Folders::new(form);
+pub fn open(path: &Path, form: ImageSpec, faces: bool, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
+    let mut folders = Folders::new(form, faces);
     let mut others = 0;
     archive::for_each(path, &|_| true, &mut |name, reader| {
         if !is_image(name) {
@@ -46,6 +48,10 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Ra
         Ok(())
     })?;
     let raw = folders.finish();
+    if raw.labels.is_empty() && raw.faceless.count > 0 {
+        let found = format!("{} pictures, in none of which a face was found", raw.faceless.count);
+        return Err(DataError::Unrecognized { path: path.to_owned(), found });
+    }
     if raw.labels.is_empty() && raw.broken.count == 0 {
         let found = match others {
             0 => "it has no files".to_owned(),
@@ -57,9 +63,21 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Ra
     Ok(raw)
 }
 
+/// The image, or its faces: `[height, width]` in the picture and pixels of each.
+fn pixels(image: &DynamicImage, size: [usize; 2], channels: usize, faces: bool) -> Vec<([u32; 2], Vec<u8>)> {
+    if !faces {
+        return vec![([image.height(), image.width()], to_pixels(image, size, channels))];
+    }
+    let found = Detector::bundled().find(image, &DetectOptions::default());
+    let side = |face: &Detection| [face.height.round() as u32, face.width.round() as u32];
+    found.iter().map(|face| (side(face), face.pixels(image, size, channels))).collect()
+}
+
 /// Decodes image files in parallel batches.
 pub struct Folders {
     form: ImageSpec,
+    /// Whether the faces of a picture are images, and not the picture.
+    faces: bool,
     raw: Raw,
     names: Vec<String>,
     /// Index of each image by split, class and file name: Kaggle's zip contains some folders twice.
@@ -68,8 +86,8 @@ pub struct Folders {
 }
 
 impl Folders {
-    pub fn new(form: ImageSpec) -> Self {
-        Self { form, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new(), waiting: Vec::new() }
+    pub fn new(form: ImageSpec, faces: bool) -> Self {
+        Self { form, faces, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new(), waiting: Vec::new() }
     }
 
     /// Adds a file, named as in `split/class/file`; returns the number of decoded images.
@@ -97,6 +115,7 @@ impl Folders {
             })
             .collect();
         if self.form.size.is_none()
+            && !self.faces
             && let Some(first) = images.iter().find_map(|(_, image)| image.as_ref().ok())
         {
             self.form.size = Some([first.height() as usize, first.width() as usize]);
@@ -105,17 +124,17 @@ impl Folders {
         self.raw.size = size;
         let pixels: Vec<_> = images
             .into_par_iter()
-            .map(|(name, image)| {
-                let pixels = image.map(|image| {
-                    let own = [image.height(), image.width()];
-                    (own, to_pixels(&image, size, self.form.channels))
-                });
-                (name, pixels)
-            })
+            .map(|(name, image)| (name, image.map(|image| pixels(&image, size, self.form.channels, self.faces))))
             .collect();
-        for (name, pixels) in pixels {
-            match pixels {
-                Ok((own, pixels)) => self.push(name, own, &pixels),
+        for (name, found) in pixels {
+            match found {
+                Ok(found) if found.is_empty() => self.raw.faceless.add(|| name),
+                Ok(found) => {
+                    let several = found.len() > 1;
+                    for (number, (own, pixels)) in (1..).zip(found) {
+                        self.push(if several { format!("{name}#{number}") } else { name.clone() }, own, &pixels);
+                    }
+                }
                 Err(reason) => self.raw.broken.add(|| format!("{name}: {reason}")),
             }
         }

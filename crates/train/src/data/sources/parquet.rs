@@ -21,7 +21,7 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Op
     if files.is_empty() {
         return Ok(None);
     }
-    let mut folders = Folders::new(form);
+    let mut folders = Folders::new(form, false);
     for file in &files {
         // The parquet crate panics on some damaged metadata; the partial result is discarded with
         // the error.
