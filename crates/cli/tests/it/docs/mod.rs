@@ -123,7 +123,8 @@ fn run(place: &Place, block: &str) -> Result<String, String> {
     script.push_str(
         "stop() { [ -z \"$service\" ] || { kill $service; wait $service || true; }; service=; }\ntrap stop EXIT\n",
     );
-    for line in one_epoch(block).replace("8080", &port.to_string()).lines() {
+    let reduced = with_number(&with_number(block, "--epochs", 1), "--batch-size", 4);
+    for line in reduced.replace("8080", &port.to_string()).lines() {
         // A service ends with the block, or where the next one starts.
         if line.contains("moue serve") && !line.contains("--export") {
             let command = line.split(" #").next().unwrap_or(line);
@@ -153,13 +154,13 @@ fn run(place: &Place, block: &str) -> Result<String, String> {
     if output.status.success() { Ok(printed) } else { Err(printed) }
 }
 
-/// The block with `--epochs 1` for any number of epochs.
-fn one_epoch(block: &str) -> String {
-    let mut parts = block.split("--epochs ");
+/// The block with another number after each occurrence of an option.
+fn with_number(block: &str, option: &str, number: usize) -> String {
+    let mut parts = block.split(&format!("{option} "));
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        text.push_str("--epochs 1");
-        text.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        write!(text, "{option} {number}{rest}").unwrap();
     }
     text
 }
