@@ -113,9 +113,9 @@ mod tests {
     #[test]
     fn only_close_pictures_of_a_face_are_crops() {
         let found = |x: f32, side: f32| Detection { x, y: x, ..Detection::whole(side as u32, side as u32, 0.5) };
-        assert!(is_crop(&found(20.0, 60.0), 100, 110));
-        assert!(!is_crop(&found(30.0, 40.0), 100, 110) && !is_crop(&found(20.0, 60.0), 100, 140));
-        assert!(!is_crop(&found(0.0, 60.0), 100, 110) && !is_crop(&found(200.0, 600.0), 1000, 1000));
+        assert!(is_crop(&found(15.0, 70.0), 100, 110));
+        assert!(!is_crop(&found(30.0, 40.0), 100, 110) && !is_crop(&found(15.0, 70.0), 100, 140));
+        assert!(!is_crop(&found(0.0, 70.0), 100, 110) && !is_crop(&found(150.0, 700.0), 1000, 1000));
     }
 
     proptest! {

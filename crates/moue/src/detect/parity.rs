@@ -43,9 +43,13 @@ fn grids(network: &FaceNetwork, [height, width]: [usize; 2], pixels: &[u8]) -> V
 
 /// Compares a cell: scores, and the box and the landmarks in pixels.
 fn compare(stride: usize, got: &[f32], expected: &[f32]) {
-    let score = |class: f32, object: f32| (class * object).sqrt();
-    let (ours, theirs) = (score(sigmoid(got[0]), sigmoid(got[1])), score(expected[0], expected[1]));
-    assert!((ours - theirs).abs() < 1e-4, "score {ours}, ONNX Runtime has {theirs}");
+    let ours = [sigmoid(got[0]), sigmoid(got[1])];
+    for (ours, theirs) in ours.iter().zip(expected) {
+        assert!((ours - theirs).abs() < 1e-4, "probability {ours}, ONNX Runtime has {theirs}");
+    }
+    // The root of a product near 0 magnifies the error of ONNX Runtime's sigmoid, which is about 1e-7.
+    let scores = [ours[0] * ours[1], expected[0] * expected[1]].map(f32::sqrt);
+    assert!(scores[0].max(scores[1]) < 0.01 || (scores[0] - scores[1]).abs() < 1e-4, "scores {scores:?}");
     let stride = stride as f32;
     for (at, (got, expected)) in got.iter().zip(expected).enumerate().skip(2) {
         let pixels = if (4..6).contains(&at) { got.exp() - expected.exp() } else { got - expected };
