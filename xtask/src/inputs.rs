@@ -1,4 +1,4 @@
-//! What the built page is made from, as one hash that lies beside it.
+//! The sources of the built page, as one hash that is stored with it.
 
 use crate::shared::{dist, root};
 use anyhow::{Context, ensure};
@@ -7,8 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use walkdir::WalkDir;
 
-/// Files and folders that the page and its module are made from. Of the library only
-/// what a prediction runs through: other changes leave the module's answers alone.
+/// Files and folders that the page and its module are built from. Of the library, only those that a prediction uses:
+/// other changes do not affect the module's predictions.
 const INPUTS: [&str; 19] = [
     "crates/web/page",
     "crates/web/src",
@@ -31,10 +31,10 @@ const INPUTS: [&str; 19] = [
     "xtask/src/web.rs",
 ];
 
-/// The file beside the page that holds the hash.
+/// The file with the hash, in the folder of the page.
 pub const RECORD: &str = "inputs.sha256";
 
-/// The hash of all inputs: of each its path and its content.
+/// The hash of the paths and contents of all inputs.
 pub fn hash() -> anyhow::Result<String> {
     let mut files: Vec<PathBuf> = Vec::new();
     for input in INPUTS {
@@ -56,7 +56,7 @@ pub fn hash() -> anyhow::Result<String> {
     Ok(base16ct::lower::encode_string(&hash.finalize()))
 }
 
-/// That the page was built from what is here now.
+/// Checks that the page was built from the current sources.
 pub fn check() -> anyhow::Result<()> {
     let record = fs::read_to_string(dist().join(RECORD)).context("the page has not been built")?;
     ensure!(

@@ -35,7 +35,7 @@ pub fn build(cargo: &[String]) -> anyhow::Result<()> {
     fs::rename(&fresh, dist()).context("the page cannot be moved into its place")
 }
 
-/// Compiles the predictor; no path of this machine gets into it.
+/// Compiles the predictor, without any path of this machine.
 fn module(cargo: &[String]) -> anyhow::Result<PathBuf> {
     let root = root();
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
@@ -56,7 +56,7 @@ fn module(cargo: &[String]) -> anyhow::Result<PathBuf> {
     Ok(root.join("target").join(TARGET).join("web/moue_web.wasm"))
 }
 
-/// Writes the JavaScript and the types that belong to the module.
+/// Writes the JavaScript and the types of the module.
 fn bind(module: &Path, into: &Path) -> anyhow::Result<()> {
     let own = output(Command::new("wasm-bindgen").arg("--version"))
         .context("install it with `cargo install wasm-bindgen-cli`, in the version of Cargo.lock")?;
@@ -94,8 +94,7 @@ fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> anyhow::Result
     Ok(())
 }
 
-/// Writes into the service worker which files it keeps, and a version that changes
-/// with any of them.
+/// Writes into the service worker the list of files that it caches, and a version that changes with any of them.
 fn offline(dist: &Path) -> anyhow::Result<()> {
     let (mut files, mut hash) = (vec!["./".to_owned()], Sha256::new());
     for entry in WalkDir::new(dist).sort_by_file_name() {
@@ -115,7 +114,7 @@ fn offline(dist: &Path) -> anyhow::Result<()> {
     Ok(fs::write(path, script)?)
 }
 
-/// Whether the page asks for a file: the rest is the package's alone.
+/// Whether the page requests a file; the others are only part of the package.
 fn needed(name: &str) -> bool {
     !["README.md", "package.json", ".d.ts", "licenses.txt"].iter().any(|end| name.ends_with(end))
 }

@@ -54,7 +54,7 @@ function add(file) {
 async function predict(entry) {
     const asked = wanted();
     entry.place.setAttribute("aria-busy", "true");
-    const failed = (error) => ({ input: entry.file.name, width: 0, height: 0, faces: [], error: reason(error) });
+    const failed = (error) => ({ input: entry.file.name, width: 0, height: 0, faces: [], warning: null, error: reason(error) });
     const prediction = await computer.predict(entry.file.name, entry.file, asked).catch(failed);
     entry.prediction = prediction;
     show(entry.place, prediction, asked.detect);

@@ -39,6 +39,9 @@ export function show(result, prediction, detected) {
         const place = faces.children[number] ?? faces.appendChild(panel(face));
         fill(place, face, title(face, number, found.length));
     });
+    if (prediction.warning !== null) {
+        faces.append(element("p", "", prediction.warning));
+    }
 }
 /** A face's frame, in shares of the picture so that it fits at any size. */
 function box({ width, height, faces }, face, number) {

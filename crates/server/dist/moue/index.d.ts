@@ -5,6 +5,11 @@ export interface Box {
     width: number;
     height: number;
 }
+/** A point in the picture, in pixels. */
+export interface Point {
+    x: number;
+    y: number;
+}
 /** A face and its predicted expression. */
 export interface Face {
     box: Box;
@@ -16,8 +21,15 @@ export interface Face {
     uncertain: boolean;
     /** The probability of each class; they sum to 1. */
     probabilities: Record<string, number>;
-    /** The detector's score; null without detection. */
+    /** The detector's score, 0–1; null without detection. */
     score: number | null;
+    /**
+     * Right eye, left eye, nose, right and left corner of the mouth, as the person has them; null where the whole picture
+     * is the face.
+     */
+    landmarks: Point[] | null;
+    /** The angle of the line through the eyes in degrees, clockwise; null without landmarks. */
+    roll: number | null;
     /** With `explain`: the saliency map (Grad-CAM) as an overlay on the face, as a data URL. */
     explanation?: string;
 }
@@ -28,6 +40,8 @@ export interface Prediction {
     height: number;
     /** The faces from left to right; empty where no face was found. */
     faces: Face[];
+    /** Why the faces may be wrong although the picture was predicted; null usually. */
+    warning: string | null;
     /** Why there is no prediction; null on success. */
     error: string | null;
 }
