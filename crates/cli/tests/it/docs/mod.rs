@@ -156,11 +156,12 @@ fn run(place: &Place, block: &str) -> Result<String, String> {
 
 /// The block with another number after each occurrence of an option.
 fn with_number(block: &str, option: &str, number: usize) -> String {
-    let mut parts = block.split(&format!("{option} "));
+    let option = format!("{option} ");
+    let mut parts = block.split(&option);
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        write!(text, "{option} {number}{rest}").unwrap();
+        write!(text, "{option}{number}{rest}").unwrap();
     }
     text
 }
