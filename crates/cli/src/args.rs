@@ -134,6 +134,17 @@ pub enum Command {
     Licenses,
 }
 
+/// How Kaggle's numbered files are split.
+#[derive(Args)]
+pub struct SplitArgs {
+    /// Use FER2013's official split for Kaggle's numbered files (the default), and refuse data without one
+    #[arg(long, conflicts_with = "as_given")]
+    pub official_split: bool,
+    /// Use Kaggle's numbered files in their folders, which are a random split
+    #[arg(long)]
+    pub as_given: bool,
+}
+
 #[derive(Args)]
 pub struct TrainArgs {
     /// Preset name (see `moue arch list`) or TOML file [default: small]
@@ -165,9 +176,8 @@ pub struct TrainArgs {
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
     #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "set", "seed"])]
     pub resume: Option<PathBuf>,
-    /// Restore FER2013's official split for Kaggle's numbered files
-    #[arg(long)]
-    pub official_split: bool,
+    #[command(flatten)]
+    pub split_of: SplitArgs,
 }
 
 #[derive(Args)]
@@ -190,9 +200,8 @@ pub struct CompareArgs {
     /// Number of passes over the training images in every run [default: the architecture file's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Restore FER2013's official split for Kaggle's numbered files
-    #[arg(long)]
-    pub official_split: bool,
+    #[command(flatten)]
+    pub split_of: SplitArgs,
 }
 
 #[derive(Args)]
@@ -225,9 +234,8 @@ pub struct EvaluateArgs {
     /// Number of training recipes that were compared on this split, to be stated in the model card
     #[arg(long, value_name = "N", requires = "card")]
     pub recipes: Option<usize>,
-    /// Restore FER2013's official split for Kaggle's numbered files
-    #[arg(long)]
-    pub official_split: bool,
+    #[command(flatten)]
+    pub split_of: SplitArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -372,14 +380,13 @@ pub struct ServeArgs {
 pub enum DataCommand {
     /// Count images per class and split, blank images, and exact and near duplicates
     #[command(
-        after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --official-split --json"
+        after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --as-given --json"
     )]
     Info {
         /// Dataset as downloaded
         path: PathBuf,
-        /// Restore FER2013's official split for Kaggle's numbered files
-        #[arg(long)]
-        official_split: bool,
+        #[command(flatten)]
+        split_of: SplitArgs,
     },
     /// Write a table with one row per image: path or row, label, split, size, mean, standard deviation, hash and
     /// near-duplicates
@@ -391,9 +398,8 @@ pub enum DataCommand {
         /// File to write: .csv, or .parquet in a build with `--features parquet`
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Restore FER2013's official split for Kaggle's numbered files
-        #[arg(long)]
-        official_split: bool,
+        #[command(flatten)]
+        split_of: SplitArgs,
     },
     /// Preview a dataset: sample images, mean image and count of each class, and augmented images
     #[command(after_help = "Examples:\n  moue data preview archive.zip --out preview.png\n  \
@@ -407,9 +413,8 @@ pub enum DataCommand {
         /// Preset name or TOML file whose augmentation is shown [default: small]
         #[arg(long)]
         arch: Option<String>,
-        /// Restore FER2013's official split for Kaggle's numbered files
-        #[arg(long)]
-        official_split: bool,
+        #[command(flatten)]
+        split_of: SplitArgs,
     },
     /// Generate synthetic faces (drawings) as a dataset with class folders
     #[command(after_help = "Example:\n  moue data draw faces/ --count 700")]

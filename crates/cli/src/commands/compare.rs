@@ -59,7 +59,8 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<Vec<Experiment
             data: args.data.clone(),
             epochs: args.epochs,
             seed: common.seed,
-            official_split: args.official_split,
+            official_split: args.split_of.official_split,
+            as_given: args.split_of.as_given,
             ..RunOptions::default()
         };
         configs.push(RunConfig::resolve_untaught(&options).map_err(run_error)?.config);

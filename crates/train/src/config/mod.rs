@@ -13,4 +13,4 @@ pub use data::{DataOptions, NormalizationKind};
 pub use file::{Config, ConfigError};
 pub use overrides::{OverrideError, with_option};
 pub use presets::{PRESETS, Preset};
-pub use train::{ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};
+pub use train::{CalibrationKind, ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};

@@ -7,13 +7,15 @@ pub mod corruptions;
 mod evaluation;
 mod mcnemar;
 mod metrics;
+mod overlap;
 mod predictions;
 
-pub use calibration::{CalibrationKind, CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
+pub use calibration::{CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
 pub use evaluation::{
-    EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Other, SplitEvaluation, evaluate,
-    evaluate_split,
+    EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Other, SplitEvaluation, VectorMetrics,
+    evaluate, evaluate_split,
 };
 pub use mcnemar::{Paired, compare};
 pub use metrics::{ClassMetrics, Metrics, Reliability, compute_metrics, reliability, wilson};
+pub use overlap::TrainingOverlap;
 pub use predictions::{DataMismatch, Predictions, check_fit, logits, most_confident_first, predict_split};

@@ -141,7 +141,10 @@ pub fn peek(path: impl AsRef<Path>) -> Result<(String, DataSource), CheckpointEr
 pub fn load(path: &Path, fresh: &Checkpoint) -> Result<Saved, CheckpointError> {
     let saved = read(path)?;
     let differs = |with| Err(CheckpointError::Differs { path: path.to_owned(), with });
-    if saved.checkpoint.config != fresh.config {
+    // An older version wrote fewer options; the others have their defaults.
+    let own = &saved.checkpoint.config;
+    let filled = || Config::parse("the checkpoint", own).ok()?.to_toml().ok();
+    if *own != fresh.config && filled().as_ref() != Some(&fresh.config) {
         return differs("with another configuration");
     }
     if saved.checkpoint.data_hash != fresh.data_hash {

@@ -2,7 +2,7 @@
 
 use moue::Classifier;
 use moue::model::Model;
-use moue_train::config::Config;
+use moue_train::config::{CalibrationKind, Config};
 use moue_train::data::DataSource;
 use moue_train::data::{Dataset, ImageSpec, LabeledImage, Split, synthetic};
 use moue_train::evaluate::{Predictions, compute_metrics, cross_fit, predict_split};
@@ -418,7 +418,10 @@ fn reports_contain_the_metrics_and_escape_names() {
             title: "tiny",
             model: classifier.model(),
             metrics: &metrics,
-            fitted: &cross_fit(classifier.model(), &predictions),
+            fitted: &cross_fit(classifier.model(), &predictions, CalibrationKind::Temperature),
+            vector: None,
+            overlap: None,
+            on_training: false,
             predictions: &predictions,
             dataset: &dataset,
             split: "validation",
