@@ -182,18 +182,22 @@ pub struct TrainArgs {
 
 #[derive(Args)]
 pub struct CompareArgs {
-    /// Preset names (see `moue arch list`) or TOML files
+    /// Preset names (see `moue arch list`), TOML files, or folders of finished runs
     #[arg(required = true, value_name = "ARCH")]
     pub archs: Vec<String>,
-    /// Dataset as downloaded: CSV or image folders, compressed or not [default: synthetic faces]
+    /// Dataset as downloaded: CSV or image folders, compressed or not [default: that of a finished run, else synthetic
+    /// faces]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Folder for the runs and the report [default: runs/compare]
+    /// Folder for the runs and the report [default: runs/compare, or runs/compare-N beside other comparisons]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Train with each of these values; can be repeated to form a grid
     #[arg(long, value_name = "KEY=A,B,C")]
     pub vary: Vec<String>,
+    /// Override an option in every architecture file, e.g. dropout.rate=0.5; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
     /// Number of seeds to train each network with
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,

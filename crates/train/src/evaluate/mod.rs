@@ -9,6 +9,7 @@ mod mcnemar;
 mod metrics;
 mod overlap;
 mod predictions;
+mod student;
 
 pub use calibration::{CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
 pub use evaluation::{
@@ -19,3 +20,4 @@ pub use mcnemar::{Paired, compare};
 pub use metrics::{ClassMetrics, Metrics, Reliability, compute_metrics, reliability, wilson};
 pub use overlap::TrainingOverlap;
 pub use predictions::{DataMismatch, Predictions, check_fit, logits, most_confident_first, predict_split};
+pub use student::{mean_and_deviation, student};

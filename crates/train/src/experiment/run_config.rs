@@ -2,7 +2,7 @@
 
 use crate::config::{Config, ConfigError, OverrideError, with_option};
 use crate::data::DataSource;
-use crate::train::{CheckpointError, RunFolder, peek};
+use crate::train::{CheckpointError, RunFolder, SavedRun};
 use moue::model::{Model, ModelFileError};
 use std::path::{Path, PathBuf};
 
@@ -95,9 +95,9 @@ impl RunConfig {
     pub fn resolve(options: &RunOptions) -> Result<Self, RunConfigError> {
         let given = options.data.clone().map(DataSource::Given);
         if let Some(path) = &options.resume {
-            let (toml, source) = peek(RunFolder::existing(path).checkpoint())?;
-            let config = Config::parse("the checkpoint's configuration", &toml)?;
-            return Ok(Self { config, source: given.unwrap_or(source) });
+            let saved = SavedRun::open(RunFolder::existing(path).checkpoint())?;
+            let config = Config::parse("the checkpoint's configuration", &saved.config)?;
+            return Ok(Self { config, source: given.unwrap_or(saved.source) });
         }
         let run = Self::resolve_untaught(options)?;
         let arch = options.arch.as_deref().unwrap_or(DEFAULT_ARCH);

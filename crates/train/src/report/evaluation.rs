@@ -170,6 +170,7 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
             class: "a".into(),
             points: points.map(|kept| (kept.coverage * 100.0, kept.accuracy * 100.0)).collect(),
         }],
+        bands: Vec::new(),
         mark: curve
             .iter()
             .rev()
