@@ -310,7 +310,7 @@ impl Row {
         self.last_gap = minus(self.last_train_accuracy, self.last_validation_accuracy);
         self.seconds = mean(&|(run, ..)| run.seconds);
         self.validation_deviation = mean_and_deviation(&validation).map(|(_, deviation)| deviation);
-        self.validation_ci95 = student(&validation);
+        self.validation_ci95 = student(&validation).map(|bounds| bounds.map(|bound| bound.clamp(0.0, 1.0)));
         self.failed = self.runs.iter().filter(|_| runs.is_empty()).find_map(|run| run.error.clone());
         self.training_overlap = self.runs.iter().filter_map(|run| run.training_overlap).max();
     }
@@ -347,8 +347,20 @@ mod tests {
         let broken = Run { error: Some("the loss became NaN, sadly".into()), ..Run::default() };
         let claimed = Row { claim: Some("63 % on \"test\"".to_owned()), ..row("small", vec![run(0, 0.25), run(1, 0.75)]) };
         let found = comparison(vec![row("one, twice", vec![run(0, 0.5), run(1, 0.75)]), claimed, row("no", vec![broken])]);
-        insta::assert_snapshot!(found.csv(), @"");
-        insta::assert_snapshot!(found.runs_csv(), @"");
+        insta::assert_snapshot!(found.csv(), @r#"
+        name,parameters,macs,epochs,runs,seconds,best_train_accuracy,best_validation_accuracy,gap,last_train_accuracy,last_validation_accuracy,last_gap,validation_deviation,claim,validation_low,validation_high,difference,difference_low,difference_high,seeds,validation_accuracies,training_overlap,failed
+        "one, twice",1287,0,1,2,1.2,0.750000,0.625000,0.125000,0.750000,0.625000,0.125000,0.176777,,0.000000,1.000000,,,,0 1,0.500000 0.750000,,
+        small,1287,0,1,2,1.2,0.750000,0.500000,0.250000,0.750000,0.500000,0.250000,0.353553,"63 % on ""test""",0.000000,1.000000,0.125000,-1.463250,1.713250,0 1,0.250000 0.750000,,
+        no,1287,0,1,1,,,,,,,,,,,,,,,0,failed,,"the loss became NaN, sadly"
+        "#);
+        insta::assert_snapshot!(found.runs_csv(), @r#"
+        name,seed,finished,best_epoch,best_train_accuracy,best_validation_accuracy,last_train_accuracy,last_validation_accuracy,seconds,folder,error
+        "one, twice",0,true,3,0.750000,0.500000,0.750000,0.500000,1.2,,
+        "one, twice",1,true,3,0.750000,0.750000,0.750000,0.750000,1.2,,
+        small,0,true,3,0.750000,0.250000,0.750000,0.250000,1.2,,
+        small,1,true,3,0.750000,0.750000,0.750000,0.750000,1.2,,
+        no,0,false,,,,,,0.0,,"the loss became NaN, sadly"
+        "#);
         assert_eq!(comparison(Vec::new()).csv().lines().count(), 1, "the header alone");
     }
 

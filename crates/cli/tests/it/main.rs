@@ -5,6 +5,7 @@ mod book;
 mod command;
 #[cfg(unix)]
 mod docs;
+mod numbers;
 mod onnx;
 mod page;
 mod place;

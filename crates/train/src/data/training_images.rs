@@ -163,7 +163,7 @@ fn fingerprint(dataset: &Dataset, index: usize) -> Option<Fingerprint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{ImageSpec, LabeledImage, synthetic};
+    use crate::data::{ImageSpec, synthetic};
 
     fn faces() -> Dataset {
         synthetic::dataset(700, ImageSpec { size: None, channels: 1 }, 1)
@@ -179,14 +179,11 @@ mod tests {
         // As after JPEG compression: every pixel differs a little.
         let noisy = train.iter().map(|&index| {
             let mut image = faces.labeled_image(index);
-            image.pixels.iter_mut().enumerate().for_each(|(i, pixel)| *pixel = pixel.saturating_add((i * 7 % 5) as u8) - 2);
+            let change = |(i, pixel): (usize, &mut u8)| *pixel = pixel.saturating_add((i * 7 % 5) as u8).saturating_sub(2);
+            image.pixels.iter_mut().enumerate().for_each(change);
             image
         });
-        let noisy = Dataset::from_images(faces.classes(), faces.shape(), noisy.map(|mut image: LabeledImage| {
-            image.pixels.iter_mut().for_each(|pixel| *pixel = (*pixel).max(2));
-            image
-        }));
-        let noisy = noisy.unwrap();
+        let noisy = Dataset::from_images(faces.classes(), faces.shape(), noisy).unwrap();
         let found = known.count(&noisy, &noisy.indices(Split::Train));
         assert!(found * 10 > train.len() * 9, "{found} of {}", train.len());
     }

@@ -273,7 +273,8 @@ fn write(comparison: &Comparison, out: &Path) -> Result<(), CompareError> {
     ];
     for (name, text) in files {
         let path = out.join(name);
-        write_atomically(&path, text.as_bytes()).map_err(|source| CompareError::Write { path, source })?;
+        // Comparisons of finished runs train nothing that would create the folder.
+        std::fs::create_dir_all(out).and_then(|()| write_atomically(&path, text.as_bytes())).map_err(|source| CompareError::Write { path, source })?;
     }
     Ok(())
 }

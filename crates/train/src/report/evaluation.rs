@@ -295,3 +295,13 @@ fn corruptions_table(rows: &[corruptions::Row]) -> Markup {
         } }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_p_values_are_not_zero() {
+        assert_eq!((p_value(0.000_99), p_value(0.001), p_value(0.25)), ("< 0.001".into(), "0.001".into(), "0.250".into()));
+    }
+}

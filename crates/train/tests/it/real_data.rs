@@ -68,7 +68,7 @@ fn kaggles_zip_is_read_and_the_official_split_restored() {
 fn bundled_models_reach_their_published_accuracy() {
     let Some(path) = data("fer2013-train-public.csv.gz") else { return };
     let dataset = read(&path, &DataOptions::default());
-    for (name, accuracy) in [("default", 0.69), ("tiny", 0.65)] {
+    for (name, accuracy) in [("default", 0.69), ("tiny", 0.66)] {
         let classifier = Classifier::open(name).unwrap();
         let predictions = predict_split(&classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
         let metrics = compute_metrics(classifier.classes(), &predictions.labels, &predictions.probabilities);
