@@ -81,6 +81,15 @@ fn kaggles_numbered_files_have_the_official_split_unless_used_as_given() {
     let as_given = place.run(&["evaluate", MODEL, "--data", "archive.zip", "--as-given", "-q"]);
     let warned = text(&as_given.stderr);
     assert!(warned.contains("are training images of nets/tiny") && warned.contains("--official-split"), "{warned}");
+    // A comparison in which copies of validation images are trained on.
+    for (from, to) in [("train", "copy/train"), ("train", "copy/validation")] {
+        fixtures::copy(&place.path("few").join(from), &place.path(to));
+    }
+    let compared = place.run(&["compare", "tiny.toml", "--data", "copy", "--epochs", "1", "--json", "-q"]);
+    let (found, warned): (Value, _) = (serde_json::from_slice(&compared.stdout).unwrap(), text(&compared.stderr));
+    assert_eq!(found["rows"][0]["training_overlap"], found["validation_images"]);
+    assert!(warned.starts_with("warning: ") && warned.contains("training images of nets/tiny"), "{warned}");
+    assert!(fs::read_to_string(place.path("runs/compare/report.html")).unwrap().contains("Warning: "));
     // A model that was trained on the folders is evaluated on them.
     place.ok(&["train", "tiny.toml", "--data", "archive.zip", "--as-given", "--quiet"]);
     let evaluated = place.json(&["evaluate", "runs/tiny-2/model.safetensors", "--data", "archive.zip", "--json", "-q"]);
@@ -148,11 +157,16 @@ fn a_comparison_is_never_overwritten() {
     // The same command continues, here with nothing to do.
     assert!(compare(&[]).contains("runs/compare/report.html"));
     assert_eq!(fs::read_dir(place.path("runs/compare/runs")).unwrap().count(), 1);
+    // An experiment that is finished in another comparison is not trained again.
+    let both = place.json(&["compare", "tiny.toml", "--data", "faces", "--epochs", "1", "--seeds", "2", "--json", "-q"]);
+    let runs = &both["rows"][0]["runs"];
+    assert!(runs[0]["folder"].as_str().unwrap().starts_with("runs/compare/runs/tiny-"), "{runs}");
+    assert!(runs[1]["folder"].as_str().unwrap().starts_with("runs/compare-3/runs/tiny-"), "{runs}");
     // A finished run, on its own data.
     let model = fs::read(place.path(MODEL)).unwrap();
     let found = place.json(&["compare", "runs/tiny-1", "tiny.toml", "--epochs", "1", "--json", "-q"]);
     assert_eq!((&found["rows"][0]["name"], &found["data"]), (&"runs/tiny-1".into(), &"faces".into()));
-    assert_eq!((&found["out"], &found["rows"][0]["runs"][0]["folder"]), (&"runs/compare-3".into(), &"runs/tiny-1".into()));
+    assert_eq!((&found["out"], &found["rows"][0]["runs"][0]["folder"]), (&"runs/compare-4".into(), &"runs/tiny-1".into()));
     assert_eq!(fs::read(place.path(MODEL)).unwrap(), model);
     let (code, error) = place.fails(&["compare", "faces"]);
     assert!(code == 1 && error.contains("cannot compare the run faces"), "{error}");

@@ -5,7 +5,7 @@
 //! experiment is found again: finished experiments are reused, interrupted ones are resumed.
 
 use super::conclude::conclude;
-use super::folders::run_folder;
+use super::folders::{finished_elsewhere, run_folder};
 use super::plan::Experiment;
 use crate::comparison::{Comparison, EpochMetrics, Row, Run};
 use crate::config::{Config, DataOptions};
@@ -95,9 +95,13 @@ fn each(
         let dataset = data.data_for(&experiment.config)?;
         let validation = || dataset.indices(Split::Validation).into_iter().map(|index| dataset.ids[index].clone()).collect();
         let ids = validated.get_or_insert_with(validation);
-        let mut run = match &experiment.run {
-            None => run(experiment, dataset, source, out, stop, &mut |event| observe(number, event)),
-            Some(folder) => finished(experiment, folder, dataset, *ids == validation()),
+        let mut run = match (&experiment.run, finished_elsewhere(experiment, dataset, out)) {
+            (Some(folder), _) => finished(experiment, folder, dataset, *ids == validation()),
+            (None, Some(folder)) => {
+                observe(number, Event::Note(format!("{} is finished already", folder.display())));
+                finished(experiment, &folder, dataset, true)
+            }
+            (None, None) => run(experiment, dataset, source, out, stop, &mut |event| observe(number, event)),
         };
         run.training_overlap = overlap(&run.folder, dataset);
         let found = comparison.get_or_insert_with(|| begun(source, dataset, out));

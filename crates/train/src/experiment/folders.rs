@@ -2,6 +2,7 @@
 
 use super::plan::Experiment;
 use crate::data::Dataset;
+use crate::train::{RunFolder, SavedRun};
 use moue::fs::write_atomically;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -102,19 +103,45 @@ pub fn run_folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> Pat
     if let Some(run) = &experiment.run {
         return run.clone();
     }
-    let mut hasher = Sha256::new();
-    hasher.update(experiment.config.to_toml().unwrap_or_default());
-    hasher.update(dataset.hash());
-    let digest = base16ct::lower::encode_string(&hasher.finalize()[..4]);
-    let runs = out.join("runs");
-    let known =
-        std::fs::read_dir(&runs).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    if let Some(name) = known.into_iter().find(|name| name.ends_with(&format!("-{digest}"))) {
-        return runs.join(name);
+    let (runs, digest) = (out.join("runs"), run_digest(experiment, dataset));
+    if let Some(known) = run_in(&runs, &digest) {
+        return known;
     }
     let stem = experiment.name.rsplit('/').next().unwrap_or(&experiment.name);
     let stem = stem.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.=".contains(c), "-");
     runs.join(format!("{}-{digest}", stem.chars().take(80).collect::<String>()))
+}
+
+/// The folder of an experiment that is finished in another comparison, where the folder of this one
+/// was selected by [`comparison_folder`].
+pub fn finished_elsewhere(experiment: &Experiment, dataset: &Dataset, out: &Path) -> Option<PathBuf> {
+    let name = out.file_name()?.to_str().filter(|_| out.join(PLAN).exists())?;
+    let stem = name.rsplit_once('-').filter(|(_, number)| number.parse::<usize>().is_ok()).map_or(name, |(stem, _)| stem);
+    let base = out.with_file_name(stem);
+    let digest = run_digest(experiment, dataset);
+    if run_in(&out.join("runs"), &digest).is_some() {
+        return None;
+    }
+    let known = numbered(&base).into_iter().filter_map(|number| run_in(&at(&base, number).join("runs"), &digest));
+    let finished = |run: &PathBuf| {
+        let saved = SavedRun::open(RunFolder::existing(run).checkpoint());
+        saved.is_ok_and(|saved| saved.is_finished(&experiment.config))
+    };
+    known.into_iter().find(finished)
+}
+
+fn run_digest(experiment: &Experiment, dataset: &Dataset) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(experiment.config.to_toml().unwrap_or_default());
+    hasher.update(dataset.hash());
+    base16ct::lower::encode_string(&hasher.finalize()[..4])
+}
+
+/// The run with this digest.
+fn run_in(runs: &Path, digest: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(runs).into_iter().flatten();
+    let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.find(|name| name.ends_with(&format!("-{digest}"))).map(|name| runs.join(name))
 }
 
 #[cfg(test)]
