@@ -2,9 +2,9 @@
 //! stay as they are in the file, byte for byte:
 //! `cargo run --release -p moue-train --example recalibrate -- MODEL.safetensors DATA [vector]`.
 
+use moue::Classifier;
 use moue::fs::write_atomically;
 use moue::model::Model;
-use moue::Classifier;
 use moue_train::config::{CalibrationKind, DataOptions};
 use moue_train::data::{DataSource, ImageSpec, Split};
 use moue_train::evaluate::{SplitEvaluation, calibrate, predict_split};

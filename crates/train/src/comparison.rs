@@ -229,7 +229,8 @@ impl<'a> From<&'a Row> for CsvRow<'a> {
         let bound = |interval: Option<[f64; 2]>, which: usize| interval.map(|bounds| Decimals(bounds[which]));
         let difference = row.paired.as_ref().map(|paired| paired.difference_ci95);
         let texts = |text: fn(&Run) -> String| row.runs.iter().map(text).collect::<Vec<_>>().join(" ");
-        let accuracy = |run: &Run| run.best.map_or("failed".to_owned(), |best| format!("{:.6}", best.validation_accuracy));
+        let accuracy =
+            |run: &Run| run.best.map_or("failed".to_owned(), |best| format!("{:.6}", best.validation_accuracy));
         Self {
             name: &row.name,
             parameters: row.parameters,
@@ -321,7 +322,8 @@ mod tests {
     use super::*;
 
     fn run(seed: u64, validation_accuracy: f64) -> Run {
-        let best = EpochMetrics { epoch: 3, train_accuracy: 0.75, validation_accuracy, train_loss: 1.0, validation_loss: 1.0 };
+        let best =
+            EpochMetrics { epoch: 3, train_accuracy: 0.75, validation_accuracy, train_loss: 1.0, validation_loss: 1.0 };
         Run { seed, finished: true, best: Some(best), last: Some(best), seconds: 1.25, ..Run::default() }
     }
 
@@ -345,8 +347,10 @@ mod tests {
     fn the_csv_format_is_stable() {
         let row = |name: &str, runs| Row { name: name.to_owned(), parameters: 1287, epochs: 1, runs, ..Row::default() };
         let broken = Run { error: Some("the loss became NaN, sadly".into()), ..Run::default() };
-        let claimed = Row { claim: Some("63 % on \"test\"".to_owned()), ..row("small", vec![run(0, 0.25), run(1, 0.75)]) };
-        let found = comparison(vec![row("one, twice", vec![run(0, 0.5), run(1, 0.75)]), claimed, row("no", vec![broken])]);
+        let claimed =
+            Row { claim: Some("63 % on \"test\"".to_owned()), ..row("small", vec![run(0, 0.25), run(1, 0.75)]) };
+        let found =
+            comparison(vec![row("one, twice", vec![run(0, 0.5), run(1, 0.75)]), claimed, row("no", vec![broken])]);
         insta::assert_snapshot!(found.csv(), @r#"
         name,parameters,macs,epochs,runs,seconds,best_train_accuracy,best_validation_accuracy,gap,last_train_accuracy,last_validation_accuracy,last_gap,validation_deviation,claim,validation_low,validation_high,difference,difference_low,difference_high,seeds,validation_accuracies,training_overlap,failed
         "one, twice",1287,0,1,2,1.2,0.750000,0.625000,0.125000,0.750000,0.625000,0.125000,0.176777,,0.000000,1.000000,,,,0 1,0.500000 0.750000,,

@@ -214,7 +214,10 @@ fn others_text(evaluation: &EvaluationView<'_>) -> String {
             ],
         ));
     }
-    format!("\n{}difference: the first model minus this one, in percentage points; p: McNemar's exact test\n", table(&rows))
+    format!(
+        "\n{}difference: the first model minus this one, in percentage points; p: McNemar's exact test\n",
+        table(&rows)
+    )
 }
 
 fn corruptions_text(rows: &[corruptions::Row]) -> String {

@@ -24,7 +24,10 @@ fn a_model_has_one_accuracy() {
     for key in ["accuracy", "accuracy_ci95", "nll", "ece", "confusion"] {
         assert_eq!(evaluated[key], summary["figures"][key], "{key}");
     }
-    assert_eq!((&evaluated["ece"], &evaluated["nll"]), (&evaluated["ece_cross_fitted"], &evaluated["nll_cross_fitted"]));
+    assert_eq!(
+        (&evaluated["ece"], &evaluated["nll"]),
+        (&evaluated["ece_cross_fitted"], &evaluated["nll_cross_fitted"])
+    );
     let compared = place.json(&["compare", "tiny.toml", "--data", "faces", "--epochs", "3", "--json", "--quiet"]);
     assert_eq!(compared["rows"][0]["best_validation_accuracy"].as_f64(), Some(accuracy));
     let metrics = fs::read_to_string(place.path("runs/tiny-1/metrics.csv")).unwrap();
@@ -71,7 +74,10 @@ fn kaggles_numbered_files_have_the_official_split_unless_used_as_given() {
     fixtures::kaggle(&place);
     let stderr = |args: &[&str]| text(&place.run(args).stderr);
     let note = stderr(&["data", "info", "archive.zip"]);
-    assert!(note.contains("official split is used") && note.contains("--as-given") && note.lines().count() == 1, "{note}");
+    assert!(
+        note.contains("official split is used") && note.contains("--as-given") && note.lines().count() == 1,
+        "{note}"
+    );
     assert!(stderr(&["data", "info", "archive.zip", "--as-given"]).contains("--official-split restores"));
     place.ok(&["train", "tiny.toml", "--data", "archive.zip", "--quiet"]);
     assert!(fs::read_to_string(place.path("runs/tiny-1/config.toml")).unwrap().contains("official_split = true"));
@@ -147,7 +153,8 @@ fn seeds_have_an_interval_a_paired_difference_and_a_row_each() {
 #[test]
 fn a_comparison_is_never_overwritten() {
     let (place, _) = trained();
-    let compare = |args: &[&str]| place.ok(&[&["compare", "tiny.toml", "--data", "faces", "--epochs", "1"], args].concat());
+    let compare =
+        |args: &[&str]| place.ok(&[&["compare", "tiny.toml", "--data", "faces", "--epochs", "1"], args].concat());
     let first = compare(&[]);
     assert!(first.contains("runs/compare/report.html"), "{first}");
     let saved = fs::read(place.path("runs/compare/comparison.json")).unwrap();
@@ -158,7 +165,8 @@ fn a_comparison_is_never_overwritten() {
     assert!(compare(&[]).contains("runs/compare/report.html"));
     assert_eq!(fs::read_dir(place.path("runs/compare/runs")).unwrap().count(), 1);
     // An experiment that is finished in another comparison is not trained again.
-    let both = place.json(&["compare", "tiny.toml", "--data", "faces", "--epochs", "1", "--seeds", "2", "--json", "-q"]);
+    let both =
+        place.json(&["compare", "tiny.toml", "--data", "faces", "--epochs", "1", "--seeds", "2", "--json", "-q"]);
     let runs = &both["rows"][0]["runs"];
     assert!(runs[0]["folder"].as_str().unwrap().starts_with("runs/compare/runs/tiny-"), "{runs}");
     assert!(runs[1]["folder"].as_str().unwrap().starts_with("runs/compare-3/runs/tiny-"), "{runs}");
@@ -166,7 +174,10 @@ fn a_comparison_is_never_overwritten() {
     let model = fs::read(place.path(MODEL)).unwrap();
     let found = place.json(&["compare", "runs/tiny-1", "tiny.toml", "--epochs", "1", "--json", "-q"]);
     assert_eq!((&found["rows"][0]["name"], &found["data"]), (&"runs/tiny-1".into(), &"faces".into()));
-    assert_eq!((&found["out"], &found["rows"][0]["runs"][0]["folder"]), (&"runs/compare-4".into(), &"runs/tiny-1".into()));
+    assert_eq!(
+        (&found["out"], &found["rows"][0]["runs"][0]["folder"]),
+        (&"runs/compare-4".into(), &"runs/tiny-1".into())
+    );
     assert_eq!(fs::read(place.path(MODEL)).unwrap(), model);
     let (code, error) = place.fails(&["compare", "faces"]);
     assert!(code == 1 && error.contains("cannot compare the run faces"), "{error}");

@@ -101,15 +101,17 @@ impl TrainingImages {
     /// How many of these images of a data set are training images.
     #[must_use]
     pub fn count(&self, dataset: &Dataset, images: &[usize]) -> usize {
-        images.par_iter().filter(|&&index| fingerprint(dataset, index).is_some_and(|print| self.contains(print))).count()
+        images
+            .par_iter()
+            .filter(|&&index| fingerprint(dataset, index).is_some_and(|print| self.contains(print)))
+            .count()
     }
 
     fn contains(&self, print: Fingerprint) -> bool {
         let first = self.prints.partition_point(|own| own.mean < print.mean.saturating_sub(NEAR));
-        self.prints[first..]
-            .iter()
-            .take_while(|own| own.mean <= print.mean.saturating_add(NEAR))
-            .any(|own| own.deviation.abs_diff(print.deviation) <= NEAR && (own.bits ^ print.bits).count_ones() <= MOST_BITS)
+        self.prints[first..].iter().take_while(|own| own.mean <= print.mean.saturating_add(NEAR)).any(|own| {
+            own.deviation.abs_diff(print.deviation) <= NEAR && (own.bits ^ print.bits).count_ones() <= MOST_BITS
+        })
     }
 
     /// The bytes of the file.
@@ -179,7 +181,8 @@ mod tests {
         // As after JPEG compression: every pixel differs a little.
         let noisy = train.iter().map(|&index| {
             let mut image = faces.labeled_image(index);
-            let change = |(i, pixel): (usize, &mut u8)| *pixel = pixel.saturating_add((i * 7 % 5) as u8).saturating_sub(2);
+            let change =
+                |(i, pixel): (usize, &mut u8)| *pixel = pixel.saturating_add((i * 7 % 5) as u8).saturating_sub(2);
             image.pixels.iter_mut().enumerate().for_each(change);
             image
         });

@@ -369,7 +369,8 @@ mod tests {
         let mut stream = Stream::new(3);
         labels.iter_mut().for_each(|label| *label = stream.between(0.0, 3.0) as u32 % 3);
         let (mut model, predictions) = predicted((logits, labels));
-        let accuracy = |probabilities: &[f32]| compute_metrics(model.classes(), &predictions.labels, probabilities).accuracy;
+        let accuracy =
+            |probabilities: &[f32]| compute_metrics(model.classes(), &predictions.labels, probabilities).accuracy;
         let honest = accuracy(&cross_fit(&model, &predictions, CalibrationKind::Vector).probabilities);
         let raw = accuracy(&predictions.probabilities);
         let mut rows = super::logits(&model, &predictions).iter().map(|&x| x as f32).collect::<Vec<_>>();
@@ -381,9 +382,7 @@ mod tests {
 
     #[test]
     fn a_previous_calibration_is_inverted_first() {
-        for (kind, scale, bias) in
-            [(KINDS[0], [0.4; 3], [0.0; 3]), (KINDS[1], [0.2, 0.6, 1.0], [0.5, 0.0, 0.0])]
-        {
+        for (kind, scale, bias) in [(KINDS[0], [0.4; 3], [0.0; 3]), (KINDS[1], [0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
             let (mut model, mut predictions) = predicted(sampled(2000, scale, bias));
             let (logits, raw) = (logits(&model, &predictions), cross_fit(&model, &predictions, kind));
             calibrate(&mut model, &predictions, kind);

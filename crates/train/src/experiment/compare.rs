@@ -93,7 +93,8 @@ fn each(
     let mut validated: Option<Vec<String>> = None;
     for (number, experiment) in experiments.iter().enumerate() {
         let dataset = data.data_for(&experiment.config)?;
-        let validation = || dataset.indices(Split::Validation).into_iter().map(|index| dataset.ids[index].clone()).collect();
+        let validation =
+            || dataset.indices(Split::Validation).into_iter().map(|index| dataset.ids[index].clone()).collect();
         let ids = validated.get_or_insert_with(validation);
         let mut run = match (&experiment.run, finished_elsewhere(experiment, dataset, out)) {
             (Some(folder), _) => finished(experiment, folder, dataset, *ids == validation()),
@@ -213,7 +214,9 @@ fn finished(experiment: &Experiment, folder: &Path, dataset: &Dataset, same_vali
         Ok(saved) if saved.data_hash != dataset.hash() => {
             run.error = Some(format!("it was trained on other data ({})", saved.source));
         }
-        Ok(_) if !same_validation => run.error = Some("it was validated on other images than the first experiment".into()),
+        Ok(_) if !same_validation => {
+            run.error = Some("it was validated on other images than the first experiment".into())
+        }
         Ok(saved) => {
             take_history(&mut run, &saved.history, saved.best_epoch);
             run.finished = true;
@@ -278,7 +281,9 @@ fn write(comparison: &Comparison, out: &Path) -> Result<(), CompareError> {
     for (name, text) in files {
         let path = out.join(name);
         // Comparisons of finished runs train nothing that would create the folder.
-        std::fs::create_dir_all(out).and_then(|()| write_atomically(&path, text.as_bytes())).map_err(|source| CompareError::Write { path, source })?;
+        std::fs::create_dir_all(out)
+            .and_then(|()| write_atomically(&path, text.as_bytes()))
+            .map_err(|source| CompareError::Write { path, source })?;
     }
     Ok(())
 }

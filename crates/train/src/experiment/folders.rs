@@ -26,7 +26,11 @@ pub struct ComparisonFolder {
 ///
 /// # Errors
 /// When a folder or a file cannot be written.
-pub fn comparison_folder(base: &Path, experiments: &[Experiment], dataset: &Dataset) -> std::io::Result<ComparisonFolder> {
+pub fn comparison_folder(
+    base: &Path,
+    experiments: &[Experiment],
+    dataset: &Dataset,
+) -> std::io::Result<ComparisonFolder> {
     let digest = digest(experiments, dataset);
     let mut taken = numbered(base);
     taken.sort_unstable();
@@ -116,7 +120,8 @@ pub fn run_folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> Pat
 /// was selected by [`comparison_folder`].
 pub fn finished_elsewhere(experiment: &Experiment, dataset: &Dataset, out: &Path) -> Option<PathBuf> {
     let name = out.file_name()?.to_str().filter(|_| out.join(PLAN).exists())?;
-    let stem = name.rsplit_once('-').filter(|(_, number)| number.parse::<usize>().is_ok()).map_or(name, |(stem, _)| stem);
+    let stem =
+        name.rsplit_once('-').filter(|(_, number)| number.parse::<usize>().is_ok()).map_or(name, |(stem, _)| stem);
     let base = out.with_file_name(stem);
     let digest = run_digest(experiment, dataset);
     if run_in(&out.join("runs"), &digest).is_some() {
@@ -163,7 +168,8 @@ mod tests {
         assert_eq!(of("one"), ("runs/compare".into(), false));
         assert_eq!(of("two"), ("runs/compare-2".into(), false));
         assert_eq!(of("one"), ("runs/compare".into(), true));
-        let finish = |name: &str| std::fs::write(place.path().join(name).join("comparison.json"), r#"{"complete":true}"#);
+        let finish =
+            |name: &str| std::fs::write(place.path().join(name).join("comparison.json"), r#"{"complete":true}"#);
         finish("runs/compare").unwrap();
         assert_eq!(of("one"), ("runs/compare".into(), true), "its results are shown again");
         // A copy that is not finished comes first.

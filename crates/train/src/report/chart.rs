@@ -77,7 +77,8 @@ fn label(value: f64) -> String {
 impl Chart {
     pub fn svg(&self) -> Markup {
         let edges = self.bands.iter().flat_map(|band| &band.points).flat_map(|&(x, low, high)| [(x, low), (x, high)]);
-        let drawn: Vec<(f64, f64)> = self.lines.iter().flat_map(|line| line.points.iter().copied()).chain(edges).collect();
+        let drawn: Vec<(f64, f64)> =
+            self.lines.iter().flat_map(|line| line.points.iter().copied()).chain(edges).collect();
         let points = || drawn.iter().filter(|point| point.1.is_finite());
         let range = |of: fn(&(f64, f64)) -> f64| {
             let values = points().map(of);
@@ -210,8 +211,15 @@ mod tests {
     #[test]
     fn a_chart_of_one_epoch_has_no_nan() {
         let line = Line { name: "training".into(), class: "a".into(), points: vec![(1.0, 2.0)] };
-        let chart =
-            Chart { title: "Loss", across: "epoch", lines: vec![line], bands: Vec::new(), mark: Some(1.0), level: None, wide: false };
+        let chart = Chart {
+            title: "Loss",
+            across: "epoch",
+            lines: vec![line],
+            bands: Vec::new(),
+            mark: Some(1.0),
+            level: None,
+            wide: false,
+        };
         let svg = chart.svg().into_string();
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }

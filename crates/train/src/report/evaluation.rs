@@ -302,6 +302,9 @@ mod tests {
 
     #[test]
     fn small_p_values_are_not_zero() {
-        assert_eq!((p_value(0.000_99), p_value(0.001), p_value(0.25)), ("< 0.001".into(), "0.001".into(), "0.250".into()));
+        assert_eq!(
+            (p_value(0.000_99), p_value(0.001), p_value(0.25)),
+            ("< 0.001".into(), "0.001".into(), "0.250".into())
+        );
     }
 }

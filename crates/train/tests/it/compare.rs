@@ -154,7 +154,11 @@ fn finished_runs_are_compared_without_training_them() {
     assert_eq!((epochs, found.complete, found.rows[0].name.clone()), (2, true, folder.display().to_string()));
     assert_eq!(found.rows[0].runs[0].folder, folder);
     assert!(found.rows[0].best_validation_accuracy.is_some() && found.rows[0].parameters > 0);
-    assert_eq!(fs::metadata(folder.join("model.safetensors")).unwrap().modified().unwrap(), before, "it is not changed");
+    assert_eq!(
+        fs::metadata(folder.join("model.safetensors")).unwrap().modified().unwrap(),
+        before,
+        "it is not changed"
+    );
     // On other data its accuracy is not comparable.
     let stop = AtomicBool::new(false);
     let other = &mut |_: &Config| Ok(synthetic::dataset(140, ImageSpec { size: Some([16, 16]), channels: 1 }, 5));
