@@ -55,10 +55,13 @@ fn training_images_in_an_evaluation_are_counted() {
     };
     let (printed, warned) = evaluate(&["--split", "train", "--report", "out", "--card", "card.md"]);
     assert!(printed.contains("(optimistic: these are training images)"), "{printed}");
-    assert!(warned.starts_with("warning: 294 of the 294 images are training images of nets/tiny"), "{warned}");
+    assert!(
+        warned.starts_with("warning: 294 of the 294 images (100.0 %) are training images of nets/tiny"),
+        "{warned}"
+    );
     assert!(warned.contains("--split"), "{warned}");
     for page in ["out/report.html", "card.md"] {
-        assert!(fs::read_to_string(place.path(page)).unwrap().contains("294 of the 294 images"), "{page}");
+        assert!(fs::read_to_string(place.path(page)).unwrap().contains("294 of the 294 images (100.0 %)"), "{page}");
     }
     let (printed, _) = evaluate(&["--split", "train", "--json", "--compare", "elsewhere/model.safetensors"]);
     let found: Value = serde_json::from_str(&printed).unwrap();

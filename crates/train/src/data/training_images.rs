@@ -3,10 +3,8 @@
 //!
 //! A fingerprint is ten bytes: the mean and the standard deviation of the pixels, and which of two
 //! adjacent cells of a coarse grid is lighter (the difference hash of Krawetz 2013). A copy may
-//! differ slightly, as a JPEG file of the same picture does: 99.9 % of the images of Kaggle's zip
-//! are recognized from FER2013's CSV. Of FER2013's 3,589 PublicTest images, none is recognized
-//! among 27,677 training images that are no near-duplicates of one (99.9 % confidence: fewer than
-//! one in 500), and none of 1,680 synthetic faces among 3,920 others.
+//! differ slightly, as a JPEG file of the same picture does. What is recognized, and how often by
+//! mistake, is in `docs/decisions/2026-11-24-identified-by-content.md`.
 
 use super::dataset::{Dataset, Split};
 use super::duplicates::{GRID, reduced};

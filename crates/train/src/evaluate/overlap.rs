@@ -36,9 +36,11 @@ impl TrainingOverlap {
         };
         (self.images > 0).then(|| {
             format!(
-                "{} of the {} images are training images of {models} or copies of them, so the accuracy is too high for new \
+                "{} of the {} images ({:.1} %) are training images of {models} or copies of them, so the accuracy is too high for new \
                  images; {remedy}",
-                self.images, self.of
+                self.images,
+                self.of,
+                self.images as f64 / self.of as f64 * 100.0
             )
         })
     }
@@ -53,7 +55,7 @@ mod tests {
         let overlap = |images, split, numbered| TrainingOverlap { images, of: 168, split, numbered }.warning("tiny");
         assert_eq!(overlap(0, Split::Test, None), None);
         let warning = overlap(149, Split::Validation, Some(NumberedSplit::AsGiven)).unwrap();
-        assert!(warning.starts_with("149 of the 168 images are training images of tiny"), "{warning}");
+        assert!(warning.starts_with("149 of the 168 images (88.7 %) are training images of tiny"), "{warning}");
         assert!(warning.contains("--official-split"), "{warning}");
         assert!(overlap(1, Split::Train, None).unwrap().contains("--split"));
         assert!(overlap(1, Split::Test, None).unwrap().contains("exclude_leaks"));
