@@ -215,7 +215,7 @@ fn finished(experiment: &Experiment, folder: &Path, dataset: &Dataset, same_vali
             run.error = Some(format!("it was trained on other data ({})", saved.source));
         }
         Ok(_) if !same_validation => {
-            run.error = Some("it was validated on other images than the first experiment".into())
+            run.error = Some("it was validated on other images than the first experiment".into());
         }
         Ok(saved) => {
             take_history(&mut run, &saved.history, saved.best_epoch);
