@@ -81,7 +81,8 @@ def main():
         early=not arguments.all,
     )
     for row in comparison["rows"]:
-        print(f"{row['best_validation_accuracy']:.1%}  {row['name']}")
+        accuracy = row["best_validation_accuracy"]
+        print(f"failed: {row['failed']}" if accuracy is None else f"{accuracy:.1%}", row["name"], sep="  ")
     print(f"{len(results)} trials, {results.num_errors} failed; report: {arguments.out}/report.html")
 
 

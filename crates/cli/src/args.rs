@@ -133,6 +133,17 @@ pub enum Command {
     Licenses,
 }
 
+/// How Kaggle's numbered files are split.
+#[derive(Args)]
+pub struct SplitArgs {
+    /// Use FER2013's official split for Kaggle's numbered files (the default), and refuse data without one
+    #[arg(long, conflicts_with = "as_given")]
+    pub official_split: bool,
+    /// Use Kaggle's numbered files in their folders, which are a random split
+    #[arg(long)]
+    pub as_given: bool,
+}
+
 #[derive(Args)]
 pub struct TrainArgs {
     /// Preset name (see `moue arch list`) or TOML file [default: small]
@@ -164,34 +175,36 @@ pub struct TrainArgs {
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
     #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "set", "seed"])]
     pub resume: Option<PathBuf>,
-    /// Restore FER2013's official split for Kaggle's numbered files
-    #[arg(long)]
-    pub official_split: bool,
+    #[command(flatten)]
+    pub split_of: SplitArgs,
 }
 
 #[derive(Args)]
 pub struct CompareArgs {
-    /// Preset names (see `moue arch list`) or TOML files
+    /// Preset names (see `moue arch list`), TOML files, or folders of finished runs
     #[arg(required = true, value_name = "ARCH")]
     pub archs: Vec<String>,
-    /// Dataset as downloaded: CSV or image folders, compressed or not [default: synthetic faces]
+    /// Dataset as downloaded: CSV or image folders, compressed or not [default: that of a finished run, else synthetic
+    /// faces]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Folder for the runs and the report [default: runs/compare]
+    /// Folder for the runs and the report [default: runs/compare, or runs/compare-N beside other comparisons]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Train with each of these values; can be repeated to form a grid
     #[arg(long, value_name = "KEY=A,B,C")]
     pub vary: Vec<String>,
+    /// Override an option in every architecture file, e.g. dropout.rate=0.5; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
     /// Number of seeds to train each network with
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
     /// Number of passes over the training images in every run [default: the architecture file's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Restore FER2013's official split for Kaggle's numbered files
-    #[arg(long)]
-    pub official_split: bool,
+    #[command(flatten)]
+    pub split_of: SplitArgs,
 }
 
 #[derive(Args)]
@@ -224,9 +237,8 @@ pub struct EvaluateArgs {
     /// Number of training recipes that were compared on this split, to be stated in the model card
     #[arg(long, value_name = "N", requires = "card")]
     pub recipes: Option<usize>,
-    /// Restore FER2013's official split for Kaggle's numbered files
-    #[arg(long)]
-    pub official_split: bool,
+    #[command(flatten)]
+    pub split_of: SplitArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -399,14 +411,13 @@ pub struct FacesArgs {
 pub enum DataCommand {
     /// Count images per class and split, blank images, and exact and near duplicates
     #[command(
-        after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --official-split --json"
+        after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --as-given --json"
     )]
     Info {
         /// Dataset as downloaded
         path: PathBuf,
-        /// Restore FER2013's official split for Kaggle's numbered files
-        #[arg(long)]
-        official_split: bool,
+        #[command(flatten)]
+        split_of: SplitArgs,
     },
     /// Write a table with one row per image: path or row, label, split, size, mean, standard deviation, hash and
     /// near-duplicates
@@ -418,9 +429,8 @@ pub enum DataCommand {
         /// File to write: .csv, or .parquet in a build with `--features parquet`
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Restore FER2013's official split for Kaggle's numbered files
-        #[arg(long)]
-        official_split: bool,
+        #[command(flatten)]
+        split_of: SplitArgs,
     },
     /// Preview a dataset: sample images, mean image and count of each class, and augmented images
     #[command(after_help = "Examples:\n  moue data preview archive.zip --out preview.png\n  \
@@ -434,16 +444,17 @@ pub enum DataCommand {
         /// Preset name or TOML file whose augmentation is shown [default: small]
         #[arg(long)]
         arch: Option<String>,
-        /// Restore FER2013's official split for Kaggle's numbered files
-        #[arg(long)]
-        official_split: bool,
+        #[command(flatten)]
+        split_of: SplitArgs,
     },
     /// Cut the faces out of photos, exactly as `predict` does, to train on them
-    #[command(after_help = "Folders below PHOTOS are kept, so class folders stay class folders. FACES/faces.csv lists the photo,\n\
+    #[command(
+        after_help = "Folders below PHOTOS are kept, so class folders stay class folders. FACES/faces.csv lists the photo,\n\
         box, landmarks and score of each face, photos without a face, and photos that could not be read.\n\
         The same command resumes after an interruption. Exit codes: 0 success, 1 no photo could be read,\n\
         3 some photos could not be read.\n\n\
-        Examples:\n  moue data faces photos/ --out faces/\n  moue train default --data faces/ --init default")]
+        Examples:\n  moue data faces photos/ --out faces/\n  moue train default --data faces/ --init default"
+    )]
     Faces(FacesArgs),
     /// Generate synthetic faces (drawings) as a dataset with class folders
     #[command(after_help = "Example:\n  moue data draw faces/ --count 700")]

@@ -2,6 +2,11 @@
 # Trains the bundled models again, with their original settings: crates/moue/models/train.sh DATA, where DATA is FER2013
 # with its official split.
 # Eight training runs, about eight hours on two cores; interrupted runs are resumed when the script is started again.
+# The calibration of the files in this folder was fitted anew after their training, by a temperature alone:
+#   cargo run --release -p moue-train --example recalibrate -- crates/moue/models/tiny.safetensors DATA
+# and the fingerprints of their training images were written by
+#   cargo run --release -p moue-train --example training_images -- default DATA crates/train/models/training-images.bin
+# (the run folders that this script creates contain the same file).
 # MOUE names the program (by default, moue in the PATH). The runs are written to runs/ in the current folder.
 set -euo pipefail
 data=$1

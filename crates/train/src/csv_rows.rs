@@ -26,7 +26,10 @@ pub struct Decimals<const N: usize>(pub f64);
 
 impl<const N: usize> Serialize for Decimals<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:.N$}", self.0))
+        let text = format!("{:.N$}", self.0);
+        // A small negative number is written as 0, too.
+        let zero = text.strip_prefix('-').filter(|digits| digits.bytes().all(|byte| matches!(byte, b'0' | b'.')));
+        serializer.serialize_str(zero.unwrap_or(&text))
     }
 }
 
@@ -39,6 +42,12 @@ mod tests {
         name: String,
         share: Decimals<2>,
         deviation: Option<Decimals<3>>,
+    }
+
+    #[test]
+    fn a_small_negative_number_has_no_sign() {
+        let row = |share| csv_rows(&[Row { share: Decimals(share), ..Row::default() }]);
+        assert_eq!((row(-1e-9), row(-0.5)), (row(0.0), b"name,share,deviation\n,-0.50,\n".to_vec()));
     }
 
     #[test]

@@ -1,36 +1,46 @@
 //! `moue compare`.
 
-use super::{open_source, print, run_error, show_event, stop_on_interrupt};
+use super::{open_source, print, print_warning, run_error, show_event, stop_on_interrupt};
 use crate::args::{Common, CompareArgs};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
-use crate::output::table::table;
+use crate::output::table::{table, table_with_text};
 use crate::progress::Progress;
 use anyhow::Context;
 use moue_train::comparison::{Comparison, Row};
-use moue_train::config::OverrideError;
-use moue_train::data::DataSource;
-use moue_train::data::ImageSpec;
-use moue_train::experiment::{Experiment, RunConfig, RunOptions, Variation, compare, plan};
+use moue_train::config::{Config, OverrideError};
+use moue_train::data::{DataSource, Dataset, ImageSpec};
+use moue_train::experiment::{
+    Experiment, RunConfig, RunOptions, Variation, compare, comparison_folder, finished_run, plan,
+};
+use moue_train::report::{difference, interval, percent};
 use moue_train::train::Event;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
+/// The folder of the first comparison; others have a number after it.
+const DEFAULT_FOLDER: &str = "runs/compare";
+
+/// What the columns about several seeds mean.
+const SEEDED: &str = "Means over the seeds, with the 95 % confidence interval of the mean. Difference: the first experiment \
+    minus this one, in points, over common seeds\n";
+
 pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let experiments = resolve(args, common)?;
-    let source = args.data.clone().map_or(DataSource::Synthetic, DataSource::Given);
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs/compare"));
-    std::fs::create_dir_all(out.join("runs")).with_context(|| format!("cannot use {}", out.display()))?;
+    let (experiments, source) = resolve(args, common)?;
+    let open = |config: &Config| {
+        let form = ImageSpec::of_input(config.model.input);
+        open_source(&source, form, &config.data, config.train.seed, common)
+    };
+    // The folder depends on the data, which the first experiment uses as well.
+    let mut first = Some(open(&experiments[0].config)?);
+    let out = folder(args, &experiments, first.as_ref(), common)?;
     let stop = stop_on_interrupt()?;
     let mut bar: Option<(usize, Progress)> = None;
     let found = compare(
         &experiments,
         &source,
-        &mut |config| {
-            let form = ImageSpec::of_input(config.model.input);
-            open_source(&source, form, &config.data, config.train.seed, common)
-        },
+        &mut |config| first.take().map_or_else(|| open(config), Ok),
         &out,
         &stop,
         &mut |number, event| observe(&experiments, number, &event, &mut bar, common),
@@ -38,6 +48,7 @@ pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some((_, progress)) = bar {
         progress.done();
     }
+    found.warnings().iter().for_each(|warning| print_warning(warning));
     let stopped = stop.load(Ordering::Relaxed) && !found.complete;
     if common.json {
         print(&format!("{}\n", serde_json::to_string(&found)?))?;
@@ -52,22 +63,60 @@ pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<Vec<Experiment>> {
-    let mut configs = Vec::new();
-    for arch in &args.archs {
-        let options = RunOptions {
-            arch: Some(arch.clone()),
-            data: args.data.clone(),
-            epochs: args.epochs,
-            seed: common.seed,
-            official_split: args.official_split,
-            ..RunOptions::default()
-        };
-        configs.push(RunConfig::resolve_untaught(&options).map_err(run_error)?.config);
-    }
+/// The folder of the comparison: the given one, or one that holds no other comparison.
+fn folder(
+    args: &CompareArgs,
+    experiments: &[Experiment],
+    dataset: Option<&Dataset>,
+    common: &Common,
+) -> anyhow::Result<PathBuf> {
+    let out = match (&args.out, dataset) {
+        (None, Some(dataset)) => {
+            let found = comparison_folder(Path::new(DEFAULT_FOLDER), experiments, dataset)
+                .context("cannot create a folder for the comparison in runs/")?;
+            if !common.quiet && (found.resumed || found.path != Path::new(DEFAULT_FOLDER)) {
+                let why = if found.resumed { "it has the same experiments" } else { "others have other experiments" };
+                eprintln!("note: the folder of this comparison is {}: {why}", found.path.display());
+            }
+            found.path
+        }
+        (given, _) => given.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FOLDER)),
+    };
+    std::fs::create_dir_all(out.join("runs")).with_context(|| format!("cannot use {}", out.display()))?;
+    Ok(out)
+}
+
+/// The experiments in the order of the arguments, and their data: the given data, or that of the
+/// first finished run, or synthetic faces.
+fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experiment>, DataSource)> {
     let usage = |error: OverrideError| UsageError(error.to_string());
     let variations: Result<Vec<Variation>, _> = args.vary.iter().map(|text| text.parse()).collect();
-    Ok(plan(&configs, &variations.map_err(usage)?, args.seeds).map_err(usage)?)
+    let variations = variations.map_err(usage)?;
+    let mut experiments = Vec::new();
+    let mut source = args.data.clone().map(DataSource::Given);
+    for arch in &args.archs {
+        if let Some((run, data)) = finished_run(Path::new(arch))? {
+            source.get_or_insert(data);
+            experiments.push(run);
+            continue;
+        }
+        let options = RunOptions {
+            arch: Some(arch.clone()),
+            data: match &source {
+                Some(DataSource::Given(path)) => Some(path.clone()),
+                _ => None,
+            },
+            set: args.set.clone(),
+            epochs: args.epochs,
+            seed: common.seed,
+            official_split: args.split_of.official_split,
+            as_given: args.split_of.as_given,
+            ..RunOptions::default()
+        };
+        let config = RunConfig::resolve_untaught(&options).map_err(run_error)?.config;
+        experiments.extend(plan(&[config], &variations, args.seeds).map_err(usage)?);
+    }
+    Ok((experiments, source.unwrap_or(DataSource::Synthetic)))
 }
 
 fn observe(
@@ -95,27 +144,42 @@ fn observe(
 }
 
 fn text(found: &Comparison, out: &Path, stopped: bool) -> String {
-    let head = ["experiment", "parameters", "epochs", "seconds", "train %", "validation %", "gap", "last epoch %"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    let percent = |share: f64| format!("{:.1}", share * 100.0);
+    let seeded = found.rows.iter().any(|row| row.validation_ci95.is_some());
+    let failed = found.rows.iter().any(|row| row.failed.is_some());
+    let mut head = vec!["experiment", "parameters", "epochs", "seconds", "train %", "validation %"];
+    if seeded {
+        head.extend(["95 % interval", "difference"]);
+    }
+    head.extend(["gap", "last epoch %"]);
+    if failed {
+        head.push("");
+    }
+    let mut rows = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    let cell = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
     rows.extend(found.rows.iter().map(|row| {
-        let deviation = row.validation_deviation.map(|d| format!(" ± {}", percent(d))).unwrap_or_default();
-        vec![
+        let mut cells = vec![
             row.name.clone(),
             row.parameters.to_string(),
             row.epochs.to_string(),
-            format!("{:.0}", row.seconds),
-            percent(row.best_train_accuracy),
-            percent(row.best_validation_accuracy) + &deviation,
-            percent(row.gap),
-            percent(row.last_validation_accuracy),
-        ]
+            row.seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.0}")),
+            cell(row.best_train_accuracy),
+            cell(row.best_validation_accuracy),
+        ];
+        if seeded {
+            cells.extend([interval(row.validation_ci95, percent), difference(row)]);
+        }
+        cells.extend([cell(row.gap), cell(row.last_validation_accuracy)]);
+        if failed {
+            cells.push(row.failed.as_ref().map(|reason| format!("failed: {reason}")).unwrap_or_default());
+        }
+        cells
     }));
-    let failures: String = found.rows.iter().flat_map(failures).collect();
+    let failures: String = found.rows.iter().filter(|row| row.failed.is_none()).flat_map(failures).collect();
     format!(
-        "{}{}\nValidated on {} (n = {}); majority-class baseline (always \"{}\"): {} %\n{failures}{}Report: {}\n",
+        "{}{}\n{}Validated on {} (n = {}); majority-class baseline (always \"{}\"): {} %\n{failures}{}Report: {}\n",
         if stopped { "Interrupted; checkpoints were saved. Repeat the command to resume.\n" } else { "" },
-        table(&rows),
+        if failed { table_with_text(&rows) } else { table(&rows) },
+        if seeded { SEEDED } else { "" },
         found.split,
         found.validation_images,
         found.majority_class,

@@ -1,7 +1,7 @@
 //! `moue data`.
 
 use super::{open_source, print, print_json, stop_on_interrupt};
-use crate::args::{Common, DataCommand, FacesArgs};
+use crate::args::{Common, DataCommand, FacesArgs, SplitArgs};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::output::table::table;
@@ -69,25 +69,25 @@ pub struct WrittenCuts<'a> {
 
 pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
     let seed = common.seed.unwrap_or(0);
-    let open = |path: &Path, official_split: bool| -> anyhow::Result<Dataset> {
-        let options = DataOptions { official_split, ..DataOptions::default() };
+    let open = |path: &Path, split: &SplitArgs| -> anyhow::Result<Dataset> {
+        let options = DataOptions::default().with_split(split.official_split, split.as_given);
         let source = DataSource::Given(path.to_owned());
         Ok(open_source(&source, ImageSpec { size: None, channels: 1 }, &options, seed, common)?)
     };
     match command {
-        DataCommand::Info { path, official_split } => {
-            let dataset = open(path, *official_split)?;
+        DataCommand::Info { path, split_of } => {
+            let dataset = open(path, split_of)?;
             let statistics = describe(&dataset);
             print(&if common.json { format!("{}\n", serde_json::to_string(&statistics)?) } else { text(&statistics) })?;
         }
-        DataCommand::Table { path, out, official_split } => {
+        DataCommand::Table { path, out, split_of } => {
             let form = extension(out, &["csv", "parquet"])?;
             if form == "parquet" && !cfg!(feature = "parquet") {
                 return Err(
                     UsageError("this build cannot write Parquet; rebuild with `--features parquet`".into()).into()
                 );
             }
-            let rows = rows(&open(path, *official_split)?);
+            let rows = rows(&open(path, split_of)?);
             save(out, &if form == "csv" { to_csv(&rows) } else { to_parquet(&rows)? })?;
             if common.json {
                 print_json(&WrittenTable { out, rows: rows.len(), form })?;
@@ -95,11 +95,11 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
                 print(&format!("Wrote {} rows to {}\n", rows.len(), out.display()))?;
             }
         }
-        DataCommand::Preview { path, out, arch, official_split } => {
+        DataCommand::Preview { path, out, arch, split_of } => {
             let form = extension(out, &["png", "html"])?;
             let augmentation = Config::open(arch.as_deref().unwrap_or("small"))?.augment;
             let dataset = match path {
-                Some(path) => open(path, *official_split)?,
+                Some(path) => open(path, split_of)?,
                 None => synthetic::dataset(synthetic::STANDARD_COUNT, ImageSpec { size: None, channels: 1 }, seed),
             };
             let name = path.as_ref().and_then(|path| path.file_name());

@@ -1,6 +1,6 @@
 //! `moue evaluate`.
 
-use super::{accuracy_text, print, print_notes};
+use super::{accuracy_text, print, print_notes, print_warning};
 use crate::args::{Common, EvaluateArgs};
 use crate::error::UsageError;
 use crate::output::table::table;
@@ -14,7 +14,7 @@ use moue_train::evaluate::{
     EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Metrics, corruptions, evaluate,
     evaluate_split,
 };
-use moue_train::report::{self, Card, percent, points};
+use moue_train::report::{self, Card, p_value, percent, points};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -24,7 +24,8 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         data: args.data.clone(),
         split: args.split.clone(),
         tta: args.tta,
-        official_split: args.official_split,
+        official_split: args.split_of.official_split,
+        as_given: args.split_of.as_given,
         seed: common.seed,
         compare: args.compare.clone(),
         corruptions: args.corruptions,
@@ -39,6 +40,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let (title, split) = (format!("{name} on {}", evaluated.source), evaluated.dataset.describe(evaluated.split));
     let evaluation = evaluated.view(&title, &split);
     let document = evaluation.document(&args.model, &evaluated.source, evaluated.split);
+    evaluation.warnings().iter().for_each(|warning| print_warning(warning));
     if let Some(folder) = &args.report {
         write(&folder.join("report.html"), &report::evaluation(&evaluation))?;
         write(&folder.join("evaluation.json"), &format!("{document}\n"))?;
@@ -119,6 +121,7 @@ fn write_card(
         evaluation: EvaluationView {
             metrics: &plain.metrics,
             fitted: &plain.fitted,
+            vector: plain.vector.as_ref(),
             predictions: &plain.predictions,
             tta: false,
             ..evaluation.view(&model.architecture().name, &split)
@@ -162,14 +165,20 @@ fn text(evaluation: &EvaluationView<'_>) -> String {
         confusion.push(std::iter::once(label.clone()).chain(row.iter().map(ToString::to_string)).collect());
     }
     format!(
-        "Accuracy {} on {}{}{}\nMacro F1 {:.3}   NLL {:.3}   ECE {:.3} (15 bins)\n\n{}\n{}{}{}",
+        "Accuracy {} on {}{}{}\nMacro F1 {:.3}   NLL {:.3}   ECE {:.3} (15 bins{})\n{}\n{}\n{}{}{}",
         accuracy_text(metrics),
         evaluation.split,
         if evaluation.tta { ", with test-time augmentation" } else { "" },
-        if evaluation.selection { " (optimistic: the epoch was selected on this split)" } else { "" },
+        match evaluation.selection {
+            true => " (optimistic: the epoch was selected on this split)",
+            false if evaluation.split_is_training() => " (optimistic: these are training images)",
+            false => "",
+        },
         metrics.macro_f1,
         metrics.nll,
         metrics.ece,
+        if evaluation.selection { "; NLL and ECE are cross-fitted" } else { "" },
+        evaluation.vector.map(|vector| report::vector_line(vector) + "\n").unwrap_or_default(),
         table(&classes),
         table(&confusion),
         others_text(evaluation),
@@ -193,19 +202,22 @@ fn others_text(evaluation: &EvaluationView<'_>) -> String {
     ];
     for other in evaluation.others {
         let paired = &other.paired;
-        let [low, high] = paired.difference_ci95.map(|bound| points(-bound));
+        let [low, high] = paired.difference_ci95.map(points);
         rows.push(line(
             &other.model,
             &other.metrics,
             [
-                points(-paired.difference),
-                format!("{high} to {low}"),
+                points(paired.difference),
+                format!("{low} to {high}"),
                 format!("{} / {}", paired.only_first, paired.only_second),
-                format!("{:.3}", paired.p_value),
+                p_value(paired.p_value),
             ],
         ));
     }
-    format!("\n{}difference: percentage points, compared with the first model; p: McNemar's exact test\n", table(&rows))
+    format!(
+        "\n{}difference: the first model minus this one, in percentage points; p: McNemar's exact test\n",
+        table(&rows)
+    )
 }
 
 fn corruptions_text(rows: &[corruptions::Row]) -> String {

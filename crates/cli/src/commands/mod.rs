@@ -57,6 +57,11 @@ pub fn print_notes(dataset: &Dataset, common: &Common) {
     }
 }
 
+/// Prints a warning about the numbers of a result, with `--quiet` as well.
+pub fn print_warning(text: &str) {
+    eprintln!("warning: {text}");
+}
+
 /// Converts the error of a run that cannot be resolved: wrong usage, or an unusable file.
 pub fn run_error(error: RunConfigError) -> anyhow::Error {
     if error.is_usage() { UsageError(moue::with_causes(&error)).into() } else { error.into() }

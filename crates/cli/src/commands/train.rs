@@ -10,6 +10,7 @@ use moue::model::Model;
 use moue_train::config::Config;
 use moue_train::data::{DataSource, Dataset, ImageSpec, Split};
 use moue_train::experiment::{RunConfig, RunOptions, conclude};
+use moue_train::report::vector_line;
 use moue_train::train::{Communicator, Ending, Job, Outcome, RunFolder, train};
 use std::io::Write;
 use std::path::Path;
@@ -99,7 +100,8 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
         learning_rate: args.learning_rate,
         image_size: args.image_size,
         seed: common.seed,
-        official_split: args.official_split,
+        official_split: args.split_of.official_split,
+        as_given: args.split_of.as_given,
     };
     RunConfig::resolve(&options).map_err(run_error)
 }
@@ -149,12 +151,13 @@ fn finish(outcome: &Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<E
         DataSource::Given(_) => format!("Next:     moue predict --model {} IMAGE...", best.model.display()),
     };
     print(&format!(
-        "{}\nAccuracy {} on {}, best epoch {} of {}\nModel:    {}\nReport:   {}\nEvaluate: moue evaluate {}{data}\n{next}\n",
+        "{}\nAccuracy {} on {}, best epoch {} of {}\n{}Model:    {}\nReport:   {}\nEvaluate: moue evaluate {}{data}\n{next}\n",
         if interrupted { "Interrupted; a checkpoint was saved." } else { "Training finished." },
         accuracy_text(&best.metrics),
         job.dataset.describe(Split::Validation),
         outcome.best_epoch,
         outcome.history.len(),
+        best.vector.as_ref().map(|vector| vector_line(vector) + "\n").unwrap_or_default(),
         best.model.display(),
         best.report.display(),
         best.model.display(),

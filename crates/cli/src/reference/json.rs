@@ -161,6 +161,16 @@ fn csv_tables() -> String {
             output::<comparison::CsvRow<'_>>(),
         ),
         (
+            "`runs.csv`",
+            "Written by `moue compare`: one row for each training.",
+            output::<comparison::CsvRun<'_>>(),
+        ),
+        (
+            "`faces.csv` of `moue data faces`",
+            "One row for each face, for each photo without a face, and for each photo that cannot be read.",
+            output::<data::faces::FaceRow>(),
+        ),
+        (
             "The table of `moue data table`",
             "One row for each image; a Parquet file has the same columns.",
             output::<data::table::CsvRow<'_>>(),

@@ -5,9 +5,10 @@ mod book;
 mod command;
 #[cfg(unix)]
 mod docs;
+mod numbers;
 mod onnx;
-mod page;
 mod own_classes;
+mod page;
 mod place;
 mod predict;
 mod schema;

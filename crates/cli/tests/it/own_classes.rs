@@ -38,9 +38,8 @@ fn faces_of_photos_are_cut_trained_on_and_predicted() {
 
     // A face that was cut is the one that a prediction classifies.
     let photo = place.json(&["predict", "photos/together/0.png", "--json"]);
-    let crops = ["faces/together/0-1.png", "faces/together/0-2.png"].map(|crop| {
-        place.json(&["predict", "--no-detect", crop, "--json"])["faces"][0]["probabilities"].clone()
-    });
+    let crops = ["faces/together/0-1.png", "faces/together/0-2.png"]
+        .map(|crop| place.json(&["predict", "--no-detect", crop, "--json"])["faces"][0]["probabilities"].clone());
     for (face, crop) in photo["faces"].as_array().unwrap().iter().zip(&crops) {
         assert_eq!(&face["probabilities"], crop);
     }
@@ -68,7 +67,20 @@ fn photos_in_a_dataset_are_reported_or_their_faces_are_cut_out() {
     place.ok(&["data", "faces", "photos", "--out", "faces", "--image-size", "24x24", "--quiet"]);
     let train = |data: &str, out: &str, faces: &str| {
         let set = format!("data.faces={faces}");
-        place.ok(&["train", "tiny.toml", "--data", data, "--set", &set, "--out", out, "--epochs", "1", "--json", "--quiet"]);
+        place.ok(&[
+            "train",
+            "tiny.toml",
+            "--data",
+            data,
+            "--set",
+            &set,
+            "--out",
+            out,
+            "--epochs",
+            "1",
+            "--json",
+            "--quiet",
+        ]);
     };
     train("photos", "loaded", "true");
     train("faces", "cut", "false");

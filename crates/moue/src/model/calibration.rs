@@ -57,6 +57,18 @@ impl Calibration {
         Ok(())
     }
 
+    /// Whether it has a factor or a bias for each class, so that it may change the predicted class.
+    #[must_use]
+    pub fn changes_classes(&self) -> bool {
+        self.scale.is_some() || self.bias.is_some()
+    }
+
+    /// The temperature alone, which never changes the predicted class.
+    #[must_use]
+    pub fn temperature_only(&self) -> Self {
+        Self { temperature: self.temperature, scale: None, bias: None }
+    }
+
     fn scale_and_bias(&self, class: usize) -> (f32, f32) {
         let of = |values: &Option<Vec<f32>>| values.as_ref().and_then(|values| values.get(class)).copied();
         (of(&self.scale).unwrap_or(1.0), of(&self.bias).unwrap_or(0.0))
@@ -122,6 +134,18 @@ mod tests {
         assert!(row.iter().zip(e).all(|(p, e)| (p - e / sum).abs() < 1e-6), "{row:?}");
         let undone = vector().undo(&row, 3);
         assert!(undone.iter().zip([-2.0, 0.0, 2.0]).all(|(a, b)| (a - b).abs() < 1e-4), "{undone:?}");
+    }
+
+    #[test]
+    fn a_temperature_alone_keeps_the_predicted_class() {
+        let argmax = |calibration: &Calibration| {
+            let mut row = [1.2f32, 1.0, -1.0];
+            calibration.apply(&mut row, 3);
+            loss::argmax(&row)
+        };
+        let vector = Calibration { bias: Some(vec![0.0, 1.0, 0.0]), ..vector() };
+        assert_eq!((argmax(&vector), argmax(&vector.temperature_only())), (1, 0));
+        assert!(vector.changes_classes() && !vector.temperature_only().changes_classes());
     }
 
     #[test]

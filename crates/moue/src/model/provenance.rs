@@ -25,6 +25,9 @@ pub struct Provenance {
     pub validation_fraction: f32,
     /// Whether the official split was restored from file names.
     pub official_split: bool,
+    /// Whether Kaggle's numbered files were used in their folders, which are a random split.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_given: bool,
     /// Epoch whose weights were selected, from 1.
     pub epoch: usize,
     /// Version of moue.

@@ -34,8 +34,12 @@ pub struct DataOptions {
     /// image for each, a picture without a face gives none.
     #[serde(skip_serializing_if = "is_false")]
     pub faces: bool,
-    /// Restores FER2013's official split from the names of Kaggle's numbered files.
+    /// Restores FER2013's official split from the names of Kaggle's numbered files; otherwise their
+    /// folders are used as they are. Other data keeps its own splits.
     pub official_split: bool,
+    /// Whether data without an official split is an error. Not an option of the file.
+    #[serde(skip)]
+    pub requires_official_split: bool,
     /// Removes training images whose pixels are all equal.
     pub exclude_blank: bool,
     /// Removes training images that are near-duplicates of a validation or test image.
@@ -59,7 +63,8 @@ impl Default for DataOptions {
             train_fraction: 1.0,
             normalization: NormalizationKind::default(),
             faces: false,
-            official_split: false,
+            official_split: true,
+            requires_official_split: false,
             exclude_blank: false,
             exclude_leaks: false,
             exclude_conflicts: false,
@@ -73,11 +78,20 @@ impl DataOptions {
     /// data is the user's.
     #[must_use]
     pub fn as_trained(provenance: &Provenance, given: bool) -> Self {
-        let mut options = Self { official_split: given && provenance.official_split, ..Self::default() };
+        let mut options = Self { official_split: !(given && provenance.as_given), ..Self::default() };
         if provenance.validation_fraction > 0.0 {
             options.validation_fraction = provenance.validation_fraction;
         }
         options
+    }
+
+    /// The options with those of the command line: `official` restores FER2013's official split and
+    /// requires that there is one, `as_given` uses folders as they are.
+    #[must_use]
+    pub fn with_split(mut self, official: bool, as_given: bool) -> Self {
+        self.official_split = official || (self.official_split && !as_given);
+        self.requires_official_split = official;
+        self
     }
 
     /// The numeric options with their ranges.

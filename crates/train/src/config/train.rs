@@ -54,6 +54,21 @@ pub enum ClassWeights {
     BalancedSqrt,
 }
 
+/// How probabilities are calibrated on the validation split at the end of a training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum CalibrationKind {
+    /// One divisor for all logits (temperature scaling, Guo et al. 2017). It never changes the
+    /// predicted class.
+    #[default]
+    Temperature,
+    /// A factor and a bias for each class (vector scaling, in the same paper). It changes predicted
+    /// classes, so its accuracy is reported on a line of its own; it requires 1,000 validation
+    /// images.
+    Vector,
+}
+
 /// A phase of the training with another image size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -122,6 +137,8 @@ pub struct TrainOptions {
     /// Decay of the exponential moving average of the weights, which is then validated and saved; 0
     /// for none.
     pub ema_decay: f32,
+    /// Calibration of the probabilities on the validation split, at the end of the training.
+    pub calibration: CalibrationKind,
     /// Stops after this number of epochs without a better validation accuracy; 0 for never.
     pub early_stopping: usize,
     /// Teachers (files, or names of bundled models) whose mean prediction for the same augmented image is
@@ -161,6 +178,7 @@ impl Default for TrainOptions {
             label_smoothing: 0.0,
             class_weights: ClassWeights::None,
             ema_decay: 0.0,
+            calibration: CalibrationKind::Temperature,
             early_stopping: 0,
             progressive: Vec::new(),
             teachers: Vec::new(),

@@ -65,6 +65,15 @@ impl ImageSpec {
     }
 }
 
+/// The split of Kaggle's numbered files, whose numbers are FER2013's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberedSplit {
+    /// FER2013's official split, restored from the numbers.
+    Official,
+    /// That of the folders, a random one.
+    AsGiven,
+}
+
 /// Images of one size with labels and splits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
@@ -88,6 +97,8 @@ pub struct Dataset {
     pub(crate) sizes: Vec<[u32; 2]>,
     /// The source's own names for train, validation and test; `None` where it has no such split.
     pub(crate) split_names: [Option<String>; 3],
+    /// For Kaggle's numbered files, how they are split.
+    pub(crate) numbered: Option<NumberedSplit>,
     /// Rows and files that cannot be read: their number and the first of them.
     pub(crate) broken: Broken,
     /// Notes about the source for the user.
@@ -153,6 +164,7 @@ impl Dataset {
             ids: Vec::new(),
             sizes: Vec::new(),
             split_names: [None, None, None],
+            numbered: None,
             broken: Broken::default(),
             notes: Vec::new(),
         };
@@ -233,6 +245,12 @@ impl Dataset {
     #[must_use]
     pub fn source_name(&self, split: Split) -> Option<&str> {
         self.split_names[split as usize].as_deref()
+    }
+
+    /// For Kaggle's numbered files, how they are split.
+    #[must_use]
+    pub fn numbered_split(&self) -> Option<NumberedSplit> {
+        self.numbered
     }
 
     /// Rows and files that cannot be read: their number and the first of them.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 /// Cells of the fingerprint's grid are compared with adjacent cells, so a line has one more cell
 /// than bits.
-const GRID: usize = 9;
+pub(super) const GRID: usize = 9;
 
 /// Maximum Hamming distance of the 128-bit fingerprints of two copies.
 const MOST_BITS: u32 = 32;
@@ -93,7 +93,7 @@ fn fingerprint(dataset: &Dataset, index: usize) -> Option<(u128, Vec<f32>)> {
 }
 
 /// The image's luma as means of `side × side` cells.
-fn reduced(dataset: &Dataset, index: usize, side: usize) -> Vec<f32> {
+pub(super) fn reduced(dataset: &Dataset, index: usize, side: usize) -> Vec<f32> {
     let (image, channels) = (dataset.image(index), dataset.channels);
     let bounds = |cell: usize, extent: usize| {
         let first = cell * extent / side;

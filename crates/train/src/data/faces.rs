@@ -98,28 +98,50 @@ pub enum CutFacesError {
     OtherOptions(PathBuf),
 }
 
-/// A row of the table: a face, a photo without a face, or a photo that cannot be read.
+/// A row of `faces.csv`: a face, a photo without a face (`file` is empty), or a photo that cannot be
+/// read (`error`).
 #[derive(Clone, Default, Serialize)]
-struct Row {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FaceRow {
+    /// Path of the photo in its folder.
     source: String,
+    /// File of the face in the folder of the table.
     file: String,
+    /// Left edge of the box in the photo, in pixels.
     x: Option<u32>,
+    /// Upper edge of the box.
     y: Option<u32>,
+    /// Width of the box.
     width: Option<u32>,
+    /// Height of the box.
     height: Option<u32>,
+    /// The detector's score, 0–1.
     score: Option<Decimals<3>>,
+    /// Tilt of the face in degrees, clockwise.
     roll: Option<Decimals<1>>,
+    /// The person's right eye, in pixels from the left edge of the photo, like all landmarks.
     right_eye_x: Option<Decimals<2>>,
+    /// The person's right eye, in pixels from the upper edge of the photo, like all landmarks.
     right_eye_y: Option<Decimals<2>>,
+    /// The left eye.
     left_eye_x: Option<Decimals<2>>,
+    /// The left eye.
     left_eye_y: Option<Decimals<2>>,
+    /// The nose.
     nose_x: Option<Decimals<2>>,
+    /// The nose.
     nose_y: Option<Decimals<2>>,
+    /// The right corner of the mouth.
     right_mouth_x: Option<Decimals<2>>,
+    /// The right corner of the mouth.
     right_mouth_y: Option<Decimals<2>>,
+    /// The left corner of the mouth.
     left_mouth_x: Option<Decimals<2>>,
+    /// The left corner of the mouth.
     left_mouth_y: Option<Decimals<2>>,
+    /// Whether the whole picture was taken as a face, because no face was certain.
     whole_picture: bool,
+    /// Why the photo cannot be read; empty otherwise.
     error: String,
 }
 
@@ -148,7 +170,7 @@ pub fn cut_faces(
     let mut finished = done.resumed;
     for chunk in waiting.chunks(PHOTOS_A_THREAD * rayon::current_num_threads()) {
         let cut = |source: &&Source| cut_photo(photos, out, source, options, detector);
-        let cut: Vec<Vec<Row>> = chunk.par_iter().with_max_len(1).map(cut).collect::<Result<_, _>>()?;
+        let cut: Vec<Vec<FaceRow>> = chunk.par_iter().with_max_len(1).map(cut).collect::<Result<_, _>>()?;
         for rows in cut {
             table.add(&rows)?;
             finished += 1;
@@ -175,7 +197,7 @@ fn counted<'a>(rows: impl Iterator<Item = (&'a str, &'a str)>) -> [usize; 3] {
     counts
 }
 
-fn summary(rows: &[Row]) -> CutPhoto {
+fn summary(rows: &[FaceRow]) -> CutPhoto {
     let files = rows.iter().map(|row| row.file.clone()).filter(|file| !file.is_empty()).collect();
     let error = rows.iter().map(|row| row.error.clone()).find(|error| !error.is_empty());
     CutPhoto { source: rows.first().map(|row| row.source.clone()).unwrap_or_default(), faces: files, error }
@@ -229,13 +251,13 @@ fn cut_photo(
     source: &Source,
     options: &FaceOptions,
     detector: &Detector,
-) -> Result<Vec<Row>, CutFacesError> {
+) -> Result<Vec<FaceRow>, CutFacesError> {
     let photo = File::open(photos.join(&source.name)).map_err(ImageError::Read);
     let photo = photo.and_then(read_image_file).and_then(|bytes| decode_image(&bytes));
-    let row = Row { source: source.name.clone(), ..Row::default() };
+    let row = FaceRow { source: source.name.clone(), ..FaceRow::default() };
     let photo = match photo {
         Ok(photo) => photo,
-        Err(error) => return Ok(vec![Row { error: error.to_string(), ..row }]),
+        Err(error) => return Ok(vec![FaceRow { error: error.to_string(), ..row }]),
     };
     let found = detector.find(&photo, &DetectOptions { min_face: options.min_face, min_score: options.min_score });
     if found.is_empty() {
@@ -248,7 +270,7 @@ fn cut_photo(
         let path = out.join(&file);
         save(&path, &face.pixels(&photo, options.size, options.channels), options)
             .map_err(|source| CutFacesError::Io { path, source })?;
-        rows.push(described(Row { file, ..row.clone() }, face, photo.width(), photo.height()));
+        rows.push(described(FaceRow { file, ..row.clone() }, face, photo.width(), photo.height()));
     }
     Ok(rows)
 }
@@ -265,12 +287,12 @@ fn save(path: &Path, pixels: &[u8], options: &FaceOptions) -> std::io::Result<()
     write_atomically(path, bytes.get_ref())
 }
 
-fn described(row: Row, face: &Detection, width: u32, height: u32) -> Row {
+fn described(row: FaceRow, face: &Detection, width: u32, height: u32) -> FaceRow {
     let place = face.within(width, height);
     let points = face.points();
     let x = |number: usize| points.map(|points| Decimals(f64::from(points[number].x)));
     let y = |number: usize| points.map(|points| Decimals(f64::from(points[number].y)));
-    Row {
+    FaceRow {
         x: Some(place.x),
         y: Some(place.y),
         width: Some(place.width),
@@ -330,7 +352,7 @@ impl Table {
     }
 
     /// Adds the rows of a photo, in one write.
-    fn add(&mut self, rows: &[Row]) -> Result<(), CutFacesError> {
+    fn add(&mut self, rows: &[FaceRow]) -> Result<(), CutFacesError> {
         let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
         for row in rows {
             // Writing plain fields to memory cannot fail.
@@ -342,7 +364,7 @@ impl Table {
 }
 
 fn header() -> csv::StringRecord {
-    let text = crate::csv_rows::csv_rows::<Row>(&[]);
+    let text = crate::csv_rows::csv_rows::<FaceRow>(&[]);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&*text);
     reader.records().next().and_then(Result::ok).unwrap_or_default()
 }

@@ -1,9 +1,9 @@
 //! Data sets: loads a [`Dataset`] from a file or folder as it was downloaded.
 //!
 //! [`open`] reads a source (`sources`), stores the decoded pixels in a `cache`, determines the
-//! splits (`splits`) and removes unsuitable training images (`clean`). [`statistics`] describes the
-//! result; [`faces`] cuts the faces out of photos; [`synthetic`] generates synthetic faces;
-//! [`inputs()`] converts images to tensors.
+//! splits (`splits`) and removes unsuitable training images (`clean`). [`TrainingImages`] are kept
+//! with a run. [`statistics`] describes a dataset; [`faces`] cuts the faces out of photos;
+//! [`synthetic`] generates synthetic faces; [`inputs()`] converts images to tensors.
 //! Augmentation is in [`crate::augment`].
 
 mod cache;
@@ -23,9 +23,10 @@ pub mod synthetic;
 pub mod table;
 #[cfg(feature = "parquet")]
 mod table_parquet;
+mod training_images;
 
 pub use cache::Cache;
-pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageSpec, LabeledImage, Split};
+pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageSpec, LabeledImage, NumberedSplit, Split};
 pub use duplicates::near_duplicates;
 pub use error::DataError;
 pub use inputs::inputs;
@@ -33,3 +34,4 @@ pub use open::open;
 pub use source::DataSource;
 #[cfg(feature = "parquet")]
 pub use table_parquet::{ParquetTableError, to_parquet};
+pub use training_images::{TRAINING_IMAGES_FILE, TrainingImages};

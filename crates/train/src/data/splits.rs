@@ -1,6 +1,6 @@
 //! Determines the split of each image from the splits that a source declares.
 
-use super::dataset::{Dataset, FER2013_CLASSES, Split};
+use super::dataset::{Dataset, FER2013_CLASSES, NumberedSplit, Split};
 use super::error::DataError;
 use super::raw::Raw;
 use crate::config::DataOptions;
@@ -23,15 +23,29 @@ fn official(row: usize) -> Split {
 pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset, DataError> {
     let mut notes = Vec::new();
     let rows = kaggle_rows(&raw);
-    if options.official_split {
-        let rows = rows.map_err(DataError::NotNumbered)?;
+    let has_official = raw.split_names[Split::Train as usize].as_deref() == Some("Training");
+    let numbered = match (rows.is_ok(), options.official_split) {
+        (true, true) => Some(NumberedSplit::Official),
+        (true, false) => Some(NumberedSplit::AsGiven),
+        (false, _) => None,
+    };
+    let rows = match rows {
+        Err(reason) if options.requires_official_split && !has_official => return Err(DataError::NotNumbered(reason)),
+        other => other.unwrap_or_default(),
+    };
+    if numbered == Some(NumberedSplit::Official) {
         raw.splits = rows.into_iter().map(|row| Some(official(row))).collect();
         let names = ["Training", "PublicTest", "PrivateTest"];
         for split in Split::ALL {
             let present = raw.splits.contains(&Some(split));
             raw.split_names[split as usize] = present.then(|| names[split as usize].to_owned());
         }
-    } else if let Ok(rows) = rows {
+        notes.push(
+            "Kaggle's numbered files of FER2013: their official split is used (Training, PublicTest, PrivateTest); \
+             --as-given uses the folders as they are"
+                .to_owned(),
+        );
+    } else if numbered == Some(NumberedSplit::AsGiven) {
         let leaked = rows
             .iter()
             .zip(&raw.splits)
@@ -93,6 +107,7 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
         ids: raw.ids,
         sizes: raw.sizes,
         split_names: raw.split_names,
+        numbered,
         broken: raw.broken,
         notes,
     };

@@ -94,6 +94,7 @@ pub fn dataset(count: usize, form: ImageSpec, seed: u64) -> Dataset {
         ids: (0..count).map(|index| index.to_string()).collect(),
         sizes: vec![[height as u32, width as u32]; count],
         split_names: [None, None, None],
+        numbered: None,
         broken: Broken::default(),
         notes: Vec::new(),
     }

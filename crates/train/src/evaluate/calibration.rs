@@ -1,11 +1,12 @@
-//! Calibration of probabilities: temperature scaling (Guo et al. 2017) and, where it lowers the
-//! NLL, a bias for each class and a factor for each class (vector scaling, in the same paper).
+//! Calibration of probabilities: temperature scaling, or vector scaling where the configuration
+//! asks for it (Guo et al. 2017).
 //!
-//! The form is selected by cross-fitting: each fifth of the images is evaluated with the fit on the
-//! other four fifths. The saved calibration is fitted on all images.
+//! A calibration is evaluated by cross-fitting: each fifth of the images with the fit on the other
+//! four fifths. The saved calibration is fitted on all images.
 
 use super::metrics::{Metrics, compute_metrics};
 use super::predictions::{Predictions, most_confident_first};
+use crate::config::CalibrationKind;
 use moue::model::{Calibration, Model};
 use moue_engine::loss::argmax;
 use moue_engine::random::key;
@@ -19,23 +20,8 @@ const KEPT_ACCURACY: f64 = 0.8;
 /// Minimum share of the predictions that are not marked as uncertain.
 const LEAST_COVERAGE: f64 = 0.5;
 
-/// Minimum relative decrease of the NLL by which a form with more parameters is selected.
-const WORTH: f64 = 0.005;
-
 /// Strength of the regularization towards the identity, in images.
 const PULL: f64 = 1.0;
-
-/// Forms of calibration, in increasing number of parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CalibrationKind {
-    /// One factor for all logits (temperature).
-    Temperature,
-    /// One factor for all logits, and a bias for each class.
-    Bias,
-    /// A factor and a bias for each class.
-    Vector,
-}
 
 /// `scale · logit + bias`, for each class.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +37,6 @@ pub struct CrossFitted {
     pub nll: f64,
     /// Expected calibration error over 15 bins.
     pub ece: f64,
-    /// The selected form.
-    pub form: CalibrationKind,
     /// The calibrated predictions, `[N, classes]`.
     #[serde(skip)]
     pub probabilities: Vec<f32>,
@@ -71,47 +55,44 @@ pub struct SelectivePoint {
 
 /// Fits the model's calibration on its predictions, and the confidence below which predictions are
 /// marked as uncertain.
-pub fn calibrate(model: &mut Model, predictions: &Predictions) {
+pub fn calibrate(model: &mut Model, predictions: &Predictions, kind: CalibrationKind) {
     let classes = model.classes().len();
     if predictions.labels.is_empty() {
         return;
     }
-    let logits = model.calibration().undo(&predictions.probabilities, classes);
-    let found = best_form(model.classes(), &predictions.labels, &logits);
-    let Fit { scale, bias } = fit(&logits, &predictions.labels, classes, &|_| true, found.form);
+    let found = cross_fit(model, predictions, kind);
+    let Fit { scale, bias } = fit(&logits(model, predictions), &predictions.labels, classes, &|_| true, kind);
     let mean = scale.iter().sum::<f64>() / classes as f64;
-    let vector = found.form == CalibrationKind::Vector;
+    let vector = kind == CalibrationKind::Vector;
     let calibration = Calibration {
         temperature: (1.0 / mean) as f32,
         scale: vector.then(|| scale.iter().map(|s| (s / mean) as f32).collect()),
-        bias: (found.form != CalibrationKind::Temperature).then(|| bias.iter().map(|&b| b as f32).collect()),
+        bias: vector.then(|| bias.iter().map(|&b| b as f32).collect()),
     };
     let uncertain_below = threshold(&risk_coverage(&predictions.labels, &found.probabilities, classes));
     // Finite logits give a finite fit; for other logits the model is unchanged.
     let _ = model.set_calibration(calibration, uncertain_below);
 }
 
-/// Calibrates predictions by cross-fitting: with a bias for each class, and then a factor for each
-/// class, where that lowers the NLL. Averaged predictions are treated as single predictions.
+/// Calibrates predictions by cross-fitting. Averaged predictions are treated as single predictions.
 #[must_use]
-pub fn cross_fit(model: &Model, predictions: &Predictions) -> CrossFitted {
-    let logits = model.calibration().undo(&predictions.probabilities, model.classes().len());
-    best_form(model.classes(), &predictions.labels, &logits)
+pub fn cross_fit(model: &Model, predictions: &Predictions, kind: CalibrationKind) -> CrossFitted {
+    let probabilities = cross_fitted(&logits(model, predictions), &predictions.labels, model.classes().len(), kind);
+    let Metrics { nll, ece, .. } = compute_metrics(model.classes(), &predictions.labels, &probabilities);
+    CrossFitted { nll, ece, probabilities }
 }
 
-fn best_form(classes: &[String], labels: &[u32], logits: &[f64]) -> CrossFitted {
-    let found = |form: CalibrationKind| {
-        let probabilities = cross_fitted(logits, labels, classes.len(), form);
-        let Metrics { nll, ece, .. } = compute_metrics(classes, labels, &probabilities);
-        CrossFitted { nll, ece, form, probabilities }
-    };
-    let mut best = found(CalibrationKind::Temperature);
-    for richer in [CalibrationKind::Bias, CalibrationKind::Vector].map(found) {
-        if richer.nll < best.nll * (1.0 - WORTH) {
-            best = richer;
-        }
-    }
-    best
+/// The predictions with the factors and biases of the model's calibration, as `predict` applies
+/// them.
+pub(super) fn as_predicted(model: &Model, predictions: &Predictions) -> Vec<f32> {
+    let mut rows: Vec<f32> = logits(model, predictions).into_iter().map(|logit| logit as f32).collect();
+    model.calibration().apply(&mut rows, model.classes().len());
+    rows
+}
+
+/// The logits of predictions, which have the model's temperature.
+fn logits(model: &Model, predictions: &Predictions) -> Vec<f64> {
+    model.calibration().temperature_only().undo(&predictions.probabilities, model.classes().len())
 }
 
 /// Coverage and selective accuracy at each confidence, in decreasing order (the risk–coverage
@@ -175,23 +156,21 @@ impl Fit {
     /// The fit after a step of these lengths: for the scales (one step for all where they are
     /// tied), and then for the biases, if any.
     fn stepped(&self, step: &[f64], form: CalibrationKind) -> Self {
-        let (scales, biases) = step.split_at(form.scales(self.scale.len()));
+        let (scales, biases) = step.split_at(scales(form, self.scale.len()));
         let scale = self.scale.iter().zip(scales.iter().cycle()).map(|(s, step)| (s - step).max(0.01));
         let bias = self.bias.iter().enumerate().map(|(class, b)| b - biases.get(class).copied().unwrap_or(0.0));
         Self { scale: scale.collect(), bias: bias.collect() }
     }
 }
 
-impl CalibrationKind {
-    /// Number of fitted scales.
-    fn scales(self, classes: usize) -> usize {
-        if self == Self::Vector { classes } else { 1 }
-    }
+/// Number of fitted scales.
+fn scales(kind: CalibrationKind, classes: usize) -> usize {
+    if kind == CalibrationKind::Vector { classes } else { 1 }
+}
 
-    /// Number of fitted parameters.
-    fn free(self, classes: usize) -> usize {
-        self.scales(classes) + if self == Self::Temperature { 0 } else { classes }
-    }
+/// Number of fitted parameters.
+fn free(kind: CalibrationKind, classes: usize) -> usize {
+    if kind == CalibrationKind::Vector { 2 * classes } else { 1 }
 }
 
 /// The fit with the lowest regularized NLL on the selected images, by Newton's method; the problem
@@ -237,7 +216,7 @@ fn cost(fit: &Fit, images: &[(&[f64], usize)]) -> f64 {
 fn derivatives(fit: &Fit, images: &[(&[f64], usize)], form: CalibrationKind) -> (Vec<f64>, Vec<Vec<f64>>) {
     let classes = fit.scale.len();
     // The parameters that change the value of a class, with their derivatives for this row.
-    let (scales, free) = (form.scales(classes), form.free(classes));
+    let (scales, free) = (scales(form, classes), free(form, classes));
     let moves = |row: &[f64], class: usize| {
         let bias = (free > scales).then_some((scales + class, 1.0));
         [Some((class % scales, row[class])), bias].into_iter().flatten()
@@ -298,7 +277,7 @@ mod tests {
     use crate::config::Config;
     use moue_engine::random::Stream;
 
-    const KINDS: [CalibrationKind; 3] = [CalibrationKind::Temperature, CalibrationKind::Bias, CalibrationKind::Vector];
+    const KINDS: [CalibrationKind; 2] = [CalibrationKind::Temperature, CalibrationKind::Vector];
 
     /// Centered logits of three classes, with labels sampled from the softmax of
     /// `scale · logit + bias`.
@@ -329,12 +308,10 @@ mod tests {
 
     #[test]
     fn the_fit_recovers_the_scales_and_biases_of_the_data() {
-        let (logits, labels) = sampled(20_000, [0.5; 3], [0.6, 0.0, -0.6]);
-        let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Bias);
+        let (logits, labels) = sampled(20_000, [0.5; 3], [0.0; 3]);
+        let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Temperature);
         assert!(found.scale.iter().all(|s| (s - 0.5).abs() < 0.02 && *s == found.scale[0]), "{found:?}");
-        assert!((found.bias[0] - found.bias[2] - 1.2).abs() < 0.06, "{found:?}");
-        let plain = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Temperature);
-        assert_eq!(plain.bias, [0.0; 3]);
+        assert_eq!(found.bias, [0.0; 3]);
         let wanted = [0.4, 0.8, 1.2];
         let (logits, labels) = sampled(20_000, wanted, [0.6, 0.0, -0.6]);
         let found = fit(&logits, &labels, 3, &|_| true, CalibrationKind::Vector);
@@ -351,7 +328,7 @@ mod tests {
                 CalibrationKind::Vector => Fit { scale: vec![0.8, 0.6, 1.1], bias: vec![0.1, -0.2, 0.3] },
                 _ => Fit { scale: vec![0.8; 3], bias: vec![0.1, -0.2, 0.3] },
             };
-            let free = form.free(3);
+            let free = free(form, 3);
             let moved = |i: usize, by: f64| {
                 let mut step = vec![0.0; free];
                 step[i] = -by;
@@ -372,30 +349,49 @@ mod tests {
     }
 
     #[test]
-    fn overconfidence_is_corrected_with_the_fewest_parameters() {
-        let (model, predictions) = predicted(sampled(4000, [0.4; 3], [0.0; 3]));
-        let found = cross_fit(&model, &predictions);
-        assert!(compute_metrics(model.classes(), &predictions.labels, &predictions.probabilities).ece > 0.1);
-        assert!(found.ece < 0.03 && found.form == CalibrationKind::Temperature, "{} {:?}", found.ece, found.form);
-        let (model, predictions) = predicted(sampled(4000, [0.4; 3], [1.0, 0.0, -1.0]));
-        assert_eq!(cross_fit(&model, &predictions).form, CalibrationKind::Bias);
-        let (model, predictions) = predicted(sampled(4000, [0.2, 0.6, 1.0], [0.0; 3]));
-        assert_eq!(cross_fit(&model, &predictions).form, CalibrationKind::Vector);
+    fn overconfidence_is_corrected_without_a_change_of_classes() {
+        let (mut model, predictions) = predicted(sampled(4000, [0.4; 3], [1.0, 0.0, -1.0]));
+        let metrics = |probabilities: &[f32]| compute_metrics(model.classes(), &predictions.labels, probabilities);
+        let raw = metrics(&predictions.probabilities);
+        let [plain, vector] = KINDS.map(|kind| cross_fit(&model, &predictions, kind));
+        assert!(raw.ece > 0.1 && plain.ece < raw.ece && vector.ece < 0.03, "{} {} {}", raw.ece, plain.ece, vector.ece);
+        assert_eq!(metrics(&plain.probabilities).confusion, raw.confusion);
+        assert!(metrics(&vector.probabilities).accuracy > raw.accuracy + 0.01, "the data has biases");
+        calibrate(&mut model, &predictions, CalibrationKind::Temperature);
+        assert!(!model.calibration().changes_classes());
+    }
+
+    /// With labels that nothing predicts, a fit on the same images seems to help; a cross-fitted
+    /// one does not.
+    #[test]
+    fn cross_fitting_gains_nothing_from_chance() {
+        let (logits, mut labels) = sampled(91, [1.0; 3], [0.0; 3]);
+        let mut stream = Stream::new(3);
+        labels.iter_mut().for_each(|label| *label = stream.between(0.0, 3.0) as u32 % 3);
+        let (mut model, predictions) = predicted((logits, labels));
+        let accuracy =
+            |probabilities: &[f32]| compute_metrics(model.classes(), &predictions.labels, probabilities).accuracy;
+        let honest = accuracy(&cross_fit(&model, &predictions, CalibrationKind::Vector).probabilities);
+        let raw = accuracy(&predictions.probabilities);
+        let mut rows = super::logits(&model, &predictions).iter().map(|&x| x as f32).collect::<Vec<_>>();
+        calibrate(&mut model, &predictions, CalibrationKind::Vector);
+        model.calibration().apply(&mut rows, 3);
+        let fitted = compute_metrics(model.classes(), &predictions.labels, &rows).accuracy;
+        assert!(fitted > raw.max(honest) + 0.02, "{raw} {honest} {fitted}");
     }
 
     #[test]
     fn a_previous_calibration_is_inverted_first() {
-        for (scale, bias) in [([0.4; 3], [0.0; 3]), ([0.4; 3], [1.0, 0.0, -1.0]), ([0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
+        for (kind, scale, bias) in [(KINDS[0], [0.4; 3], [0.0; 3]), (KINDS[1], [0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
             let (mut model, mut predictions) = predicted(sampled(2000, scale, bias));
-            let (logits, raw) =
-                (model.calibration().undo(&predictions.probabilities, 3), cross_fit(&model, &predictions));
-            calibrate(&mut model, &predictions);
+            let (logits, raw) = (logits(&model, &predictions), cross_fit(&model, &predictions, kind));
+            calibrate(&mut model, &predictions, kind);
+            assert_eq!(model.calibration().changes_classes(), kind == CalibrationKind::Vector);
             predictions.probabilities = logits.iter().map(|&logit| logit as f32).collect();
-            model.calibration().apply(&mut predictions.probabilities, 3);
-            let again = model.calibration().undo(&predictions.probabilities, 3);
+            model.calibration().temperature_only().apply(&mut predictions.probabilities, 3);
+            let again = super::logits(&model, &predictions);
             assert!(logits.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-3), "{:?}", model.calibration());
-            let calibrated = cross_fit(&model, &predictions);
-            assert!((calibrated.nll - raw.nll).abs() < 1e-5 && calibrated.form == raw.form, "{calibrated:?}");
+            assert!((cross_fit(&model, &predictions, kind).nll - raw.nll).abs() < 1e-5);
         }
     }
 

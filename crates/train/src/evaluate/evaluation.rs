@@ -1,12 +1,13 @@
 //! Evaluates a model on a split: predictions, metrics, and comparisons with other models.
 
-use super::calibration::{CrossFitted, cross_fit};
+use super::calibration::{CrossFitted, as_predicted, cross_fit};
 use super::corruptions;
 use super::mcnemar::{Paired, compare};
 use super::metrics::{Metrics, compute_metrics};
+use super::overlap::TrainingOverlap;
 use super::predictions::{DataMismatch, Predictions, predict_split};
-use crate::config::DataOptions;
-use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split};
+use crate::config::{CalibrationKind, DataOptions};
+use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split, TrainingImages};
 use moue::Classifier;
 use moue::model::{Model, ModelFileError};
 use serde::Serialize;
@@ -23,8 +24,12 @@ pub struct EvaluationView<'a> {
     pub model: &'a Model,
     /// Metrics of the model.
     pub metrics: &'a Metrics,
-    /// The cross-fitted calibration of the predictions.
+    /// The cross-fitted calibration of the predictions, by a temperature.
     pub fitted: &'a CrossFitted,
+    /// The metrics of a calibration that changes predicted classes; `None` for a temperature.
+    pub vector: Option<&'a VectorMetrics>,
+    /// The model's training images among these; `None` where they are not known.
+    pub overlap: Option<TrainingOverlap>,
     /// The predictions from which the metrics are computed.
     pub predictions: &'a Predictions,
     /// The data set.
@@ -33,6 +38,8 @@ pub struct EvaluationView<'a> {
     pub split: &'a str,
     /// Whether this split is used for selection.
     pub selection: bool,
+    /// Whether this is the training split.
+    pub on_training: bool,
     /// Whether predictions are averaged over mirror images.
     pub tta: bool,
     /// Other models on the same images.
@@ -52,6 +59,14 @@ pub struct Other {
     /// Metrics on the same images.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// The metrics of a calibration that changes predicted classes, if the model has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<VectorMetrics>,
+    /// Number of these images that the model was trained on, or of copies of them; null where its
+    /// training images are not known.
+    #[serde(serialize_with = "count")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<usize>"))]
+    pub training_overlap: Option<TrainingOverlap>,
     /// McNemar's test of the evaluated model (first) and this one (second).
     pub paired: Paired,
 }
@@ -74,8 +89,16 @@ pub struct EvaluationDocument<'a> {
     selection_split: bool,
     /// Expected calibration error where each prediction is calibrated by a fit on other images of the split.
     ece_cross_fitted: f64,
+    /// Negative log-likelihood, cross-fitted likewise.
+    nll_cross_fitted: f64,
+    /// Number of these images that the model was trained on, or of copies of them; null where its training images
+    /// are not known.
+    training_overlap: Option<usize>,
     #[serde(flatten)]
     metrics: &'a Metrics,
+    /// The metrics of a calibration that changes predicted classes; only if the model has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector: Option<&'a VectorMetrics>,
     /// Other models on the same images; only with `--compare`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     compare: &'a [Other],
@@ -84,7 +107,25 @@ pub struct EvaluationDocument<'a> {
     corruptions: &'a [corruptions::Row],
 }
 
+fn count<S: serde::Serializer>(overlap: &Option<TrainingOverlap>, serializer: S) -> Result<S::Ok, S::Error> {
+    overlap.map(|overlap| overlap.images).serialize(serializer)
+}
+
 impl EvaluationView<'_> {
+    /// Whether the split is the training split, and may contain the model's training images.
+    #[must_use]
+    pub fn split_is_training(&self) -> bool {
+        self.on_training && self.overlap.is_none_or(|overlap| overlap.images > 0)
+    }
+
+    /// A warning for each model that was trained on some of these images.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let own = self.overlap.and_then(|overlap| overlap.warning(&self.model.architecture().name));
+        let others = self.others.iter().filter_map(|other| other.training_overlap?.warning(&other.model));
+        own.into_iter().chain(others).collect()
+    }
+
     /// The results as `moue evaluate --json` prints them; `model` and `source` as given.
     #[must_use]
     pub fn document(&self, model: impl AsRef<Path>, source: &DataSource, split: Split) -> Value {
@@ -96,6 +137,9 @@ impl EvaluationView<'_> {
             tta: self.tta,
             selection_split: self.selection,
             ece_cross_fitted: self.fitted.ece,
+            nll_cross_fitted: self.fitted.nll,
+            training_overlap: self.overlap.map(|overlap| overlap.images),
+            vector: self.vector,
             metrics: self.metrics,
             compare: self.others,
             corruptions: self.corruptions,
@@ -116,8 +160,11 @@ pub struct EvaluateOptions {
     pub split: Option<String>,
     /// Averages each prediction over the image and its mirror image.
     pub tta: bool,
-    /// Restores FER2013's official split for Kaggle's numbered files.
+    /// Restores FER2013's official split for Kaggle's numbered files, as is the default unless the
+    /// model was trained on their folders, and refuses data that has none.
     pub official_split: bool,
+    /// Uses Kaggle's numbered files in their folders, which are a random split.
+    pub as_given: bool,
     /// Seed of the split; `None` for the one that the model was trained with.
     pub seed: Option<u64>,
     /// Models to compare with on the same images.
@@ -176,15 +223,63 @@ pub enum EvaluationError {
     },
 }
 
-/// A model's predictions and their metrics.
+/// A model's predictions and their metrics. The accuracy is that of the network's classes. On the
+/// validation split, on which models are calibrated, the probabilities are cross-fitted, so that
+/// NLL, ECE and selective accuracy are not optimistic.
 #[derive(Clone, Debug)]
 pub struct SplitEvaluation {
     /// The predictions.
     pub predictions: Predictions,
     /// Their metrics.
     pub metrics: Metrics,
-    /// Their cross-fitted calibration.
+    /// Their cross-fitted calibration, by a temperature.
     pub fitted: CrossFitted,
+    /// The metrics of a calibration that changes predicted classes; `None` for a temperature.
+    pub vector: Option<VectorMetrics>,
+}
+
+/// Metrics of a calibration with a factor or a bias for each class: of the classes that `predict`
+/// gives with such a model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VectorMetrics {
+    /// Share of correct predictions.
+    pub accuracy: f64,
+    /// 95 % confidence interval of the accuracy (Wilson).
+    pub accuracy_ci95: [f64; 2],
+    /// Mean F1 of the classes that have images.
+    pub macro_f1: f64,
+    /// Mean negative log-likelihood.
+    pub nll: f64,
+    /// Expected calibration error over 15 bins.
+    pub ece: f64,
+    /// Whether each fifth of the images is evaluated with a fit on the other four fifths, as on the
+    /// validation split, or with the model's calibration.
+    pub cross_fitted: bool,
+}
+
+impl SplitEvaluation {
+    /// The metrics of predictions for this split.
+    #[must_use]
+    pub fn new(model: &Model, mut predictions: Predictions, split: Split) -> Self {
+        let metrics = |probabilities: &[f32]| compute_metrics(model.classes(), &predictions.labels, probabilities);
+        let fitted_here = split == Split::Validation;
+        let vector = model.calibration().changes_classes().then(|| {
+            let found = metrics(&if fitted_here {
+                cross_fit(model, &predictions, CalibrationKind::Vector).probabilities
+            } else {
+                as_predicted(model, &predictions)
+            });
+            let Metrics { accuracy, accuracy_ci95, macro_f1, nll, ece, .. } = found;
+            VectorMetrics { accuracy, accuracy_ci95, macro_f1, nll, ece, cross_fitted: fitted_here }
+        });
+        let fitted = cross_fit(model, &predictions, CalibrationKind::Temperature);
+        let metrics = metrics(if fitted_here { &fitted.probabilities } else { &predictions.probabilities });
+        if fitted_here {
+            predictions.probabilities.clone_from(&fitted.probabilities);
+        }
+        Self { predictions, metrics, fitted, vector }
+    }
 }
 
 /// An evaluated model, the data, and the results.
@@ -199,6 +294,8 @@ pub struct Evaluation {
     pub split: Split,
     /// Predictions and metrics.
     pub result: SplitEvaluation,
+    /// The model's training images in this split; `None` where they are not known.
+    pub overlap: Option<TrainingOverlap>,
     /// Whether predictions are averaged over mirror images.
     pub tta: bool,
     /// Other models on the same images.
@@ -218,12 +315,7 @@ pub fn evaluate_split(
     tta: bool,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<SplitEvaluation, DataMismatch> {
-    let predictions = observed(classifier, dataset, split, tta, observe)?;
-    Ok(SplitEvaluation {
-        metrics: compute_metrics(classifier.classes(), &predictions.labels, &predictions.probabilities),
-        fitted: cross_fit(classifier.model(), &predictions),
-        predictions,
-    })
+    Ok(SplitEvaluation::new(classifier.model(), observed(classifier, dataset, split, tta, observe)?, split))
 }
 
 fn observed(
@@ -264,14 +356,16 @@ pub fn evaluate(
             .then(|| opened(options, &source, classifier.model(), other.input(), observe))
             .transpose()?;
         let dataset = own_data.as_ref().unwrap_or(&dataset);
-        let predictions = observed(&other, dataset, split, options.tta, observe)
+        let evaluated = evaluate_split(&other, dataset, split, options.tta, observe)
             .map_err(|source| EvaluationError::Compare { path: path.clone(), source })?;
-        let paired = compare(&result.predictions, &predictions)
+        let paired = compare(&result.predictions, &evaluated.predictions)
             .ok_or_else(|| EvaluationError::OtherImages { path: path.clone() })?;
         others.push(Other {
             model: path.display().to_string(),
             parameters: other.model().parameters(),
-            metrics: compute_metrics(other.classes(), &predictions.labels, &predictions.probabilities),
+            metrics: evaluated.metrics,
+            vector: evaluated.vector,
+            training_overlap: overlap(path, other.model(), dataset, split),
             paired,
         });
     }
@@ -284,7 +378,14 @@ pub fn evaluate(
         observe(EvaluateEvent::End);
         corruptions = rows?;
     }
-    Ok(Evaluation { classifier, source, dataset, split, result, tta: options.tta, others, corruptions })
+    let overlap = overlap(&options.model, classifier.model(), &dataset, split);
+    Ok(Evaluation { classifier, source, dataset, split, result, overlap, tta: options.tta, others, corruptions })
+}
+
+/// The training images of a model in this split, where they are known.
+fn overlap(path: &Path, model: &Model, dataset: &Dataset, split: Split) -> Option<TrainingOverlap> {
+    let known = TrainingImages::find(path, &model.provenance().data_hash)?;
+    Some(TrainingOverlap::new(&known, dataset, split))
 }
 
 /// The data with the image size and channels of a network, split as for the training of `trained`.
@@ -296,8 +397,8 @@ fn opened(
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Dataset, DataError> {
     let provenance = trained.provenance();
-    let mut data = DataOptions::as_trained(provenance, *source != DataSource::Synthetic);
-    data.official_split |= options.official_split;
+    let data = DataOptions::as_trained(provenance, *source != DataSource::Synthetic)
+        .with_split(options.official_split, options.as_given);
     let seed = options.seed.unwrap_or(provenance.seed);
     let observe = RefCell::new(observe);
     let progress = |images| {
@@ -319,10 +420,13 @@ impl Evaluation {
             model: self.classifier.model(),
             metrics: &self.result.metrics,
             fitted: &self.result.fitted,
+            vector: self.result.vector.as_ref(),
+            overlap: self.overlap,
             predictions: &self.result.predictions,
             dataset: &self.dataset,
             split,
             selection: self.split == Split::Validation,
+            on_training: self.split == Split::Train,
             tta: self.tta,
             others: &self.others,
             corruptions: &self.corruptions,

@@ -7,13 +7,17 @@ pub mod corruptions;
 mod evaluation;
 mod mcnemar;
 mod metrics;
+mod overlap;
 mod predictions;
+mod student;
 
-pub use calibration::{CalibrationKind, CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
+pub use calibration::{CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
 pub use evaluation::{
     EvaluateEvent, EvaluateOptions, Evaluation, EvaluationDocument, EvaluationError, EvaluationView, Other,
-    SplitEvaluation, evaluate, evaluate_split,
+    SplitEvaluation, VectorMetrics, evaluate, evaluate_split,
 };
 pub use mcnemar::{Paired, compare};
 pub use metrics::{ClassMetrics, Metrics, Reliability, compute_metrics, reliability, wilson};
+pub use overlap::TrainingOverlap;
 pub use predictions::{DataMismatch, Predictions, check_fit, logits, most_confident_first, predict_split};
+pub use student::{mean_and_deviation, student};

@@ -15,7 +15,8 @@ pub struct Predictions {
     pub images: Vec<usize>,
     /// Their labels.
     pub labels: Vec<u32>,
-    /// `[N, classes]`.
+    /// `[N, classes]`, with the temperature of the model's calibration, but without its factors and
+    /// biases of classes, if any: the predicted class is that of the network.
     pub probabilities: Vec<f32>,
 }
 
@@ -82,15 +83,22 @@ pub(super) fn predict_images<P: AsRef<[u8]>>(
     progress: &mut dyn FnMut(usize),
 ) -> Predictions {
     let normalization = classifier.model().normalization();
-    let mut probabilities = Vec::with_capacity(images.len() * classifier.classes().len());
+    let calibration = classifier.model().calibration().temperature_only();
+    let classes = classifier.classes().len();
+    let predicted = |batch: &Tensor| {
+        let mut rows = classifier.logits(batch);
+        calibration.apply(&mut rows, classes);
+        rows
+    };
+    let mut probabilities = Vec::with_capacity(images.len() * classes);
     let mut batch = Tensor::default();
     let mut done = 0;
     for chunk in images.chunks(BATCH) {
         inputs(dataset.shape(), chunk, &pixels, normalization, false, &mut batch);
-        let mut rows = classifier.input_probabilities(&batch);
+        let mut rows = predicted(&batch);
         if tta {
             inputs(dataset.shape(), chunk, &pixels, normalization, true, &mut batch);
-            let mirrored = classifier.input_probabilities(&batch);
+            let mirrored = predicted(&batch);
             rows.iter_mut().zip(mirrored).for_each(|(p, q)| *p = f32::midpoint(*p, q));
         }
         probabilities.extend(rows);

@@ -1,50 +1,22 @@
-//! Comparisons: trains any number of configurations on the same data, one after the other.
+//! Comparisons: trains any number of configurations on the same data, one after the other, and
+//! includes finished runs.
 //!
 //! The folder of an experiment is named after everything its result depends on, so that the same
 //! experiment is found again: finished experiments are reused, interrupted ones are resumed.
 
 use super::conclude::conclude;
-use super::grid::{Variation, grid};
+use super::folders::{finished_elsewhere, run_folder};
+use super::plan::Experiment;
 use crate::comparison::{Comparison, EpochMetrics, Row, Run};
-use crate::config::{Config, DataOptions, OverrideError};
-use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split};
+use crate::config::{Config, DataOptions};
+use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split, TrainingImages};
 use crate::report;
-use crate::train::{Ending, Event, Job, RunFolder, train};
+use crate::train::{Ending, EpochRecord, Event, Job, RunFolder, SavedRun, train};
 use moue::fs::write_atomically;
 use moue::model::{build_blank, summary};
 use moue::with_causes;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// A configuration to be trained.
-#[derive(Clone, Debug)]
-pub struct Experiment {
-    /// The architecture's name, followed by the varied options.
-    pub name: String,
-    /// The configuration.
-    pub config: Config,
-}
-
-/// The experiments of a comparison: every configuration with every variation, each with `seeds`
-/// consecutive seeds.
-///
-/// # Errors
-/// When a variation does not fit a configuration.
-pub fn plan(configs: &[Config], variations: &[Variation], seeds: u64) -> Result<Vec<Experiment>, OverrideError> {
-    let mut experiments = Vec::new();
-    for config in configs {
-        for (settings, config) in grid(config, variations)? {
-            let name = std::iter::once(config.model.name.clone()).chain(settings).collect::<Vec<_>>().join(" ");
-            for seed in 0..seeds.max(1) {
-                let mut config = config.clone();
-                config.train.seed += seed;
-                experiments.push(Experiment { name: name.clone(), config });
-            }
-        }
-    }
-    Ok(experiments)
-}
 
 /// Why a comparison failed. A failed training is reported in its row instead.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +45,8 @@ pub enum CompareError {
 pub type OpenData<'a> = dyn FnMut(&Config) -> Result<Dataset, DataError> + 'a;
 
 /// Trains all experiments one after the other and, after each of them, writes `comparison.csv`,
-/// `comparison.json` and `report.html` into `out`, whose folder `runs` contains the trainings.
+/// `runs.csv`, `comparison.json` and `report.html` into `out`, whose folder `runs` contains the
+/// trainings.
 /// Stops early, with the finished results, when `stop` is set.
 ///
 /// `observe` is called with the index of the experiment and its event.
@@ -117,10 +90,22 @@ fn each(
 ) -> Result<Comparison, CompareError> {
     let mut data = LoadedData { open, last: None };
     let mut comparison: Option<Comparison> = None;
+    let mut validated: Option<Vec<String>> = None;
     for (number, experiment) in experiments.iter().enumerate() {
         let dataset = data.data_for(&experiment.config)?;
-        let run = run(experiment, dataset, source, out, stop, &mut |event| observe(number, event));
-        let found = comparison.get_or_insert_with(|| begun(source, dataset));
+        let validation =
+            || dataset.indices(Split::Validation).into_iter().map(|index| dataset.ids[index].clone()).collect();
+        let ids = validated.get_or_insert_with(validation);
+        let mut run = match (&experiment.run, finished_elsewhere(experiment, dataset, out)) {
+            (Some(folder), _) => finished(experiment, folder, dataset, *ids == validation()),
+            (None, Some(folder)) => {
+                observe(number, Event::Note(format!("{} is finished already", folder.display())));
+                finished(experiment, &folder, dataset, true)
+            }
+            (None, None) => run(experiment, dataset, source, out, stop, &mut |event| observe(number, event)),
+        };
+        run.training_overlap = overlap(&run.folder, dataset);
+        let found = comparison.get_or_insert_with(|| begun(source, dataset, out));
         add(found, experiment, run, dataset);
         found.complete = number + 1 == experiments.len() && found.rows.iter().flat_map(|r| &r.runs).all(|r| r.finished);
         write(found, out)?;
@@ -168,24 +153,6 @@ pub fn run_folders(
         .collect()
 }
 
-/// The folder of an experiment: its name and a digest of everything its result depends on. An
-/// experiment with the same digest is the same, whatever its name.
-fn run_folder(experiment: &Experiment, dataset: &Dataset, out: &Path) -> PathBuf {
-    let mut hasher = Sha256::new();
-    hasher.update(experiment.config.to_toml().unwrap_or_default());
-    hasher.update(dataset.hash());
-    let digest = base16ct::lower::encode_string(&hasher.finalize()[..4]);
-    let runs = out.join("runs");
-    let known =
-        std::fs::read_dir(&runs).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    if let Some(name) = known.into_iter().find(|name| name.ends_with(&format!("-{digest}"))) {
-        return runs.join(name);
-    }
-    let stem = experiment.name.rsplit('/').next().unwrap_or(&experiment.name);
-    let stem = stem.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.=".contains(c), "-");
-    runs.join(format!("{}-{digest}", stem.chars().take(80).collect::<String>()))
-}
-
 fn run(
     experiment: &Experiment,
     dataset: &Dataset,
@@ -205,7 +172,7 @@ fn run(
         resume,
         communicator: None,
     };
-    let mut run = Run { seed: experiment.config.train.seed, folder: folder.path().to_owned(), ..Run::default() };
+    let mut run = begun_run(experiment, folder.path());
     let mut trained = false;
     let outcome = train(&job, stop, &mut |event| {
         trained |= matches!(event, Event::Epoch { .. });
@@ -213,11 +180,8 @@ fn run(
     });
     match outcome {
         Ok(outcome) => {
-            run.best = outcome.best_epoch.checked_sub(1).and_then(|i| outcome.history.get(i)).map(EpochMetrics::from);
-            run.last = outcome.history.last().map(EpochMetrics::from);
-            run.seconds = outcome.history.iter().map(|record| record.seconds).sum();
+            take_history(&mut run, &outcome.history, outcome.best_epoch);
             run.finished = outcome.ending != Ending::Interrupted;
-            run.history.clone_from(&outcome.history);
             if run.finished && !trained {
                 observe(Event::Note(format!("{} is finished already", folder.path().display())));
             }
@@ -230,12 +194,51 @@ fn run(
     run
 }
 
+fn begun_run(experiment: &Experiment, folder: &Path) -> Run {
+    Run { seed: experiment.config.train.seed, folder: folder.to_owned(), ..Run::default() }
+}
+
+fn take_history(run: &mut Run, history: &[EpochRecord], best_epoch: usize) {
+    run.best = best_epoch.checked_sub(1).and_then(|i| history.get(i)).map(EpochMetrics::from);
+    run.last = history.last().map(EpochMetrics::from);
+    run.seconds = history.iter().map(|record| record.seconds).sum();
+    run.history = history.to_vec();
+}
+
+/// The results of a finished run, which are comparable if it has the same training images, and if
+/// the first experiment has the same validation images.
+fn finished(experiment: &Experiment, folder: &Path, dataset: &Dataset, same_validation: bool) -> Run {
+    let mut run = begun_run(experiment, folder);
+    match SavedRun::open(RunFolder::existing(folder).checkpoint()) {
+        Err(error) => run.error = Some(with_causes(&error)),
+        Ok(saved) if saved.data_hash != dataset.hash() => {
+            run.error = Some(format!("it was trained on other data ({})", saved.source));
+        }
+        Ok(_) if !same_validation => {
+            run.error = Some("it was validated on other images than the first experiment".into());
+        }
+        Ok(saved) => {
+            take_history(&mut run, &saved.history, saved.best_epoch);
+            run.finished = true;
+        }
+    }
+    run
+}
+
+/// How many validation images are among the training images of a run.
+fn overlap(folder: &Path, dataset: &Dataset) -> Option<usize> {
+    let known = TrainingImages::find(&RunFolder::existing(folder).model(), &dataset.hash())?;
+    Some(known.count(dataset, &dataset.indices(Split::Validation)))
+}
+
 /// A comparison without rows.
-fn begun(source: &DataSource, dataset: &Dataset) -> Comparison {
+fn begun(source: &DataSource, dataset: &Dataset, out: &Path) -> Comparison {
     let validation = dataset.indices(Split::Validation);
     let counts = dataset.per_class(&validation);
     let most = (0..counts.len()).rev().max_by_key(|&class| counts[class]).unwrap_or(0);
     Comparison {
+        out: out.to_owned(),
+        numbered: dataset.numbered_split(),
         data: source.to_string(),
         split: dataset.describe(Split::Validation),
         validation_images: validation.len(),
@@ -263,20 +266,24 @@ fn add(comparison: &mut Comparison, experiment: &Experiment, run: Run, dataset: 
     }
     if let Some(row) = comparison.rows.last_mut() {
         row.runs.push(run);
-        row.summarize();
     }
+    comparison.summarize();
 }
 
 fn write(comparison: &Comparison, out: &Path) -> Result<(), CompareError> {
     let json = serde_json::to_string_pretty(comparison)? + "\n";
     let files = [
         ("comparison.csv", comparison.csv()),
+        ("runs.csv", comparison.runs_csv()),
         ("comparison.json", json),
         ("report.html", report::comparison(comparison)),
     ];
     for (name, text) in files {
         let path = out.join(name);
-        write_atomically(&path, text.as_bytes()).map_err(|source| CompareError::Write { path, source })?;
+        // Comparisons of finished runs train nothing that would create the folder.
+        std::fs::create_dir_all(out)
+            .and_then(|()| write_atomically(&path, text.as_bytes()))
+            .map_err(|source| CompareError::Write { path, source })?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Finishes a training: its report and its summary.
 
-use crate::data::Split;
-use crate::evaluate::{self, EvaluationView, Metrics};
+use crate::data::{Split, TrainingImages};
+use crate::evaluate::{EvaluationView, Metrics, SplitEvaluation, TrainingOverlap, VectorMetrics};
 use crate::report;
 use crate::train::{Ending, Job, Outcome, TrainError};
 use serde::Serialize;
@@ -33,6 +33,10 @@ pub struct BestEpoch {
     /// Metrics on that split; optimistic: the epoch was selected on this split.
     #[serde(rename = "figures")]
     pub metrics: Metrics,
+    /// The metrics of a calibration that changes predicted classes, cross-fitted; absent for a
+    /// temperature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<VectorMetrics>,
     /// The model file.
     pub model: PathBuf,
     /// The report.
@@ -46,10 +50,10 @@ pub struct BestEpoch {
 pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainError> {
     let best = match page(outcome, job) {
         None => None,
-        Some((page, metrics)) => {
+        Some((page, SplitEvaluation { metrics, vector, .. })) => {
             job.folder.write_report(&page)?;
             let (model, report) = (job.folder.model(), job.folder.report());
-            Some(BestEpoch { split: Split::Validation, metrics, model, report })
+            Some(BestEpoch { split: Split::Validation, metrics, vector, model, report })
         }
     };
     Ok(RunSummary {
@@ -63,9 +67,9 @@ pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainErr
 
 /// The report of a training and the metrics of its model on the validation split; `None` when no
 /// epoch is finished.
-fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, Metrics)> {
+fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, SplitEvaluation)> {
     let (model, predictions) = (outcome.model.as_ref()?, outcome.validation.as_ref()?);
-    let metrics = evaluate::compute_metrics(model.classes(), &predictions.labels, &predictions.probabilities);
+    let evaluated = SplitEvaluation::new(model, predictions.clone(), Split::Validation);
     let title = format!("{} on {}", job.config.model.name, job.source);
     let page = report::training(&report::Training {
         title: &title,
@@ -75,16 +79,19 @@ fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, Metrics)> {
         evaluation: EvaluationView {
             title: &title,
             model,
-            metrics: &metrics,
-            fitted: &evaluate::cross_fit(model, predictions),
-            predictions,
+            metrics: &evaluated.metrics,
+            fitted: &evaluated.fitted,
+            vector: evaluated.vector.as_ref(),
+            overlap: Some(TrainingOverlap::new(&TrainingImages::of(job.dataset), job.dataset, Split::Validation)),
+            predictions: &evaluated.predictions,
             dataset: job.dataset,
             split: &job.dataset.describe(Split::Validation),
             selection: true,
+            on_training: false,
             tta: false,
             others: &[],
             corruptions: &[],
         },
     });
-    Some((page, metrics))
+    Some((page, evaluated))
 }

@@ -3,12 +3,16 @@
 
 mod compare;
 mod conclude;
+mod folders;
 mod grid;
+mod plan;
 mod run_config;
 mod trainer;
 
-pub use compare::{CompareError, Experiment, OpenData, collect, compare, plan, run_folders};
+pub use compare::{CompareError, OpenData, collect, compare, run_folders};
 pub use conclude::{BestEpoch, RunSummary, conclude};
+pub use folders::{ComparisonFolder, comparison_folder};
 pub use grid::{Variation, grid};
+pub use plan::{Experiment, FinishedRunError, finished_run, plan};
 pub use run_config::{RunConfig, RunConfigError, RunOptions};
 pub use trainer::{TrainedRun, Trainer, TrainerError};

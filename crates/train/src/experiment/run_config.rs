@@ -2,7 +2,7 @@
 
 use crate::config::{Config, ConfigError, OverrideError, with_option};
 use crate::data::DataSource;
-use crate::train::{CheckpointError, RunFolder, peek};
+use crate::train::{CheckpointError, RunFolder, SavedRun};
 use moue::model::{Model, ModelFileError};
 use std::path::{Path, PathBuf};
 
@@ -27,8 +27,11 @@ pub struct RunOptions {
     pub image_size: Option<[usize; 2]>,
     /// The seed.
     pub seed: Option<u64>,
-    /// Restores FER2013's official split for Kaggle's numbered files.
+    /// Restores FER2013's official split for Kaggle's numbered files, as is the default, and refuses
+    /// data that has none.
     pub official_split: bool,
+    /// Uses Kaggle's numbered files in their folders, which are a random split.
+    pub as_given: bool,
 }
 
 /// A configuration with its data.
@@ -70,6 +73,9 @@ pub enum RunConfigError {
     /// The official split of synthetic faces.
     #[error("--official-split requires --data with Kaggle's numbered files")]
     OfficialSplit,
+    /// The folders of synthetic faces.
+    #[error("--as-given requires --data with Kaggle's numbered files")]
+    AsGiven,
 }
 
 impl RunConfigError {
@@ -89,18 +95,15 @@ impl RunConfig {
     pub fn resolve(options: &RunOptions) -> Result<Self, RunConfigError> {
         let given = options.data.clone().map(DataSource::Given);
         if let Some(path) = &options.resume {
-            let (toml, source) = peek(RunFolder::existing(path).checkpoint())?;
-            let config = Config::parse("the checkpoint's configuration", &toml)?;
-            return Ok(Self { config, source: given.unwrap_or(source) });
+            let saved = SavedRun::open(RunFolder::existing(path).checkpoint())?;
+            let config = Config::parse("the checkpoint's configuration", &saved.config)?;
+            return Ok(Self { config, source: given.unwrap_or(saved.source) });
         }
         let run = Self::resolve_untaught(options)?;
         let arch = options.arch.as_deref().unwrap_or(DEFAULT_ARCH);
         for teacher in &run.config.train.teachers {
             let missing = |source| RunConfigError::Teacher { arch: arch.to_owned(), source };
             Model::open(teacher).map_err(missing)?;
-        }
-        if run.config.data.official_split && given.is_none() {
-            return Err(RunConfigError::OfficialSplit);
         }
         Ok(run)
     }
@@ -120,13 +123,16 @@ impl RunConfig {
         train.batch_size = options.batch_size.unwrap_or(train.batch_size);
         train.learning_rate = options.learning_rate.unwrap_or(train.learning_rate);
         train.seed = options.seed.unwrap_or(train.seed);
-        config.data.official_split |= options.official_split;
+        config.data = config.data.with_split(options.official_split, options.as_given);
         if let Some([height, width]) = options.image_size {
             config.model.input = [height, width, config.model.input[2]];
         }
         config.check("the command line").map_err(RunConfigError::Range)?;
         if options.official_split && options.data.is_none() {
             return Err(RunConfigError::OfficialSplit);
+        }
+        if options.as_given && options.data.is_none() {
+            return Err(RunConfigError::AsGiven);
         }
         let source = options.data.clone().map_or(DataSource::Synthetic, DataSource::Given);
         Ok(Self { config, source })

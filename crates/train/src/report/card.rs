@@ -1,6 +1,6 @@
 //! A model card in Markdown (Mitchell et al. 2019), made from an evaluation.
 
-use super::evaluation::{applied, p_value, points};
+use super::evaluation::{calibration_text, p_value, points, vector_line};
 use super::page::percent;
 use crate::data::Split;
 use crate::evaluate::{EvaluationView, Metrics, risk_coverage, wilson};
@@ -72,6 +72,9 @@ fn summary(card: &Card<'_>) -> String {
         caveat(card),
         interval(card.mirrored)
     );
+    for warning in card.evaluation.warnings() {
+        let _ = writeln!(text, "**Warning:** {warning}.\n");
+    }
     let rows = [
         ("classes", model.classes().join(", ")),
         ("input", format!("{:?}: height, width, channels", model.architecture().input)),
@@ -157,6 +160,9 @@ fn metrics_section(card: &Card<'_>) -> String {
     row(&model.architecture().name, metrics);
     row(&format!("{}, TTA", model.architecture().name), card.mirrored);
     others.iter().for_each(|other| row(&other.model, &other.metrics));
+    if let Some(vector) = card.evaluation.vector {
+        let _ = writeln!(text, "\n{}", vector_line(vector));
+    }
     for other in *others {
         let paired = &other.paired;
         let _ = writeln!(
@@ -236,14 +242,8 @@ fn weaknesses(card: &Card<'_>) -> String {
 }
 
 fn calibration(card: &Card<'_>) -> String {
-    let EvaluationView { model, metrics, fitted, predictions, .. } = &card.evaluation;
-    let mut text = format!(
-        "## Calibration\n\n{} Expected calibration error over 15 bins: {:.3}; cross-fitted (fitted on four fifths of these \
-         images, evaluated on the last, in turn): **{:.3}**.\n",
-        applied(model.calibration()),
-        metrics.ece,
-        fitted.ece
-    );
+    let EvaluationView { model, metrics, predictions, .. } = &card.evaluation;
+    let mut text = format!("## Calibration\n\n{}\n", calibration_text(&card.evaluation));
     let curve = risk_coverage(&predictions.labels, &predictions.probabilities, metrics.labels.len());
     let at = |share: f64| curve.iter().find(|kept| kept.coverage >= share);
     text += "\n| coverage | selective accuracy | minimum confidence |\n|---|---|---|\n";

@@ -22,12 +22,21 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
+/// A shaded range around a line: for each position, the lowest and the highest value.
+pub struct Band {
+    /// CSS classes.
+    pub class: String,
+    pub points: Vec<(f64, f64, f64)>,
+}
+
 /// A line chart.
 pub struct Chart {
     pub title: &'static str,
     /// Label of the x axis.
     pub across: &'static str,
     pub lines: Vec<Line>,
+    /// Ranges, drawn behind the lines.
+    pub bands: Vec<Band>,
     /// Position of a vertical line: the best epoch.
     pub mark: Option<f64>,
     /// Position of a horizontal line, and its label.
@@ -67,7 +76,10 @@ fn label(value: f64) -> String {
 
 impl Chart {
     pub fn svg(&self) -> Markup {
-        let points = || self.lines.iter().flat_map(|line| &line.points).filter(|point| point.1.is_finite());
+        let edges = self.bands.iter().flat_map(|band| &band.points).flat_map(|&(x, low, high)| [(x, low), (x, high)]);
+        let drawn: Vec<(f64, f64)> =
+            self.lines.iter().flat_map(|line| line.points.iter().copied()).chain(edges).collect();
+        let points = || drawn.iter().filter(|point| point.1.is_finite());
         let range = |of: fn(&(f64, f64)) -> f64| {
             let values = points().map(of);
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
@@ -103,6 +115,7 @@ impl Chart {
                     line.mark x1=(LEFT) x2=(right) y1=(y.at(*level)) y2=(y.at(*level)) {}
                     text.tick x=(LEFT + 6.0) y=(y.at(*level) - 5.0) { (name) }
                 }
+                @for band in &self.bands { (shape(band, &x, &y)) }
                 @for line in &self.lines { (curve(line, &x, &y)) }
                 @for (line, at) in named.iter().zip(label_places(&named, &y)) {
                     text class={ "name " (line.class) } x=(right + 8.0) y=(at + 4.0) { (line.name) }
@@ -110,6 +123,16 @@ impl Chart {
             }
         }
     }
+}
+
+/// The outline of a band: along the highest values and back along the lowest.
+fn shape(band: &Band, x: &Scale, y: &Scale) -> Markup {
+    let finite = || band.points.iter().filter(|(_, low, high)| low.is_finite() && high.is_finite());
+    let above = finite().map(|&(at, _, high)| (at, high));
+    let below = finite().rev().map(|&(at, low, _)| (at, low));
+    let place = |(at, value): (f64, f64)| format!("{:.1},{:.1}", x.at(at), y.at(value));
+    let points: Vec<String> = above.chain(below).map(place).collect();
+    html! { @if !points.is_empty() { polygon class={ "band " (band.class) } points=(points.join(" ")) {} } }
 }
 
 /// A line, interrupted where a value is NaN.
@@ -188,8 +211,15 @@ mod tests {
     #[test]
     fn a_chart_of_one_epoch_has_no_nan() {
         let line = Line { name: "training".into(), class: "a".into(), points: vec![(1.0, 2.0)] };
-        let chart =
-            Chart { title: "Loss", across: "epoch", lines: vec![line], mark: Some(1.0), level: None, wide: false };
+        let chart = Chart {
+            title: "Loss",
+            across: "epoch",
+            lines: vec![line],
+            bands: Vec::new(),
+            mark: Some(1.0),
+            level: None,
+            wide: false,
+        };
         let svg = chart.svg().into_string();
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }

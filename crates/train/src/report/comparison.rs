@@ -1,8 +1,9 @@
 //! The report of a comparison: all learning curves in one chart, and one table.
 
-use super::chart::{Chart, Line};
+use super::chart::{Band, Chart, Line};
+use super::evaluation::points;
 use super::page::{self, percent};
-use crate::comparison::{Comparison, Row};
+use crate::comparison::{Comparison, Row, SeedPairs};
 use crate::train::EpochRecord;
 use maud::{Markup, html};
 
@@ -21,18 +22,25 @@ pub fn comparison(found: &Comparison) -> String {
         &html! {
             h1 { (title) }
             (verdict(found))
+            @for warning in found.warnings() { p { b { "Warning: " } (warning) "." } }
             div.scroll { (curves(found)) }
             p.soft {
                 "Solid: accuracy on " (found.split) " after each epoch. Dashed, in the same color: accuracy on the "
                 "training images, a mean over the epoch's steps with dropout and augmentation. A growing gap between "
                 "the two indicates overfitting."
+                @if seeded(found) {
+                    " Lines are means over the seeds; a shaded band reaches from the lowest to the highest seed."
+                }
             }
             (table(found))
             p.soft {
                 "Best: the epoch with the highest accuracy on " (found.split) "; optimistic: the epoch was selected on "
-                "this split. Last: after all epochs. Gap: training minus validation accuracy, in points."
-                @if found.rows.iter().any(|row| row.validation_deviation.is_some()) {
-                    " Means over the seeds; ± is the standard deviation of the best validation accuracy."
+                "this split. Gap: training minus validation accuracy, in points, at the best epoch. Last: after all "
+                "epochs."
+                @if seeded(found) {
+                    " Means over the seeds, with the 95 % confidence interval of the mean (Student's t). Difference: best "
+                    "validation accuracy of the first experiment minus that of this one, in points, with the 95 % "
+                    "confidence interval over common seeds. Every seed is in runs.csv."
                 }
             }
             (failures(found))
@@ -40,16 +48,21 @@ pub fn comparison(found: &Comparison) -> String {
     )
 }
 
+/// Whether a configuration was trained with several seeds.
+fn seeded(found: &Comparison) -> bool {
+    found.rows.iter().any(|row| row.validation_ci95.is_some())
+}
+
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn verdict(found: &Comparison) -> Markup {
-    let trained = found.rows.iter().filter(|row| row.runs.iter().any(|run| run.best.is_some()));
-    let best = trained.max_by(|a, b| a.best_validation_accuracy.total_cmp(&b.best_validation_accuracy));
+    let trained = found.rows.iter().filter_map(|row| Some((row, row.best_validation_accuracy?)));
+    let best = trained.max_by(|a, b| a.1.total_cmp(&b.1));
     html! {
-        @if let Some(best) = best {
-            p.big { (best.name) ": " (percent(best.best_validation_accuracy)) " %" }
+        @if let Some((row, accuracy)) = best {
+            p.big { (row.name) ": " (percent(accuracy)) " %" }
         }
         p {
             "Each model was trained on " (training_images(found)) " images and validated on the "
@@ -89,54 +102,100 @@ fn short_names(rows: &[Row]) -> Vec<String> {
     names.iter().map(|words| words.join(" ").chars().take(LONGEST_NAME).collect()).collect()
 }
 
-/// The curve of a row: the mean over its seeds, up to the last epoch that all seeds have finished.
-fn mean(row: &Row, of: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
+/// The values of a row's seeds in each epoch, up to the last epoch that all seeds have finished.
+fn by_epoch(row: &Row, of: fn(&EpochRecord) -> f64) -> Vec<(f64, Vec<f64>)> {
     let runs: Vec<_> = row.runs.iter().filter(|run| !run.history.is_empty()).collect();
     let epochs = runs.iter().map(|run| run.history.len()).min().unwrap_or(0);
-    let value = |epoch: usize| runs.iter().map(|run| of(&run.history[epoch])).sum::<f64>() / runs.len() as f64;
-    (0..epochs).map(|epoch| ((epoch + 1) as f64, value(epoch) * 100.0)).collect()
+    let values = |epoch: usize| runs.iter().map(|run| of(&run.history[epoch]) * 100.0).collect();
+    (0..epochs).map(|epoch| ((epoch + 1) as f64, values(epoch))).collect()
+}
+
+/// The curve of a row: the mean over its seeds.
+fn mean(row: &Row, of: fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    by_epoch(row, of).iter().map(|(epoch, values)| (*epoch, mean(values))).collect()
+}
+
+/// The range of a row's seeds; `None` for a single seed.
+fn band(row: &Row, class: &str) -> Option<Band> {
+    let range = |(epoch, values): &(f64, Vec<f64>)| {
+        let fold = |start: f64, of: fn(f64, f64) -> f64| values.iter().copied().fold(start, of);
+        (*epoch, fold(f64::INFINITY, f64::min), fold(f64::NEG_INFINITY, f64::max))
+    };
+    let values = by_epoch(row, |record| record.validation_accuracy);
+    let several = values.first().is_some_and(|(_, seeds)| seeds.len() > 1);
+    several.then(|| Band { class: class.to_owned(), points: values.iter().map(range).collect() })
 }
 
 fn curves(found: &Comparison) -> Markup {
-    let mut lines = Vec::new();
+    let (mut lines, mut bands) = (Vec::new(), Vec::new());
     for (number, (row, name)) in found.rows.iter().zip(short_names(&found.rows)).enumerate() {
         let class = format!("c{}", number % COLORS);
         let train = mean(row, |r| r.train_accuracy);
+        bands.extend(band(row, &class));
         lines.push(Line { name: String::new(), class: format!("{class} dashed"), points: train });
+        // A failed training has no line that a name could belong to.
+        let name = if row.failed.is_some() { String::new() } else { name };
         lines.push(Line { name, class, points: mean(row, |r| r.validation_accuracy) });
     }
     let level = (found.majority_accuracy * 100.0, format!("baseline \"{}\"", found.majority_class));
-    Chart { title: "Accuracy, %", across: "epoch", lines, mark: None, level: Some(level), wide: true }.svg()
+    Chart { title: "Accuracy, %", across: "epoch", lines, bands, mark: None, level: Some(level), wide: true }.svg()
+}
+
+/// A share in percent, or a dash.
+fn cell(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".to_owned(), percent)
 }
 
 fn table(found: &Comparison) -> Markup {
-    let widest = found.rows.iter().map(|row| row.last_gap.abs()).fold(0.01, f64::max);
+    let gap = |row: &Row| row.gap.unwrap_or(0.0);
+    let widest = found.rows.iter().map(|row| gap(row).abs()).fold(0.01, f64::max);
+    let seeded = seeded(found);
     html! {
         div.scroll { table {
             thead { tr {
-                th { "experiment" } th { "best validation %" } th { "last validation %" } th { "last train %" } th { "gap" }
-                th {} th { "best train %" } th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" }
-                th.text { "reported by source" }
+                th { "experiment" } th { "best validation %" }
+                @if seeded { th { "95 % interval" } th { "difference" } }
+                th { "best train %" } th { "gap" } th {} th { "last validation %" } th { "last train %" }
+                th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" } th.text { "reported by source" }
             } }
             tbody {
                 @for (number, row) in found.rows.iter().enumerate() {
                     @let color = format!("c{}", number % COLORS);
                     tr {
                         td { span class={ "key " (color) } {} (row.name) }
-                        td { b { (percent(row.best_validation_accuracy)) }
-                            @if let Some(deviation) = row.validation_deviation { " ± " (percent(deviation)) } }
-                        td { (percent(row.last_validation_accuracy)) } td { (percent(row.last_train_accuracy)) }
-                        td { (percent(row.last_gap)) }
-                        td.text { span class={ "gap " (color) } style=(format!("width:{:.1}rem", 4.0 * row.last_gap.max(0.0) / widest)) {} }
-                        td { (percent(row.best_train_accuracy)) }
+                        @if let Some(reason) = &row.failed {
+                            td.text colspan=(if seeded { 8 } else { 6 }) { "failed: " (reason) }
+                        } @else {
+                            td { b { (cell(row.best_validation_accuracy)) } }
+                            @if seeded { td { (interval(row.validation_ci95, percent)) } td { (difference(row)) } }
+                            td { (cell(row.best_train_accuracy)) } td { (cell(row.gap)) }
+                            td.text { span class={ "gap " (color) } style=(format!("width:{:.1}rem", 4.0 * gap(row).max(0.0) / widest)) {} }
+                            td { (cell(row.last_validation_accuracy)) } td { (cell(row.last_train_accuracy)) }
+                        }
                         td { (row.parameters) } td { (format!("{:.1}", row.macs as f64 / 1e6)) } td { (row.epochs) }
-                        td { (format!("{:.0}", row.seconds)) }
+                        td { (row.seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.0}"))) }
                         td.text { (row.claim.as_deref().unwrap_or_default()) }
                     }
                 }
             }
         } }
     }
+}
+
+/// Two bounds, or nothing.
+#[must_use]
+pub fn interval(bounds: Option<[f64; 2]>, text: fn(f64) -> String) -> String {
+    bounds.map(|[low, high]| format!("{} to {}", text(low), text(high))).unwrap_or_default()
+}
+
+/// The first row minus this one, in points, with the confidence interval; empty for the first row.
+#[must_use]
+pub fn difference(row: &Row) -> String {
+    let text = |paired: &SeedPairs| {
+        format!("{} ({})", points(paired.difference), interval(Some(paired.difference_ci95), points))
+    };
+    row.paired.as_ref().map(text).unwrap_or_default()
 }
 
 fn failures(found: &Comparison) -> Markup {

@@ -2,9 +2,10 @@
 
 use super::chart::{self, Chart, Line};
 use super::page::{self, percent};
-use crate::evaluate::{EvaluationView, Metrics, Other, corruptions, most_confident_first, reliability, risk_coverage};
+use crate::evaluate::{
+    EvaluationView, Metrics, Other, VectorMetrics, corruptions, most_confident_first, reliability, risk_coverage,
+};
 use maud::{Markup, html};
-use moue::model::Calibration;
 use moue::render::image_url;
 use moue_engine::loss::argmax;
 
@@ -35,6 +36,7 @@ pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> 
         p {
             "on " (f.n) " images of the split " (report.split)
             @if report.selection { " (selection split, optimistic)" }
+            @if report.split_is_training() { " (training images)" }
             @if report.tta { ", each prediction averaged over the image and its mirror image" }
             "; 95 % confidence interval " (percent(low)) "–" (percent(high)) " %. Macro F1 "
             (format!("{:.3}", f.macro_f1)) ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error "
@@ -47,6 +49,8 @@ pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> 
                 " (optimistic: the epoch was selected on this split)."
             }
         }
+        @for warning in report.warnings() { p { b { "Warning: " } (warning) "." } }
+        @if let Some(vector) = report.vector { p { (vector_line(vector)) } }
     }
 }
 
@@ -166,6 +170,7 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
             class: "a".into(),
             points: points.map(|kept| (kept.coverage * 100.0, kept.accuracy * 100.0)).collect(),
         }],
+        bands: Vec::new(),
         mark: curve
             .iter()
             .rev()
@@ -177,10 +182,7 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
     html! {
         p {
             "In a calibrated model the bars reach the diagonal. The expected calibration error is their mean distance "
-            "from it, weighted by the number of predictions. "
-            (applied(report.model.calibration())) " Cross-fitted (fitted on four fifths of these images and evaluated on "
-            "the last fifth, in turn), the error is "
-            (format!("{:.3}", report.fitted.ece)) "."
+            "from it, weighted by the number of predictions. " (calibration_text(report))
         }
         div.charts { (chart::reliability(&reliability(labels, probabilities, classes))) (chart.svg()) }
         @if report.model.uncertain_below() > 0.0 {
@@ -192,14 +194,42 @@ fn calibration(report: &EvaluationView<'_>) -> Markup {
     }
 }
 
-/// A sentence that describes the model's calibration.
-pub fn applied(calibration: &Calibration) -> String {
+/// Sentences that describe the model's calibration and its error.
+pub fn calibration_text(report: &EvaluationView<'_>) -> String {
+    let calibration = report.model.calibration();
     let each = match (&calibration.scale, &calibration.bias) {
         (Some(_), _) => ", with a factor and a bias for each class (vector scaling)",
         (None, Some(_)) => ", with a bias for each class",
         (None, None) => "",
     };
-    format!("The model's logits are divided by {:.3}{each}.", calibration.temperature)
+    let error = if report.selection {
+        format!(
+            "Expected calibration error over 15 bins, cross-fitted (fitted on four fifths of these images, evaluated on \
+             the last, in turn): {:.3}.",
+            report.fitted.ece
+        )
+    } else {
+        format!(
+            "Expected calibration error over 15 bins: {:.3}; with a temperature cross-fitted on these images: {:.3}.",
+            report.metrics.ece, report.fitted.ece
+        )
+    };
+    format!("The model's logits are divided by {:.3}{each}. {error}", calibration.temperature)
+}
+
+/// A sentence with the metrics of a calibration that changes predicted classes.
+#[must_use]
+pub fn vector_line(vector: &VectorMetrics) -> String {
+    let [low, high] = vector.accuracy_ci95.map(percent);
+    format!(
+        "With the calibration's factors and biases of classes, as `predict` applies them{}: accuracy {} % ({low}–{high} %), \
+         macro F1 {:.3}, NLL {:.3}, ECE {:.3}.",
+        if vector.cross_fitted { " (cross-fitted)" } else { "" },
+        percent(vector.accuracy),
+        vector.macro_f1,
+        vector.nll,
+        vector.ece
+    )
 }
 
 fn others(report: &EvaluationView<'_>) -> Markup {
@@ -213,8 +243,8 @@ fn others(report: &EvaluationView<'_>) -> Markup {
             td { (format!("{:.3}", metrics.macro_f1)) } td { (format!("{:.3}", metrics.ece)) }
             @if let Some(Other { paired, .. }) = other {
                 td {
-                    (points(-paired.difference)) " (" (points(-paired.difference_ci95[1])) " to "
-                    (points(-paired.difference_ci95[0])) ")"
+                    (points(paired.difference)) " (" (points(paired.difference_ci95[0])) " to "
+                    (points(paired.difference_ci95[1])) ")"
                 }
                 td { (paired.only_first) " / " (paired.only_second) }
                 td { (p_value(paired.p_value)) }
@@ -233,7 +263,7 @@ fn others(report: &EvaluationView<'_>) -> Markup {
             }
         } }
         p.soft {
-            "In parentheses: 95 % confidence intervals. Difference: this model minus the first, in percentage points, "
+            "In parentheses: 95 % confidence intervals. Difference: the first model minus this one, in percentage points, "
             "on the same images. Only one correct: images that only the first model, and only this model, predicts "
             "correctly. p: McNemar's exact test."
         }
@@ -248,6 +278,7 @@ pub fn points(share: f64) -> String {
 }
 
 /// A p-value with significant digits.
+#[must_use]
 pub fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
@@ -262,5 +293,18 @@ fn corruptions_table(rows: &[corruptions::Row]) -> Markup {
                 }
             }
         } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_p_values_are_not_zero() {
+        assert_eq!(
+            (p_value(0.000_99), p_value(0.001), p_value(0.25)),
+            ("< 0.001".into(), "0.001".into(), "0.250".into())
+        );
     }
 }

@@ -11,8 +11,8 @@ mod timeline;
 mod training;
 
 pub use card::{Card, card};
-pub use comparison::comparison;
-pub use evaluation::{evaluation, points};
+pub use comparison::{comparison, difference, interval};
+pub use evaluation::{evaluation, p_value, points, vector_line};
 pub use page::percent;
 pub use timeline::Timeline;
 pub use training::{Training, training};

@@ -14,7 +14,7 @@ thead th { border-bottom: 1px solid var(--line); font-weight: 600; }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem; } svg { width: 460px; max-width: 100%; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .title { font-weight: 600; } svg .tick { fill: var(--soft); }
 .grid { stroke: var(--line); } .mark { stroke: var(--soft); stroke-dasharray: 3 3; } .ideal { stroke: var(--ink); stroke-dasharray: 5 4; }
-.curve { fill: none; stroke-width: 2; } .bar { fill: var(--a); } .a { --c: var(--a); } .b { --c: var(--b); }
+.curve { fill: none; stroke-width: 2; } .band { fill: var(--c); opacity: .18; } .bar { fill: var(--a); } .a { --c: var(--a); } .b { --c: var(--b); }
 svg.wide { width: 960px; min-width: 680px; } .dashed { stroke-dasharray: 4 4; stroke-width: 1.2; opacity: .75; } th.text, td.text { text-align: left; white-space: nowrap; }
 .key, .gap { display: inline-block; height: .75rem; background: currentColor; vertical-align: middle; } .key { width: .75rem; margin-right: .5rem; }
 .c0 { --c: #2f6fde; } .c1 { --c: #d9622b; } .c2 { --c: #2a9d5c; } .c3 { --c: #a64ac9; } .c4 { --c: #b8860b; }

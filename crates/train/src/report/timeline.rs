@@ -76,6 +76,7 @@ impl Timeline {
             title: "Mean probability of each expression, %",
             across: "seconds",
             lines: self.classes.iter().enumerate().map(line).collect(),
+            bands: Vec::new(),
             mark: None,
             level: None,
             wide: true,

@@ -55,6 +55,7 @@ fn curves(report: &Training<'_>) -> Markup {
             Line { name: "training".into(), class: "a".into(), points: series(train) },
             Line { name: "validation".into(), class: "b".into(), points: series(validation) },
         ],
+        bands: Vec::new(),
         mark: Some(report.best_epoch as f64),
         level: None,
         wide: false,

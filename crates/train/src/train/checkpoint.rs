@@ -128,20 +128,47 @@ pub struct Saved {
     moments: Vec<Vec<f32>>,
 }
 
-/// The configuration and the data of a run folder's checkpoint.
-///
-/// # Errors
-/// When the checkpoint cannot be read.
-pub fn peek(path: impl AsRef<Path>) -> Result<(String, DataSource), CheckpointError> {
-    let saved = read(path.as_ref())?;
-    Ok((saved.checkpoint.config, saved.checkpoint.source))
+/// What a run folder's checkpoint says about its training.
+#[derive(Clone, Debug)]
+pub struct SavedRun {
+    /// The configuration, as TOML.
+    pub config: String,
+    /// The data.
+    pub source: DataSource,
+    /// Hash of the data.
+    pub data_hash: String,
+    /// All finished epochs.
+    pub history: Vec<EpochRecord>,
+    /// The best epoch, from 1; 0 for none.
+    pub best_epoch: usize,
+}
+
+impl SavedRun {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        let Checkpoint { config, source, data_hash, history, best, .. } = read(path.as_ref())?.checkpoint;
+        Ok(Self { config, source, data_hash, history, best_epoch: best.epoch })
+    }
+
+    /// Whether the training of this configuration has ended.
+    #[must_use]
+    pub fn is_finished(&self, config: &Config) -> bool {
+        let (epochs, patience) = (self.history.len(), config.train.early_stopping);
+        epochs >= config.train.epochs || (patience > 0 && epochs >= self.best_epoch + patience)
+    }
 }
 
 /// Reads the checkpoint of a training that was started like `fresh`.
 pub fn load(path: &Path, fresh: &Checkpoint) -> Result<Saved, CheckpointError> {
     let saved = read(path)?;
     let differs = |with| Err(CheckpointError::Differs { path: path.to_owned(), with });
-    if saved.checkpoint.config != fresh.config {
+    // An older version wrote fewer options; the others have their defaults.
+    let own = &saved.checkpoint.config;
+    let filled = || Config::parse("the checkpoint", own).ok()?.to_toml().ok();
+    if *own != fresh.config && filled().as_ref() != Some(&fresh.config) {
         return differs("with another configuration");
     }
     if saved.checkpoint.data_hash != fresh.data_hash {

@@ -15,6 +15,15 @@ pub enum TrainError {
     /// A split is empty.
     #[error("this data has no {0} images")]
     Empty(&'static str),
+    /// Too few validation images for `calibration = "vector"`.
+    #[error(
+        "`calibration = \"vector\"` fits a factor and a bias for each class, which requires 1000 validation images, but \
+         this data has {images}; use `calibration = \"temperature\"`"
+    )]
+    TooFewToCalibrate {
+        /// Number of validation images.
+        images: usize,
+    },
     /// The data cannot be evaluated.
     #[error(transparent)]
     Evaluate(#[from] DataMismatch),

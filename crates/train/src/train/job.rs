@@ -15,7 +15,7 @@ pub struct Outcome {
     pub ending: Ending,
     /// The best epoch's model; `None` when no epoch is finished.
     pub model: Option<Model>,
-    /// Its predictions for the validation split, calibrated.
+    /// Its predictions for the validation split, with the temperature of its calibration.
     pub validation: Option<Predictions>,
     /// All epochs.
     pub history: Vec<EpochRecord>,

@@ -20,7 +20,7 @@ mod targets;
 mod tensorboard;
 mod training;
 
-pub use checkpoint::{CheckpointError, peek};
+pub use checkpoint::{CheckpointError, SavedRun};
 pub use error::TrainError;
 pub use job::{Job, Outcome};
 pub use moue_engine::{Communicator, Gradient};

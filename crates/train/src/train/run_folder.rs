@@ -5,6 +5,7 @@ use super::record::EpochRecord;
 use super::tensorboard;
 use crate::config::Config;
 use crate::csv_rows::{Decimals, csv_rows};
+use crate::data::{TRAINING_IMAGES_FILE, TrainingImages};
 use moue::fs::write_atomically;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,13 @@ impl RunFolder {
 
     pub(super) fn write_config(&self, config: &Config) -> Result<(), TrainError> {
         self.write("config.toml", config.to_toml()?.as_bytes())
+    }
+
+    /// Writes the fingerprints of the training images, unless a resumed run has them already.
+    pub(super) fn write_training_images(&self, images: &TrainingImages) -> Result<(), TrainError> {
+        let bytes = images.to_bytes();
+        let written = std::fs::read(self.0.join(TRAINING_IMAGES_FILE)).is_ok_and(|written| written == bytes);
+        if written { Ok(()) } else { self.write(TRAINING_IMAGES_FILE, &bytes) }
     }
 
     /// Writes the report.

@@ -8,7 +8,8 @@ use super::ranks::Ranks;
 use super::record::{Ending, EpochRecord, Event};
 use super::schedule;
 use super::targets::{Targets, model_hash};
-use crate::data::Split;
+use crate::config::CalibrationKind;
+use crate::data::{NumberedSplit, Split, TrainingImages};
 use crate::evaluate::{self, Predictions};
 use moue::Classifier;
 use moue::model::weights::{snapshot, transfer};
@@ -18,6 +19,9 @@ use moue_engine::{Mode, Network, Optimizer, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Minimum number of validation images for a factor and a bias for each class.
+const LEAST_FOR_VECTOR: usize = 1000;
 
 /// The state of a training between two steps.
 pub struct Training<'a> {
@@ -42,8 +46,12 @@ impl<'a> Training<'a> {
         if indices.is_empty() {
             return Err(TrainError::Empty("training"));
         }
-        if dataset.indices(Split::Validation).is_empty() {
-            return Err(TrainError::Empty("validation"));
+        match dataset.indices(Split::Validation).len() {
+            0 => return Err(TrainError::Empty("validation")),
+            images if options.calibration == CalibrationKind::Vector && images < LEAST_FOR_VECTOR => {
+                return Err(TrainError::TooFewToCalibrate { images });
+            }
+            _ => {}
         }
         let mut network = build(&config.model, dataset.classes.len(), options.seed)?;
         for stage in &options.progressive {
@@ -255,8 +263,9 @@ impl<'a> Training<'a> {
             let (mut predictions, logits) = self.predictions();
             let mut best = self.validated.into_model();
             best.provenance_mut().epoch = best_epoch;
-            evaluate::calibrate(&mut best, &predictions);
-            predictions.probabilities = calibrated(best.calibration(), &logits, best.classes().len());
+            evaluate::calibrate(&mut best, &predictions, self.job.config.train.calibration);
+            let temperature = best.calibration().temperature_only();
+            predictions.probabilities = calibrated(&temperature, &logits, best.classes().len());
             (model, validation) = (Some(best), Some(predictions));
         }
         Outcome { ending, model, validation, history: self.checkpoint.history, best_epoch }
@@ -272,6 +281,12 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
     let mut training = Training::new(job, observe)?;
     if training.ranks.leads() {
         job.folder.write_config(job.config)?;
+        let mut images = TrainingImages::of(job.dataset);
+        // A model that starts from a bundled one has learned from its images, too.
+        if let Some(more) = job.init.and_then(|init| TrainingImages::bundled(&init.provenance().data_hash)) {
+            images = images.with(more);
+        }
+        job.folder.write_training_images(&images)?;
     }
     let ending = loop {
         if training.checkpoint.history.len() >= job.config.train.epochs {
@@ -323,7 +338,8 @@ fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, Architectur
         teachers: checkpoint.teachers.clone(),
         init: checkpoint.init.clone(),
         validation_fraction: config.data.validation_fraction,
-        official_split: config.data.official_split,
+        official_split: dataset.numbered == Some(NumberedSplit::Official),
+        as_given: dataset.numbered == Some(NumberedSplit::AsGiven),
         ..model.provenance().clone()
     };
     Ok(model)

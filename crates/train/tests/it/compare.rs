@@ -4,7 +4,7 @@ use moue_train::comparison::Comparison;
 use moue_train::config::Config;
 use moue_train::data::DataSource;
 use moue_train::data::{Dataset, ImageSpec, synthetic};
-use moue_train::experiment::{Experiment, compare, plan};
+use moue_train::experiment::{Experiment, compare, finished_run, plan};
 use moue_train::train::Event;
 use std::fs;
 use std::path::Path;
@@ -79,15 +79,22 @@ fn a_comparison_reuses_finished_trainings() {
     for row in &found.rows {
         assert_eq!((row.runs.len(), row.epochs, row.claim.as_deref()), (2, 2, Some("75 %")));
         let best: Vec<f64> = row.runs.iter().map(|run| run.best.unwrap().validation_accuracy).collect();
-        assert!((row.best_validation_accuracy - (best[0] + best[1]) / 2.0).abs() < 1e-12);
+        assert!((row.best_validation_accuracy.unwrap() - (best[0] + best[1]) / 2.0).abs() < 1e-12);
         let deviation = (best[0] - best[1]).abs() / 2f64.sqrt();
         assert!((row.validation_deviation.unwrap() - deviation).abs() < 1e-6);
-        assert!((row.gap - (row.best_train_accuracy - row.best_validation_accuracy)).abs() < 1e-12);
+        let gap = row.best_train_accuracy.unwrap() - row.best_validation_accuracy.unwrap();
+        assert!((row.gap.unwrap() - gap).abs() < 1e-12);
+        let [low, high] = row.validation_ci95.unwrap();
+        assert!((low..high).contains(&row.best_validation_accuracy.unwrap()));
+        assert_eq!(row.training_overlap, Some(0));
     }
 
+    assert_eq!(found.rows[1].paired.as_ref().map(|paired| paired.seeds), Some(2));
     let csv = fs::read_to_string(place.path().join("comparison.csv")).unwrap();
+    assert_eq!(fs::read_to_string(place.path().join("runs.csv")).unwrap().lines().count(), 9, "a row for each seed");
     let page = fs::read_to_string(place.path().join("report.html")).unwrap();
     assert!(!page.contains("http") && !page.contains("NaN"), "no external resources, no NaN");
+    assert_eq!(page.matches("<polygon class=\"band").count(), 4, "a band for each row with several seeds");
     let (_, epochs) = run(&experiments, place.path(), usize::MAX);
     assert_eq!(epochs, 0, "finished trainings are reused");
     assert_eq!(csv, fs::read_to_string(place.path().join("comparison.csv")).unwrap());
@@ -113,7 +120,7 @@ fn the_results_equal_those_of_a_single_training() {
     }
     let metrics = fs::read_to_string(folder.join("metrics.csv")).unwrap();
     let last: Vec<&str> = metrics.lines().last().unwrap().split(',').collect();
-    assert_eq!(last[5], format!("{:.6}", found.rows[0].last_validation_accuracy));
+    assert_eq!(last[5], format!("{:.6}", found.rows[0].last_validation_accuracy.unwrap()));
 }
 
 #[test]
@@ -127,4 +134,36 @@ fn a_failed_training_is_a_row() {
     assert!(found.rows[1].runs[0].finished && !found.complete);
     let page = fs::read_to_string(place.path().join("report.html")).unwrap();
     assert!(page.contains("Failed trainings") && page.contains("nets/one train.learning_rate=0.001"));
+    assert_eq!((found.rows[0].failed.as_ref(), found.rows[0].gap), (Some(error), None));
+    assert!(page.contains(&format!("failed: {error}")) && !page.contains(">0.0</b>"), "no zeros for a failed training");
+    let csv = fs::read_to_string(place.path().join("comparison.csv")).unwrap();
+    assert!(csv.lines().nth(1).unwrap().contains(",2,1,,,,,,,,,75 %,"), "{csv}");
+}
+
+#[test]
+fn finished_runs_are_compared_without_training_them() {
+    let place = tempfile::tempdir().unwrap();
+    let (first, second) = (place.path().join("first"), place.path().join("second"));
+    let folder = run(&plan(&[net("one")], &[], 1).unwrap(), &first, usize::MAX).0.rows[0].runs[0].folder.clone();
+    let (experiment, source) = finished_run(&folder).unwrap().unwrap();
+    assert_eq!(source, DataSource::Synthetic);
+    let before = fs::metadata(folder.join("model.safetensors")).unwrap().modified().unwrap();
+    let mut both = vec![experiment.clone()];
+    both.extend(plan(&[net("two")], &[], 1).unwrap());
+    let (found, epochs) = run(&both, &second, usize::MAX);
+    assert_eq!((epochs, found.complete, found.rows[0].name.clone()), (2, true, folder.display().to_string()));
+    assert_eq!(found.rows[0].runs[0].folder, folder);
+    assert!(found.rows[0].best_validation_accuracy.is_some() && found.rows[0].parameters > 0);
+    assert_eq!(
+        fs::metadata(folder.join("model.safetensors")).unwrap().modified().unwrap(),
+        before,
+        "it is not changed"
+    );
+    // On other data its accuracy is not comparable.
+    let stop = AtomicBool::new(false);
+    let other = &mut |_: &Config| Ok(synthetic::dataset(140, ImageSpec { size: Some([16, 16]), channels: 1 }, 5));
+    let found = compare(&[experiment], &source, other, &second, &stop, &mut |_, _| {}).unwrap();
+    assert!(found.rows[0].failed.as_ref().unwrap().contains("trained on other data"), "{:?}", found.rows[0]);
+    assert!(finished_run(&first).is_err(), "a folder without a run");
+    assert!(finished_run(Path::new("small")).unwrap().is_none(), "a preset");
 }

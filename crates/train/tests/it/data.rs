@@ -203,6 +203,8 @@ fn official_rows() -> impl Iterator<Item = usize> {
 #[test]
 fn kaggles_zip_is_read_at_any_depth_with_a_note_on_its_random_split() {
     let folder = Folder::new();
+    let as_given = DataOptions::default().with_split(false, true);
+    let read = |path: &Path| read_with(path, &as_given);
     let mut files = kaggle(official_rows(), "images/");
     let flat = read(&folder.put("flat.zip", zip(&borrowed(&files)))).unwrap();
     assert_eq!(flat.len(), files.len());
@@ -241,8 +243,8 @@ fn kaggles_zip_is_read_at_any_depth_with_a_note_on_its_random_split() {
 fn the_official_split_is_restored_from_file_numbers() {
     let folder = Folder::new();
     let path = folder.put("k.zip", zip(&borrowed(&kaggle(official_rows(), ""))));
-    let options = DataOptions { official_split: true, ..DataOptions::default() };
-    let dataset = read_with(&path, &options).unwrap();
+    let dataset = read(&path).unwrap();
+    assert!(dataset.notes()[0].contains("--as-given uses the folders as they are"), "{:?}", dataset.notes());
     let counts = Split::ALL.map(|split| dataset.indices(split).len());
     assert_eq!(counts, [109, 60 + 8, 32]);
     assert_eq!(dataset.describe(Split::Test), "test (PrivateTest)");
@@ -258,8 +260,12 @@ fn the_official_split_is_restored_from_file_numbers() {
         assert_eq!(*split, expected, "{id}");
     }
     let own = folder.put("own.zip", zip(&[("happy/me.png", png(&pixels(1))), ("sad/me.png", png(&pixels(2)))]));
-    let error = read_with(&own, &options).unwrap_err().to_string();
+    assert!(read(&own).is_ok(), "other data keeps its own splits");
+    let required = DataOptions::default().with_split(true, false);
+    let error = read_with(&own, &required).unwrap_err().to_string();
     assert!(error.contains("cannot restore the official split: the classes are happy, sad"), "{error}");
+    // A CSV has the official split already.
+    assert!(read_with(&folder.put("fer2013.csv", original_csv()), &required).is_ok());
 }
 
 #[test]

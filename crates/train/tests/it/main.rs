@@ -2,6 +2,7 @@
 //! only it is built with that feature.
 
 mod architectures;
+mod calibration;
 mod compare;
 mod data;
 #[cfg(feature = "onnx")]

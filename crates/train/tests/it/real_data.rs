@@ -3,7 +3,7 @@
 use moue::Classifier;
 use moue_train::config::DataOptions;
 use moue_train::data::{Cache, Dataset, ImageSpec, Split, open, statistics};
-use moue_train::evaluate::{compute_metrics, predict_split};
+use moue_train::evaluate::{EvaluateOptions, compute_metrics, evaluate, predict_split};
 use std::path::PathBuf;
 
 /// A file of the folder; if it is missing, prints what is skipped.
@@ -45,13 +45,21 @@ fn the_csv_has_the_known_counts() {
 #[test]
 fn kaggles_zip_is_read_and_the_official_split_restored() {
     let Some(path) = data("kaggle-layout-sample.zip") else { return };
-    let mixed = read(&path, &DataOptions::default());
+    let mixed = read(&path, &DataOptions::default().with_split(false, true));
     assert_eq!((mixed.shape()[0], mixed.shape()[1], mixed.classes().len()), (48, 48, 7));
     assert!(!mixed.indices(Split::Validation).is_empty() && mixed.indices(Split::Test).is_empty());
     assert!(mixed.notes()[0].contains("--official-split"), "{:?}", mixed.notes());
-    let official = read(&path, &DataOptions { official_split: true, ..DataOptions::default() });
+    let official = read(&path, &DataOptions::default());
     assert_eq!(official.len(), mixed.len());
     assert_eq!(official.describe(Split::Train), "train (Training)");
+    // Most images of the random split were training images of the bundled models.
+    let options = EvaluateOptions { model: "tiny".into(), data: Some(path), as_given: true, ..Default::default() };
+    let evaluated = evaluate(&options, &mut |_| {}).unwrap();
+    let overlap = evaluated.overlap.unwrap();
+    assert!((135..=150).contains(&overlap.images) && overlap.of == 168, "{overlap:?}");
+    assert!(overlap.warning("tiny").unwrap().contains("--official-split"));
+    let evaluated = evaluate(&EvaluateOptions { as_given: false, ..options }, &mut |_| {}).unwrap();
+    assert!(evaluated.overlap.unwrap().images * 20 < evaluated.result.metrics.n, "{:?}", evaluated.overlap);
 }
 
 /// Evaluates the bundled models on their selection split: a damaged or wrong file would have a

@@ -2,17 +2,17 @@
 
 use moue::Classifier;
 use moue::model::Model;
-use moue_train::config::Config;
+use moue_train::config::{CalibrationKind, Config};
 use moue_train::data::DataSource;
 use moue_train::data::{Dataset, ImageSpec, LabeledImage, Split, synthetic};
-use moue_train::evaluate::{Predictions, compute_metrics, cross_fit, predict_split};
+use moue_train::evaluate::{compute_metrics, cross_fit, predict_split};
 use moue_train::train::{Ending, Event, Job, Outcome, RunFolder, TrainError, train};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A small network with all layers that use random numbers or keep state.
-const TINY: &str = r#"
+pub const TINY: &str = r#"
 [model]
 name = "tiny"
 input = [24, 24, 1]
@@ -54,15 +54,15 @@ label_smoothing = 0.1
 class_weights = "balanced"
 "#;
 
-fn config(text: &str) -> Config {
+pub fn config(text: &str) -> Config {
     Config::parse("test", text).unwrap()
 }
 
-fn faces(config: &Config, count: usize) -> Dataset {
+pub fn faces(config: &Config, count: usize) -> Dataset {
     synthetic::dataset(count, ImageSpec::of_input(config.model.input), 0)
 }
 
-fn run(
+pub fn run(
     config: &Config,
     dataset: &Dataset,
     folder: &Path,
@@ -202,29 +202,6 @@ fn progressive_resizing_requires_size_independent_weights() {
     assert!(error.contains("global pooling"), "{error}");
     config.train.progressive.clear();
     assert!(run(&config, &dataset, place.path(), false, 1).is_ok());
-}
-
-#[test]
-fn a_trained_model_is_calibrated_on_the_validation_split() {
-    let mut config = config(TINY);
-    (config.train.epochs, config.train.label_smoothing) = (30, 0.0);
-    let dataset = faces(&config, 700);
-    let place = tempfile::tempdir().unwrap();
-    let outcome = run(&config, &dataset, place.path(), false, 0).unwrap();
-    let (model, validation) = (outcome.model.unwrap(), outcome.validation.unwrap());
-    assert_ne!(model.calibration().temperature, 1.0);
-    let nll = |predictions: &Predictions| {
-        compute_metrics(dataset.classes(), &predictions.labels, &predictions.probabilities).nll
-    };
-    let predicted =
-        |classifier: &Classifier| predict_split(classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
-    let mut saved = Classifier::open(place.path().join("model.safetensors")).unwrap();
-    let again = predicted(&saved);
-    assert_eq!(again.probabilities, validation.probabilities, "the calibration is stored and applied");
-    let images = &saved.model().provenance().training_images;
-    assert_eq!(images.iter().sum::<usize>(), dataset.indices(Split::Train).len());
-    saved.set_calibration(moue::model::Calibration::default(), 0.0).unwrap();
-    assert!(nll(&predicted(&saved)) > nll(&validation));
 }
 
 /// Test accuracy of a model that is trained on synthetic faces.
@@ -418,7 +395,10 @@ fn reports_contain_the_metrics_and_escape_names() {
             title: "tiny",
             model: classifier.model(),
             metrics: &metrics,
-            fitted: &cross_fit(classifier.model(), &predictions),
+            fitted: &cross_fit(classifier.model(), &predictions, CalibrationKind::Temperature),
+            vector: None,
+            overlap: None,
+            on_training: false,
             predictions: &predictions,
             dataset: &dataset,
             split: "validation",

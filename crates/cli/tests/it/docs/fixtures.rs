@@ -19,13 +19,7 @@ const COUNT: usize = 12;
 /// Creates the files in a new folder.
 pub fn files() -> Place {
     let place = Place::new();
-    place.ok(&["data", "draw", FEW, "--count", "120", "--quiet"]);
-    let mut faces = Vec::new();
-    for (class, name) in FER2013.iter().enumerate() {
-        faces.extend(images(&place.path(FEW), name).into_iter().take(COUNT).map(|image| (class, image)));
-    }
-    assert_eq!(faces.len(), COUNT * FER2013.len());
-    kaggle_zip(&place, &faces);
+    let faces = kaggle(&place);
     csv(&place, &faces);
     let face = &faces[3].1;
     face.save(place.path("face.png")).unwrap();
@@ -43,6 +37,18 @@ pub fn files() -> Place {
     place.put("my-net.toml", crate::place::TINY);
     assert!(works(place.program("gzip").args(["-k", "fer2013.csv"])), "gzip is not installed");
     place
+}
+
+/// Creates `few`, and `archive.zip` with some of its images, which are returned.
+pub fn kaggle(place: &Place) -> Vec<(usize, GrayImage)> {
+    place.ok(&["data", "draw", FEW, "--count", "120", "--quiet"]);
+    let mut faces = Vec::new();
+    for (class, name) in FER2013.iter().enumerate() {
+        faces.extend(images(&place.path(FEW), name).into_iter().take(COUNT).map(|image| (class, image)));
+    }
+    assert_eq!(faces.len(), COUNT * FER2013.len());
+    kaggle_zip(place, &faces);
+    faces
 }
 
 /// Copies the files into the folder of a page.

@@ -87,7 +87,14 @@ pub struct Folders {
 
 impl Folders {
     pub fn new(form: ImageSpec, faces: bool) -> Self {
-        Self { form, faces, raw: Raw::empty(form.channels), names: Vec::new(), seen: HashMap::new(), waiting: Vec::new() }
+        Self {
+            form,
+            faces,
+            raw: Raw::empty(form.channels),
+            names: Vec::new(),
+            seen: HashMap::new(),
+            waiting: Vec::new(),
+        }
     }
 
     /// Adds a file, named as in `split/class/file`; returns the number of decoded images.

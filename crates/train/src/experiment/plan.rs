@@ -1,0 +1,76 @@
+//! The experiments of a comparison: configurations to train, and finished runs.
+
+use super::grid::{Variation, grid};
+use crate::config::{Config, ConfigError, OverrideError};
+use crate::data::DataSource;
+use crate::train::{CheckpointError, RunFolder, SavedRun};
+use std::path::{Path, PathBuf};
+
+/// A configuration to be trained, or a finished run.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// The architecture's name, followed by the varied options, or the folder of a finished run.
+    pub name: String,
+    /// The configuration.
+    pub config: Config,
+    /// The folder of a finished run, which is not trained again.
+    pub run: Option<PathBuf>,
+}
+
+/// The experiments of a comparison: every configuration with every variation, each with `seeds`
+/// consecutive seeds.
+///
+/// # Errors
+/// When a variation does not fit a configuration.
+pub fn plan(configs: &[Config], variations: &[Variation], seeds: u64) -> Result<Vec<Experiment>, OverrideError> {
+    let mut experiments = Vec::new();
+    for config in configs {
+        for (settings, config) in grid(config, variations)? {
+            let name = std::iter::once(config.model.name.clone()).chain(settings).collect::<Vec<_>>().join(" ");
+            for seed in 0..seeds.max(1) {
+                let mut config = config.clone();
+                config.train.seed += seed;
+                experiments.push(Experiment { name: name.clone(), config, run: None });
+            }
+        }
+    }
+    Ok(experiments)
+}
+
+/// Why a folder cannot be compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FinishedRunError {
+    /// It has no valid checkpoint.
+    #[error("cannot compare the run {}", .path.display())]
+    Checkpoint {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        source: CheckpointError,
+    },
+    /// Its configuration is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It is not finished.
+    #[error("the run {} is not finished; finish it first: moue train --resume {}", .0.display(), .0.display())]
+    Unfinished(PathBuf),
+}
+
+/// The finished run in a folder, as an experiment, and its data; `None` where the path is no folder.
+///
+/// # Errors
+/// When the folder contains no run, or an unfinished one.
+pub fn finished_run(path: &Path) -> Result<Option<(Experiment, DataSource)>, FinishedRunError> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let saved = SavedRun::open(RunFolder::existing(path).checkpoint())
+        .map_err(|source| FinishedRunError::Checkpoint { path: path.to_owned(), source })?;
+    let config = Config::parse("the checkpoint's configuration", &saved.config)?;
+    if !saved.is_finished(&config) {
+        return Err(FinishedRunError::Unfinished(path.to_owned()));
+    }
+    let name = path.display().to_string();
+    Ok(Some((Experiment { name, config, run: Some(path.to_owned()) }, saved.source)))
+}
