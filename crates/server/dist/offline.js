@@ -1,7 +1,7 @@
 // Caches the files of the page, so that it works offline after the first visit.
 // The build inserts the list of files and its version.
 
-const VERSION = "moue-3a8bb3f5f0134943";
+const VERSION = "moue-a32891a709db1e9e";
 const FILES = ["./","camera.js","compute.js","icon.svg","index.html","manifest.webmanifest","moue/index.js","moue/moue_web.js","moue/moue_web_bg.wasm","page.css","page.js","save.js","view.js","worker.js"];
 
 self.addEventListener("install", (event) => {
