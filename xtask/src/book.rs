@@ -71,7 +71,7 @@ fn check_links(root: &Path) -> anyhow::Result<()> {
     for (page, text) in &texts {
         for link in links(text) {
             if let Some(fault) = fault(root, &texts, page, &link) {
-                let line = text[..link.range.start].lines().count().max(1);
+                let line = 1 + text[..link.range.start].matches('\n').count();
                 faults.push(format!("{}:{line}: {fault}", page.display()));
             }
         }

@@ -1,8 +1,14 @@
 //! The command line as typed.
 
+mod data;
+mod values;
+
+pub use data::{DataCommand, FacesArgs, SplitArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
+use values::{image_size, score, seconds, setting};
 
 /// Train, evaluate, explain and serve classifiers for facial expressions.
 ///
@@ -131,17 +137,6 @@ pub enum Command {
     /// Print the licenses of moue and of all its dependencies
     #[command(after_help = "Example:\n  moue licenses | less")]
     Licenses,
-}
-
-/// How Kaggle's numbered files are split.
-#[derive(Args)]
-pub struct SplitArgs {
-    /// Use FER2013's official split for Kaggle's numbered files (the default), and refuse data without one
-    #[arg(long, conflicts_with = "as_given")]
-    pub official_split: bool,
-    /// Use Kaggle's numbered files in their folders, which are a random split
-    #[arg(long)]
-    pub as_given: bool,
 }
 
 #[derive(Args)]
@@ -384,90 +379,6 @@ pub struct ServeArgs {
 }
 
 #[derive(Args)]
-pub struct FacesArgs {
-    /// Folder of photos, searched recursively
-    pub photos: PathBuf,
-    /// Folder to write the faces to; created if missing
-    #[arg(long, value_name = "FACES")]
-    pub out: PathBuf,
-    /// Height and width of a face in pixels: those of the input of the network to train
-    #[arg(long, value_name = "HxW", default_value = "48x48", value_parser = image_size)]
-    pub image_size: [usize; 2],
-    /// Write color images, for networks with an input of 3 channels
-    #[arg(long)]
-    pub color: bool,
-    /// Minimum size of a face, √(width × height), in pixels of the photo [default: as for `predict`]
-    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(8..=100_000))]
-    pub min_face: Option<u32>,
-    /// Minimum detector score of a face, 0–1 [default: 0.7]
-    #[arg(long, value_name = "X", value_parser = score)]
-    pub min_score: Option<f32>,
-    /// Face detector in place of the bundled one: a YuNet model (.safetensors) written by `convert_yunet.py`
-    #[arg(long, value_name = "FILE")]
-    pub detector: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-pub enum DataCommand {
-    /// Count images per class and split, blank images, and exact and near duplicates
-    #[command(
-        after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --as-given --json"
-    )]
-    Info {
-        /// Dataset as downloaded
-        path: PathBuf,
-        #[command(flatten)]
-        split_of: SplitArgs,
-    },
-    /// Write a table with one row per image: path or row, label, split, size, mean, standard deviation, hash and
-    /// near-duplicates
-    #[command(after_help = "Near-duplicates of each other have the same number in the column near_duplicates.\n\n\
-        Example:\n  moue data table fer2013.csv.gz --out fer2013-table.csv")]
-    Table {
-        /// Dataset as downloaded
-        path: PathBuf,
-        /// File to write: .csv, or .parquet in a build with `--features parquet`
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        #[command(flatten)]
-        split_of: SplitArgs,
-    },
-    /// Preview a dataset: sample images, mean image and count of each class, and augmented images
-    #[command(after_help = "Examples:\n  moue data preview archive.zip --out preview.png\n  \
-        moue data preview fer2013.csv.gz --out preview.html --arch my-net.toml --seed 3")]
-    Preview {
-        /// Dataset as downloaded [default: synthetic faces]
-        path: Option<PathBuf>,
-        /// File to write: .png or .html
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        /// Preset name or TOML file whose augmentation is shown [default: small]
-        #[arg(long)]
-        arch: Option<String>,
-        #[command(flatten)]
-        split_of: SplitArgs,
-    },
-    /// Cut the faces out of photos, exactly as `predict` does, to train on them
-    #[command(
-        after_help = "Folders below PHOTOS are kept, so class folders stay class folders. FACES/faces.csv lists the photo,\n\
-        box, landmarks and score of each face, photos without a face, and photos that could not be read.\n\
-        The same command resumes after an interruption. Exit codes: 0 success, 1 no photo could be read,\n\
-        3 some photos could not be read.\n\n\
-        Examples:\n  moue data faces photos/ --out faces/\n  moue train default --data faces/ --init default"
-    )]
-    Faces(FacesArgs),
-    /// Generate synthetic faces (drawings) as a dataset with class folders
-    #[command(after_help = "Example:\n  moue data draw faces/ --count 700")]
-    Draw {
-        /// Folder to write; created if missing, must be empty
-        dir: PathBuf,
-        /// Number of faces, distributed over classes and splits
-        #[arg(long, default_value_t = 700, value_name = "N", value_parser = clap::value_parser!(u32).range(21..=1_000_000))]
-        count: u32,
-    },
-}
-
-#[derive(Args)]
 pub struct BenchArgs {
     /// Preset name (see `moue arch list`) or TOML file [default: small]
     pub arch: Option<String>,
@@ -496,34 +407,4 @@ pub enum ArchCommand {
         #[arg(long)]
         toml: bool,
     },
-}
-
-/// Parses `key=value`.
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
-}
-
-fn image_size(text: &str) -> Result<[usize; 2], String> {
-    let parse = || {
-        let (height, width) = text.split_once(['x', 'X'])?;
-        Some([height.trim().parse().ok()?, width.trim().parse().ok()?])
-    };
-    parse()
-        .filter(|size| size.iter().all(|extent| (1..=4096).contains(extent)))
-        .ok_or_else(|| "expected HEIGHTxWIDTH with 1 to 4096 each, e.g. 48x48".into())
-}
-
-fn score(text: &str) -> Result<f32, String> {
-    text.parse()
-        .ok()
-        .filter(|score| (0.001..=1.0).contains(score))
-        .ok_or_else(|| "expected a number from 0.001 to 1".into())
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|seconds| (0.0..=3600.0).contains(seconds))
-        .ok_or_else(|| "expected a number of seconds from 0 to 3600".into())
 }

@@ -22,7 +22,8 @@ pub fn page() -> String {
 
 /// The variables of moue that a source file reads: string literals outside its tests.
 fn variables(source: &str) -> impl Iterator<Item = &str> {
-    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let only_tests = source.contains("#![cfg(test)]");
+    let code = source.split("#[cfg(test)]\nmod tests {").next().filter(|_| !only_tests).unwrap_or_default();
     let code = code.split_inclusive('\n').filter(|line| !line.trim_start().starts_with("//"));
     let literals = code.flat_map(|line| line.split('"').skip(1).step_by(2));
     literals.filter(|text| {
@@ -67,4 +68,5 @@ fn the_table_has_exactly_the_variables_that_the_code_reads() {
 fn variables_are_found_outside_tests_and_comments() {
     let source = "const A: &str = \"MOUE_A\"; // \"MOUE_B\"\n// \"MOUE_C\"\n#[cfg(test)]\nmod tests { f(\"MOUE_D\") }";
     assert_eq!(variables(source).collect::<Vec<_>>(), ["MOUE_A", "MOUE_B"]);
+    assert_eq!(variables("//! Tests.\n#![cfg(test)]\nfn f() { g(\"MOUE_A\") }").count(), 0);
 }

@@ -160,11 +160,7 @@ fn csv_tables() -> String {
             "Written by `moue compare`: one row for each configuration, with means over its seeds.",
             output::<comparison::CsvRow<'_>>(),
         ),
-        (
-            "`runs.csv`",
-            "Written by `moue compare`: one row for each training.",
-            output::<comparison::CsvRun<'_>>(),
-        ),
+        ("`runs.csv`", "Written by `moue compare`: one row for each training.", output::<comparison::CsvRun<'_>>()),
         (
             "`faces.csv` of `moue data faces`",
             "One row for each face, for each photo without a face, and for each photo that cannot be read.",

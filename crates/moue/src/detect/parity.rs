@@ -1,6 +1,7 @@
 //! Tests that compare the detector with its source, YuNet's ONNX file in ONNX Runtime:
 //! `reference.json` has some of its values, written by `models/run_yunet.py`. Where Python with
 //! onnxruntime and `MOUE_TEST_DATA` with the file are present, all values of a photo are compared.
+#![cfg(test)]
 
 use super::network::{FaceNetwork, VALUES, sigmoid};
 use moue_engine::{Shape, Tensor};

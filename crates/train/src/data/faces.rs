@@ -390,7 +390,7 @@ impl Record {
     }
 
     fn error(&self) -> &str {
-        self.0.iter().last().unwrap_or_default()
+        self.0.iter().next_back().unwrap_or_default()
     }
 }
 

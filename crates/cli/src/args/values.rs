@@ -1,0 +1,31 @@
+//! Parsers of option values.
+
+/// Parses `key=value`.
+pub fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+pub fn image_size(text: &str) -> Result<[usize; 2], String> {
+    let parse = || {
+        let (height, width) = text.split_once(['x', 'X'])?;
+        Some([height.trim().parse().ok()?, width.trim().parse().ok()?])
+    };
+    parse()
+        .filter(|size| size.iter().all(|extent| (1..=4096).contains(extent)))
+        .ok_or_else(|| "expected HEIGHTxWIDTH with 1 to 4096 each, e.g. 48x48".into())
+}
+
+pub fn score(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|score| (0.001..=1.0).contains(score))
+        .ok_or_else(|| "expected a number from 0.001 to 1".into())
+}
+
+pub fn seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (0.0..=3600.0).contains(seconds))
+        .ok_or_else(|| "expected a number of seconds from 0 to 3600".into())
+}
