@@ -183,7 +183,7 @@ pub struct CompareArgs {
     /// faces]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Folder for the runs and the report [default: runs/compare, or runs/compare-N beside other comparisons]
+    /// Folder for the runs and the report [default: runs/compare, or runs/compare-N if there is another comparison]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Train with each of these values; can be repeated to form a grid

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// How Kaggle's numbered files are split.
 #[derive(Args)]
 pub struct SplitArgs {
-    /// Use FER2013's official split for Kaggle's numbered files (the default), and refuse data without one
+    /// Use FER2013's official split for Kaggle's numbered files (the default, unless a model was trained with --as-given), and refuse data without one
     #[arg(long, conflicts_with = "as_given")]
     pub official_split: bool,
     /// Use Kaggle's numbered files in their folders, which are a random split

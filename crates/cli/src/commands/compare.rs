@@ -93,10 +93,12 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experimen
     let variations: Result<Vec<Variation>, _> = args.vary.iter().map(|text| text.parse()).collect();
     let variations = variations.map_err(usage)?;
     let mut experiments = Vec::new();
-    let mut source = args.data.clone().map(DataSource::Given);
-    for arch in &args.archs {
-        if let Some((run, data)) = finished_run(Path::new(arch))? {
-            source.get_or_insert(data);
+    let runs: Result<Vec<_>, _> = args.archs.iter().map(|arch| finished_run(Path::new(arch))).collect();
+    let runs = runs?;
+    let of_runs = runs.iter().flatten().map(|(_, data)| data.clone()).next();
+    let source = args.data.clone().map(DataSource::Given).or(of_runs);
+    for (arch, run) in args.archs.iter().zip(runs) {
+        if let Some((run, _)) = run {
             experiments.push(run);
             continue;
         }
@@ -116,6 +118,7 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experimen
         let config = RunConfig::resolve_untaught(&options).map_err(run_error)?.config;
         experiments.extend(plan(&[config], &variations, args.seeds).map_err(usage)?);
     }
+    distinct_names(&mut experiments);
     Ok((experiments, source.unwrap_or(DataSource::Synthetic)))
 }
 

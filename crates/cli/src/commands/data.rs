@@ -7,7 +7,6 @@ use crate::error::UsageError;
 use crate::output::table::table;
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::detect::Detector;
 use moue::fs::write_atomically;
 use moue_train::config::Config;
 use moue_train::config::DataOptions;
@@ -135,12 +134,11 @@ fn faces(args: &FacesArgs, common: &Common) -> anyhow::Result<ExitCode> {
         channels: if args.color { 3 } else { 1 },
         min_face: args.min_face.unwrap_or(0),
         min_score: args.min_score.unwrap_or(0.0),
+        detector: args.detector.clone(),
     };
-    let loaded = args.detector.as_ref().map(Detector::load).transpose()?;
-    let detector = loaded.as_ref().unwrap_or_else(|| Detector::bundled());
     let stop = stop_on_interrupt()?;
     let progress = Progress::new(common.quiet, 0, "photos/s");
-    let done = cut_faces(&args.photos, &args.out, &options, detector, &mut |photo, finished, of| {
+    let done = cut_faces(&args.photos, &args.out, &options, &mut |photo, finished, of| {
         if let Some(error) = &photo.error {
             progress.line_always(&format!("{}: {error}", args.photos.join(&photo.source).display()));
         }

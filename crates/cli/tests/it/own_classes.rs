@@ -90,5 +90,12 @@ fn photos_in_a_dataset_are_reported_or_their_faces_are_cut_out() {
         bytes[8 + header..].to_vec()
     };
     assert_eq!(weights("loaded"), weights("cut"));
+    // An evaluation loads the images as the training did.
+    let evaluated = |run: &str, data: &str| {
+        let metrics =
+            place.json(&["evaluate", &format!("{run}/model.safetensors"), "--data", data, "--json", "--quiet"]);
+        (metrics["n"].clone(), metrics["confusion"].clone())
+    };
+    assert_eq!(evaluated("loaded", "photos"), evaluated("cut", "faces"));
     assert!(first_file(&place.path("faces/alone")).ends_with("0.png"));
 }

@@ -65,7 +65,10 @@ impl Detector {
         let strongest = responses.iter().filter(|(found, _)| is_crop(found, width, height));
         let strongest = strongest.map(|(found, _)| found.score).fold(0.0, f32::max);
         let mut faces = merged(responses);
-        faces.retain(|face| face.score >= least && face.within(width, height).width > 0);
+        faces.retain(|face| {
+            let inside = face.within(width, height);
+            face.score >= least && inside.width > 0 && inside.height > 0
+        });
         if faces.is_empty() && strongest >= CROP_SCORE {
             return vec![Detection::whole(width, height, strongest)];
         }

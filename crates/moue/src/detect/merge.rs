@@ -33,7 +33,10 @@ pub fn merged(results: Vec<(Detection, bool)>) -> Vec<Detection> {
 
 /// The detections, divided into those of one face; the one with the highest score is first.
 fn groups(mut all: Vec<(Detection, bool)>) -> Vec<Vec<(Detection, bool)>> {
-    all.retain(|(found, _)| found.width >= 1.0 && found.height >= 1.0 && found.width.is_finite());
+    all.retain(|(found, _)| {
+        let finite = [found.x, found.y, found.width, found.height].iter().all(|value| value.is_finite());
+        finite && found.width >= 1.0 && found.height >= 1.0
+    });
     all.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score));
     let mut groups: Vec<Vec<(Detection, bool)>> = Vec::new();
     for one in all {

@@ -28,6 +28,9 @@ pub struct Provenance {
     /// Whether Kaggle's numbered files were used in their folders, which are a random split.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub as_given: bool,
+    /// Whether the faces were cut out of the pictures while they were loaded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub faces: bool,
     /// Epoch whose weights were selected, from 1.
     pub epoch: usize,
     /// Version of moue.

@@ -74,11 +74,12 @@ impl Default for DataOptions {
 }
 
 impl DataOptions {
-    /// Options that reproduce the validation split of a model's training; `given` says whether the
-    /// data is the user's.
+    /// Options that reproduce the images and the validation split of a model's training; `given` says
+    /// whether the data is the user's.
     #[must_use]
     pub fn as_trained(provenance: &Provenance, given: bool) -> Self {
-        let mut options = Self { official_split: !(given && provenance.as_given), ..Self::default() };
+        let official_split = !(given && provenance.as_given);
+        let mut options = Self { official_split, faces: given && provenance.faces, ..Self::default() };
         if provenance.validation_fraction > 0.0 {
             options.validation_fraction = provenance.validation_fraction;
         }

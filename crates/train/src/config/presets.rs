@@ -36,6 +36,14 @@ pub const PRESETS: &[Preset] = presets![
 ];
 
 impl Preset {
+    /// The preset of this name; `tutorial/…` is an alias of `seed/…`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        let listed = name.strip_prefix("tutorial/").map(|own| format!("seed/{own}"));
+        let listed = listed.as_deref().unwrap_or(name);
+        PRESETS.iter().find(|preset| preset.name == listed)
+    }
+
     /// The first sentence of the file's opening comment.
     #[must_use]
     pub fn about(&self) -> String {
@@ -54,9 +62,7 @@ impl Config {
     /// # Errors
     /// When there is neither, or the file is not valid.
     pub fn open(name: &str) -> Result<Self, ConfigError> {
-        let listed = name.strip_prefix("tutorial/").map(|own| format!("seed/{own}"));
-        let listed = listed.as_deref().unwrap_or(name);
-        if let Some(preset) = PRESETS.iter().find(|preset| preset.name == listed) {
+        if let Some(preset) = Preset::named(name) {
             return Self::parse(preset.name, preset.text);
         }
         let path = Path::new(name);

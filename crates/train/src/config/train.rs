@@ -84,8 +84,7 @@ pub struct SizeStage {
 /// dropout and label smoothing; `validation_loss` is the cross-entropy after the epoch, without them. The
 /// epoch with the best validation accuracy is kept.
 ///
-/// At the end the model is calibrated on the validation split: a temperature, and a bias and a factor for
-/// each class as far as cross-fitting shows that they improve the probabilities. The same step sets the
+/// At the end the model is calibrated on the validation split, as `calibration` says. The same step sets the
 /// confidence below which a prediction is uncertain. That threshold is as high as needed for 80 % of the
 /// other predictions to be correct, but at most half of all predictions are uncertain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -21,6 +21,10 @@ use std::path::{Path, PathBuf};
 /// Version of the layout of entries and of the decoding.
 const FORMAT: u32 = 2;
 
+/// Marks entries of faces that are cut out of pictures; the number is the version of detection and
+/// cropping.
+const FACES: &str = " faces 1";
+
 /// Location of the cache.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -81,7 +85,7 @@ impl Cache {
         let Some(folder) = &self.folder else { return decode() };
         let content = content_hash(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
         let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let name = hex(&Sha256::digest(format!("{}\0{form:?}{}", place.display(), if faces { " faces" } else { "" })));
+        let name = hex(&Sha256::digest(format!("{}\0{form:?}{}", place.display(), if faces { FACES } else { "" })));
         let entry = folder.join(format!("{}.dataset", &name[..32]));
         if let Some(raw) = std::fs::read(&entry).ok().and_then(|bytes| read(&bytes, &content)) {
             return Ok(raw);

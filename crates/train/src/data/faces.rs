@@ -4,9 +4,10 @@
 //! gets in a prediction. A table records where each face comes from, and is what a second call
 //! continues from. [`crate::config::DataOptions::faces`] does the same while a dataset is loaded.
 
+use super::sources::is_litter;
 use crate::csv_rows::Decimals;
 use image::ColorType;
-use moue::detect::{DetectOptions, Detection, Detector};
+use moue::detect::{DetectOptions, Detection, Detector, DetectorError};
 use moue::fs::write_atomically;
 use moue::image::{ImageError, decode_image, is_image, read_image_file};
 use rayon::prelude::*;
@@ -37,12 +38,14 @@ pub struct FaceOptions {
     pub min_face: u32,
     /// Minimum score of a face; see [`DetectOptions::min_score`].
     pub min_score: f32,
+    /// File of the face detector; `None` for the bundled one.
+    pub detector: Option<PathBuf>,
 }
 
 impl Default for FaceOptions {
     /// The input of the bundled models, and the detector's defaults.
     fn default() -> Self {
-        Self { size: [48, 48], channels: 1, min_face: 0, min_score: 0.0 }
+        Self { size: [48, 48], channels: 1, min_face: 0, min_score: 0.0, detector: None }
     }
 }
 
@@ -93,9 +96,23 @@ pub enum CutFacesError {
     /// The folder contains something else.
     #[error("{} contains other files; choose a new or empty folder", .0.display())]
     NotEmpty(PathBuf),
-    /// The faces in the folder were cut with other options.
-    #[error("the faces in {} were cut with other options; repeat them, or choose another folder", .0.display())]
+    /// The faces in the folder were cut out of other photos, or with other options.
+    #[error(
+        "the faces in {} were cut out of other photos or with other options; repeat those, or choose another folder",
+        .0.display()
+    )]
     OtherOptions(PathBuf),
+    /// The detector cannot be loaded.
+    #[error(transparent)]
+    Detector(#[from] DetectorError),
+}
+
+/// What the faces in a folder were cut out of, and how; written next to the table.
+#[derive(Serialize)]
+struct Origin<'a> {
+    photos: PathBuf,
+    #[serde(flatten)]
+    options: &'a FaceOptions,
 }
 
 /// A row of `faces.csv`: a face, a photo without a face (`file` is empty), or a photo that cannot be
@@ -151,18 +168,20 @@ pub struct FaceRow {
 /// whether to continue. Works on all threads of the pool.
 ///
 /// # Errors
-/// When `photos` contains no images, or `out` cannot be written or contains other files. A photo
-/// that cannot be read is a row of the table and not an error.
+/// When `photos` contains no images, `out` cannot be written or contains something else, or the
+/// detector cannot be loaded. A photo that cannot be read is a row of the table and not an error.
 pub fn cut_faces(
     photos: impl AsRef<Path>,
     out: impl AsRef<Path>,
     options: &FaceOptions,
-    detector: &Detector,
     observe: &mut dyn FnMut(&CutPhoto, usize, usize) -> bool,
 ) -> Result<CutFaces, CutFacesError> {
     let (photos, out) = (photos.as_ref(), out.as_ref());
     let sources = sources(photos, out)?;
-    let mut table = Table::open(out, options)?;
+    let loaded = options.detector.as_ref().map(Detector::load).transpose()?;
+    let detector = loaded.as_ref().unwrap_or_else(|| Detector::bundled());
+    let origin = Origin { photos: photos.canonicalize().unwrap_or_else(|_| photos.to_owned()), options };
+    let mut table = Table::open(out, &origin)?;
     let mut done = CutFaces { photos: sources.len(), ..CutFaces::default() };
     let waiting: Vec<&Source> = sources.iter().filter(|source| !table.finished.contains(&source.name)).collect();
     done.resumed = sources.len() - waiting.len();
@@ -218,28 +237,33 @@ fn sources(photos: &Path, out: &Path) -> Result<Vec<Source>, CutFacesError> {
     let walk = walk.filter_entry(|entry| own.is_none() || entry.path().canonicalize().ok() != own);
     let mut names = Vec::new();
     for entry in walk {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(photos).to_owned();
-            CutFacesError::Io { path, source: error.into() }
-        })?;
-        let Ok(inside) = entry.path().strip_prefix(photos) else { continue };
+        // What cannot be listed, such as a broken link, is reported when it is read.
+        let (path, is_file) = match &entry {
+            Ok(entry) => (entry.path(), entry.file_type().is_file()),
+            Err(error) => (error.path().unwrap_or(photos), true),
+        };
+        let Ok(inside) = path.strip_prefix(photos) else { continue };
         let name = inside.to_string_lossy().replace('\\', "/");
-        if entry.file_type().is_file() && is_image(&name) {
+        if is_file && is_image(&name) && !is_litter(&name) {
             names.push(name);
         }
     }
     if names.is_empty() {
         return Err(CutFacesError::NoPhotos(photos.to_owned()));
     }
-    // `a.jpg` and `a.png` are different photos.
+    // `a.jpg` and `a.png` are different photos, and the only face of `a-1.jpg` is not the first one of
+    // `a.jpg`: such names are kept whole.
     let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
     let mut counts: HashMap<String, usize> = HashMap::new();
     for name in &names {
         *counts.entry(stem(name).to_lowercase()).or_default() += 1;
     }
     let source = |name: String| {
-        let only = counts.get(&stem(&name).to_lowercase()) == Some(&1);
-        Source { stem: if only { stem(&name) } else { name.clone() }, name }
+        let own = stem(&name).to_lowercase();
+        let number = own.rsplit_once('-').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_face_of_other = number.is_some_and(|(other, _)| counts.contains_key(other));
+        let unique = counts.get(&own) == Some(&1) && !is_face_of_other;
+        Source { stem: if unique { stem(&name) } else { name.clone() }, name }
     };
     Ok(names.into_iter().map(source).collect())
 }
@@ -324,11 +348,11 @@ struct Table {
 
 impl Table {
     /// Starts the table of a new folder, or continues that of an interrupted call.
-    fn open(out: &Path, options: &FaceOptions) -> Result<Self, CutFacesError> {
+    fn open(out: &Path, origin: &Origin<'_>) -> Result<Self, CutFacesError> {
         let (path, about) = (out.join(TABLE), out.join(OPTIONS));
         let io = |source| CutFacesError::Io { path: out.to_owned(), source };
         std::fs::create_dir_all(out).map_err(io)?;
-        let text = serde_json::to_string(options).unwrap_or_default() + "\n";
+        let text = serde_json::to_string(origin).unwrap_or_default() + "\n";
         let mut rows = vec![header()];
         let (mut finished, mut counts) = (HashSet::new(), [0; 3]);
         match std::fs::read_to_string(&about) {
@@ -414,7 +438,9 @@ mod tests {
     fn place() -> tempfile::TempDir {
         let place = tempfile::tempdir().unwrap();
         let picture = image::GrayImage::from_pixel(64, 80, image::Luma([120]));
-        for name in ["photos/b/one.png", "photos/a/one.jpg", "photos/a/one.png", "photos/a/.two.png"] {
+        for name in
+            ["photos/b/one.png", "photos/a/one.jpg", "photos/a/one.png", "photos/a/one-2.png", "photos/a/.three.png"]
+        {
             let path = place.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             picture.save(path).unwrap();
@@ -426,7 +452,7 @@ mod tests {
 
     fn cut(place: &Path, options: &FaceOptions, most: usize) -> Result<CutFaces, CutFacesError> {
         let mut calls = 0;
-        cut_faces(place.join("photos"), place.join("faces"), options, Detector::bundled(), &mut |_, _, _| {
+        cut_faces(place.join("photos"), place.join("faces"), options, &mut |_, _, _| {
             calls += 1;
             calls < most
         })
@@ -437,7 +463,7 @@ mod tests {
         let place = place();
         let found = sources(&place.path().join("photos"), &place.path().join("photos/b")).unwrap();
         let stems: Vec<&str> = found.iter().map(|source| &*source.stem).collect();
-        assert_eq!(stems, ["a/.two", "a/broken", "a/one.jpg", "a/one.png"]);
+        assert_eq!(stems, ["a/broken", "a/one-2.png", "a/one.jpg", "a/one.png"]);
         assert!(matches!(sources(&place.path().join("none"), place.path()), Err(CutFacesError::Io { .. })));
     }
 

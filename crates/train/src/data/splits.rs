@@ -24,10 +24,12 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
     let mut notes = Vec::new();
     let rows = kaggle_rows(&raw);
     let has_official = raw.split_names[Split::Train as usize].as_deref() == Some("Training");
+    // Own numbered files that all are rows of Training keep their splits.
+    let complete = rows.as_ref().is_ok_and(|rows| rows.iter().any(|&row| official(row) != Split::Train));
     let numbered = match (rows.is_ok(), options.official_split) {
-        (true, true) => Some(NumberedSplit::Official),
-        (true, false) => Some(NumberedSplit::AsGiven),
-        (false, _) => None,
+        (true, true) if complete || options.requires_official_split => Some(NumberedSplit::Official),
+        (true, false) if complete => Some(NumberedSplit::AsGiven),
+        _ => None,
     };
     let rows = match rows {
         Err(reason) if options.requires_official_split && !has_official => return Err(DataError::NotNumbered(reason)),

@@ -13,6 +13,6 @@ pub use compare::{CompareError, OpenData, collect, compare, run_folders};
 pub use conclude::{BestEpoch, RunSummary, conclude};
 pub use folders::{ComparisonFolder, comparison_folder};
 pub use grid::{Variation, grid};
-pub use plan::{Experiment, FinishedRunError, finished_run, plan};
+pub use plan::{Experiment, FinishedRunError, distinct_names, finished_run, plan};
 pub use run_config::{RunConfig, RunConfigError, RunOptions};
 pub use trainer::{TrainedRun, Trainer, TrainerError};

@@ -1,7 +1,7 @@
 //! The experiments of a comparison: configurations to train, and finished runs.
 
 use super::grid::{Variation, grid};
-use crate::config::{Config, ConfigError, OverrideError};
+use crate::config::{Config, ConfigError, OverrideError, Preset};
 use crate::data::DataSource;
 use crate::train::{CheckpointError, RunFolder, SavedRun};
 use std::path::{Path, PathBuf};
@@ -37,6 +37,25 @@ pub fn plan(configs: &[Config], variations: &[Variation], seeds: u64) -> Result<
     Ok(experiments)
 }
 
+/// Numbers different configurations of the same name, so that each is a row of its own; those that
+/// differ in their seeds only are one row.
+pub fn distinct_names(experiments: &mut [Experiment]) {
+    let mut known: Vec<(String, Config, String)> = Vec::new();
+    for experiment in experiments {
+        let mut config = experiment.config.clone();
+        config.train.seed = 0;
+        let same_name = known.iter().filter(|(name, ..)| *name == experiment.name);
+        let number = 1 + same_name.clone().count();
+        let same = same_name.clone().find(|(_, own, _)| *own == config).map(|(.., shown)| shown.clone());
+        let shown = same.unwrap_or_else(|| {
+            let shown = if number == 1 { experiment.name.clone() } else { format!("{} ({number})", experiment.name) };
+            known.push((experiment.name.clone(), config, shown.clone()));
+            shown
+        });
+        experiment.name = shown;
+    }
+}
+
 /// Why a folder cannot be compared.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,12 +76,14 @@ pub enum FinishedRunError {
     Unfinished(PathBuf),
 }
 
-/// The finished run in a folder, as an experiment, and its data; `None` where the path is no folder.
+/// The finished run in a folder, as an experiment, and its data; `None` where the path is no folder,
+/// or the name of a preset.
 ///
 /// # Errors
 /// When the folder contains no run, or an unfinished one.
 pub fn finished_run(path: &Path) -> Result<Option<(Experiment, DataSource)>, FinishedRunError> {
-    if !path.is_dir() {
+    let is_preset = path.to_str().is_some_and(|name| Preset::named(name).is_some());
+    if is_preset || !path.is_dir() {
         return Ok(None);
     }
     let saved = SavedRun::open(RunFolder::existing(path).checkpoint())
@@ -73,4 +94,27 @@ pub fn finished_run(path: &Path) -> Result<Option<(Experiment, DataSource)>, Fin
     }
     let name = path.display().to_string();
     Ok(Some((Experiment { name, config, run: Some(path.to_owned()) }, saved.source)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_configurations_of_one_name_are_different_rows() {
+        let small = Config::open("small").unwrap();
+        let mut edited = small.clone();
+        edited.train.epochs += 1;
+        let mut experiments = plan(&[small.clone(), edited, small], &[], 2).unwrap();
+        distinct_names(&mut experiments);
+        let names: Vec<&str> = experiments.iter().map(|experiment| &*experiment.name).collect();
+        assert_eq!(names, ["small", "small", "small (2)", "small (2)", "small", "small"]);
+    }
+
+    #[test]
+    fn the_name_of_a_preset_is_no_folder() {
+        assert!(finished_run(Path::new("tutorial/model-6")).unwrap().is_none());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(finished_run(folder.path()), Err(FinishedRunError::Checkpoint { .. })));
+    }
 }

@@ -340,6 +340,7 @@ fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, Architectur
         validation_fraction: config.data.validation_fraction,
         official_split: dataset.numbered == Some(NumberedSplit::Official),
         as_given: dataset.numbered == Some(NumberedSplit::AsGiven),
+        faces: config.data.faces,
         ..model.provenance().clone()
     };
     Ok(model)

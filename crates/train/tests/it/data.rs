@@ -264,6 +264,9 @@ fn the_official_split_is_restored_from_file_numbers() {
     let required = DataOptions::default().with_split(true, false);
     let error = read_with(&own, &required).unwrap_err().to_string();
     assert!(error.contains("cannot restore the official split: the classes are happy, sad"), "{error}");
+    // Own numbered files, none of which is beyond the rows of Training, keep their splits too.
+    let numbered = folder.put("numbered.zip", zip(&borrowed(&kaggle(0..70, ""))));
+    assert_ne!(read(&numbered).unwrap().describe(Split::Train), "train (Training)");
     // A CSV has the official split already.
     assert!(read_with(&folder.put("fer2013.csv", original_csv()), &required).is_ok());
 }

@@ -32,7 +32,7 @@ pub fn for_each(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) ->
 }
 
 /// Files that operating systems add to archives.
-fn is_litter(name: &str) -> bool {
+pub fn is_litter(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX")
 }
 

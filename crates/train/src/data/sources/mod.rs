@@ -5,3 +5,5 @@ pub mod csv;
 pub mod folders;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+
+pub use archive::is_litter;
