@@ -11,7 +11,7 @@ use moue_train::comparison::{Comparison, Row};
 use moue_train::config::{Config, OverrideError};
 use moue_train::data::{DataSource, Dataset, ImageSpec};
 use moue_train::experiment::{
-    Experiment, RunConfig, RunOptions, Variation, compare, comparison_folder, finished_run, plan,
+    Experiment, RunConfig, RunOptions, Variation, compare, comparison_folder, distinct_names, finished_run, plan,
 };
 use moue_train::report::{difference, interval, percent};
 use moue_train::train::Event;
