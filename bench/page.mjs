@@ -24,7 +24,7 @@ const server = createServer((request, response) => {
   const file = request.url === "/photo.jpg" ? photo : rest.length > 0 && path.join(pages[number], ...rest);
   try {
     const body = file ? readFileSync(file) : "<!doctype html>";
-    response.setHeader("content-type", TYPES[path.extname(file || ".html")] ?? "application/octet-stream");
+    response.setHeader("content-type", TYPES[path.extname(file || "index.html")] ?? "application/octet-stream");
     response.end(body);
   } catch {
     response.writeHead(404).end();
