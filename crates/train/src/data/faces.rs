@@ -5,7 +5,7 @@
 //! continues from. [`crate::config::DataOptions::faces`] does the same while a dataset is loaded.
 
 use super::sources::is_litter;
-use crate::csv_rows::Decimals;
+use crate::csv_rows::{Decimals, csv_rows};
 use image::ColorType;
 use moue::detect::{DetectOptions, Detection, Detector, DetectorError};
 use moue::fs::write_atomically;
@@ -185,24 +185,21 @@ pub fn cut_faces(
     let mut done = CutFaces { photos: sources.len(), ..CutFaces::default() };
     let waiting: Vec<&Source> = sources.iter().filter(|source| !table.finished.contains(&source.name)).collect();
     done.resumed = sources.len() - waiting.len();
-    (done.faces, done.without_faces, done.unreadable) = table.counts;
     let mut finished = done.resumed;
-    for chunk in waiting.chunks(PHOTOS_A_THREAD * rayon::current_num_threads()) {
+    done.complete = true;
+    'photos: for chunk in waiting.chunks(PHOTOS_A_THREAD * rayon::current_num_threads()) {
         let cut = |source: &&Source| cut_photo(photos, out, source, options, detector);
         let cut: Vec<Vec<FaceRow>> = chunk.par_iter().with_max_len(1).map(cut).collect::<Result<_, _>>()?;
         for rows in cut {
             table.add(&rows)?;
             finished += 1;
-            let [faces, without, unreadable] = counted(rows.iter().map(|row| (&*row.file, &*row.error)));
-            done.faces += faces;
-            done.without_faces += without;
-            done.unreadable += unreadable;
             if !observe(&summary(&rows), finished, sources.len()) {
-                return Ok(done);
+                done.complete = false;
+                break 'photos;
             }
         }
     }
-    done.complete = true;
+    [done.faces, done.without_faces, done.unreadable] = table.counts;
     Ok(done)
 }
 
@@ -234,7 +231,9 @@ fn sources(photos: &Path, out: &Path) -> Result<Vec<Source>, CutFacesError> {
     std::fs::read_dir(photos).map_err(|source| io(photos, source))?;
     let own = out.canonicalize().ok();
     let walk = WalkDir::new(photos).follow_links(true).sort_by_file_name().into_iter();
-    let walk = walk.filter_entry(|entry| own.is_none() || entry.path().canonicalize().ok() != own);
+    // Only folders are looked up: there may be a hundred thousand photos.
+    let is_out = |path: &Path| own.is_some() && path.canonicalize().ok() == own;
+    let walk = walk.filter_entry(|entry| !(entry.file_type().is_dir() && is_out(entry.path())));
     let mut names = Vec::new();
     for entry in walk {
         // What cannot be listed, such as a broken link, is reported when it is read.
@@ -343,7 +342,8 @@ struct Table {
     file: File,
     path: PathBuf,
     finished: HashSet<String>,
-    counts: (usize, usize, usize),
+    /// As of [`counted`].
+    counts: [usize; 3],
 }
 
 impl Table {
@@ -353,14 +353,10 @@ impl Table {
         let io = |source| CutFacesError::Io { path: out.to_owned(), source };
         std::fs::create_dir_all(out).map_err(io)?;
         let text = serde_json::to_string(origin).unwrap_or_default() + "\n";
-        let mut rows = vec![header()];
-        let (mut finished, mut counts) = (HashSet::new(), [0; 3]);
+        let mut rows = Vec::new();
         match std::fs::read_to_string(&about) {
             Ok(earlier) if earlier == text => {
-                let whole = complete(&std::fs::read(&path).unwrap_or_default());
-                counts = counted(whole.iter().map(|record| (record.file(), record.error())));
-                finished.extend(whole.iter().map(|record| record.source().to_owned()));
-                rows.extend(whole.into_iter().map(|record| record.0));
+                rows = complete(&std::fs::read(&path).unwrap_or_default());
             }
             Ok(_) => return Err(CutFacesError::OtherOptions(out.to_owned())),
             Err(_) if std::fs::read_dir(out).map_err(io)?.next().is_some() => {
@@ -368,15 +364,19 @@ impl Table {
             }
             Err(_) => {}
         }
+        let finished = rows.iter().map(|record| record.source().to_owned()).collect();
+        let counts = counted(rows.iter().map(|record| (record.file(), record.error())));
         // The rows of a photo whose last line is incomplete are dropped: it is cut again.
         write_atomically(&path, &csv_text(&rows)).map_err(io)?;
         write_atomically(&about, text.as_bytes()).map_err(io)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
-        Ok(Self { file, path, finished, counts: (counts[0], counts[1], counts[2]) })
+        Ok(Self { file, path, finished, counts })
     }
 
     /// Adds the rows of a photo, in one write.
     fn add(&mut self, rows: &[FaceRow]) -> Result<(), CutFacesError> {
+        let added = counted(rows.iter().map(|row| (&*row.file, &*row.error)));
+        self.counts.iter_mut().zip(added).for_each(|(count, added)| *count += added);
         let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
         for row in rows {
             // Writing plain fields to memory cannot fail.
@@ -387,16 +387,11 @@ impl Table {
     }
 }
 
-fn header() -> csv::StringRecord {
-    let text = crate::csv_rows::csv_rows::<FaceRow>(&[]);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&*text);
-    reader.records().next().and_then(Result::ok).unwrap_or_default()
-}
-
-fn csv_text(rows: &[csv::StringRecord]) -> Vec<u8> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+/// The text of a table with these rows.
+fn csv_text(rows: &[Record]) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(csv_rows::<FaceRow>(&[]));
     for row in rows {
-        let _ = writer.write_record(row);
+        let _ = writer.write_record(&row.0);
     }
     writer.into_inner().unwrap_or_default()
 }

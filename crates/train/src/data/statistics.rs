@@ -100,3 +100,12 @@ pub fn describe(dataset: &Dataset) -> Statistics {
         broken: dataset.broken.clone(),
     }
 }
+
+/// Mean and standard deviation of pixels.
+pub(super) fn mean_and_deviation(pixels: &[u8]) -> (f64, f64) {
+    let count = pixels.len().max(1) as f64;
+    let sum: u64 = pixels.iter().map(|&value| u64::from(value)).sum();
+    let squares: u64 = pixels.iter().map(|&value| u64::from(value) * u64::from(value)).sum();
+    let mean = sum as f64 / count;
+    (mean, (squares as f64 / count - mean * mean).max(0.0).sqrt())
+}

@@ -2,6 +2,7 @@
 
 use super::dataset::Dataset;
 use super::duplicates::near_duplicates;
+use super::statistics::mean_and_deviation;
 use crate::csv_rows::{Decimals, csv_rows};
 use base16ct::lower::encode_string as hex;
 use rayon::prelude::*;
@@ -40,10 +41,7 @@ pub fn rows(dataset: &Dataset) -> Vec<TableRow> {
     }
     let row = |index: usize| {
         let image = dataset.image(index);
-        let sum: u64 = image.iter().map(|&value| u64::from(value)).sum();
-        let squares: u64 = image.iter().map(|&value| u64::from(value) * u64::from(value)).sum();
-        let count = image.len().max(1) as f64;
-        let mean = sum as f64 / count;
+        let (mean, deviation) = mean_and_deviation(image);
         let [height, width] = dataset.sizes[index];
         TableRow {
             id: dataset.ids[index].clone(),
@@ -52,7 +50,7 @@ pub fn rows(dataset: &Dataset) -> Vec<TableRow> {
             height,
             width,
             mean,
-            deviation: (squares as f64 / count - mean * mean).max(0.0).sqrt(),
+            deviation,
             hash: hex(&Sha256::digest(image)[..8]),
             near_duplicates: group[index],
         }

@@ -1,5 +1,5 @@
 //! Which images a model was trained on: a fingerprint of each of them, so that an evaluation can
-//! tell how many of its images are among them.
+//! count how many of its images are among them.
 //!
 //! A fingerprint is ten bytes: the mean and the standard deviation of the pixels, and which of two
 //! adjacent cells of a coarse grid is lighter (the difference hash of Krawetz 2013). A copy may
@@ -8,6 +8,7 @@
 
 use super::dataset::{Dataset, Split};
 use super::duplicates::{GRID, reduced};
+use super::statistics::mean_and_deviation;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -63,8 +64,8 @@ impl TrainingImages {
     /// next to `model`, or those of the bundled models; `None` where they are not known.
     #[must_use]
     pub fn find(model: &Path, data_hash: &str) -> Option<Self> {
-        let beside = || std::fs::read(model.parent()?.join(TRAINING_IMAGES_FILE)).ok();
-        beside()
+        let own = || std::fs::read(model.parent()?.join(TRAINING_IMAGES_FILE)).ok();
+        own()
             .and_then(|bytes| Self::from_bytes(&bytes))
             .filter(|found| found.data_hash == data_hash)
             .or_else(|| Self::bundled(data_hash))
@@ -139,11 +140,8 @@ impl TrainingImages {
 /// The fingerprint of an image; `None` where all pixels are nearly equal.
 fn fingerprint(dataset: &Dataset, index: usize) -> Option<Fingerprint> {
     let image = dataset.image(index);
-    let count = image.len().max(1) as f64;
-    let sum: u64 = image.iter().map(|&value| u64::from(value)).sum();
-    let squares: u64 = image.iter().map(|&value| u64::from(value) * u64::from(value)).sum();
-    let mean = sum as f64 / count;
-    let deviation = (squares as f64 / count - mean * mean).max(0.0).sqrt().round() as u8;
+    let (mean, deviation) = mean_and_deviation(image);
+    let deviation = deviation.round() as u8;
     if deviation < LEAST_DEVIATION {
         return None;
     }

@@ -282,7 +282,7 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
     if training.ranks.leads() {
         job.folder.write_config(job.config)?;
         let mut images = TrainingImages::of(job.dataset);
-        // A model that starts from a bundled one has learned from its images, too.
+        // A model that starts from a bundled one was trained on its images, too.
         if let Some(more) = job.init.and_then(|init| TrainingImages::bundled(&init.provenance().data_hash)) {
             images = images.with(more);
         }

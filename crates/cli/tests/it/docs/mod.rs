@@ -20,6 +20,9 @@ use std::process::Command;
 /// What cannot run in a test: installing, cameras, several machines.
 pub const EXEMPT: [&str; 3] = ["install", "camera", "cluster"];
 
+/// What a block may need to run, if anything.
+const NEEDS: [&str; 3] = ["ffmpeg", "mpi", "torch"];
+
 /// Seconds that a block may take.
 const LONGEST: &str = "240";
 
@@ -109,7 +112,7 @@ pub fn execute(page: &[Block], files: &Place, repository: &Path, needs: &Needs) 
                 Ok(output) => printed = output,
                 Err(output) => failures.push(format!("{} failed:\n{}{output}", block.place(), block.text)),
             }
-        } else if block.is("sh", need) && !EXEMPT.contains(&need) && !["ffmpeg", "torch", "mpi"].contains(&need) {
+        } else if block.is("sh", need) && !EXEMPT.contains(&need) && !NEEDS.contains(&need) {
             failures.push(format!("{}: {need:?} is not a need that this test knows", block.place()));
         }
     }
