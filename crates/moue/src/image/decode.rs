@@ -1,10 +1,17 @@
 //! Decodes image files to pixels of a given size and number of channels.
+//!
+//! `format` recognizes the files, `complete` finds truncated ones, and the crate `image` decodes.
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
-use std::io::{Cursor, Read};
+use super::complete::{self, Truncated};
+use super::format::{Format, foreign};
+use super::tiff::Palette;
+use image::error::ImageError as DecoderError;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
+use std::io::{Cursor, ErrorKind, Read};
 
 /// Extensions of image files.
-const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
+const EXTENSIONS: [&str; 14] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "ico", "qoi", "ppm", "pgm"];
 
 /// Maximum size of an image file.
 const MAX_FILE: u64 = 256 << 20;
@@ -27,14 +34,76 @@ pub enum ImageError {
     #[error("the file is empty")]
     Empty,
     /// The file does not begin as an image of a supported format.
-    #[error("not a PNG, JPEG, WebP, BMP, GIF or TIFF image")]
+    #[error("not a {FORMATS} image")]
     UnknownFormat,
+    /// The file is of a kind that is not decoded.
+    #[error("{kind}, not a {FORMATS} image; {advice}")]
+    Foreign {
+        /// What it is.
+        kind: &'static str,
+        /// What to do with it.
+        advice: &'static str,
+    },
     /// The image has no rows or no columns.
     #[error("the image has no pixels")]
     NoPixels,
-    /// The file is damaged, too large, or of an unsupported kind.
-    #[error(transparent)]
-    Decode(#[from] image::ImageError),
+    /// The file ends before the image does.
+    #[error("truncated {format} image{}; copy or download it again", stated(*.missing))]
+    Truncated {
+        /// Its format.
+        format: &'static str,
+        /// Number of missing bytes, where the format states it.
+        missing: Option<u64>,
+    },
+    /// The file is damaged.
+    #[error("damaged {format} image (the decoder reports: {reason}); copy or download it again")]
+    Damaged {
+        /// Its format.
+        format: &'static str,
+        /// The decoder's message.
+        reason: String,
+    },
+    /// The format has kinds of images that are not decoded.
+    #[error("{format} image of a kind that is not supported (the decoder reports: {reason}); convert it to JPEG or PNG")]
+    Unsupported {
+        /// Its format.
+        format: &'static str,
+        /// The decoder's message.
+        reason: String,
+    },
+    /// The image is larger than the decoder's limits.
+    #[error("{format} image with more than {MAX_EXTENT} rows or columns, or that takes more than {} MB of memory; use a smaller one", MAX_MEMORY >> 20)]
+    TooLarge {
+        /// Its format.
+        format: &'static str,
+    },
+}
+
+/// The formats, for messages.
+const FORMATS: &str = "JPEG, PNG, GIF, WebP, BMP, TIFF, PNM, QOI or ICO";
+
+/// The number of missing bytes in a message.
+fn stated(bytes: Option<u64>) -> String {
+    bytes.map_or_else(String::new, |bytes| format!(" ({bytes} bytes are missing)"))
+}
+
+impl ImageError {
+    /// An error of the decoder, in our words.
+    fn of_decoder(error: DecoderError, format: Format) -> Self {
+        let format = format.name();
+        match error {
+            DecoderError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Self::Truncated { format, missing: None }
+            }
+            DecoderError::Limits(_) => Self::TooLarge { format },
+            DecoderError::Unsupported(error) => Self::Unsupported { format, reason: error.to_string() },
+            error => Self::Damaged { format, reason: error.to_string() },
+        }
+    }
+
+    fn truncated(format: Format, Truncated(missing): Truncated) -> Self {
+        Self::Truncated { format: format.name(), missing }
+    }
 }
 
 /// Whether a file has an extension of an image format.
@@ -56,32 +125,95 @@ pub fn read_image_file(reader: impl Read) -> Result<Vec<u8>, ImageError> {
     Ok(bytes)
 }
 
-/// Decodes a PNG, JPEG, WebP, BMP, GIF (first frame) or TIFF file and applies its EXIF orientation.
-/// The format is detected from the content. Transparent pixels are blended with white.
+/// Decodes an image file (the first frame or page) and applies its EXIF orientation. The format is
+/// recognized from the content. Transparent pixels are blended with white.
 ///
 /// # Errors
-/// When the bytes are not an image, or the image is damaged.
+/// When the bytes are not an image of a supported format, or the image is damaged or truncated.
 pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
+    let format = format(bytes)?;
+    complete::check(format, bytes).map_err(|truncated| ImageError::truncated(format, truncated))?;
+    decode(bytes, format, false)
+}
+
+/// Decodes an image file as [`decode_image`] does, and also the available part of a truncated one;
+/// returns whether it is truncated. Missing pixels are black, or gray in a JPEG.
+///
+/// # Errors
+/// When the bytes are not an image of a supported format, or no pixels can be decoded.
+pub fn decode_truncated_image(bytes: &[u8]) -> Result<(DynamicImage, bool), ImageError> {
+    match decode_image(bytes) {
+        Err(truncated @ ImageError::Truncated { .. }) => {
+            let part = decode(bytes, format(bytes)?, true).map_err(|_| truncated)?;
+            Ok((part, true))
+        }
+        other => Ok((other?, false)),
+    }
+}
+
+/// The format of a file.
+fn format(bytes: &[u8]) -> Result<Format, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
+    match foreign(bytes) {
+        Some((kind, advice)) => Err(ImageError::Foreign { kind, advice }),
+        None => Format::of(bytes).ok_or(ImageError::UnknownFormat),
+    }
+}
+
+/// The image on white; with `partial` also when pixels are missing.
+fn decode(bytes: &[u8], format: Format, partial: bool) -> Result<DynamicImage, ImageError> {
+    let palette = if format == Format::Tiff { Palette::of(bytes) } else { None };
+    let bytes = palette.as_ref().map_or(bytes, |palette| &palette.indices);
+    let image = decoded(bytes, format, partial).map_err(|error| ImageError::of_decoder(error, format))?;
+    if image.width() == 0 || image.height() == 0 {
+        return Err(ImageError::NoPixels);
+    }
+    let image = if let Some(palette) = &palette { palette.colored(&image) } else { image };
+    Ok(if image.color().has_alpha() { on_white(&image) } else { image })
+}
+
+/// The image as stored, turned as its EXIF orientation says.
+fn decoded(bytes: &[u8], format: Format, partial: bool) -> Result<DynamicImage, DecoderError> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_EXTENT);
     limits.max_image_height = Some(MAX_EXTENT);
     limits.max_alloc = Some(MAX_MEMORY);
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    if reader.format().is_none() {
-        return Err(ImageError::UnknownFormat);
-    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format.decoder());
     reader.limits(limits);
     let mut decoder = reader.into_decoder()?;
     let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    if image.width() == 0 || image.height() == 0 {
-        return Err(ImageError::NoPixels);
-    }
+    let mut image = DynamicImage::from_decoder(Part { decoder, partial })?;
     image.apply_orientation(orientation);
-    Ok(if image.color().has_alpha() { on_white(&image) } else { image })
+    Ok(image)
+}
+
+/// A decoder that returns the pixels before an error.
+struct Part<D> {
+    decoder: D,
+    /// Whether it does so.
+    partial: bool,
+}
+
+impl<D: ImageDecoder> ImageDecoder for Part<D> {
+    fn dimensions(&self) -> (u32, u32) {
+        self.decoder.dimensions()
+    }
+
+    fn color_type(&self) -> ColorType {
+        self.decoder.color_type()
+    }
+
+    fn read_image(self, pixels: &mut [u8]) -> Result<(), DecoderError> {
+        let read = self.decoder.read_image(pixels);
+        let has_pixels = pixels.iter().any(|&value| value != 0);
+        if self.partial && has_pixels { Ok(()) } else { read }
+    }
+
+    fn read_image_boxed(self: Box<Self>, pixels: &mut [u8]) -> Result<(), DecoderError> {
+        (*self).read_image(pixels)
+    }
 }
 
 /// Columns and rows of an image as stored, read from the file's header.
@@ -89,11 +221,10 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
 /// # Errors
 /// When the bytes are not an image, or the image is damaged.
 pub fn image_extent(bytes: &[u8]) -> Result<[u32; 2], ImageError> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    if reader.format().is_none() {
-        return Err(ImageError::UnknownFormat);
-    }
-    let (width, height) = reader.into_dimensions()?;
+    let format = format(bytes)?;
+    let (width, height) = ImageReader::with_format(Cursor::new(bytes), format.decoder())
+        .into_dimensions()
+        .map_err(|error| ImageError::of_decoder(error, format))?;
     Ok([width, height])
 }
 

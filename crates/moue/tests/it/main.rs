@@ -1,4 +1,5 @@
 //! Integration tests with files.
 
 mod photos;
+mod formats;
 mod pictures;
