@@ -13,6 +13,7 @@
 //! **Features.** `optimizers` (on by default) adds the optimizers, which inference does not need;
 //! `serde` serializes the enums that are options of layers.
 
+mod buffer;
 mod error;
 mod kernels;
 mod parameter;
@@ -29,6 +30,7 @@ pub mod network;
 pub mod optimizer;
 pub mod random;
 
+pub use buffer::Buffer;
 pub use communicator::{Communicator, GRAIN, Gradient};
 pub use error::BuildError;
 pub use inference::InferenceNetwork;

@@ -2,7 +2,7 @@
 //!
 //! Layers use them, optimizers update them, and other crates store them.
 
-use crate::tensor::{Buffer, zeros};
+use crate::buffer::Buffer;
 
 /// The role of a parameter in optimization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,17 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    pub(crate) fn new(layer: &str, array: &str, shape: Vec<usize>, role: Role, fill: impl FnMut() -> f32) -> Self {
+    pub(crate) fn new(layer: &str, array: &str, shape: Vec<usize>, role: Role, mut fill: impl FnMut() -> f32) -> Self {
         let len: usize = shape.iter().product();
-        let value = Buffer::from_iter(64, std::iter::repeat_with(fill).take(len));
-        let gradient = zeros(if role == Role::RunningStat { 0 } else { len });
+        let mut value = Buffer::zeros(len);
+        // A zero is not written, so that a network whose weights are set afterwards costs no memory yet.
+        for value in value.iter_mut() {
+            let initial = fill();
+            if initial != 0.0 {
+                *value = initial;
+            }
+        }
+        let gradient = Buffer::zeros(if role == Role::RunningStat { 0 } else { len });
         Self { name: format!("{layer}.{array}"), shape, role, l2: 0.0, value, gradient }
     }
 

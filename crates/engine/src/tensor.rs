@@ -2,17 +2,8 @@
 //!
 //! A tensor has no arithmetic; kernels compute with its values.
 
-use aligned_vec::{AVec, ConstAlign};
+use crate::buffer::Buffer;
 use std::fmt;
-
-/// Aligned storage for values and gradients.
-pub type Buffer = AVec<f32, ConstAlign<64>>;
-
-/// `len` aligned zeros.
-#[must_use]
-pub fn zeros(len: usize) -> Buffer {
-    AVec::from_iter(64, std::iter::repeat_n(0.0, len))
-}
 
 /// The shape of one image or feature map: `[height, width, channels]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
@@ -82,7 +73,7 @@ impl Tensor {
     /// A tensor of zeros.
     #[must_use]
     pub fn zeros(batch: usize, shape: Shape) -> Self {
-        Self { batch, shape, data: zeros(batch * shape.len()) }
+        Self { batch, shape, data: Buffer::zeros(batch * shape.len()) }
     }
 
     /// A tensor with these values.
@@ -92,7 +83,7 @@ impl Tensor {
     #[must_use]
     pub fn from_slice(batch: usize, shape: Shape, values: &[f32]) -> Self {
         assert_eq!(values.len(), batch * shape.len(), "the number of values does not match the shape");
-        Self { batch, shape, data: AVec::from_slice(64, values) }
+        Self { batch, shape, data: Buffer::from_slice(values) }
     }
 
     /// Resizes the tensor. Memory only grows; the values are unspecified (but initialized)
@@ -101,7 +92,7 @@ impl Tensor {
         self.batch = batch;
         self.shape = shape;
         if self.data.len() < batch * shape.len() {
-            self.data.resize(batch * shape.len(), 0.0);
+            self.data.resize(batch * shape.len());
         }
     }
 

@@ -4,7 +4,8 @@
 //! so a training step uses little more memory than the activations that its backward pass reads.
 //! After one step with the largest batch, further steps allocate nothing.
 
-use crate::tensor::{Buffer, Shape, Tensor};
+use crate::buffer::Buffer;
+use crate::tensor::{Shape, Tensor};
 
 /// A pool of tensors.
 #[derive(Default)]

@@ -33,14 +33,15 @@ export class Computer {
         }
     }
     /** The prediction for a file or a camera's frame; the frame is transferred to the worker. */
-    async predict(name, picture, { detect, explain, server }) {
+    async predict(name, picture, wanted) {
+        const { detect, explain, minFace, server } = wanted;
         if (server) {
             return ask(name, picture, detect, explain);
         }
         await this.ready;
         const id = ++this.#last;
         const reply = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-        const question = { id, name, picture, detect, explain };
+        const question = { id, name, picture, detect, explain, minFace };
         this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
         return reply;
     }

@@ -2,8 +2,11 @@
 
 import type { Prediction } from "./moue/index.js";
 
-/** Maximum width of a frame, which limits the time for a prediction. */
-const WIDTH = 640;
+/** Maximum columns and rows of a frame, which limits the time for a prediction. */
+const SIDE = 640;
+
+/** Side of the smallest face that is searched in a frame, in its pixels. Smaller faces would take five times as long. */
+export const SMALLEST_FACE = SIDE / 16;
 
 export class Camera {
   readonly #video: HTMLVideoElement;
@@ -19,13 +22,13 @@ export class Camera {
 
   /** Shows the video and predicts frame after frame until the camera is turned off. */
   async run(predict: (frame: ImageBitmap) => Promise<Prediction>, show: (prediction: Prediction) => void): Promise<void> {
-    const wanted = { video: { facingMode: "user", width: { ideal: WIDTH } }, audio: false };
+    const wanted = { video: { facingMode: "user", width: { ideal: SIDE } }, audio: false };
     this.#stream = await navigator.mediaDevices.getUserMedia(wanted);
     this.#video.srcObject = this.#stream;
     await this.#video.play();
     while (this.on) {
       const { videoWidth, videoHeight } = this.#video;
-      const scale = Math.min(1, WIDTH / videoWidth);
+      const scale = Math.min(1, SIDE / Math.max(videoWidth, videoHeight));
       const frame = await createImageBitmap(this.#video, {
         resizeWidth: Math.round(videoWidth * scale),
         resizeHeight: Math.round(videoHeight * scale),

@@ -6,6 +6,8 @@ import type { Prediction } from "./moue/index.js";
 export interface Wanted {
   detect: boolean;
   explain: boolean;
+  /** The side of the smallest face that is detected, in pixels; 0 for the default. The server uses its own. */
+  minFace: number;
   /** Send the picture to the server instead of computing here. */
   server: boolean;
 }
@@ -17,6 +19,7 @@ export interface Question {
   picture: Blob | ImageBitmap;
   detect: boolean;
   explain: boolean;
+  minFace: number;
 }
 
 /** A message from the worker: it is ready (once), a prediction, or a failure. */
@@ -57,14 +60,15 @@ export class Computer {
   }
 
   /** The prediction for a file or a camera's frame; the frame is transferred to the worker. */
-  async predict(name: string, picture: Blob | ImageBitmap, { detect, explain, server }: Wanted): Promise<Prediction> {
+  async predict(name: string, picture: Blob | ImageBitmap, wanted: Wanted): Promise<Prediction> {
+    const { detect, explain, minFace, server } = wanted;
     if (server) {
       return ask(name, picture, detect, explain);
     }
     await this.ready;
     const id = ++this.#last;
     const reply = new Promise<Prediction>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    const question: Question = { id, name, picture, detect, explain };
+    const question: Question = { id, name, picture, detect, explain, minFace };
     this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
     return reply;
   }

@@ -1,7 +1,7 @@
 // The page: `compute` predicts pictures, `view` shows predictions, `camera` provides
 // frames, `save` writes files.
 
-import { Camera } from "./camera.js";
+import { Camera, SMALLEST_FACE } from "./camera.js";
 import { Computer, type Wanted } from "./compute.js";
 import type { Prediction } from "./moue/index.js";
 import { csv, json, save } from "./save.js";
@@ -23,7 +23,8 @@ const camera = new Camera(get<HTMLVideoElement>("video"));
 let entries: Entry[] = [];
 let classes: string[] = [];
 
-const wanted = (): Wanted => ({ detect: detect!.checked, explain: explain!.checked, server: server!.checked });
+const wanted = (): Wanted =>
+  ({ detect: detect!.checked, explain: explain!.checked, minFace: 0, server: server!.checked });
 const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 function say(text: string): void {
@@ -120,7 +121,7 @@ async function toggleCamera(): Promise<void> {
   switchCamera(true);
   try {
     await camera.run(
-      (frame) => computer.predict("camera", frame, wanted()),
+      (frame) => computer.predict("camera", frame, { ...wanted(), minFace: SMALLEST_FACE }),
       (prediction) => show(live, prediction, wanted().detect),
     );
   } catch (error) {

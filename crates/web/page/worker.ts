@@ -13,9 +13,9 @@ loading.then(
 );
 
 self.addEventListener("message", async ({ data }: MessageEvent<Question>) => {
-  const { id, name, picture, detect, explain } = data;
+  const { id, name, picture, detect, explain, minFace } = data;
   try {
-    const prediction = await (await loading).predict(picture, { name, detect, explain });
+    const prediction = await (await loading).predict(picture, { name, detect, explain, minFace });
     post({ id, prediction });
   } catch (error) {
     post({ id, failure: reason(error) });

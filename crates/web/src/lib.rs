@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 use moue::Classifier;
+use moue::detect::DetectOptions;
 use moue::model::Model;
 use moue::predict::{Photo, PhotoError, PredictOptions, Predictor};
 use moue::prediction::Prediction;
@@ -39,17 +40,26 @@ impl WebPredictor {
         self.predictor.classifier().classes().to_vec()
     }
 
-    /// The prediction for an image file, as JSON.
+    /// The prediction for an image file, as JSON. `min_face` is the side of the smallest face that is
+    /// detected, in pixels; 0 for the default.
     ///
     /// # Errors
     /// When the prediction cannot be serialized.
     #[wasm_bindgen(js_name = predictFile)]
     #[allow(clippy::needless_pass_by_value, reason = "JavaScript passes strings by value")]
-    pub fn predict_file(&self, name: String, bytes: &[u8], detect: bool, explain: bool) -> Result<String, JsError> {
-        json(&self.predict(Photo::Bytes(&name, bytes), detect, explain))
+    pub fn predict_file(
+        &self,
+        name: String,
+        bytes: &[u8],
+        detect: bool,
+        explain: bool,
+        min_face: u32,
+    ) -> Result<String, JsError> {
+        json(&self.predict(Photo::Bytes(&name, bytes), detect, explain, min_face))
     }
 
-    /// The prediction for pixels of a canvas (RGBA, row by row), as JSON.
+    /// The prediction for pixels of a canvas (RGBA, row by row), as JSON. `min_face` is the side of the
+    /// smallest face that is detected, in pixels; 0 for the default.
     ///
     /// # Errors
     /// When there are not four bytes for each pixel.
@@ -63,11 +73,12 @@ impl WebPredictor {
         height: u32,
         detect: bool,
         explain: bool,
+        min_face: u32,
     ) -> Result<String, JsError> {
         let photo = image::RgbaImage::from_raw(width, height, rgba)
             .filter(|photo| !photo.is_empty())
             .ok_or_else(|| JsError::new("the array must have four bytes (RGBA) for each pixel"))?;
-        json(&self.predict(Photo::Image(&name, &photo.into()), detect, explain))
+        json(&self.predict(Photo::Image(&name, &photo.into()), detect, explain, min_face))
     }
 }
 
@@ -82,8 +93,9 @@ impl WebPredictor {
         Ok(Self { predictor: Predictor::new(classifier).with_options(options) })
     }
 
-    fn predict(&self, photo: Photo<'_>, detect: bool, explain: bool) -> Prediction {
-        let options = PredictOptions { detect, explain, ..*self.predictor.options() };
+    fn predict(&self, photo: Photo<'_>, detect: bool, explain: bool, min_face: u32) -> Prediction {
+        let detect_options = DetectOptions { min_face, ..DetectOptions::default() };
+        let options = PredictOptions { detect, explain, detect_options, ..*self.predictor.options() };
         let failed = |error: PhotoError| Prediction::failed(photo.name(), error.to_string());
         self.predictor.predict_with(photo, &options).unwrap_or_else(failed)
     }
@@ -113,22 +125,23 @@ mod tests {
     #[test]
     fn a_file_and_its_pixels_give_the_same_prediction_as_the_command() {
         let (engine, face) = (WebPredictor::open(None).unwrap(), face());
-        let file = engine.predict(Photo::Bytes("face", &png(&face)), false, true);
+        let file = engine.predict(Photo::Bytes("face", &png(&face)), false, true, 0);
         let options = PredictOptions { detect: false, ..PredictOptions::default() };
         let command =
             Predictor::open("tiny").unwrap().with_options(options).predict(Photo::Bytes("face", &png(&face))).unwrap();
         assert_eq!(file.faces[0].probabilities, command.faces[0].probabilities);
         assert!(file.faces[0].explanation.as_ref().unwrap().starts_with("data:image/png;base64,"));
         let rgba = DynamicImage::ImageLuma8(face).to_rgba8().into_raw();
-        let pixels = engine.predict_pixels("face".into(), rgba, 48, 48, false, false).unwrap_or_default();
-        let plain = json(&engine.predict(Photo::Bytes("face", &png(&self::face())), false, false)).unwrap_or_default();
+        let pixels = engine.predict_pixels("face".into(), rgba, 48, 48, false, false, 0).unwrap_or_default();
+        let plain =
+            json(&engine.predict(Photo::Bytes("face", &png(&self::face())), false, false, 0)).unwrap_or_default();
         assert_eq!(pixels, plain);
     }
 
     #[test]
     fn a_file_that_is_not_an_image_gives_a_prediction_with_an_error() {
         let engine = WebPredictor::open(None).unwrap();
-        let prediction = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), true, false);
+        let prediction = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), true, false, 0);
         assert!(prediction.faces.is_empty() && prediction.error.is_some(), "{prediction:?}");
         assert!(WebPredictor::open(Some(b"no model")).is_err());
     }

@@ -3,19 +3,20 @@
 //! Layers add their steps, and batch normalization is folded into the preceding convolution.
 //! `execute` runs the steps; other crates read them to export a network in another format.
 
+use crate::buffer::Buffer;
 use crate::kernels::activation::Activation;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::pooling::PoolingKind;
 use crate::kernels::window::Window;
 use crate::parameter::Parameter;
-use crate::tensor::{Buffer, Shape, zeros};
+use crate::tensor::Shape;
 use std::sync::Arc;
 
 /// The weights of a convolution at inference.
 pub struct Convolved {
     /// The layer's kernel, with a following batch normalization folded in.
-    pub(super) kernel: Vec<f32>,
+    pub(super) kernel: Buffer,
     bias: Option<Vec<f32>>,
     activation: Activation,
     /// Number of output channels.
@@ -27,7 +28,7 @@ pub struct Convolved {
 impl Convolved {
     pub(crate) fn new(kernel: &[f32], bias: Option<&Parameter>, activation: Activation, channels: usize) -> Arc<Self> {
         let bias = bias.map(|bias| bias.value.to_vec());
-        Arc::new(Self { kernel: kernel.to_vec(), bias, activation, channels, prepared: zeros(0) })
+        Arc::new(Self { kernel: Buffer::from_slice(kernel), bias, activation, channels, prepared: Buffer::default() })
     }
 
     /// Folds `scale · y + shift` in; false where an activation is in between.
@@ -176,7 +177,7 @@ impl Step {
                 // The weights are shared only after this.
                 if let Some(Convolved { kernel, prepared, .. }) = Arc::get_mut(convolved) {
                     convolution.prepare(kernel, prepared);
-                    *kernel = Vec::new();
+                    *kernel = Buffer::default();
                 }
             }
             Operation::Residual { branch, shortcut, .. } => {

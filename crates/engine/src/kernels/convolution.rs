@@ -10,8 +10,9 @@ use super::{few_channels, im2col};
 
 use super::window::Window;
 use super::winograd::{self, Geometry, TileSize};
+use crate::buffer::Buffer;
 use crate::error::BuildError;
-use crate::tensor::{Buffer, Shape};
+use crate::tensor::Shape;
 
 /// Minimum number of channels, and of filters, for which Winograd is faster.
 const FEWEST_FOR_WINOGRAD: usize = 8;
@@ -101,7 +102,7 @@ impl Convolution {
     pub fn prepare(&self, kernel: &[f32], prepared: &mut Buffer) {
         match &self.forward {
             Some(geometry) => {
-                prepared.resize(geometry.transformed_len(), 0.0);
+                prepared.resize(geometry.transformed_len());
                 winograd::transform_filters(geometry, kernel, prepared);
             }
             None => im2col::prepare(&self.window, self.filters, kernel, prepared),
@@ -130,8 +131,8 @@ impl Convolution {
         let Some(geometry) = &self.backward else {
             return im2col::backward_input(&self.window, self.filters, dy, kernel, turned, prepared, dx);
         };
-        turned.resize(kernel.len(), 0.0);
-        prepared.resize(geometry.transformed_len(), 0.0);
+        turned.resize(kernel.len());
+        prepared.resize(geometry.transformed_len());
         winograd::flip_and_transpose(kernel, self.window.input.channels, self.filters, turned);
         winograd::transform_filters(geometry, turned, prepared);
         let epilogue = Epilogue { bias: None, add: None, activation: Activation::Linear };

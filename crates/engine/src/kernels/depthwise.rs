@@ -8,7 +8,7 @@ use super::epilogue::Epilogue;
 use super::isa::{self, load, store};
 use super::reduce;
 use super::window::Window;
-use crate::tensor::Buffer;
+use crate::buffer::Buffer;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -157,7 +157,7 @@ pub fn backward_kernel(window: &Window, x: &[f32], dy: &[f32], scratch: &mut Buf
     let parts = (dy.len() / output).div_ceil(chunk);
     let len = parts * dkernel.len();
     if scratch.len() < len {
-        scratch.resize(len, 0.0);
+        scratch.resize(len);
     }
     let images = x.par_chunks(chunk * input).zip(dy.par_chunks(chunk * output));
     scratch[..len].par_chunks_mut(dkernel.len()).zip(images).for_each(|(sums, (x, dy))| {

@@ -78,11 +78,12 @@ fn middle(window: &Window, filters: usize, x: &[f32], prepared: &[f32], line: us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::Buffer;
     use crate::kernels::activation::Activation;
     use crate::kernels::im2col::{self, gather};
     use crate::kernels::window::Padding;
     use crate::random::Stream;
-    use crate::tensor::{Shape, zeros};
+    use crate::tensor::Shape;
     use proptest::prelude::*;
 
     proptest! {
@@ -100,7 +101,7 @@ mod tests {
             let mut values = |n: usize| (0..n).map(|_| stream.between(-1.0, 1.0)).collect::<Vec<f32>>();
             let patch = window.patch_len();
             let (x, kernel, bias) = (values(2 * input.len()), values(patch * filters), values(filters));
-            let mut prepared = zeros(0);
+            let mut prepared = Buffer::default();
             im2col::prepare(&window, filters, &kernel, &mut prepared);
             let epilogue = Epilogue { bias: Some(&bias), add: None, activation: Activation::Linear };
             let mut y = vec![f32::NAN; 2 * window.positions() * filters];

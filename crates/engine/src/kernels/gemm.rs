@@ -17,6 +17,10 @@ pub const BLOCK: usize = 256;
 /// Maximum rows of a tile, for 32 registers.
 const TILE_ROWS: usize = 12;
 
+/// Rows of a tile in WebAssembly: engines map its vectors to the registers of the processor, 16 on
+/// x86-64, and a product needs a register of its own before it is added.
+const TILE_ROWS_WASM: usize = 4;
+
 /// Columns are padded to this, a multiple of every vector length.
 pub const LANES: usize = 16;
 
@@ -141,7 +145,11 @@ impl WithSimd for Driver<'_> {
             }
         }
         let width = 2 * S::F32_LANES;
-        let step = if S::REGISTER_COUNT >= 32 { TILE_ROWS } else { TILE_ROWS / 2 };
+        let step = match S::REGISTER_COUNT {
+            _ if cfg!(target_arch = "wasm32") => TILE_ROWS_WASM,
+            32.. => TILE_ROWS,
+            _ => TILE_ROWS / 2,
+        };
         for first_k in (0..k).step_by(BLOCK) {
             let depth = BLOCK.min(k - first_k);
             for panel in 0..n.div_ceil(width) {
@@ -277,8 +285,8 @@ impl Tile<'_> {
                     let place = self.c.add(r * self.c_stride + v * lanes);
                     std::slice::from_raw_parts_mut(place, lanes.min(columns - v * lanes))
                 };
-                let sum = if self.accumulate { simd.add_f32s(simd.partial_load_f32s(place), sum) } else { sum };
-                simd.partial_store_f32s(place, sum);
+                let sum = if self.accumulate { simd.add_f32s(isa::load(simd, place), sum) } else { sum };
+                isa::store(simd, place, sum);
             }
         }
     }

@@ -11,7 +11,7 @@ use super::epilogue::Epilogue;
 use super::gemm::{self, Destination, Matrix, gemm, gemm_raw};
 use super::window::Window;
 use super::{isa, reduce};
-use crate::tensor::{Buffer, zeros};
+use crate::buffer::Buffer;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -36,7 +36,7 @@ const FEW_ROWS: usize = 4096;
 const TASK_MACS: usize = 512 * 1024;
 
 thread_local! {
-    static PATCHES: RefCell<[Buffer; 2]> = RefCell::new([zeros(0), zeros(0)]);
+    static PATCHES: RefCell<[Buffer; 2]> = RefCell::new([Buffer::default(), Buffer::default()]);
 }
 
 /// Rows that one task multiplies, from the length of a row's patch.
@@ -47,7 +47,7 @@ fn rows_per_task(patch: usize) -> usize {
 /// Packs a kernel.
 pub fn prepare(window: &Window, filters: usize, kernel: &[f32], prepared: &mut Buffer) {
     let patch = window.patch_len();
-    prepared.resize(gemm::packed_len(patch, filters), 0.0);
+    prepared.resize(gemm::packed_len(patch, filters));
     gemm::pack(Matrix::rows(kernel, filters), patch, filters, prepared);
 }
 
@@ -109,7 +109,7 @@ pub fn backward_input(
         let places = [0, 1].map(|axis| Places::new(window, axis, rest[axis]));
         let [taps_down, taps_across] = places.map(|places| places.taps);
         let patch = taps_down * taps_across * filters;
-        turned.resize(patch * channels, 0.0);
+        turned.resize(patch * channels);
         for (tap, to) in turned.chunks_exact_mut(filters * channels).enumerate() {
             let row = rest[0] + tap / taps_across.max(1) * down;
             let column = rest[1] + tap % taps_across.max(1) * across;
@@ -120,7 +120,7 @@ pub fn backward_input(
                 }
             }
         }
-        prepared.resize(gemm::packed_len(patch, channels), 0.0);
+        prepared.resize(gemm::packed_len(patch, channels));
         gemm::pack(Matrix::rows(turned, channels), patch, channels, prepared);
         let per_image = places[0].count * places[1].count;
         let total = dy.len() / (window.positions() * filters) * per_image;
@@ -323,7 +323,7 @@ fn gather_lines(window: &Window, x: &[f32], first: usize, count: usize, patches:
 /// The first `len` values of a buffer, which grows if needed.
 fn grown(buffer: &mut Buffer, len: usize) -> &mut [f32] {
     if buffer.len() < len {
-        buffer.resize(len, 0.0);
+        buffer.resize(len);
     }
     &mut buffer[..len]
 }

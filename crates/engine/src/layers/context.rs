@@ -3,9 +3,10 @@
 //! [`Workspace`] manages memory, [`Profiler`] measures times, and [`Communicator`] communicates
 //! with other processes.
 
+use crate::buffer::Buffer;
 use crate::communicator::Communicator;
 use crate::profile::Profiler;
-use crate::tensor::{Buffer, Tensor, zeros};
+use crate::tensor::Tensor;
 use crate::workspace::Workspace;
 use std::sync::Arc;
 
@@ -79,6 +80,6 @@ pub(crate) struct Scratch {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { first: zeros(0), second: zeros(0), sums: Vec::new(), partial: Vec::new() }
+        Self { first: Buffer::default(), second: Buffer::default(), sums: Vec::new(), partial: Vec::new() }
     }
 }

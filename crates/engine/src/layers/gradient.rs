@@ -5,10 +5,11 @@
 
 use super::context::{Context, Scratch};
 use super::layer::Layer;
+use crate::buffer::Buffer;
 use crate::communicator::{Communicator, GRAIN, Gradient};
 use crate::kernels::reduce;
 use crate::parameter::Parameter;
-use crate::tensor::{Buffer, Tensor};
+use crate::tensor::Tensor;
 use std::collections::HashMap;
 
 /// Grains whose gradients are in memory at a time.
@@ -38,7 +39,7 @@ pub(super) fn kernel_gradient(
         let end = x.batch().min(images + GRAIN * GRAINS_AT_ONCE);
         let len = (end - images).div_ceil(GRAIN) * width;
         if second.len() < len {
-            second.resize(len, 0.0);
+            second.resize(len);
         }
         let grains = x.data()[images * input..end * input].chunks(GRAIN * input);
         let grains = grains.zip(dy.data()[images * output..end * output].chunks(GRAIN * output));

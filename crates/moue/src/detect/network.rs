@@ -5,7 +5,7 @@
 //! `models/convert_yunet.py` writes: a model file without classes.
 
 use super::detection::Detection;
-use crate::model::{Architecture, KEY, build_any, fill, read_tensors};
+use crate::model::{Architecture, KEY, TensorFile, build_any, fill};
 use moue_engine::{InferenceNetwork, Shape, Tensor, Workspace};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -97,8 +97,8 @@ impl FaceNetwork {
 }
 
 fn network(bytes: &[u8]) -> Result<InferenceNetwork, String> {
-    let (tensors, document) = read_tensors(bytes, KEY).map_err(|error| error.to_string())?;
-    let document: Document = serde_json::from_str(&document).map_err(|error| error.to_string())?;
+    let tensors = TensorFile::open(bytes, KEY).map_err(|error| error.to_string())?;
+    let document: Document = serde_json::from_str(tensors.document()).map_err(|error| error.to_string())?;
     if document.task != TASK || document.format != FORMAT {
         return Err(format!("its metadata does not have the task `{TASK}` and format {FORMAT}"));
     }

@@ -73,6 +73,9 @@ pub fn views(width: u32, height: u32, options: &DetectOptions) -> Vec<View> {
     let usual = if width.max(height) > LARGE { FINE / longest } else { main.scale };
     let finest = if options.min_face > 0 { SMALLEST / options.min_face as f32 } else { usual };
     let smallest = if options.min_face > 0 { options.min_face as f32 } else { SMALLEST / usual.max(main.scale) };
+    if options.min_face as f32 * coarse.scale >= SMALLEST {
+        return vec![View { least_side: options.min_face as f32, ..coarse }];
+    }
     let mut views = vec![main, View { least_side: least_coarse, ..coarse }];
     let finest = finest.min(LARGEST_SCALE.max(main.scale));
     // A little more than the main view's scale is not worth a search of its own.
@@ -181,6 +184,9 @@ mod tests {
         assert_eq!(sides(4000, 3000, 20).len(), 2 + 3 * 3);
         // Faces that the main view shows need no tiles.
         assert_eq!(sides(4000, 3000, 200).len(), 2);
+        // Faces that the coarse view shows need no other view.
+        assert_eq!(sides(640, 480, 38), [[640, 512], [320, 256]]);
+        assert_eq!(sides(640, 480, 39), [[320, 256]]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::build::build_blank;
 use super::error::ModelFileError;
 use super::model::{Document, Model};
-use super::tensors::{Precision, Stored, Tensors, read_tensors, write_stored};
+use super::tensors::{Precision, Stored, TensorFile, write_stored};
 use crate::fs::write_atomically;
 use moue_engine::{Network, Role};
 use serde_json::Value;
@@ -57,8 +57,8 @@ impl Model {
 
     /// Reads a model from the bytes of a safetensors file; `path` is used in error messages.
     pub(super) fn from_safetensors(bytes: &[u8], path: &Path) -> Result<Self, ModelFileError> {
-        let (tensors, document) = read_tensors(bytes, KEY).map_err(|error| not_a_model(path, error.to_string()))?;
-        let document = serde_json::from_str(&document)
+        let tensors = TensorFile::open(bytes, KEY).map_err(|error| not_a_model(path, error.to_string()))?;
+        let document = serde_json::from_str(tensors.document())
             .map_err(|error| error.to_string())
             .and_then(Document::from_fields)
             .map_err(|reason| not_a_model(path, format!("its `{KEY}` metadata is not valid: {reason}")))?;
@@ -70,15 +70,15 @@ impl Model {
 }
 
 /// Sets every parameter to the array of its name.
-pub(crate) fn fill(network: &mut Network, tensors: &Tensors) -> Result<(), String> {
+pub(crate) fn fill(network: &mut Network, tensors: &TensorFile<'_>) -> Result<(), String> {
     let mut problem = None;
     let mut used = 0;
-    network.visit_mut(|parameter| match tensors.get(&parameter.name) {
-        Some((shape, values)) if *shape == parameter.shape => {
-            parameter.value.copy_from_slice(values);
+    network.visit_mut(|parameter| match tensors.shape(&parameter.name) {
+        Some(shape) if *shape == parameter.shape => {
+            tensors.decode(&parameter.name, &mut parameter.value);
             used += 1;
         }
-        Some((shape, _)) => {
+        Some(shape) => {
             problem = Some(format!("{} has shape {shape:?}, expected {:?}", parameter.name, parameter.shape));
         }
         None => problem = Some(format!("{} is missing", parameter.name)),

@@ -32,4 +32,5 @@ pub(crate) use file::{KEY, fill};
 pub use model::Model;
 pub use normalization::Normalization;
 pub use provenance::Provenance;
+pub(crate) use tensors::TensorFile;
 pub use tensors::{Precision, TensorError, Tensors, read_tensors, write_tensors};

@@ -4,6 +4,7 @@
 //! `NAME.scale` of their factors, one `f32` for each entry of the last axis (the filters).
 
 use half::f16;
+use rayon::prelude::*;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -74,6 +75,9 @@ pub struct Stored {
 
 const SCALE: &str = ".scale";
 
+/// Values that one task decodes.
+const CHUNK: usize = 64 * 1024;
+
 impl Stored {
     /// The arrays that store one array with this precision.
     pub fn new(name: &str, shape: &[usize], values: &[f32], precision: Precision) -> Vec<Self> {
@@ -132,50 +136,121 @@ pub fn write_tensors(tensors: &Tensors, key: &str, document: &str) -> Result<Vec
     write_stored(&stored, key, document)
 }
 
+/// The arrays of a safetensors file, decoded to `f32` one by one.
+pub(crate) struct TensorFile<'a> {
+    document: String,
+    arrays: BTreeMap<String, Array<'a>>,
+}
+
+/// An array as stored; integers have a factor for each entry of the last axis.
+struct Array<'a> {
+    shape: Vec<usize>,
+    data: &'a [u8],
+    precision: Precision,
+    scales: Vec<f32>,
+}
+
+impl Array<'_> {
+    fn values(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.shape.iter().product()];
+        self.decode(&mut values);
+        values
+    }
+
+    fn decode(&self, to: &mut [f32]) {
+        let data = self.data;
+        match self.precision {
+            Precision::F32 => {
+                let parts = to.par_chunks_mut(CHUNK).zip(data.par_chunks(4 * CHUNK));
+                parts.for_each(|(to, from)| {
+                    let from = from.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
+                });
+            }
+            Precision::F16 => {
+                let parts = to.par_chunks_mut(CHUNK).zip(data.par_chunks(2 * CHUNK));
+                parts.for_each(|(to, from)| {
+                    let from = from.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32());
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
+                });
+            }
+            Precision::I8 => {
+                let width = self.scales.len().max(1);
+                for (to, from) in to.chunks_mut(width).zip(data.chunks(width)) {
+                    let from = from.iter().zip(&self.scales).map(|(&b, scale)| f32::from(b as i8) * scale);
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> TensorFile<'a> {
+    /// Reads the header and one metadata entry.
+    ///
+    /// # Errors
+    /// When the bytes are not a safetensors file with this entry and arrays of supported types.
+    pub fn open(bytes: &'a [u8], key: &str) -> Result<Self, TensorError> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
+        let entries = metadata.metadata().as_ref();
+        let document = entries.and_then(|entries| entries.get(key)).cloned();
+        let document = document.ok_or_else(|| TensorError::NoEntry(key.to_owned()))?;
+        let mut arrays = BTreeMap::new();
+        for (name, view) in SafeTensors::deserialize(bytes)?.tensors() {
+            let precision = match view.dtype() {
+                Dtype::F32 => Precision::F32,
+                Dtype::F16 => Precision::F16,
+                Dtype::I8 => Precision::I8,
+                other => return Err(TensorError::Type { name, found: format!("{other:?}") }),
+            };
+            let array = Array { shape: view.shape().to_vec(), data: view.data(), precision, scales: Vec::new() };
+            arrays.insert(name, array);
+        }
+        let is_integers = |(_, array): &(&String, &Array<'_>)| array.precision == Precision::I8;
+        let integers: Vec<String> = arrays.iter().filter(is_integers).map(|(name, _)| name.clone()).collect();
+        for name in integers {
+            let factors = format!("{name}{SCALE}");
+            let Some(scales) = arrays.remove(&factors) else { return Err(TensorError::NoScale(factors)) };
+            let Some(array) = arrays.get_mut(&name) else { continue };
+            array.scales = scales.values();
+            let entries = array.scales.len();
+            if entries != array.shape.last().copied().unwrap_or(1) {
+                return Err(TensorError::Scale { name: factors, entries, shape: array.shape.clone() });
+            }
+        }
+        Ok(Self { document, arrays })
+    }
+
+    /// The metadata entry.
+    pub fn document(&self) -> &str {
+        &self.document
+    }
+
+    /// Number of arrays.
+    pub fn len(&self) -> usize {
+        self.arrays.len()
+    }
+
+    /// The shape of an array.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.arrays.get(name).map(|array| array.shape.as_slice())
+    }
+
+    /// Writes the values of an array to a slice of its length.
+    pub fn decode(&self, name: &str, values: &mut [f32]) {
+        if let Some(array) = self.arrays.get(name) {
+            array.decode(values);
+        }
+    }
+}
+
 /// The arrays of a safetensors file as `f32`, and one metadata entry.
 ///
 /// # Errors
 /// When the bytes are not such a file.
 pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), TensorError> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes)?;
-    let document = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|entries| entries.get(key))
-        .ok_or_else(|| TensorError::NoEntry(key.to_owned()))?
-        .clone();
-    let file = SafeTensors::deserialize(bytes)?;
-    let mut tensors = Tensors::new();
-    let mut multiplied = Vec::new();
-    for (name, view) in file.tensors() {
-        let data = view.data();
-        let values = match view.dtype() {
-            Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            Dtype::F16 => data.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            Dtype::I8 => {
-                multiplied.push(name.clone());
-                data.iter().map(|&b| f32::from(b as i8)).collect()
-            }
-            other => return Err(TensorError::Type { name, found: format!("{other:?}") }),
-        };
-        tensors.insert(name, (view.shape().to_vec(), values));
-    }
-    for name in multiplied {
-        multiply(&mut tensors, &name)?;
-    }
-    Ok((tensors, document))
-}
-
-/// Multiplies an array with its factors and removes the array of factors.
-fn multiply(tensors: &mut Tensors, name: &str) -> Result<(), TensorError> {
-    let factors = format!("{name}{SCALE}");
-    let Some((_, scales)) = tensors.remove(&factors) else { return Err(TensorError::NoScale(factors)) };
-    let Some((shape, values)) = tensors.get_mut(name) else { return Ok(()) };
-    if scales.len() != shape.last().copied().unwrap_or(1) {
-        return Err(TensorError::Scale { name: factors, entries: scales.len(), shape: shape.clone() });
-    }
-    values.iter_mut().enumerate().for_each(|(i, value)| *value *= scales[i % scales.len()]);
-    Ok(())
+    let TensorFile { document, arrays } = TensorFile::open(bytes, key)?;
+    Ok((arrays.into_iter().map(|(name, array)| (name, (array.shape.clone(), array.values()))).collect(), document))
 }
 
 #[cfg(test)]

@@ -52,6 +52,12 @@ export interface PredictOptions {
     detect?: boolean;
     /** Add a saliency map to each face. */
     explain?: boolean;
+    /**
+     * The side of the smallest face that is detected, √(width × height), in the picture's pixels. From 6 % of the
+     * picture's longer side on, detection takes a fifth of the time, as for the frames of a camera. Default: 16 pixels
+     * where the picture is scaled to 640 (1,280 for pictures above 1,920).
+     */
+    minFace?: number;
     /** The picture's name in the prediction. */
     name?: string;
 }

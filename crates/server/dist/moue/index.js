@@ -27,13 +27,14 @@ export class Moue {
      * Web Worker.
      */
     async predict(picture, options = {}) {
-        const { detect = true, explain = false, name = "image" } = options;
+        const { detect = true, explain = false, minFace = 0, name = "image" } = options;
         if (picture instanceof ArrayBuffer || picture instanceof Uint8Array || picture instanceof Blob) {
             const bytes = picture instanceof Blob ? await picture.arrayBuffer() : picture;
-            return JSON.parse(this.#predictor.predictFile(name, new Uint8Array(bytes), detect, explain));
+            return JSON.parse(this.#predictor.predictFile(name, new Uint8Array(bytes), detect, explain, minFace));
         }
         const { data, width, height } = isImageData(picture) ? picture : pixels(picture);
-        return JSON.parse(this.#predictor.predictPixels(name, new Uint8Array(data), width, height, detect, explain));
+        const rgba = new Uint8Array(data);
+        return JSON.parse(this.#predictor.predictPixels(name, rgba, width, height, detect, explain, minFace));
     }
     /** Frees the memory. */
     free() {

@@ -15,19 +15,21 @@ export class WebPredictor {
      */
     constructor(model?: Uint8Array | number[] | null);
     /**
-     * The prediction for an image file, as JSON.
+     * The prediction for an image file, as JSON. `min_face` is the side of the smallest face that is
+     * detected, in pixels; 0 for the default.
      *
      * # Errors
      * When the prediction cannot be serialized.
      */
-    predictFile(name: string, bytes: Uint8Array | number[], detect: boolean, explain: boolean): string;
+    predictFile(name: string, bytes: Uint8Array | number[], detect: boolean, explain: boolean, min_face: number): string;
     /**
-     * The prediction for pixels of a canvas (RGBA, row by row), as JSON.
+     * The prediction for pixels of a canvas (RGBA, row by row), as JSON. `min_face` is the side of the
+     * smallest face that is detected, in pixels; 0 for the default.
      *
      * # Errors
      * When there are not four bytes for each pixel.
      */
-    predictPixels(name: string, rgba: Uint8Array | number[], width: number, height: number, detect: boolean, explain: boolean): string;
+    predictPixels(name: string, rgba: Uint8Array | number[], width: number, height: number, detect: boolean, explain: boolean, min_face: number): string;
     /**
      * The classes, in alphabetical order.
      */
@@ -41,8 +43,8 @@ export interface InitOutput {
     readonly __wbg_webpredictor_free: (a: number, b: number) => void;
     readonly webpredictor_classes: (a: number) => [number, number];
     readonly webpredictor_new: (a: number, b: number) => [number, number, number];
-    readonly webpredictor_predictFile: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => [number, number, number, number];
-    readonly webpredictor_predictPixels: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => [number, number, number, number];
+    readonly webpredictor_predictFile: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => [number, number, number, number];
+    readonly webpredictor_predictPixels: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number, number];
     readonly __wbindgen_externrefs: WebAssembly.Table;
     readonly __externref_drop_slice: (a: number, b: number) => void;
     readonly __wbindgen_free: (a: number, b: number, c: number) => void;

@@ -43,7 +43,8 @@ export class WebPredictor {
         return this;
     }
     /**
-     * The prediction for an image file, as JSON.
+     * The prediction for an image file, as JSON. `min_face` is the side of the smallest face that is
+     * detected, in pixels; 0 for the default.
      *
      * # Errors
      * When the prediction cannot be serialized.
@@ -51,14 +52,16 @@ export class WebPredictor {
      * @param {Uint8Array | number[]} bytes
      * @param {boolean} detect
      * @param {boolean} explain
+     * @param {number} min_face
      * @returns {string}
      */
-    predictFile(name, bytes, detect, explain) {
-        let deferred6_0;
-        let deferred6_1;
+    predictFile(name, bytes, detect, explain, min_face) {
+        let deferred7_0;
+        let deferred7_1;
         try {
             const val3 = +detect;
             const val4 = +explain;
+            const val5 = +min_face;
             let ptr0, len0, ptr1, len1;
             try {
                 ptr0 = passStringToWasm0(name, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
@@ -70,22 +73,23 @@ export class WebPredictor {
                 if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 1, 1); }
                 throw e;
             }
-            const ret = wasm.webpredictor_predictFile(this.__wbg_ptr, ptr0, len0, ptr1, len1, val3, val4);
-            var ptr5 = ret[0];
-            var len5 = ret[1];
+            const ret = wasm.webpredictor_predictFile(this.__wbg_ptr, ptr0, len0, ptr1, len1, val3, val4, val5);
+            var ptr6 = ret[0];
+            var len6 = ret[1];
             if (ret[3]) {
-                ptr5 = 0; len5 = 0;
+                ptr6 = 0; len6 = 0;
                 throw takeFromExternrefTable0(ret[2]);
             }
-            deferred6_0 = ptr5;
-            deferred6_1 = len5;
-            return getStringFromWasm0(ptr5, len5);
+            deferred7_0 = ptr6;
+            deferred7_1 = len6;
+            return getStringFromWasm0(ptr6, len6);
         } finally {
-            wasm.__wbindgen_free(deferred6_0, deferred6_1, 1);
+            wasm.__wbindgen_free(deferred7_0, deferred7_1, 1);
         }
     }
     /**
-     * The prediction for pixels of a canvas (RGBA, row by row), as JSON.
+     * The prediction for pixels of a canvas (RGBA, row by row), as JSON. `min_face` is the side of the
+     * smallest face that is detected, in pixels; 0 for the default.
      *
      * # Errors
      * When there are not four bytes for each pixel.
@@ -95,16 +99,18 @@ export class WebPredictor {
      * @param {number} height
      * @param {boolean} detect
      * @param {boolean} explain
+     * @param {number} min_face
      * @returns {string}
      */
-    predictPixels(name, rgba, width, height, detect, explain) {
-        let deferred8_0;
-        let deferred8_1;
+    predictPixels(name, rgba, width, height, detect, explain, min_face) {
+        let deferred9_0;
+        let deferred9_1;
         try {
             const val3 = +width;
             const val4 = +height;
             const val5 = +detect;
             const val6 = +explain;
+            const val7 = +min_face;
             let ptr0, len0, ptr1, len1;
             try {
                 ptr0 = passStringToWasm0(name, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
@@ -116,18 +122,18 @@ export class WebPredictor {
                 if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 1, 1); }
                 throw e;
             }
-            const ret = wasm.webpredictor_predictPixels(this.__wbg_ptr, ptr0, len0, ptr1, len1, val3, val4, val5, val6);
-            var ptr7 = ret[0];
-            var len7 = ret[1];
+            const ret = wasm.webpredictor_predictPixels(this.__wbg_ptr, ptr0, len0, ptr1, len1, val3, val4, val5, val6, val7);
+            var ptr8 = ret[0];
+            var len8 = ret[1];
             if (ret[3]) {
-                ptr7 = 0; len7 = 0;
+                ptr8 = 0; len8 = 0;
                 throw takeFromExternrefTable0(ret[2]);
             }
-            deferred8_0 = ptr7;
-            deferred8_1 = len7;
-            return getStringFromWasm0(ptr7, len7);
+            deferred9_0 = ptr8;
+            deferred9_1 = len8;
+            return getStringFromWasm0(ptr8, len8);
         } finally {
-            wasm.__wbindgen_free(deferred8_0, deferred8_1, 1);
+            wasm.__wbindgen_free(deferred9_0, deferred9_1, 1);
         }
     }
 }

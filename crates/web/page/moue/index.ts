@@ -62,6 +62,12 @@ export interface PredictOptions {
   detect?: boolean;
   /** Add a saliency map to each face. */
   explain?: boolean;
+  /**
+   * The side of the smallest face that is detected, √(width × height), in the picture's pixels. From 6 % of the
+   * picture's longer side on, detection takes a fifth of the time, as for the frames of a camera. Default: 16 pixels
+   * where the picture is scaled to 640 (1,280 for pictures above 1,920).
+   */
+  minFace?: number;
   /** The picture's name in the prediction. */
   name?: string;
 }
@@ -101,13 +107,14 @@ export class Moue {
    * Web Worker.
    */
   async predict(picture: Picture, options: PredictOptions = {}): Promise<Prediction> {
-    const { detect = true, explain = false, name = "image" } = options;
+    const { detect = true, explain = false, minFace = 0, name = "image" } = options;
     if (picture instanceof ArrayBuffer || picture instanceof Uint8Array || picture instanceof Blob) {
       const bytes = picture instanceof Blob ? await picture.arrayBuffer() : picture;
-      return JSON.parse(this.#predictor.predictFile(name, new Uint8Array(bytes), detect, explain));
+      return JSON.parse(this.#predictor.predictFile(name, new Uint8Array(bytes), detect, explain, minFace));
     }
     const { data, width, height } = isImageData(picture) ? picture : pixels(picture);
-    return JSON.parse(this.#predictor.predictPixels(name, new Uint8Array(data), width, height, detect, explain));
+    const rgba = new Uint8Array(data);
+    return JSON.parse(this.#predictor.predictPixels(name, rgba, width, height, detect, explain, minFace));
   }
 
   /** Frees the memory. */

@@ -7,10 +7,10 @@
 use super::geometry::{Geometry, SKEW, TileSize};
 use super::tiles::{PatchTiles, load_patches, store_outputs};
 use super::transform::{F2, F4, Transform};
+use crate::buffer::Buffer;
 use crate::kernels::disjoint::SharedMut;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::gemm::{self, Destination, Matrix};
-use crate::tensor::{Buffer, zeros};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -21,7 +21,7 @@ const SCRATCH: usize = 192 * 1024;
 const FEW_TASKS: usize = 4;
 
 thread_local! {
-    static TILES: RefCell<Buffer> = RefCell::new(zeros(0));
+    static TILES: RefCell<Buffer> = RefCell::new(Buffer::default());
 }
 
 /// `y = x ∗ filters`, followed by `epilogue`; `x` `[N, H, W, C]`, `y` `[N, OH, OW, F]`, `filters`
@@ -62,7 +62,7 @@ fn convolve_with<F: Transform<N, M>, const N: usize, const M: usize>(
         TILES.with_borrow_mut(|scratch| {
             let needed = N * N * (patches_stride + outputs_stride);
             if scratch.len() < needed {
-                scratch.resize(needed, 0.0);
+                scratch.resize(needed);
             }
             let (patches, outputs) = scratch.split_at_mut(N * N * patches_stride);
             load_patches::<F, N, M>(&tiles, x, channels, patches_stride, 0, SharedMut::new(patches));

@@ -8,10 +8,10 @@ use super::filter::gather_kernel;
 use super::geometry::{Geometry, SKEW, TileSize};
 use super::tiles::{PatchTiles, load_patches};
 use super::transform::{F2, F4, Transform, both_ways};
+use crate::buffer::Buffer;
 use crate::kernels::disjoint::SharedMut;
 use crate::kernels::gemm::{self, Destination, Matrix};
 use crate::kernels::isa::{self, load};
-use crate::tensor::Buffer;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
@@ -50,7 +50,7 @@ fn backward_with<F: Transform<N, M>, const N: usize, const M: usize>(
     let sums_len = N * N * channels * padded_filters;
     let needed = N * N * (patches_stride + gradients_stride) + sums_len;
     if scratch.len() < needed {
-        scratch.resize(needed, 0.0);
+        scratch.resize(needed);
     }
     let (patches, rest) = scratch.split_at_mut(N * N * patches_stride);
     let (gradients, sums) = rest.split_at_mut(N * N * gradients_stride);
