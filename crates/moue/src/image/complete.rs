@@ -19,7 +19,7 @@ pub fn check(format: Format, bytes: &[u8]) -> Result<(), Truncated> {
         Format::WebP => return within(little(bytes, 4, 4).map(|size| size + 8), bytes),
         Format::Bmp => return within(bmp(bytes), bytes),
         Format::Ico => return within(ico(bytes), bytes),
-        Format::Tiff => return tiff::missing(bytes).map_or(Ok(()), |missing| Err(Truncated(Some(missing)))),
+        Format::Tiff => return within(tiff::end(bytes), bytes),
         // Its decoder needs all pixels.
         Format::Pnm => Some(true),
     };
@@ -118,8 +118,24 @@ fn bmp(bytes: &[u8]) -> Option<u64> {
 /// The end of the last picture.
 fn ico(bytes: &[u8]) -> Option<u64> {
     let count = little(bytes, 4, 2)? as usize;
-    let end = |number: usize| Some(little(bytes, 6 + 16 * number + 8, 4)? + little(bytes, 6 + 16 * number + 12, 4)?);
-    (0..count).map(end).try_fold(0, |last, end| Some(last.max(end?)))
+    (0..count).map(|number| icon(bytes, number)).try_fold(0, |last, icon| icon.map(|(at, length)| last.max(at + length)))
+}
+
+/// The place and the length of a picture of an ICO file.
+fn icon(bytes: &[u8], number: usize) -> Option<(u64, u64)> {
+    let entry = 6 + 16 * number;
+    Some((little(bytes, entry + 12, 4)?, little(bytes, entry + 8, 4)?))
+}
+
+/// The largest picture of an ICO file, if that is a PNG.
+pub fn png_icon(bytes: &[u8]) -> Option<&[u8]> {
+    let count = little(bytes, 4, 2)? as usize;
+    // A side of 256 pixels is stored as 0.
+    let side = |number: usize| bytes.get(6 + 16 * number).map(|side| side.wrapping_sub(1));
+    let largest = (0..count).max_by_key(|&number| side(number))?;
+    let (place, length) = icon(bytes, largest)?;
+    let picture = bytes.get(place as usize..)?.get(..length as usize)?;
+    (Format::of(picture) == Some(Format::Png)).then_some(picture)
 }
 
 #[cfg(test)]

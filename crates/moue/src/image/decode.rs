@@ -144,7 +144,14 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
 pub fn decode_truncated_image(bytes: &[u8]) -> Result<(DynamicImage, bool), ImageError> {
     match decode_image(bytes) {
         Err(truncated @ ImageError::Truncated { .. }) => {
-            let part = decode(bytes, format(bytes)?, true).map_err(|_| truncated)?;
+            let (format, mut whole) = (format(bytes)?, bytes.to_vec());
+            if let (Format::Bmp | Format::Tiff, ImageError::Truncated { missing: Some(missing), .. }) =
+                (format, &truncated)
+            {
+                // Most are not compressed: zeros stand for the missing pixels.
+                whole.resize(bytes.len() + (*missing).min(MAX_FILE) as usize, 0);
+            }
+            let part = decode(&whole, format, true).map_err(|_| truncated)?;
             Ok((part, true))
         }
         other => Ok((other?, false)),
@@ -164,6 +171,9 @@ fn format(bytes: &[u8]) -> Result<Format, ImageError> {
 
 /// The image on white; with `partial` also when pixels are missing.
 fn decode(bytes: &[u8], format: Format, partial: bool) -> Result<DynamicImage, ImageError> {
+    // The decoder of ICO files accepts a PNG only with an alpha channel.
+    let icon = if format == Format::Ico { complete::png_icon(bytes) } else { None };
+    let (bytes, format) = icon.map_or((bytes, format), |png| (png, Format::Png));
     let palette = if format == Format::Tiff { Palette::of(bytes) } else { None };
     let bytes = palette.as_ref().map_or(bytes, |palette| &palette.indices);
     let image = decoded(bytes, format, partial).map_err(|error| ImageError::of_decoder(error, format))?;

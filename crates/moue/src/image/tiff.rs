@@ -1,4 +1,4 @@
-//! The first directory of a TIFF file, for what the decoder does not do: palettes, files that end too
+//! The directories of a TIFF file, for what the decoder does not do: palettes, files that end too
 //! early, and cameras' RAW files, which are TIFF files with a preview.
 
 use image::{DynamicImage, RgbImage};
@@ -22,10 +22,16 @@ mod tag {
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u64 = 3;
 
+/// Bytes of a value of each type.
+const SIZES: [u64; 13] = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8];
+
 /// Maximum number of values that are read for a tag.
 const MOST_VALUES: usize = 1 << 20;
 
-/// The first directory of a TIFF file (not of `BigTIFF`).
+/// Maximum number of images in a file.
+const MOST_IMAGES: usize = 10_000;
+
+/// A directory of a TIFF file (not of `BigTIFF`): the tags of an image.
 struct Directory<'a> {
     bytes: &'a [u8],
     little: bool,
@@ -35,17 +41,45 @@ struct Directory<'a> {
 }
 
 impl<'a> Directory<'a> {
+    /// The first directory.
     fn open(bytes: &'a [u8]) -> Option<Self> {
         let little = match bytes {
             [b'I', b'I', 42, 0, ..] => true,
             [b'M', b'M', 0, 42, ..] => false,
             _ => return None,
         };
-        let mut directory = Self { bytes, little, first: 0, entries: 0 };
-        let place = directory.number(4, 4)? as usize;
-        directory.entries = directory.number(place, 2)? as usize;
-        directory.first = place + 2;
-        Some(directory)
+        let header = Self { bytes, little, first: 0, entries: 0 };
+        header.at(header.number(4, 4)?)
+    }
+
+    /// The directory at a place.
+    fn at(&self, place: u64) -> Option<Self> {
+        let place = place as usize;
+        Some(Self { first: place + 2, entries: self.number(place, 2)? as usize, ..*self })
+    }
+
+    /// The place of the next directory; 0 after the last one.
+    fn next(&self) -> Option<u64> {
+        self.number(self.first + 12 * self.entries, 4)
+    }
+
+    /// The end of the image's data, and of values that are not in the directory itself.
+    fn end(&self) -> Option<u64> {
+        let mut last = 0;
+        for number in 0..self.entries {
+            let entry = self.first + 12 * number;
+            let size = SIZES.get(self.number(entry + 2, 2)? as usize).copied().unwrap_or(0);
+            let length = size * self.number(entry + 4, 4)?;
+            if length > 4 {
+                last = last.max(self.number(entry + 8, 4)? + length);
+            }
+        }
+        let end = |offsets: u16, counts: u16| {
+            let (offsets, counts) = (self.values(offsets)?, self.values(counts)?);
+            offsets.iter().zip(&counts).map(|(offset, count)| offset + count).max()
+        };
+        let end = end(tag::STRIP_OFFSETS, tag::STRIP_COUNTS).or_else(|| end(tag::TILE_OFFSETS, tag::TILE_COUNTS));
+        Some(last.max(end.unwrap_or(0)))
     }
 
     /// The unsigned number of `size` bytes at a place.
@@ -89,15 +123,22 @@ pub fn is_raw(bytes: &[u8]) -> bool {
     })
 }
 
-/// Bytes of the first image that are beyond the end of the file.
-pub fn missing(bytes: &[u8]) -> Option<u64> {
-    let directory = Directory::open(bytes)?;
-    let end = |offsets: u16, counts: u16| {
-        let (offsets, counts) = (directory.values(offsets)?, directory.values(counts)?);
-        offsets.iter().zip(&counts).map(|(offset, count)| offset + count).max()
-    };
-    let end = end(tag::STRIP_OFFSETS, tag::STRIP_COUNTS).or_else(|| end(tag::TILE_OFFSETS, tag::TILE_COUNTS))?;
-    end.checked_sub(bytes.len() as u64).filter(|&missing| missing > 0)
+/// The end of the last image's data; `None` where the file ends before a directory. `BigTIFF`, whose
+/// directories are not read, ends anywhere.
+pub fn end(bytes: &[u8]) -> Option<u64> {
+    if !matches!(bytes, [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..]) {
+        return Some(0);
+    }
+    let mut directory = Directory::open(bytes)?;
+    let mut end = directory.end()?;
+    for _ in 1..MOST_IMAGES {
+        match directory.next()? {
+            0 => break,
+            next => directory = directory.at(next)?,
+        }
+        end = end.max(directory.end()?);
+    }
+    Some(end)
 }
 
 /// A palette with 8 bits per pixel: its colors, and the file with the indices as gray levels.
@@ -144,7 +185,7 @@ mod tests {
         fn no_bytes_make_it_panic(little: bool, rest in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut bytes = if little { b"II\x2a\0\x08\0\0\0".to_vec() } else { b"MM\0\x2a\0\0\0\x08".to_vec() };
             bytes.extend(rest);
-            let _ = (is_raw(&bytes), missing(&bytes), Palette::of(&bytes).is_some());
+            let _ = (is_raw(&bytes), end(&bytes), Palette::of(&bytes).is_some());
         }
     }
 }

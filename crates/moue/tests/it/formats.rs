@@ -23,16 +23,17 @@ fn reference() -> DynamicImage {
 
 /// What a file of this name should show.
 fn expected(name: &str) -> RgbImage {
-    let mut wanted = reference();
+    let mut wanted = reference().to_rgb8();
+    // The luma of ITU-R BT.601, which Pillow has used.
+    let luma = |[red, green, blue]: [u8; 3]| {
+        (0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue)) as u8
+    };
     if name.contains("gray") {
-        wanted = wanted.to_luma8().into();
+        wanted.pixels_mut().for_each(|pixel| pixel.0 = [luma(pixel.0); 3]);
     }
     if name == "one-bit.png" {
-        let mut luma = wanted.to_luma8();
-        luma.pixels_mut().for_each(|pixel| pixel.0 = [if pixel.0[0] > 127 { 255 } else { 0 }]);
-        wanted = luma.into();
+        wanted.pixels_mut().for_each(|pixel| pixel.0 = [if luma(pixel.0) > 127 { 255 } else { 0 }; 3]);
     }
-    let mut wanted = wanted.to_rgb8();
     if name == "alpha.png" {
         wanted.put_pixel(0, 0, image::Rgb([255; 3]));
     }
@@ -58,7 +59,7 @@ fn every_kind_of_file_shows_the_same_face() {
         if name.starts_with("lossy") {
             assert!(mean < 6.0, "{name}: mean difference {mean:.1}");
         } else {
-            // Two formulas for the luma of a color differ by one gray level.
+            // The luma is rounded.
             assert!(largest <= u8::from(name.contains("gray")), "{name}: difference {largest}");
         }
     }
@@ -113,7 +114,7 @@ fn missing_bytes_are_reported() {
 fn files_of_other_kinds_are_named() {
     let error = |bytes: &[u8]| decode_image(bytes).unwrap_err().to_string();
     let formats = "JPEG, PNG, GIF, WebP, BMP, TIFF, PNM, QOI or ICO";
-    assert_eq!(error(b"%PDF-1.4 …"), format!("a PDF document, not a {formats} image; export its pages as PNG"));
+    assert_eq!(error(b"%PDF-1.4"), format!("a PDF document, not a {formats} image; export its pages as PNG"));
     assert!(error(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").starts_with("a HEIC or HEIF photo, not a "));
     assert_eq!(error(b"some text"), format!("not a {formats} image"));
     assert_eq!(error(b""), "the file is empty");
