@@ -1,4 +1,4 @@
-//! The web page in headless Chromium: `crates/web/tests`, run against this build.
+//! The web page and the npm package in headless Chromium: `crates/web/tests`, run against this build.
 
 use crate::place::Place;
 use moue_train::data::{ImageSpec, synthetic};
@@ -10,11 +10,11 @@ fn works(program: &str) -> bool {
 }
 
 #[test]
-fn the_page_predicts_like_the_command() {
+fn the_page_and_the_package_predict_like_the_command() {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
     for (there, what) in [
-        (works("node"), "there is no node"),
+        (works("node") && works("npm"), "there is no node with npm"),
         (works(&chromium), "there is no chromium (CHROMIUM names another program)"),
         (web.join("node_modules/playwright-core").exists(), "`npm ci` has not been run in crates/web"),
     ] {
@@ -30,7 +30,7 @@ fn the_page_predicts_like_the_command() {
         image::save_buffer(path, faces.image(number), 48, 48, image::ExtendedColorType::L8).unwrap();
     }
     let mut tests = Command::new("node");
-    tests.args(["--test", "--test-concurrency=1", "tests/page.test.mjs"]).current_dir(web);
+    tests.args(["--test", "--test-concurrency=1", "tests/page.test.mjs", "tests/package.test.mjs"]).current_dir(web);
     tests.env("MOUE", env!("CARGO_BIN_EXE_moue")).env("MOUE_FACES", place.path("faces")).env_remove("NODE_OPTIONS");
     let output = tests.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);

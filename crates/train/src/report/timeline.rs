@@ -69,7 +69,7 @@ impl Timeline {
         let seen: usize = self.bins.iter().map(|bin| bin.faces).sum();
         let line = |(class, name): (usize, &String)| Line {
             name: name.clone(),
-            class: format!("c{class}"),
+            class: page::color(class),
             points: self.points(|bin| bin.sums[class] / bin.faces as f64 * 100.0),
         };
         let chart = Chart {
