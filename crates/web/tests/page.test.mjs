@@ -1,6 +1,6 @@
 // Tests of the page in a browser with the built program. `cargo test` runs them
 // (crates/cli/tests/it/page.rs); to run them separately:
-//   MOUE=../../target/release/moue MOUE_FACES=folder-of-faces MOUE_TEST_DATA=… npm test
+//   MOUE=../../target/release/moue MOUE_FACES=folder-of-faces MOUE_ARCH=net.toml MOUE_TEST_DATA=… npm test
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";

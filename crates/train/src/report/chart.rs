@@ -103,9 +103,9 @@ impl Chart {
         // Labels are next to the chart, where they cover no curve.
         let end =
             |line: &Line| line.points.iter().rfind(|point| point.1.is_finite()).map_or(TOP, |point| y.at(point.1));
-        let ends = named.iter().map(|line| (line.class.as_str(), line.name.as_str(), end(line)));
-        let level_end = self.level.iter().map(|(level, name)| ("tick", name.as_str(), y.at(*level)));
-        let labels: Vec<(&str, &str, f64)> = ends.chain(level_end).collect();
+        let ends = named.iter().map(|line| (format!("name {}", line.class), line.name.as_str(), end(line)));
+        let level_end = self.level.iter().map(|(level, name)| ("tick".to_owned(), name.as_str(), y.at(*level)));
+        let labels: Vec<(String, &str, f64)> = ends.chain(level_end).collect();
         let places = label_places(&labels.iter().map(|label| label.2).collect::<Vec<_>>(), height - BOTTOM);
         html! {
             svg.wide[self.wide] viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.title) {
@@ -127,7 +127,7 @@ impl Chart {
                 @for band in &self.bands { (shape(band, &x, &y)) }
                 @for line in &self.lines { (curve(line, &x, &y)) }
                 @for ((class, name, _), at) in labels.iter().zip(places) {
-                    text class={ "name " (class) } x=(right + 8.0) y=(at + 4.0) { (name) }
+                    text class=(class) x=(right + 8.0) y=(at + 4.0) { (name) }
                 }
             }
         }
@@ -261,8 +261,10 @@ mod tests {
             };
             let svg = chart.svg().into_string();
             let (x, y) = (attributes(&svg, "<text class=\"name", " x="), attributes(&svg, "<text class=\"name", " y="));
-            assert_eq!(x.len(), count + 1);
+            assert_eq!(x.len(), count);
             let right = attributes(&svg, "<line class=\"grid", " x2=")[0];
+            let level = svg.split("baseline").next().unwrap().rsplit("<text").next().unwrap().to_owned();
+            assert!(attributes(&format!("<text{level}>"), "<text", " x=")[0] > right, "{level}");
             assert!(x.iter().all(|x| *x > right) && y.iter().all(|y| *y >= TOP), "{x:?} {y:?}");
         }
     }

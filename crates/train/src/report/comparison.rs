@@ -163,7 +163,7 @@ fn table(found: &Comparison) -> Markup {
                     @let color = color(number);
                     tr {
                         td {
-                            span class={ "key " (color) } {} (row.name)
+                            span class={ "key " (color) } {} (breakable(&row.name))
                             @if let Some(claim) = &row.claim { br; span.soft.small { "source: " (claim) } }
                         }
                         @if let Some(reason) = &row.failed {
@@ -175,11 +175,18 @@ fn table(found: &Comparison) -> Markup {
                                     br; span.soft.small { (interval(row.validation_ci95, percent)) }
                                 }
                             }))
-                            @if seeded { (cell_of("difference", html! { (difference(row)) })) }
+                            @if seeded {
+                                (cell_of("difference", html! {
+                                    @if let Some(paired) = &row.paired {
+                                        (points(paired.difference)) br;
+                                        span.soft.small { (interval(Some(paired.difference_ci95), points)) }
+                                    }
+                                }))
+                            }
                             (cell_of("best train %", html! { (cell(row.best_train_accuracy)) }))
                             (cell_of("gap", html! {
-                                (cell(row.gap)) br;
-                                span class={ "gap " (color) } style=(format!("width:{:.1}rem", 4.0 * gap(row).max(0.0) / widest)) {}
+                                (cell(row.gap))
+                                @if gap(row) > 0.0 { br; span class={ "gap " (color) } style=(format!("width:{:.1}rem", 4.0 * gap(row) / widest)) {} }
                             }))
                             (cell_of("last validation %", html! { (cell(row.last_validation_accuracy)) }))
                             (cell_of("last train %", html! { (cell(row.last_train_accuracy)) }))
@@ -193,6 +200,11 @@ fn table(found: &Comparison) -> Markup {
             }
         } }
     }
+}
+
+/// A name that may continue on the next line after each part of a key.
+fn breakable(name: &str) -> Markup {
+    html! { @for part in name.split_inclusive(['.', '=', '/']) { (part) wbr; } }
 }
 
 /// Two bounds, or nothing.

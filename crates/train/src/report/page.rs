@@ -7,7 +7,7 @@ const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c1c1f; --soft: #6a6a72; --line: #d9d9de; --paper: #fff; --a: #2f6fde; --b: #d9622b; --cell: 47,111,222; }
 @media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --soft: #a0a0aa; --line: #3c3c44; --paper: #16161a; --a: #7aa7ff; --b: #ff9a66; --cell: 122,167,255; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 980px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+h1, .big { overflow-wrap: anywhere; } h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .big { font-size: 2.4rem; font-weight: 650; margin: .2rem 0; } .soft, footer { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; text-align: right; } th:first-child, td:first-child { text-align: left; white-space: nowrap; }
@@ -21,7 +21,7 @@ svg.wide { width: 960px; min-width: 680px; } .dashed { stroke-dasharray: 4 4; st
 .curve { stroke: var(--c); } .dot, svg text.name { fill: var(--c); } .key, .gap { color: var(--c); }
 .strip { display: flex; flex-wrap: wrap; gap: .4rem; } .strip img { width: 64px; height: 64px; object-fit: contain; image-rendering: pixelated; }
 h3 { font-size: 1rem; margin: 1rem 0 .3rem; } .small { font-size: .85rem; font-weight: 400; }
-.experiments td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; } .experiments th, .experiments td { padding: .3rem .4rem; vertical-align: top; }
+.experiments { font-size: .9rem; } .experiments td:first-child { white-space: normal; min-width: 11rem; } .experiments .small { white-space: nowrap; } .experiments td:first-child .small { white-space: normal; } .experiments th, .experiments td { padding: .3rem .4rem; vertical-align: top; }
 @media (max-width: 640px) {
 .experiments thead { display: none; } .experiments, .experiments tbody, .experiments tr, .experiments td { display: block; }
 .experiments tr { padding: .6rem 0; border-bottom: 1px solid var(--line); } .experiments td { text-align: right; padding: .1rem 0; }
