@@ -99,7 +99,7 @@ pub enum Command {
         after_long_help = "The web page at / runs the model in the browser. Clients POST an image file to /v1/predict;\n\
         the API is documented at /docs. Requests beyond a limit are rejected immediately: 413 (body too\n\
         large), 429 (queue full), 503 (timed out). SIGTERM and Ctrl-C shut down after running requests.\n\n\
-        Examples:\n  moue serve\n  moue serve --addr 0.0.0.0 --port 9000 --token \"$SECRET\" --log json\n  \
+        Examples:\n  moue serve\n  moue serve --addr 0.0.0.0:8080 --log json\n  \
         moue serve --model runs/small-1/model.safetensors --export page/\n  \
         curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict"
     )]
