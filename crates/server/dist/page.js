@@ -24,7 +24,7 @@ function say(text) {
     }
 }
 const described = ({ name, accuracy, images }) => `the model ${name} (${accuracy === null ? "accuracy not recorded" : `accuracy ${(100 * accuracy).toFixed(1)} % on ${images} validation images`})`;
-/** Where predictions are computed and with which model, as a class and a text; undefined while the module is loading. */
+/** Where predictions are computed and with which model, as a class and a text. */
 function state() {
     if (server.checked && remote !== undefined) {
         return ["server", `Pictures are sent to the server of this page, which predicts with ${described(remote)}.`];
@@ -36,15 +36,12 @@ function state() {
         const advice = remote === undefined ? "" : " Turn on “Compute on the server”.";
         return ["failed", `This browser cannot compute predictions (${failure}).${advice}`];
     }
-    return undefined;
+    return ["", "Predictions are computed in this browser. The model is being loaded."];
 }
 function showWhere(change = "") {
-    const known = state();
-    if (known !== undefined) {
-        const [kind, text] = known;
-        where.className = `where ${kind}`;
-        where.textContent = text + change;
-    }
+    const [kind, text] = state();
+    where.className = `where ${kind}`;
+    where.textContent = text + change;
 }
 /** Announces the other model and predicts again with it. */
 async function switchEngine() {
@@ -162,6 +159,7 @@ function classesOf(predictions) {
     return face ? Object.keys(face.probabilities) : classes;
 }
 listen();
+showWhere();
 computer.ready.then((ready) => {
     ({ classes, model: own } = ready);
     showWhere();

@@ -40,8 +40,8 @@ function say(text: string): void {
 const described = ({ name, accuracy, images }: ModelInfo) =>
   `the model ${name} (${accuracy === null ? "accuracy not recorded" : `accuracy ${(100 * accuracy).toFixed(1)} % on ${images} validation images`})`;
 
-/** Where predictions are computed and with which model, as a class and a text; undefined while the module is loading. */
-function state(): [string, string] | undefined {
+/** Where predictions are computed and with which model, as a class and a text. */
+function state(): [string, string] {
   if (server!.checked && remote !== undefined) {
     return ["server", `Pictures are sent to the server of this page, which predicts with ${described(remote)}.`];
   }
@@ -52,16 +52,13 @@ function state(): [string, string] | undefined {
     const advice = remote === undefined ? "" : " Turn on “Compute on the server”.";
     return ["failed", `This browser cannot compute predictions (${failure}).${advice}`];
   }
-  return undefined;
+  return ["", "Predictions are computed in this browser. The model is being loaded."];
 }
 
 function showWhere(change = ""): void {
-  const known = state();
-  if (known !== undefined) {
-    const [kind, text] = known;
-    where.className = `where ${kind}`;
-    where.textContent = text + change;
-  }
+  const [kind, text] = state();
+  where.className = `where ${kind}`;
+  where.textContent = text + change;
 }
 
 /** Announces the other model and predicts again with it. */
@@ -193,6 +190,7 @@ function classesOf(predictions: Prediction[]): string[] {
 }
 
 listen();
+showWhere();
 computer.ready.then(
   (ready) => {
     ({ classes, model: own } = ready);

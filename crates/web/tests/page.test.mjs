@@ -211,6 +211,23 @@ describe("the page", { concurrency: false }, () => {
     site.close();
   });
 
+  test("the page states what it is waiting for while the model is loaded", async () => {
+    const context = await browser.newContext({ serviceWorkers: "block" });
+    const page = await context.newPage();
+    let go;
+    const asked = new Promise((resolve) => (go = resolve));
+    await context.route("**/config.json", async (route) => {
+      await asked;
+      await route.continue();
+    });
+    await page.goto(origin);
+    await page.getByText("The model is being loaded").waitFor();
+    assert.equal(await page.getByText("Loading…").count(), 0);
+    go();
+    await page.locator("#where.ready").waitFor();
+    await context.close();
+  });
+
   test("a page without scripts states what is missing", async () => {
     const context = await browser.newContext({ javaScriptEnabled: false });
     const page = await context.newPage();
