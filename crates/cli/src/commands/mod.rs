@@ -57,7 +57,7 @@ pub fn print_notes(dataset: &Dataset, common: &Common) {
     }
 }
 
-/// Prints a warning about the numbers of a result, with `--quiet` as well.
+/// Prints a warning, with `--quiet` as well.
 pub fn print_warning(text: &str) {
     eprintln!("warning: {text}");
 }

@@ -64,7 +64,7 @@ fn folders_patterns_and_stdin_with_annotations() {
         let predictions = predict(&[&[face.as_str(), &other][..], &drawn].concat());
         let label = predictions[0]["faces"][0]["label"].as_str().unwrap();
         let explained = image::open(place.path(&format!("{why}/{stem}-face1-{label}.png"))).unwrap();
-        assert_eq!((explained.width(), explained.height()), (672, 336));
+        assert_eq!((explained.width(), explained.height()), (672, 364));
         for file in [format!("{stem}.jpg"), format!("{stem}-2.jpg")] {
             assert_eq!(image::open(place.path("out").join(file)).unwrap().width(), 480);
         }

@@ -31,6 +31,6 @@ pub use error::ModelFileError;
 pub(crate) use file::{KEY, fill};
 pub use model::Model;
 pub use normalization::Normalization;
-pub use provenance::Provenance;
+pub use provenance::{Provenance, ValidationCount};
 pub(crate) use tensors::TensorFile;
 pub use tensors::{Precision, TensorError, Tensors, read_tensors, write_tensors};
