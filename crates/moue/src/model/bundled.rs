@@ -69,6 +69,7 @@ fn missing(model: &Path) -> ModelFileError {
     }
     let name = model.to_string_lossy();
     let bundled: Vec<&str> = EMBEDDED.iter().map(|embedded| embedded.name).collect();
-    let similar = nearest(&name, bundled.iter().copied()).map(str::to_owned).or_else(|| nearest_path(model));
+    let file = nearest_path(model);
+    let similar = nearest(&name, bundled.iter().copied().chain(file.as_deref())).map(str::to_owned);
     ModelFileError::Unknown { model: name.into_owned(), bundled: bundled.join(", "), similar }
 }

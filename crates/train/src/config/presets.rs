@@ -77,12 +77,9 @@ impl Config {
             Ok(text) => Self::parse(name, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let presets: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-                let similar = nearest(name, presets.iter().copied()).map(str::to_owned);
-                Err(ConfigError::Unknown {
-                    name: name.to_owned(),
-                    presets: presets.join(", "),
-                    similar: similar.or_else(|| nearest_path(path)),
-                })
+                let file = nearest_path(path);
+                let similar = nearest(name, presets.iter().copied().chain(file.as_deref())).map(str::to_owned);
+                Err(ConfigError::Unknown { name: name.to_owned(), presets: presets.join(", "), similar })
             }
             Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
         }
