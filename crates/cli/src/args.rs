@@ -211,7 +211,7 @@ pub struct CompareArgs {
 
 #[derive(Args)]
 pub struct EvaluateArgs {
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// Dataset as downloaded [default: synthetic faces, if the model was trained on them]
@@ -265,7 +265,7 @@ pub enum Precision {
 
 #[derive(Args)]
 pub struct ExportArgs {
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// File to write: .safetensors or .onnx
@@ -281,7 +281,7 @@ pub struct PredictArgs {
     /// image on stdin
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
     /// Skip face detection: treat each whole image as one face

@@ -20,14 +20,8 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let part = known.rsplit(is_separator).next().filter(|_| !name.contains(is_separator));
         strsim::jaro(&name, &known).max(part.map_or(0.0, |part| strsim::jaro(&name, part)))
     };
-    let mut best = None;
-    for known in known {
-        let similarity = similarity(known);
-        if similarity >= best.map_or(SIMILAR, |(_, most)| most) && best.is_none_or(|(_, most)| similarity > most) {
-            best = Some((known, similarity));
-        }
-    }
-    best.map(|(known, _)| known)
+    let similar = known.into_iter().map(|known| (known, similarity(known))).filter(|(_, own)| *own >= SIMILAR);
+    similar.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(known, _)| known)
 }
 
 /// An existing path that is most similar to a missing one: it differs in the first part that does

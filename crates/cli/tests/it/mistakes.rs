@@ -35,7 +35,8 @@ fn mistakes_get_suggestions() {
         // Models.
         (&["predict", "face.png", "--model", "tny"], "the bundled models are default, tiny; did you mean `tiny`?"),
         (&["evaluate", "runs/frist"], "did you mean `runs/first`?"),
-        (&["evaluate", "faces"], "this folder has no model.safetensors; a dataset is passed with --data"),
+        (&["evaluate", "faces"], "this folder has no model.safetensors; if it is a dataset: --data faces"),
+        (&["evaluate", "archive.zip"], "if it is a dataset: --data archive.zip"),
         // Keys and values.
         (&["train", "wrong.toml"], "did you mean `epochs`?"),
         (&["train", "elsewhere.toml"], "did you mean `train.batch_size`?"),

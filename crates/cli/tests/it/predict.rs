@@ -100,8 +100,8 @@ fn every_input_of_a_folder_has_a_row_and_the_summary_counts_them() {
     };
     let said = run(&["--annotate", "annotated", "--explain", "maps"]);
     for line in [
-        "note: 1 video in in not predicted; name videos to predict them: moue predict in/clip.mp4",
-        "note: 1 file in in not predicted: no images; -v lists them",
+        "note: not predicted in in: 1 video; name videos to predict them: moue predict in/clip.mp4",
+        "note: not predicted in in: 1 other file; -v lists them",
         "moue: in/bad.png: not a PNG, JPEG, WebP, BMP, GIF or TIFF image",
         "Without a face: --no-detect predicts the whole picture",
         "Predictions: out.csv",

@@ -64,7 +64,7 @@ fn find(model: &Path) -> Result<Cow<'static, [u8]>, ModelFileError> {
 
 fn missing(model: &Path) -> ModelFileError {
     if model.is_dir() {
-        let reason = "this folder has no model.safetensors; a dataset is passed with --data".to_owned();
+        let reason = "this folder has no model.safetensors".to_owned();
         return ModelFileError::NotAModel { path: model.to_owned(), reason };
     }
     let name = model.to_string_lossy();

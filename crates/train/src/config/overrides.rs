@@ -107,7 +107,7 @@ fn keys(document: &Table) -> Vec<String> {
     let mut keys = option_keys();
     keys.extend(["image_size", "pairs", "dense_layers"].map(str::to_owned));
     if let Some(Value::Table(model)) = document.get("model") {
-        keys.extend(model.keys().map(|key| format!("model.{key}")));
+        keys.extend(model.keys().filter(|key| *key != "layers").map(|key| format!("model.{key}")));
         model.get("layers").into_iter().for_each(|layers| of_layers(layers, &mut keys));
     }
     keys

@@ -5,7 +5,7 @@ use super::job::Job;
 use super::record::Event;
 use moue::model::weights::transfer;
 use moue::model::{Model, build, built_layers};
-use moue_engine::Network;
+use moue_engine::{Network, Parameter};
 
 /// The network with its initial weights.
 pub fn network(job: &Job<'_>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Network, TrainError> {
@@ -27,7 +27,7 @@ pub fn freeze(job: &Job<'_>, network: &mut Network) -> Result<Vec<String>, Train
     network.freeze(built_layers(&job.config.model, count)?);
     let mut is_trained = false;
     network.visit(|parameter| is_trained |= parameter.is_trained());
-    if is_trained { Ok(layers(network, |_, frozen| frozen)) } else { Err(TrainError::AllFrozen(count)) }
+    if is_trained { Ok(layers(network, |parameter| parameter.frozen)) } else { Err(TrainError::AllFrozen(count)) }
 }
 
 /// Copies the weights of a model, and returns the names of the layers that it does not have.
@@ -37,8 +37,8 @@ fn start_from(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<String>, TrainError> {
     let fresh = transfer(init.network(), network);
-    let all = layers(network, |_, _| true);
-    let new = layers(network, |name, _| fresh.iter().any(|fresh| fresh == name));
+    let all = layers(network, |_| true);
+    let new = layers(network, |parameter| fresh.contains(&parameter.name));
     let (kept, of, model) = (all.len() - new.len(), all.len(), init.architecture().name.clone());
     if 2 * kept < of {
         return Err(TrainError::OtherArchitecture { model, kept, of, new: new.join(", ") });
@@ -50,13 +50,12 @@ fn start_from(
     Ok(new)
 }
 
-/// The names of the layers that have a parameter with these properties: its name, and whether it is
-/// frozen.
-fn layers(network: &Network, mut is_wanted: impl FnMut(&str, bool) -> bool) -> Vec<String> {
+/// The names of the layers that have such a parameter.
+fn layers(network: &Network, is_wanted: impl Fn(&Parameter) -> bool) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     network.visit(|parameter| {
         let layer = parameter.name.rsplit_once('.').map_or(&*parameter.name, |(layer, _)| layer);
-        if is_wanted(&parameter.name, parameter.frozen) && names.last().is_none_or(|last| last != layer) {
+        if is_wanted(parameter) && names.last().is_none_or(|last| last != layer) {
             names.push(layer.to_owned());
         }
     });

@@ -58,14 +58,14 @@ fn report(folder: &Path, others: &[PathBuf], verbose: bool) {
     let folder = folder.display();
     if let Some(first) = videos.first() {
         eprintln!(
-            "note: {} in {folder} not predicted; name videos to predict them: moue predict {}",
+            "note: not predicted in {folder}: {}; name videos to predict them: moue predict {}",
             count(videos.len(), "video"),
             first.display()
         );
     }
     if !others.is_empty() {
         let hint = if verbose { "" } else { "; -v lists them" };
-        eprintln!("note: {} in {folder} not predicted: no images{hint}", count(others.len(), "file"));
+        eprintln!("note: not predicted in {folder}: {}{hint}", count(others.len(), "other file"));
     }
     if verbose {
         videos.iter().chain(&others).for_each(|path| eprintln!("  {}", path.display()));
