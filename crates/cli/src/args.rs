@@ -53,7 +53,7 @@ pub enum Command {
     /// Train a network and write a run folder
     #[command(
         after_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
-        moue train default --data my-faces/ --init default --epochs 20\n  moue train --resume runs/small-1"
+        moue train default --data my-photos/ --init default --epochs 20\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
     /// Compare several networks trained on the same data

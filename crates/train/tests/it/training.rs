@@ -316,7 +316,7 @@ fn fine_tuning_keeps_the_body_and_initializes_a_new_head() {
     assert_eq!(
         notes,
         [
-            "warning: the validation split has 28 images: with fewer than 50, its accuracy is uncertain by up to ±19 points",
+            "warning: the validation split has 21 images: with fewer than 50, its accuracy is uncertain by up to ±21 points",
             "the weights of 4 of 5 layers are those of the given model (tiny); new layers: dense_1"
         ]
     );
