@@ -9,12 +9,13 @@ use anyhow::Context;
 use moue::fs::AtomicFile;
 use moue::prediction::{Face, Prediction};
 use serde::Serialize;
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
 
 /// The format that the options select: `--json`, `--format`, the extension of `--out`, or a table.
 pub fn format(args: &PredictArgs, json: bool) -> Format {
-    let extension = args.out.as_ref().and_then(|out| out.extension()).map(|own| own.to_ascii_lowercase());
+    let extension = args.out.as_deref().and_then(Path::extension).map(OsStr::to_ascii_lowercase);
     let by_extension = match extension.as_ref().and_then(|own| own.to_str()) {
         Some("csv") => Format::Csv,
         Some("json" | "jsonl") => Format::Json,
