@@ -53,7 +53,7 @@ pub enum Command {
     /// Train a network and write a run folder
     #[command(
         after_long_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
-        moue train default --data my-photos/ --init default --set 'train.teachers=[]' --epochs 20\n  moue train --resume runs/small-1"
+        moue train default --data my-photos/ --init default --epochs 20\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
     /// Compare several networks trained on the same data
@@ -89,7 +89,7 @@ pub enum Command {
         after_long_help = "Predictions are printed in the order of the inputs. An image without a face is not an error.\n\
         Exit code 3: some inputs could not be read; predictions for the others were printed.\n\n\
         Examples:\n  moue predict photo.jpg --annotate annotated/ --explain saliency/\n  \
-        moue predict photos/ --recursive --format csv > predictions.csv\n  \
+        moue predict photos/ --recursive --out predictions.csv\n  \
         moue predict --model runs/small-1/model.safetensors --no-detect face.png\n  \
         moue predict clip.mp4 --every 5 --annotate annotated/ --timeline clip.html"
     )]
@@ -161,14 +161,18 @@ pub struct TrainArgs {
     /// Maximum learning rate of the schedule [default: the architecture file's]
     #[arg(long, value_name = "X")]
     pub learning_rate: Option<f32>,
-    /// Initialize the weights from this model; the head is initialized anew for other classes
+    /// Initialize the weights from this model; the head is initialized anew for other classes, and missing teachers of
+    /// the architecture file are not used
     #[arg(long, value_name = "MODEL")]
     pub init: Option<PathBuf>,
+    /// Train without the teachers of the architecture file
+    #[arg(long)]
+    pub no_teachers: bool,
     /// Override an option of the architecture file, e.g. dropout.rate=0.5; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "set", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "no_teachers", "set", "seed"])]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub split_of: SplitArgs,
@@ -192,6 +196,9 @@ pub struct CompareArgs {
     /// Override an option in every architecture file, e.g. dropout.rate=0.5; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
+    /// Train without the teachers of the architecture files
+    #[arg(long)]
+    pub no_teachers: bool,
     /// Number of seeds to train each network with
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
@@ -204,7 +211,7 @@ pub struct CompareArgs {
 
 #[derive(Args)]
 pub struct EvaluateArgs {
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// Dataset as downloaded [default: synthetic faces, if the model was trained on them]
@@ -238,11 +245,11 @@ pub struct EvaluateArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// One line per face, for reading
+    /// One line per face, and per input without one, for reading
     Table,
     /// One JSON object per line and input
     Json,
-    /// One row per face, with a header
+    /// One row per face, and per input without one, with a header
     Csv,
 }
 
@@ -258,7 +265,7 @@ pub enum Precision {
 
 #[derive(Args)]
 pub struct ExportArgs {
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// File to write: .safetensors or .onnx
@@ -274,7 +281,7 @@ pub struct PredictArgs {
     /// image on stdin
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
     /// Skip face detection: treat each whole image as one face
@@ -305,9 +312,15 @@ pub struct PredictArgs {
     /// Method that computes the saliency map
     #[arg(long, value_enum, default_value = "grad-cam", requires = "explain")]
     pub explain_method: ExplainMethod,
-    /// Output format of the predictions
-    #[arg(long, value_enum, default_value = "table")]
-    pub format: Format,
+    /// Output format of the predictions [default: by the extension of --out (.csv, .json, .jsonl), else table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Write the predictions to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// List the files of folders that are not predicted
+    #[arg(long, short)]
+    pub verbose: bool,
     /// Predict every N-th frame of a video
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub every: u32,

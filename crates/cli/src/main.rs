@@ -14,7 +14,7 @@ mod version;
 use args::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
 use environment::USAGE;
-use error::{UsageError, chain};
+use error::UsageError;
 use moue::Isa;
 use std::process::ExitCode;
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         if closed {
             return ExitCode::SUCCESS;
         }
-        eprintln!("moue: {}", chain(&error));
+        eprintln!("moue: {}", moue::with_causes(error.as_ref()));
         ExitCode::FAILURE
     })
 }

@@ -88,7 +88,7 @@ pub enum DataCommand {
         The same command resumes after an interruption. Exit codes: 0 success, 1 no photo could be read,\n\
         3 some photos could not be read.\n\n\
         Examples:\n  moue data faces my-photos/ --out my-faces/\n  \
-        moue train default --data my-faces/ --init default --set 'train.teachers=[]'"
+        moue train default --data my-faces/ --init default"
     )]
     Faces(FacesArgs),
     /// Generate synthetic faces (drawings) as a dataset with class folders

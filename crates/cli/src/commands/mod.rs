@@ -22,7 +22,7 @@ use anyhow::Context;
 use moue_train::config::DataOptions;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
-use moue_train::experiment::RunConfigError;
+use moue_train::experiment::{RunConfig, RunConfigError};
 use moue_train::train::Event;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -54,6 +54,13 @@ pub fn open_source(
 pub fn print_notes(dataset: &Dataset, common: &Common) {
     if !common.quiet {
         dataset.notes().iter().for_each(|note| eprintln!("note: {note}"));
+    }
+}
+
+/// Prints the note about a resolved run.
+pub fn print_note(run: &RunConfig, common: &Common) {
+    if let Some(note) = run.note().filter(|_| !common.quiet) {
+        eprintln!("note: {note}");
     }
 }
 

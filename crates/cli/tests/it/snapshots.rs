@@ -184,8 +184,8 @@ fn errors() {
         // An existing run.
         &["train", "tiny.toml", "--out", "run"],
         // Unreadable images.
-        &["predict", "--model", model, "text.png"],
-        &["predict", "--model", model, "text.png", "missing.png", "--json"],
+        &["predict", "--model", model, "text.png", "--quiet"],
+        &["predict", "--model", model, "text.png", "missing.png", "--json", "--quiet"],
     ];
     let transcript = cases.map(|args| {
         let output = run(&place, args);

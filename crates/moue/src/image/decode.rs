@@ -1,5 +1,6 @@
 //! Decodes image files to pixels of a given size and number of channels.
 
+use crate::message::io_reason;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
 use std::io::{Cursor, Read};
 
@@ -18,7 +19,7 @@ const MAX_MEMORY: u64 = 1 << 30;
 #[non_exhaustive]
 pub enum ImageError {
     /// The file cannot be read.
-    #[error(transparent)]
+    #[error("{}", io_reason(.0))]
     Read(#[from] std::io::Error),
     /// The file exceeds the size limit.
     #[error("the file is larger than the limit of {} MB", MAX_FILE >> 20)]
