@@ -18,7 +18,7 @@ use values::{image_size, score, seconds, setting};
     name = "moue",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  moue predict photo.jpg\n  moue train --data fer2013.csv.gz\n  \
+    after_long_help = "Examples:\n  moue predict photo.jpg\n  moue train --data fer2013.csv.gz\n  \
         moue evaluate runs/small-1/model.safetensors --data fer2013.csv.gz"
 )]
 pub struct Arguments {
@@ -52,13 +52,13 @@ pub struct Common {
 pub enum Command {
     /// Train a network and write a run folder
     #[command(
-        after_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
-        moue train default --data my-photos/ --init default --set 'train.teachers=[]' --epochs 20\n  moue train --resume runs/small-1"
+        after_long_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
+        moue train default --data my-photos/ --init default --epochs 20\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
     /// Compare several networks trained on the same data
     #[command(
-        after_help = "KEY is an option of the architecture file (train.epochs, augment.flip, model.layers.3.rate), an\n\
+        after_long_help = "KEY is an option of the architecture file (train.epochs, augment.flip, model.layers.3.rate), an\n\
         option of all layers of one kind (dropout.rate, conv2d.filters), or one of\n  \
         image_size=48x48,96x96   height and width of the input, in pixels\n  \
         pairs=2,3,4              number of convolution-pooling pairs\n  \
@@ -70,13 +70,13 @@ pub enum Command {
     )]
     Compare(CompareArgs),
     /// Evaluate a model on a dataset
-    #[command(after_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
+    #[command(after_long_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
         moue evaluate --data archive.zip --split validation --tta --report out/\n  \
         moue evaluate model.safetensors --data fer2013.csv --compare default --corruptions")]
     Evaluate(EvaluateArgs),
     /// Export a model to safetensors or ONNX, optionally with lower precision
     #[command(
-        after_help = "f16 halves the file size; i8 quarters it, with one scale per filter. Biases and batch-normalization\n\
+        after_long_help = "f16 halves the file size; i8 quarters it, with one scale per filter. Biases and batch-normalization\n\
         statistics remain f32. ONNX files are always f32.\n\n\
         Examples:\n  moue export default.safetensors\n  \
         moue export runs/small-1/model.safetensors small.safetensors --precision f16\n  \
@@ -86,21 +86,21 @@ pub enum Command {
     Export(ExportArgs),
     /// Predict facial expressions in photos, videos and camera streams
     #[command(
-        after_help = "Predictions are printed in the order of the inputs. An image without a face is not an error.\n\
+        after_long_help = "Predictions are printed in the order of the inputs. An image without a face is not an error.\n\
         Exit code 3: some inputs could not be read; predictions for the others were printed.\n\n\
         Examples:\n  moue predict photo.jpg --annotate annotated/ --explain saliency/\n  \
-        moue predict photos/ --recursive --format csv > predictions.csv\n  \
+        moue predict photos/ --recursive --out predictions.csv\n  \
         moue predict --model runs/small-1/model.safetensors --no-detect face.png\n  \
         moue predict clip.mp4 --every 5 --annotate annotated/ --timeline clip.html"
     )]
     Predict(PredictArgs),
     /// Serve predictions over HTTP
     #[command(
-        after_help = "The web page at / runs the model in the browser. Clients POST an image file to /v1/predict;\n\
+        after_long_help = "The web page at / runs the model in the browser. Clients POST an image file to /v1/predict;\n\
         the API is documented at /docs. Requests beyond a limit are rejected immediately: 413 (body too\n\
         large), 429 (queue full), 503 (timed out). SIGTERM and Ctrl-C shut down after running requests.\n\n\
         Examples:\n  moue serve\n  moue serve --addr 0.0.0.0:8080 --log json\n  \
-        moue serve --export page/\n  \
+        moue serve --model runs/small-1/model.safetensors --export page/\n  \
         curl --data-binary @photo.jpg http://127.0.0.1:8080/v1/predict"
     )]
     Serve(ServeArgs),
@@ -111,15 +111,15 @@ pub enum Command {
     #[command(subcommand)]
     Arch(ArchCommand),
     /// Measure the training and prediction speed of a network
-    #[command(after_help = "The images are random noise in memory: decoding and augmentation are not measured.\n\
+    #[command(after_long_help = "The images are random noise in memory: decoding and augmentation are not measured.\n\
         MOUE_ISA=avx2 (or scalar) restricts the engine to a lower instruction set.\n\n\
         Examples:\n  moue bench\n  moue bench bench/vgg --batch-size 64 --layers\n  moue bench my-net.toml --json --threads 1")]
     Bench(BenchArgs),
     /// Check this installation: hardware, ffmpeg, bundled models and a self-test prediction
-    #[command(after_help = "Exit code 1: the self-test failed.\n\nExamples:\n  moue doctor\n  moue doctor --json")]
+    #[command(after_long_help = "Exit code 1: the self-test failed.\n\nExamples:\n  moue doctor\n  moue doctor --json")]
     Doctor,
     /// Print a completion script for a shell
-    #[command(after_help = "zsh finds the script if `fpath+=~/.zfunc` precedes `compinit` in ~/.zshrc.\n\n\
+    #[command(after_long_help = "zsh finds the script if `fpath+=~/.zfunc` precedes `compinit` in ~/.zshrc.\n\n\
         Examples:\n  moue completions bash > ~/.local/share/bash-completion/completions/moue\n  \
         moue completions zsh > ~/.zfunc/_moue\n  \
         moue completions fish > ~/.config/fish/completions/moue.fish\n  \
@@ -129,13 +129,13 @@ pub enum Command {
         shell: Shell,
     },
     /// Write man pages: moue.1 and one page per subcommand
-    #[command(after_help = "Example:\n  moue man ~/.local/share/man/man1 && man moue-train")]
+    #[command(after_long_help = "Example:\n  moue man ~/.local/share/man/man1 && man moue-train")]
     Man {
         /// Folder to write; created if missing
         dir: PathBuf,
     },
     /// Print the licenses of moue and of all its dependencies
-    #[command(after_help = "Example:\n  moue licenses | less")]
+    #[command(after_long_help = "Example:\n  moue licenses | less")]
     Licenses,
 }
 
@@ -161,14 +161,18 @@ pub struct TrainArgs {
     /// Maximum learning rate of the schedule [default: the architecture file's]
     #[arg(long, value_name = "X")]
     pub learning_rate: Option<f32>,
-    /// Initialize the weights from this model; the head is initialized anew for other classes
+    /// Initialize the weights from this model; the head is initialized anew for other classes, and missing teachers of
+    /// the architecture file are not used
     #[arg(long, value_name = "MODEL")]
     pub init: Option<PathBuf>,
+    /// Train without the teachers of the architecture file
+    #[arg(long)]
+    pub no_teachers: bool,
     /// Override an option of the architecture file, e.g. dropout.rate=0.5; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "set", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "no_teachers", "set", "seed"])]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub split_of: SplitArgs,
@@ -192,6 +196,9 @@ pub struct CompareArgs {
     /// Override an option in every architecture file, e.g. dropout.rate=0.5; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
+    /// Train without the teachers of the architecture files
+    #[arg(long)]
+    pub no_teachers: bool,
     /// Number of seeds to train each network with
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
@@ -204,7 +211,7 @@ pub struct CompareArgs {
 
 #[derive(Args)]
 pub struct EvaluateArgs {
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// Dataset as downloaded [default: synthetic faces, if the model was trained on them]
@@ -238,11 +245,11 @@ pub struct EvaluateArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// One line per face, for reading
+    /// One line per face, and per input without one, for reading
     Table,
     /// One JSON object per line and input
     Json,
-    /// One row per face, with a header
+    /// One row per face, and per input without one, with a header
     Csv,
 }
 
@@ -258,7 +265,7 @@ pub enum Precision {
 
 #[derive(Args)]
 pub struct ExportArgs {
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// File to write: .safetensors or .onnx
@@ -274,7 +281,7 @@ pub struct PredictArgs {
     /// image on stdin
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
-    /// Model file or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
     /// Skip face detection: treat each whole image as one face
@@ -305,9 +312,15 @@ pub struct PredictArgs {
     /// Method that computes the saliency map
     #[arg(long, value_enum, default_value = "grad-cam", requires = "explain")]
     pub explain_method: ExplainMethod,
-    /// Output format of the predictions
-    #[arg(long, value_enum, default_value = "table")]
-    pub format: Format,
+    /// Output format of the predictions [default: by the extension of --out (.csv, .json, .jsonl), else table]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Write the predictions to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// List the files of folders that are not predicted
+    #[arg(long, short)]
+    pub verbose: bool,
     /// Predict every N-th frame of a video
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub every: u32,
@@ -340,12 +353,15 @@ pub enum LogFormat {
 
 #[derive(Args)]
 pub struct ServeArgs {
-    /// Address and port to listen on; port 0 selects a free port
+    /// Address to listen on, with or without a port; 0.0.0.0 accepts requests from other machines
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub addr: String,
-    /// Model file or bundled model (`default`, `tiny`)
-    #[arg(long, value_name = "MODEL", default_value = "default")]
-    pub model: PathBuf,
+    /// Port to listen on; 0 selects a free port [default: that of --addr, else 8080]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// Model file or bundled model (`default`, `tiny`) [default: default; with --export: tiny, as in the browser]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
     /// Require `Authorization: Bearer TOKEN` for predictions and metrics
     #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -373,7 +389,7 @@ pub struct ServeArgs {
     /// Format of the log on stderr
     #[arg(long, value_enum, default_value = "text")]
     pub log: LogFormat,
-    /// Write the web page to this folder, for any static web host, and exit
+    /// Write the web page with the model to this folder, for any static web host, and exit
     #[arg(long, value_name = "DIR")]
     pub export: Option<PathBuf>,
 }
@@ -396,10 +412,12 @@ pub struct BenchArgs {
 #[derive(Subcommand)]
 pub enum ArchCommand {
     /// List the preset architectures with their parameters and multiply-adds
-    #[command(after_help = "Example:\n  moue arch list --json")]
+    #[command(after_long_help = "Example:\n  moue arch list --json")]
     List,
     /// Show a network layer by layer
-    #[command(after_help = "Examples:\n  moue arch show seed/kaggle-notebook\n  moue arch show my-net.toml --json")]
+    #[command(
+        after_long_help = "Examples:\n  moue arch show seed/kaggle-notebook\n  moue arch show my-net.toml --json"
+    )]
     Show {
         /// Preset name or TOML file [default: small]
         arch: Option<String>,

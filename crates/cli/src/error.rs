@@ -1,16 +1,4 @@
-//! Errors of the command line, and how errors are printed.
-
-/// Returns an error and its causes on one line, without repetitions.
-pub fn chain(error: &anyhow::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-    }
-    parts.join(": ")
-}
+//! Errors of the command line.
 
 /// Wrong usage that clap cannot detect.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ mod version;
 use args::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
 use environment::USAGE;
-use error::{UsageError, chain};
+use error::UsageError;
 use moue::Isa;
 use std::process::ExitCode;
 
@@ -22,8 +22,8 @@ fn main() -> ExitCode {
     // Man pages and completions do not depend on the machine, and have sections of their own for exit codes and
     // environment variables: only this command has the long version and help.
     let command = Arguments::command();
-    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let command = command.long_version(version::long()).after_help(environment::help(&examples));
+    let examples = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    let command = command.long_version(version::long()).after_long_help(environment::help(&examples));
     let matches = command.get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.common.threads.unwrap_or(0).into()).build();
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         if closed {
             return ExitCode::SUCCESS;
         }
-        eprintln!("moue: {}", chain(&error));
+        eprintln!("moue: {}", moue::with_causes(error.as_ref()));
         ExitCode::FAILURE
     })
 }

@@ -50,6 +50,12 @@ impl Network {
         self.context.communicator = Some(communicator);
     }
 
+    /// Freezes the first layers of the outermost sequence: a training pass runs them as at inference,
+    /// with stored statistics and without dropout, and their parameters keep their values.
+    pub fn freeze(&mut self, layers: usize) {
+        self.layers.freeze(layers);
+    }
+
     /// Runs a batch `[N, H, W, C]` and returns its outputs `[N, 1, 1, classes]`.
     ///
     /// # Panics

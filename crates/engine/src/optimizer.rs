@@ -60,7 +60,7 @@ impl Optimizer {
     pub fn new(kind: OptimizerKind, weight_decay: f32, clip_norm: Option<f32>, network: &Network) -> Self {
         let mut moments = Vec::new();
         network.visit(|parameter| {
-            if parameter.role != Role::RunningStat {
+            if parameter.is_trained() {
                 moments.push(vec![0.0; kind.slots() * parameter.value.len()]);
             }
         });
@@ -100,7 +100,7 @@ impl Optimizer {
         let (kind, steps) = (self.kind, self.steps);
         let mut moments = self.moments.iter_mut();
         network.visit_mut(|parameter| {
-            if parameter.role == Role::RunningStat {
+            if !parameter.is_trained() {
                 return;
             }
             let Some(moments) = moments.next() else { return };
@@ -151,7 +151,7 @@ impl Optimizer {
 /// Adds the gradient `2 · l2 · value` of each L2 penalty.
 fn add_penalties(network: &mut Network) {
     network.visit_mut(|parameter| {
-        if parameter.l2 != 0.0 {
+        if parameter.l2 != 0.0 && parameter.is_trained() {
             let factor = 2.0 * parameter.l2;
             let values = parameter.value.par_chunks(CHUNK);
             parameter.gradient.par_chunks_mut(CHUNK).zip(values).for_each(|(gradient, values)| {

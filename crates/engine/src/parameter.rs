@@ -24,6 +24,8 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// Role in optimization.
     pub role: Role,
+    /// Whether the layer is frozen, so that the parameter is not trained.
+    pub frozen: bool,
     /// Factor of an L2 penalty `l2 · Σ value²` in the loss.
     pub l2: f32,
     /// The values, row-major.
@@ -44,7 +46,13 @@ impl Parameter {
             }
         }
         let gradient = Buffer::zeros(if role == Role::RunningStat { 0 } else { len });
-        Self { name: format!("{layer}.{array}"), shape, role, l2: 0.0, value, gradient }
+        Self { name: format!("{layer}.{array}"), shape, role, frozen: false, l2: 0.0, value, gradient }
+    }
+
+    /// Whether optimizers change the values.
+    #[must_use]
+    pub fn is_trained(&self) -> bool {
+        self.role != Role::RunningStat && !self.frozen
     }
 
     pub(crate) fn constant(layer: &str, array: &str, len: usize, role: Role, value: f32) -> Self {

@@ -8,6 +8,7 @@ use crate::classifier::Classifier;
 use crate::image::Bilinear;
 use crate::model::{build_blank, weights};
 use moue_engine::{Layer, Mode, Network, Shape, Tensor};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Minimum rows and columns of the feature map that Grad-CAM uses.
@@ -27,9 +28,22 @@ pub enum Method {
     Occlusion,
 }
 
+impl fmt::Display for Method {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text.write_str(match self {
+            Self::GradCam => "Grad-CAM",
+            Self::Occlusion => "occlusion",
+        })
+    }
+}
+
 /// A saliency map: the importance of each pixel, 0–1, row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
+    /// The class that it explains.
+    pub label: String,
+    /// The method that computed it.
+    pub method: Method,
     /// Rows.
     pub height: usize,
     /// Columns.
@@ -78,14 +92,27 @@ impl Explainer {
             (Method::GradCam, Some(layer)) => self.grad_cam(pixels, class, layer),
             _ => None,
         };
-        found.unwrap_or_else(|| self.occlusion(pixels, class))
+        let (method, [height, width], mut values) = match found {
+            Some((extent, values)) => (Method::GradCam, extent, values),
+            None => {
+                let (extent, values) = self.occlusion(pixels, class);
+                (Method::Occlusion, extent, values)
+            }
+        };
+        let largest = values.iter().copied().fold(0.0, f32::max);
+        if largest > 0.0 {
+            values.iter_mut().for_each(|value| *value /= largest);
+        }
+        let label = self.classifier.classes().get(class).cloned().unwrap_or_default();
+        Explanation { label, method, height, width, values }
     }
 
     fn images(&self, count: usize) -> Tensor {
         Tensor::zeros(count, self.classifier.input_shape())
     }
 
-    fn grad_cam(&self, pixels: &[u8], class: usize, layer: usize) -> Option<Explanation> {
+    /// Rows and columns of the map, and its values.
+    fn grad_cam(&self, pixels: &[u8], class: usize, layer: usize) -> Option<([usize; 2], Vec<f32>)> {
         let mut image = self.images(1);
         image.data_mut().iter_mut().zip(pixels).for_each(|(out, &pixel)| *out = f32::from(pixel));
         let channels = image.shape().channels;
@@ -110,10 +137,11 @@ impl Explainer {
         }
         let values = map.data().chunks_exact(channels);
         let values = values.map(|row| row.iter().zip(&weights).map(|(a, w)| a * w).sum::<f32>().max(0.0)).collect();
-        Some(scaled(height, width, values))
+        Some(([height, width], values))
     }
 
-    fn occlusion(&self, pixels: &[u8], class: usize) -> Explanation {
+    /// Rows and columns of the map, and its values.
+    fn occlusion(&self, pixels: &[u8], class: usize) -> ([usize; 2], Vec<f32>) {
         let [height, width, channels] = self.input();
         let steps = |extent: usize| -> Vec<usize> {
             let stride = (extent / STRIDE).max(1);
@@ -139,16 +167,8 @@ impl Explainer {
         let probabilities = self.classifier.probabilities(images);
         let of_class = probabilities.chunks_exact(self.classifier.classes().len()).map(|row| row[class]);
         let whole = probabilities[class];
-        scaled(rows.len(), columns.len(), of_class.skip(1).map(|p| (whole - p).max(0.0)).collect())
+        ([rows.len(), columns.len()], of_class.skip(1).map(|p| (whole - p).max(0.0)).collect())
     }
-}
-
-fn scaled(height: usize, width: usize, mut values: Vec<f32>) -> Explanation {
-    let largest = values.iter().copied().fold(0.0, f32::max);
-    if largest > 0.0 {
-        values.iter_mut().for_each(|value| *value /= largest);
-    }
-    Explanation { height, width, values }
 }
 
 impl Explanation {
@@ -168,7 +188,8 @@ mod tests {
 
     #[test]
     fn values_between_places_are_blended() {
-        let map = Explanation { height: 2, width: 2, values: vec![0.0, 1.0, 0.5, 0.5] };
+        let (label, method) = ("happy".to_owned(), Method::Occlusion);
+        let map = Explanation { label, method, height: 2, width: 2, values: vec![0.0, 1.0, 0.5, 0.5] };
         assert_eq!(map.at(0.25, 0.25), 0.0);
         assert_eq!(map.at(0.25, 0.5), 0.5);
         assert_eq!(map.at(0.5, 0.75), 0.75);

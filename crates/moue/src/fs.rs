@@ -1,27 +1,88 @@
-//! Atomic writes. Every file that is replaced is written by this module.
+//! Files that a person names, opened with errors that suggest similar names, and atomic writes.
+//! Every file that is replaced is written by this module.
 
-use std::io::Write;
-use std::path::Path;
+use crate::message::at_path;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
-/// Writes a file atomically: into a temporary file in the same folder, which is then renamed.
+/// Opens a file. The error for a missing file suggests a file with a similar name.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn open(path: impl AsRef<Path>) -> std::io::Result<File> {
+    let path = path.as_ref();
+    File::open(path).map_err(|error| at_path(path, error))
+}
+
+/// The bytes of a file, opened with [`open`].
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read(path: impl AsRef<Path>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file that replaces another one when it is complete: it is written to a temporary file in the
+/// same folder, which [`finish`](Self::finish) renames. Without that, nothing changes.
+pub struct AtomicFile {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Starts to write the file.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or the path is something other than a file.
+    pub fn create(path: impl AsRef<Path>) -> std::io::Result<Self> {
+        let path = path.as_ref();
+        // A device such as /dev/null would be replaced.
+        if path.exists() && !path.is_file() {
+            return Err(std::io::Error::other("it is not a file"));
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        Ok(Self { file: tempfile::Builder::new().prefix(".moue-").tempfile_in(folder)?, path: path.to_owned() })
+    }
+
+    /// Completes the file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(self) -> std::io::Result<()> {
+        self.file.as_file().sync_data()?;
+        // Temporary files are private; the final file gets the usual permissions.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            self.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        self.file.persist(self.path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Writes a file atomically, as an [`AtomicFile`].
 ///
 /// # Errors
 /// When the folder cannot be written.
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> std::io::Result<()> {
-    let path = path.as_ref();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new().prefix(".moue-").tempfile_in(folder)?;
+    let mut file = AtomicFile::create(path)?;
     file.write_all(bytes)?;
-    file.as_file().sync_data()?;
-    // Temporary files are private; the final file gets the usual permissions.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    file.finish()
 }

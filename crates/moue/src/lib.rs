@@ -62,6 +62,7 @@ pub mod detect;
 pub mod explain;
 pub mod fs;
 pub mod image;
+pub mod message;
 pub mod model;
 pub mod predict;
 pub mod prediction;
@@ -69,22 +70,11 @@ pub mod render;
 pub mod video;
 
 pub use classifier::Classifier;
+pub use message::with_causes;
 pub use model::Model;
 pub use moue_engine::Isa;
 pub use predict::{Photo, PredictOptions, Predictor};
 pub use prediction::{Face, FaceBox, Point, Prediction};
-
-/// An error and its causes on one line.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
-}
 
 /// The sample in the README compiles.
 #[cfg(doctest)]

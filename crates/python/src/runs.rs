@@ -36,6 +36,7 @@ pub fn train(
             data,
             resume: resume_from,
             set: options,
+            init: init.is_some(),
             ..RunOptions::default()
         };
         let run = RunConfig::resolve(&options).map_err(|error| refused(&error))?;

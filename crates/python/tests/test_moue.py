@@ -153,7 +153,7 @@ def test_predictors_can_be_pickled(faces):
 
 
 def test_an_unknown_model_raises():
-    with pytest.raises(ValueError, match="cannot read nowhere.safetensors: No such file"):
+    with pytest.raises(ValueError, match="there is no model file or bundled model `nowhere.safetensors`"):
         moue.Predictor("nowhere.safetensors")
 
 

@@ -4,14 +4,14 @@ export class Computer {
     #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     #waiting = new Map();
     #last = 0;
-    /** The classes, as soon as the module is loaded. */
+    /** Classes and model, as soon as the module is loaded. */
     ready;
     constructor() {
         this.ready = new Promise((resolve, reject) => {
             this.#worker.addEventListener("error", (event) => reject(new Error(event.message || "the worker did not start")));
             this.#worker.addEventListener("message", ({ data }) => {
                 if ("classes" in data) {
-                    resolve(data.classes);
+                    resolve(data);
                 }
                 else if (data.id === undefined) {
                     reject(new Error("failure" in data ? data.failure : ""));
@@ -54,6 +54,20 @@ async function ask(name, picture, detect, explain) {
         throw new Error(said.detail ?? `the server returned status ${reply.status}`);
     }
     return { ...said, input: name };
+}
+/** The server's model; undefined on a static host, or without a network. */
+export async function serverModel() {
+    try {
+        const { server } = await (await fetch("config.json")).json();
+        if (server) {
+            const { model, accuracy, accuracy_images } = await (await fetch("healthz")).json();
+            return { name: model, accuracy, images: accuracy_images };
+        }
+    }
+    catch {
+        // The page works without a server.
+    }
+    return undefined;
 }
 /** A frame as a file. */
 async function file(frame) {

@@ -1,7 +1,7 @@
 // The page: `compute` predicts pictures, `view` shows predictions, `camera` provides
 // frames, `save` writes files.
 import { Camera, SMALLEST_FACE } from "./camera.js";
-import { Computer } from "./compute.js";
+import { Computer, serverModel } from "./compute.js";
 import { csv, json, save } from "./save.js";
 import { element, sentence, show } from "./view.js";
 const get = (id) => document.getElementById(id);
@@ -11,6 +11,10 @@ const computer = new Computer();
 const camera = new Camera(get("video"));
 let entries = [];
 let classes = [];
+/** The models of the browser and of the server, as soon as they are known. */
+let [own, remote] = [];
+/** Why this browser cannot compute predictions. */
+let failure;
 const wanted = () => ({ detect: detect.checked, explain: explain.checked, minFace: 0, server: server.checked });
 const reason = (error) => (error instanceof Error ? error.message : String(error));
 function say(text) {
@@ -19,16 +23,32 @@ function say(text) {
         said.firstElementChild?.remove();
     }
 }
-function showWhere() {
-    if (server.checked) {
-        where.textContent = "Pictures are sent to the server of this page, which computes the predictions.";
+const described = ({ name, accuracy, images }) => `the model ${name} (${accuracy === null ? "accuracy not recorded" : `accuracy ${(100 * accuracy).toFixed(1)} % on ${images} validation images`})`;
+/** Where predictions are computed and with which model, as a class and a text. */
+function state() {
+    if (server.checked && remote !== undefined) {
+        return ["server", `Pictures are sent to the server of this page, which predicts with ${described(remote)}.`];
     }
-    else if (where.classList.contains("ready")) {
-        where.textContent = "Predictions are computed in this browser. Pictures are not uploaded.";
+    if (own !== undefined) {
+        return ["ready", `Predictions are computed in this browser with ${described(own)}. Pictures are not uploaded.`];
     }
-    else if (where.classList.contains("failed")) {
-        where.textContent = `This browser cannot compute predictions (${where.title}). Turn on “Compute on the server”.`;
+    if (failure !== undefined) {
+        const advice = remote === undefined ? "" : " Turn on “Compute on the server”.";
+        return ["failed", `This browser cannot compute predictions (${failure}).${advice}`];
     }
+    return ["", "Predictions are computed in this browser. The model is being loaded."];
+}
+function showWhere(change = "") {
+    const [kind, text] = state();
+    where.className = `where ${kind}`;
+    where.textContent = text + change;
+}
+/** Announces the other model and predicts again with it. */
+async function switchEngine() {
+    const [from, to] = server.checked ? [own, remote] : [remote, own];
+    const changed = from !== undefined && to !== undefined && from.name !== to.name;
+    showWhere(changed ? ` The model has changed from ${from.name} to ${to.name}.` : "");
+    await again();
 }
 /** Puts a picture on the page. */
 function add(file) {
@@ -70,7 +90,6 @@ async function take(files) {
     }
 }
 async function again() {
-    showWhere();
     for (const entry of [...entries]) {
         await predict(entry);
     }
@@ -126,7 +145,8 @@ function listen() {
             }
         });
     }
-    [detect, explain, server].forEach((option) => option.addEventListener("change", () => void again()));
+    [detect, explain].forEach((option) => option.addEventListener("change", () => void again()));
+    server.addEventListener("change", () => void switchEngine());
     cameraButton.addEventListener("click", () => void toggleCamera());
     get("clear").addEventListener("click", clear);
     const done = () => entries.flatMap(({ prediction }) => prediction ?? []);
@@ -139,13 +159,17 @@ function classesOf(predictions) {
     return face ? Object.keys(face.probabilities) : classes;
 }
 listen();
-computer.ready.then((known) => {
-    classes = known;
-    where.classList.add("ready");
+showWhere();
+computer.ready.then((ready) => {
+    ({ classes, model: own } = ready);
     showWhere();
 }, (error) => {
-    where.classList.add("failed");
-    where.title = reason(error);
+    failure = reason(error);
+    showWhere();
+});
+void serverModel().then((model) => {
+    remote = model;
+    get("server-option").hidden = model === undefined;
     showWhere();
 });
 if ("serviceWorker" in navigator) {

@@ -77,13 +77,23 @@ function fill(place, face, heading) {
         bars[index]?.style.setProperty("width", `${100 * probability}%`);
         numbers[index].textContent = percent(probability);
     });
-    const before = place.querySelector("img");
+    const before = place.querySelector("figure");
     if (face.explanation === undefined) {
         before?.remove();
         return;
     }
-    const overlay = before ?? element("img");
+    const figure = before ?? map();
+    const overlay = figure.querySelector("img");
     overlay.src = face.explanation;
     overlay.alt = `Saliency map of “${face.label}”: red is high, blue is low`;
-    place.prepend(overlay);
+    figure.querySelector("span").textContent = `importance for “${face.label}”`;
+    place.prepend(figure);
+}
+/** A saliency map with its label and its scale. */
+function map() {
+    const figure = element("figure");
+    const caption = element("figcaption");
+    caption.append(element("span"), element("i", "scale"), element("small", "", "0"), element("small", "high", "1"));
+    figure.append(element("img"), caption);
+    return figure;
 }

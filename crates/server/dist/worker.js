@@ -2,8 +2,20 @@
 import { load } from "./moue/index.js";
 const post = (answer) => self.postMessage(answer);
 const reason = (error) => (error instanceof Error ? error.message : String(error));
-const loading = load();
-loading.then((moue) => post({ classes: [...moue.classes] }), (error) => post({ failure: reason(error) }));
+/** Loads the model that `moue serve --export` has written, or the module's own. */
+async function start() {
+    const { model } = await (await get("config.json")).json();
+    return model === null ? load() : load({ model: new Uint8Array(await (await get(model)).arrayBuffer()) });
+}
+async function get(file) {
+    const response = await fetch(file);
+    if (!response.ok) {
+        throw new Error(`${file} cannot be loaded (status ${response.status})`);
+    }
+    return response;
+}
+const loading = start();
+loading.then((moue) => post({ classes: [...moue.classes], model: moue.model }), (error) => post({ failure: reason(error) }));
 self.addEventListener("message", async ({ data }) => {
     const { id, name, picture, detect, explain, minFace } = data;
     try {

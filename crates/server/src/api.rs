@@ -31,17 +31,25 @@ pub struct App {
     work: Arc<Work>,
     metrics: Arc<Metrics>,
     limits: Arc<Limits>,
-    model: Arc<str>,
+    health: Arc<Health>,
 }
 
 impl App {
     /// Creates the state for a classifier.
     pub fn new(classifier: Classifier, options: &Options, metrics: Arc<Metrics>) -> Self {
+        let validation = classifier.model().provenance().validation;
+        let health = Health {
+            model: options.model_name.clone(),
+            accuracy: validation.map(|count| count.accuracy()),
+            accuracy_images: validation.map(|count| count.images),
+            status: "ok",
+            version: env!("CARGO_PKG_VERSION"),
+        };
         Self {
             work: Arc::new(Work::new(classifier, &options.limits, Arc::clone(&metrics))),
             metrics,
             limits: Arc::new(options.limits.clone()),
-            model: options.model_name.as_str().into(),
+            health: Arc::new(health),
         }
     }
 }
@@ -203,10 +211,15 @@ fn with_faces(mut response: Response, faces: Faces) -> Response {
 }
 
 /// State of the service.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct Health {
     /// The model, as given to `moue serve`.
     model: String,
+    /// Accuracy of the model on its validation split, 0–1 (optimistic: the weights were selected on this split); null
+    /// if the model file does not contain it.
+    accuracy: Option<f64>,
+    /// Number of images of that split; null if the model file does not contain it.
+    accuracy_images: Option<usize>,
     /// Always `ok`.
     status: &'static str,
     /// Version of moue.
@@ -219,7 +232,7 @@ pub struct Health {
     responses((status = 200, body = Health, description = "The service is running; with version and model."))
 )]
 pub async fn health(State(app): State<App>) -> Json<Health> {
-    Json(Health { model: app.model.as_ref().to_owned(), status: "ok", version: env!("CARGO_PKG_VERSION") })
+    Json(app.health.as_ref().clone())
 }
 
 /// Get the metrics in Prometheus' text format.

@@ -49,13 +49,14 @@ pub fn openapi() -> serde_json::Value {
     serde_json::to_value(openapi::document()).unwrap_or_default()
 }
 
-/// Writes the page with all its files into a folder, for static hosting. The folder is created if
-/// needed; an existing folder must be empty.
+/// Writes the page with all its files into a folder, for static hosting. The page predicts with the
+/// model file `model`, or with `tiny`. The folder is created if needed; an existing folder must be
+/// empty, or have been written by this function.
 ///
 /// # Errors
-/// When the folder is not empty, or cannot be written.
-pub fn export_page(folder: &Path) -> std::io::Result<()> {
-    page::export(folder)
+/// When the folder contains something else, or cannot be written.
+pub fn export_page(folder: &Path, model: Option<&[u8]>) -> std::io::Result<()> {
+    page::export(folder, model)
 }
 
 /// Serves the routes until `stop` is ready, then finishes running requests. A connection that does

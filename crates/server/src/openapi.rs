@@ -66,6 +66,7 @@ fn page() -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "moue: HTTP API" }
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/docs.css";
             }
             body { (body) }

@@ -43,7 +43,7 @@ pub struct Options {
     pub token: Option<String>,
     /// Origins whose pages may read responses; `*` for any.
     pub cors: Vec<String>,
-    /// Name of the model in `/healthz`.
+    /// Name of the model in `/healthz` and on the page.
     pub model_name: String,
 }
 

@@ -7,6 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flate2::{Compression, write::GzEncoder};
+use moue::fs::write_atomically;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
@@ -30,6 +32,7 @@ const FILES: &[(&str, &[u8])] = files![
     "offline.js",
     "icon.svg",
     "manifest.webmanifest",
+    "config.json",
     "moue/index.js",
     "moue/index.d.ts",
     "moue/moue_web.js",
@@ -75,8 +78,11 @@ impl Served {
 }
 
 fn tag(plain: &[u8]) -> String {
-    let digest = base16ct::lower::encode_string(&Sha256::digest(plain)[..8]);
-    format!("\"{digest}\"")
+    format!("\"{}\"", digest(plain))
+}
+
+fn digest(content: &[u8]) -> String {
+    base16ct::lower::encode_string(&Sha256::digest(content)[..8])
 }
 
 fn pack(plain: &[u8]) -> Vec<u8> {
@@ -106,31 +112,63 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     for served in SERVED.iter() {
         let respond = move |asked: HeaderMap| async move { served.respond(&asked) };
         router = router.route(&format!("/{}", served.name), get(respond));
-        if served.name == "index.html" {
-            router = router.route("/", get(respond));
-        }
+        router = match served.name {
+            "index.html" => router.route("/", get(respond)),
+            // Browsers request this path for pages that name no icon.
+            "icon.svg" => router.route("/favicon.ico", get(respond)),
+            _ => router,
+        };
     }
     router
 }
 
-/// Writes all files atomically into a new or empty folder.
-pub fn export(folder: &Path) -> io::Result<()> {
-    if fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some()) {
+/// Name of the exported model, and of the file that tells the page of it.
+const MODEL: &str = "model.safetensors";
+const CONFIG: &str = "config.json";
+
+/// How the service worker of an exported page begins.
+const VERSION: &str = "const VERSION = \"moue-";
+const CACHED: &str = "const FILES = [";
+
+/// Writes all files into a folder that is new, empty, or an earlier export; `model` is the file that the page predicts
+/// with instead of `tiny`.
+pub fn export(folder: &Path, model: Option<&[u8]>) -> io::Result<()> {
+    let worker = folder.join("offline.js");
+    let filled = fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some());
+    if filled && !fs::read_to_string(&worker).is_ok_and(|script| script.contains(VERSION)) {
         return Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            "the folder is not empty; choose a new or empty folder",
+            "the folder contains something else; choose a new or empty folder, or one that this command has written",
         ));
     }
-    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(above)?;
-    let fresh = tempfile::Builder::new().prefix(".moue-page-").tempdir_in(above)?;
-    for (name, content) in FILES {
-        let path = fresh.path().join("page").join(name);
+    let write = |name: &str, content: &[u8]| {
+        let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        fs::write(path, content)?;
+        write_atomically(path, content)
+    };
+    // First, so that the folder of an interrupted export is recognized.
+    write("offline.js", service_worker(model).as_bytes())?;
+    for (name, content) in FILES.iter().filter(|(name, _)| *name != "offline.js" && *name != CONFIG) {
+        write(name, content)?;
     }
-    if folder.exists() {
-        fs::remove_dir(folder)?;
+    match model {
+        Some(bytes) => write(MODEL, bytes)?,
+        None if folder.join(MODEL).exists() => fs::remove_file(folder.join(MODEL))?,
+        None => {}
     }
-    fs::rename(fresh.path().join("page"), folder)
+    write(CONFIG, json!({ "model": model.map(|_| MODEL), "server": false }).to_string().as_bytes())
+}
+
+/// The service worker, which also caches the model; its version changes with the model.
+fn service_worker(model: Option<&[u8]>) -> String {
+    let content = FILES.iter().find(|(name, _)| *name == "offline.js").map_or(&[][..], |(_, content)| content);
+    let script = String::from_utf8_lossy(content);
+    match model {
+        Some(bytes) => script.replacen(VERSION, &format!("{VERSION}{}-", digest(bytes)), 1).replacen(
+            CACHED,
+            &format!("{CACHED}\"{MODEL}\","),
+            1,
+        ),
+        None => script.into_owned(),
+    }
 }

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ]);
     let mut config = Config::new(Architecture::new("three-convolutions", [48, 48, 1], layers))?;
     config.train.epochs = 3;
-    let run = Trainer::new(RunConfig { config, source: DataSource::Synthetic }).run()?;
+    let run = Trainer::new(RunConfig::new(config, DataSource::Synthetic)).run()?;
     println!("{} parameters, accuracy {:.3}", run.model.parameters(), run.metrics.accuracy);
     Ok(())
 }

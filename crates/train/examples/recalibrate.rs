@@ -1,10 +1,10 @@
-//! Fits the calibration of a model file anew, on the validation split of a data set; the weights
-//! stay as they are in the file, byte for byte:
+//! Fits the calibration of a model file anew, on the validation split of a data set, and counts its
+//! correct predictions; the weights stay as they are in the file, byte for byte:
 //! `cargo run --release -p moue-train --example recalibrate -- MODEL.safetensors DATA [vector]`.
 
 use moue::Classifier;
 use moue::fs::write_atomically;
-use moue::model::Model;
+use moue::model::{Model, ValidationCount};
 use moue_train::config::{CalibrationKind, DataOptions};
 use moue_train::data::{DataSource, ImageSpec, Split};
 use moue_train::evaluate::{SplitEvaluation, calibrate, predict_split};
@@ -45,6 +45,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut document: Value = serde_json::from_str(texts.get("moue").ok_or("it is not a model file")?)?;
     document["calibration"] = serde_json::to_value(model.calibration())?;
     document["uncertain_below"] = serde_json::to_value(model.uncertain_below())?;
+    let metrics = SplitEvaluation::new(&model, predictions.clone(), Split::Validation).metrics;
+    let correct = (metrics.accuracy * metrics.n as f64).round() as usize;
+    document["provenance"]["validation"] = serde_json::to_value(ValidationCount { correct, images: metrics.n })?;
     texts.insert("moue".to_owned(), document.to_string());
     let tensors = SafeTensors::deserialize(&bytes)?.tensors();
     write_atomically(std::path::Path::new(path), &safetensors::serialize(tensors, Some(texts))?)?;

@@ -1,7 +1,7 @@
 // Computes predictions: in a Web Worker with the WebAssembly module, so that the page
 // stays responsive, or on the server, if the visitor selects that.
 
-import type { Prediction } from "./moue/index.js";
+import type { ModelInfo, Prediction } from "./moue/index.js";
 
 export interface Wanted {
   detect: boolean;
@@ -22,8 +22,14 @@ export interface Question {
   minFace: number;
 }
 
+/** What predicts: the module in the worker, or the server. */
+export interface Ready {
+  classes: string[];
+  model: ModelInfo;
+}
+
 /** A message from the worker: it is ready (once), a prediction, or a failure. */
-export type Reply = { classes: string[] } | { id: number; prediction: Prediction } | { id?: number; failure: string };
+export type Reply = Ready | { id: number; prediction: Prediction } | { id?: number; failure: string };
 
 type Waiting = { resolve: (prediction: Prediction) => void; reject: (error: Error) => void };
 
@@ -31,15 +37,15 @@ export class Computer {
   readonly #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   readonly #waiting = new Map<number, Waiting>();
   #last = 0;
-  /** The classes, as soon as the module is loaded. */
-  readonly ready: Promise<string[]>;
+  /** Classes and model, as soon as the module is loaded. */
+  readonly ready: Promise<Ready>;
 
   constructor() {
     this.ready = new Promise((resolve, reject) => {
       this.#worker.addEventListener("error", (event) => reject(new Error(event.message || "the worker did not start")));
       this.#worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {
         if ("classes" in data) {
-          resolve(data.classes);
+          resolve(data);
         } else if (data.id === undefined) {
           reject(new Error("failure" in data ? data.failure : ""));
         } else {
@@ -82,6 +88,20 @@ async function ask(name: string, picture: Blob | ImageBitmap, detect: boolean, e
     throw new Error(said.detail ?? `the server returned status ${reply.status}`);
   }
   return { ...said, input: name };
+}
+
+/** The server's model; undefined on a static host, or without a network. */
+export async function serverModel(): Promise<ModelInfo | undefined> {
+  try {
+    const { server } = await (await fetch("config.json")).json();
+    if (server) {
+      const { model, accuracy, accuracy_images } = await (await fetch("healthz")).json();
+      return { name: model, accuracy, images: accuracy_images };
+    }
+  } catch {
+    // The page works without a server.
+  }
+  return undefined;
 }
 
 /** A frame as a file. */

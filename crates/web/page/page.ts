@@ -2,8 +2,8 @@
 // frames, `save` writes files.
 
 import { Camera, SMALLEST_FACE } from "./camera.js";
-import { Computer, type Wanted } from "./compute.js";
-import type { Prediction } from "./moue/index.js";
+import { Computer, serverModel, type Wanted } from "./compute.js";
+import type { ModelInfo, Prediction } from "./moue/index.js";
 import { csv, json, save } from "./save.js";
 import { element, sentence, show } from "./view.js";
 
@@ -22,6 +22,10 @@ const computer = new Computer();
 const camera = new Camera(get<HTMLVideoElement>("video"));
 let entries: Entry[] = [];
 let classes: string[] = [];
+/** The models of the browser and of the server, as soon as they are known. */
+let [own, remote]: (ModelInfo | undefined)[] = [];
+/** Why this browser cannot compute predictions. */
+let failure: string | undefined;
 
 const wanted = (): Wanted =>
   ({ detect: detect!.checked, explain: explain!.checked, minFace: 0, server: server!.checked });
@@ -34,14 +38,36 @@ function say(text: string): void {
   }
 }
 
-function showWhere(): void {
-  if (server!.checked) {
-    where.textContent = "Pictures are sent to the server of this page, which computes the predictions.";
-  } else if (where.classList.contains("ready")) {
-    where.textContent = "Predictions are computed in this browser. Pictures are not uploaded.";
-  } else if (where.classList.contains("failed")) {
-    where.textContent = `This browser cannot compute predictions (${where.title}). Turn on “Compute on the server”.`;
+const described = ({ name, accuracy, images }: ModelInfo) =>
+  `the model ${name} (${accuracy === null ? "accuracy not recorded" : `accuracy ${(100 * accuracy).toFixed(1)} % on ${images} validation images`})`;
+
+/** Where predictions are computed and with which model, as a class and a text. */
+function state(): [string, string] {
+  if (server!.checked && remote !== undefined) {
+    return ["server", `Pictures are sent to the server of this page, which predicts with ${described(remote)}.`];
   }
+  if (own !== undefined) {
+    return ["ready", `Predictions are computed in this browser with ${described(own)}. Pictures are not uploaded.`];
+  }
+  if (failure !== undefined) {
+    const advice = remote === undefined ? "" : " Turn on “Compute on the server”.";
+    return ["failed", `This browser cannot compute predictions (${failure}).${advice}`];
+  }
+  return ["", "Predictions are computed in this browser. The model is being loaded."];
+}
+
+function showWhere(change = ""): void {
+  const [kind, text] = state();
+  where.className = `where ${kind}`;
+  where.textContent = text + change;
+}
+
+/** Announces the other model and predicts again with it. */
+async function switchEngine(): Promise<void> {
+  const [from, to] = server!.checked ? [own, remote] : [remote, own];
+  const changed = from !== undefined && to !== undefined && from.name !== to.name;
+  showWhere(changed ? ` The model has changed from ${from.name} to ${to.name}.` : "");
+  await again();
 }
 
 /** Puts a picture on the page. */
@@ -88,7 +114,6 @@ async function take(files: Iterable<File>): Promise<void> {
 }
 
 async function again(): Promise<void> {
-  showWhere();
   for (const entry of [...entries]) {
     await predict(entry);
   }
@@ -150,7 +175,8 @@ function listen(): void {
       }
     });
   }
-  [detect, explain, server].forEach((option) => option!.addEventListener("change", () => void again()));
+  [detect, explain].forEach((option) => option!.addEventListener("change", () => void again()));
+  server!.addEventListener("change", () => void switchEngine());
   cameraButton.addEventListener("click", () => void toggleCamera());
   get("clear").addEventListener("click", clear);
   const done = () => entries.flatMap(({ prediction }) => prediction ?? []);
@@ -165,18 +191,22 @@ function classesOf(predictions: Prediction[]): string[] {
 }
 
 listen();
+showWhere();
 computer.ready.then(
-  (known) => {
-    classes = known;
-    where.classList.add("ready");
+  (ready) => {
+    ({ classes, model: own } = ready);
     showWhere();
   },
   (error: unknown) => {
-    where.classList.add("failed");
-    where.title = reason(error);
+    failure = reason(error);
     showWhere();
   },
 );
+void serverModel().then((model) => {
+  remote = model;
+  get("server-option").hidden = model === undefined;
+  showWhere();
+});
 if ("serviceWorker" in navigator) {
   // Without a service worker (private windows, plain HTTP) the page works, but not offline.
   navigator.serviceWorker.register("offline.js").catch(() => undefined);

@@ -6,7 +6,7 @@
 
 use moue::Classifier;
 use moue::detect::DetectOptions;
-use moue::model::Model;
+use moue::model::{Model, ValidationCount};
 use moue::predict::{Photo, PhotoError, PredictOptions, Predictor};
 use moue::prediction::Prediction;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
@@ -38,6 +38,27 @@ impl WebPredictor {
     #[must_use]
     pub fn classes(&self) -> Vec<String> {
         self.predictor.classifier().classes().to_vec()
+    }
+
+    /// Name of the model's architecture.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.predictor.classifier().model().architecture().name.clone()
+    }
+
+    /// Accuracy of the model on its validation split, 0–1; `undefined` if the model file does not contain it.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn accuracy(&self) -> Option<f64> {
+        self.validation().map(|count| count.accuracy())
+    }
+
+    /// Number of images of that split; `undefined` if the model file does not contain it.
+    #[wasm_bindgen(getter, js_name = accuracyImages)]
+    #[must_use]
+    pub fn accuracy_images(&self) -> Option<usize> {
+        self.validation().map(|count| count.images)
     }
 
     /// The prediction for an image file, as JSON. `min_face` is the side of the smallest face that is
@@ -83,6 +104,10 @@ impl WebPredictor {
 }
 
 impl WebPredictor {
+    fn validation(&self) -> Option<ValidationCount> {
+        self.predictor.classifier().model().provenance().validation
+    }
+
     fn open(model: Option<&[u8]>) -> Result<Self, String> {
         let model = match model {
             Some(bytes) => Model::from_bytes(bytes, "model"),
@@ -136,6 +161,13 @@ mod tests {
         let plain =
             json(&engine.predict(Photo::Bytes("face", &png(&self::face())), false, false, 0)).unwrap_or_default();
         assert_eq!(pixels, plain);
+    }
+
+    #[test]
+    fn the_model_is_named_with_its_accuracy() {
+        let engine = WebPredictor::open(None).unwrap();
+        assert_eq!((engine.name(), engine.accuracy_images()), ("tiny".into(), Some(3589)));
+        assert!(engine.accuracy().is_some_and(|accuracy| (0.6..0.7).contains(&accuracy)), "{:?}", engine.accuracy());
     }
 
     #[test]

@@ -1,17 +1,15 @@
 // Tests of the page in a browser with the built program. `cargo test` runs them
 // (crates/cli/tests/it/page.rs); to run them separately:
-//   MOUE=../../target/release/moue MOUE_FACES=folder-of-faces MOUE_TEST_DATA=… npm test
+//   MOUE=../../target/release/moue MOUE_FACES=folder-of-faces MOUE_ARCH=net.toml MOUE_TEST_DATA=… npm test
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { chromium } from "playwright-core";
+import { agree, faces, launch, moue, predicted, serve } from "./shared.mjs";
 
-const moue = process.env.MOUE;
-const faces = readdirSync(process.env.MOUE_FACES).sort().map((name) => path.join(process.env.MOUE_FACES, name));
 const photos = process.env.MOUE_TEST_DATA && path.join(process.env.MOUE_TEST_DATA, "photos");
 const work = mkdtempSync(path.join(tmpdir(), "moue-page-"));
 const shots = process.env.MOUE_SHOTS;
@@ -21,25 +19,8 @@ let origin;
 let browser;
 let clip;
 
-const predicted = (files, ...options) =>
-  execFileSync(moue, ["predict", "--model", "tiny", "--json", ...options, ...files], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
-    .trim().split("\n").map((line) => JSON.parse(line));
-
-/** Asserts that two predictions are equal, to 1e-3 in every probability. */
-function agree(here, there) {
-  assert.deepEqual([here.width, here.height, here.error], [there.width, there.height, there.error]);
-  assert.equal(here.faces.length, there.faces.length);
-  here.faces.forEach((face, number) => {
-    const other = there.faces[number];
-    assert.deepEqual([face.box, face.label, face.uncertain], [other.box, other.label, other.uncertain]);
-    for (const [label, probability] of Object.entries(other.probabilities)) {
-      assert.ok(Math.abs(face.probabilities[label] - probability) < 1e-3, `${label}: ${face.probabilities[label]} ${probability}`);
-    }
-  });
-}
-
 /** A new browser context; `requests` are all requests of the page. */
-async function visit(options = {}) {
+async function visit({ at = origin, ...options } = {}) {
   const context = await browser.newContext({ acceptDownloads: true, permissions: ["camera"], ...options });
   const page = await context.newPage();
   const requests = [];
@@ -49,7 +30,7 @@ async function visit(options = {}) {
   context.on("request", (request) => requests.push(request));
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-  await page.goto(origin);
+  await page.goto(at);
   await page.locator("#where.ready").waitFor();
   return { context, page, requests, errors };
 }
@@ -81,12 +62,8 @@ before(async () => {
   server = spawn(moue, ["serve", "--addr", "127.0.0.1:0", "--model", "tiny", "--json", "--quiet"], { stdio: ["ignore", "pipe", "inherit"] });
   const line = await new Promise((resolve) => server.stdout.once("data", (data) => resolve(String(data))));
   origin = `http://${JSON.parse(line).address}/`;
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"];
   clip = photos && cameraVideo(path.join(photos, "clip.mp4"));
-  if (clip) {
-    args.push(`--use-file-for-fake-video-capture=${clip}`);
-  }
-  browser = await chromium.launch({ executablePath: execFileSync("which", [process.env.CHROMIUM ?? "chromium"], { encoding: "utf8" }).trim(), args });
+  browser = await launch(clip ? [`--use-file-for-fake-video-capture=${clip}`] : []);
 });
 
 after(async () => {
@@ -136,6 +113,7 @@ describe("the page", { concurrency: false }, () => {
     const widths = await page.locator(".bar i").evaluateAll((bars) => bars.map((bar) => parseFloat(bar.style.width)));
     assert.ok(Math.abs(widths.reduce((sum, width) => sum + width) - 100) < 0.1, String(widths));
     assert.ok(await page.locator(".face img").evaluate((image) => image.complete && image.naturalWidth > 48));
+    assert.match(await page.locator(".face figcaption").textContent(), /^importance for “[a-z]+”01$/);
     assert.match(await page.locator("article .error").textContent(), /not a PNG/);
     assert.match(await page.locator("#said").textContent(), /not a PNG/);
     await page.uncheck("#explain");
@@ -194,6 +172,71 @@ describe("the page", { concurrency: false }, () => {
     await context.close();
   });
 
+  test("the status names the model, and another one where the server has another", async () => {
+    const { page, requests, context } = await visit();
+    const where = page.locator("#where");
+    assert.match(await where.textContent(), /in this browser with the model tiny \(accuracy 66\.\d % on 3589 validation images\)/);
+    const light = () => where.evaluate((element) => getComputedStyle(element, "::before").color);
+    const before = await light();
+    await context.route("**/healthz", (route) => route.fulfill({ json: { status: "ok", model: "runs/a/model.safetensors", accuracy: null, accuracy_images: null } }));
+    await page.reload();
+    await page.locator("#where.ready").waitFor();
+    await page.check("#server");
+    assert.match(await where.textContent(), /sent to the server.* runs\/a\/model\.safetensors \(accuracy not recorded\).*changed from tiny to runs\/a/);
+    assert.notEqual(await light(), before);
+    await page.uncheck("#server");
+    assert.match(await where.textContent(), /in this browser .*changed from runs\/a\/model\.safetensors to tiny/);
+    assert.equal(await light(), before);
+    assert.ok(requests.every((request) => !request.url().includes("favicon")));
+    await context.close();
+  });
+
+  test("an exported page predicts with the exported model, also offline", async () => {
+    const folder = path.join(work, "site");
+    execFileSync(moue, ["serve", "--model", "default", "--export", folder, "--quiet"]);
+    const site = await serve(folder);
+    const { page, errors, context } = await visit({ at: site.origin });
+    assert.match(await page.locator("#where").textContent(), /with the model default \(accuracy 69\.\d % on 3589/);
+    assert.equal(await page.locator("#server").isVisible(), false);
+    assert.deepEqual(errors, []);
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    await context.setOffline(true);
+    await page.reload();
+    await page.locator("#where.ready").waitFor();
+    await page.uncheck("#detect");
+    await drop(page, [faces[1]]);
+    await done(page, 1);
+    agree((await predictions(page))[0], predicted([faces[1]], "--no-detect", "--model", "default")[0]);
+    await context.close();
+    site.close();
+  });
+
+  test("the page states what it is waiting for while the model is loaded", async () => {
+    const context = await browser.newContext({ serviceWorkers: "block" });
+    const page = await context.newPage();
+    let go;
+    const asked = new Promise((resolve) => (go = resolve));
+    await context.route("**/config.json", async (route) => {
+      await asked;
+      await route.continue();
+    });
+    await page.goto(origin);
+    await page.getByText("The model is being loaded").waitFor();
+    assert.equal(await page.getByText("Loading…").count(), 0);
+    go();
+    await page.locator("#where.ready").waitFor();
+    await context.close();
+  });
+
+  test("a page without scripts states what is missing", async () => {
+    const context = await browser.newContext({ javaScriptEnabled: false });
+    const page = await context.newPage();
+    await page.goto(origin);
+    await page.locator(".late").waitFor();
+    assert.match(await page.locator("#where").textContent(), /open it through a web server/);
+    await context.close();
+  });
+
   test("predictions for photos equal those of the command", { skip: !photos && "SKIPPED: MOUE_TEST_DATA is not set to a folder" }, async () => {
     const files = ["couple.jpg", "no-face.jpg", "portrait-smile.jpg"].map((name) => path.join(photos, name));
     const { page, context } = await visit();
@@ -220,15 +263,6 @@ describe("the page", { concurrency: false }, () => {
     assert.ok(requests.every((request) => request.method() === "GET"));
     await context.close();
   });
-});
-
-test("the package works in Node", async () => {
-  const folder = path.join(import.meta.dirname, "../../server/dist/moue");
-  const { load } = await import(path.join(folder, "index.js"));
-  const engine = await load({ module: readFileSync(path.join(folder, "moue_web_bg.wasm")) });
-  assert.deepEqual(engine.classes.length, 7);
-  agree(await engine.predict(readFileSync(faces[4]), { detect: false }), predicted([faces[4]], "--no-detect")[0]);
-  await assert.rejects(load({ model: new Uint8Array(8), module: readFileSync(path.join(folder, "moue_web_bg.wasm")) }));
 });
 
 test("screenshots of the page", { skip: !shots }, async () => {

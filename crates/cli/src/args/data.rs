@@ -43,7 +43,7 @@ pub struct FacesArgs {
 pub enum DataCommand {
     /// Count images per class and split, blank images, and exact and near duplicates
     #[command(
-        after_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --as-given --json"
+        after_long_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --as-given --json"
     )]
     Info {
         /// Dataset as downloaded
@@ -53,8 +53,10 @@ pub enum DataCommand {
     },
     /// Write a table with one row per image: path or row, label, split, size, mean, standard deviation, hash and
     /// near-duplicates
-    #[command(after_help = "Near-duplicates of each other have the same number in the column near_duplicates.\n\n\
-        Example:\n  moue data table fer2013.csv.gz --out fer2013-table.csv")]
+    #[command(
+        after_long_help = "Near-duplicates of each other have the same number in the column near_duplicates.\n\n\
+        Example:\n  moue data table fer2013.csv.gz --out fer2013-table.csv"
+    )]
     Table {
         /// Dataset as downloaded
         path: PathBuf,
@@ -65,7 +67,7 @@ pub enum DataCommand {
         split_of: SplitArgs,
     },
     /// Preview a dataset: sample images, mean image and count of each class, and augmented images
-    #[command(after_help = "Examples:\n  moue data preview archive.zip --out preview.png\n  \
+    #[command(after_long_help = "Examples:\n  moue data preview archive.zip --out preview.png\n  \
         moue data preview fer2013.csv.gz --out preview.html --arch my-net.toml --seed 3")]
     Preview {
         /// Dataset as downloaded [default: synthetic faces]
@@ -81,16 +83,16 @@ pub enum DataCommand {
     },
     /// Cut the faces out of photos, exactly as `predict` does, to train on them
     #[command(
-        after_help = "Folders below PHOTOS are kept, so class folders stay class folders. FACES/faces.csv lists the photo,\n\
+        after_long_help = "Folders below PHOTOS are kept, so class folders stay class folders. FACES/faces.csv lists the photo,\n\
         box, landmarks and score of each face, photos without a face, and photos that could not be read.\n\
         The same command resumes after an interruption. Exit codes: 0 success, 1 no photo could be read,\n\
         3 some photos could not be read.\n\n\
         Examples:\n  moue data faces my-photos/ --out my-faces/\n  \
-        moue train default --data my-faces/ --init default --set 'train.teachers=[]'"
+        moue train default --data my-faces/ --init default"
     )]
     Faces(FacesArgs),
     /// Generate synthetic faces (drawings) as a dataset with class folders
-    #[command(after_help = "Example:\n  moue data draw faces/ --count 700")]
+    #[command(after_long_help = "Example:\n  moue data draw faces/ --count 700")]
     Draw {
         /// Folder to write; created if missing, must be empty
         dir: PathBuf,

@@ -1,6 +1,6 @@
 //! `moue compare`.
 
-use super::{open_source, print, print_warning, run_error, show_event, stop_on_interrupt};
+use super::{open_source, print, print_note, print_warning, run_error, show_event, stop_on_interrupt};
 use crate::args::{Common, CompareArgs};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
@@ -111,12 +111,14 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experimen
             set: args.set.clone(),
             epochs: args.epochs,
             seed: common.seed,
+            no_teachers: args.no_teachers,
             official_split: args.split_of.official_split,
             as_given: args.split_of.as_given,
             ..RunOptions::default()
         };
-        let config = RunConfig::resolve_untaught(&options).map_err(run_error)?.config;
-        experiments.extend(plan(&[config], &variations, args.seeds).map_err(usage)?);
+        let run = RunConfig::resolve_untaught(&options).map_err(run_error)?;
+        print_note(&run, common);
+        experiments.extend(plan(&[run.config], &variations, args.seeds).map_err(usage)?);
     }
     distinct_names(&mut experiments);
     Ok((experiments, source.unwrap_or(DataSource::Synthetic)))

@@ -216,18 +216,23 @@ fn text(statistics: &Statistics) -> String {
     let totals = statistics.splits.iter().map(|split| split.images.to_string());
     rows.push(std::iter::once("total".to_owned()).chain(totals).collect());
     let [height, width, _] = statistics.shape;
-    let found = |what: &Duplicates| {
-        format!(
-            "{} images in {} groups; {} groups span several splits, {} have conflicting labels",
-            what.images, what.groups, what.groups_across_splits, what.groups_with_conflicting_labels
-        )
+    let duplicates = |name: &str, what: &Duplicates| {
+        let counts = [what.images, what.groups, what.groups_across_splits, what.groups_with_conflicting_labels];
+        std::iter::once(name.to_owned()).chain(counts.map(|count| count.to_string())).collect()
     };
+    let names = ["", "images", "groups", "groups across splits", "groups with different labels"];
+    let found = [
+        names.map(str::to_owned).to_vec(),
+        duplicates("exact duplicates", &statistics.duplicates),
+        duplicates("near-duplicates", &statistics.near_duplicates),
+    ];
     format!(
-        "{} images of {height}x{width}\n\n{}\nblank images:     {}\nexact duplicates: {}\nnear-duplicates:  {}\n",
+        "{} images of {height}x{width}, {} of them blank\n\n{}\n{}\n\
+         A group contains images of the same picture; \"images\" counts those after the first of each group.\n\
+         Near-duplicates differ in brightness, noise or compression, and include exact duplicates.\n",
         statistics.images,
-        table(&rows),
         statistics.blank,
-        found(&statistics.duplicates),
-        found(&statistics.near_duplicates),
+        table(&rows),
+        table(&found),
     )
 }

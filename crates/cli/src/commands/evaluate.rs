@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use anyhow::Context;
 use moue::Isa;
 use moue::fs::write_atomically;
-use moue::model::stored;
+use moue::model::{ModelFileError, stored};
 use moue_train::bench::latency_ms;
 use moue_train::evaluate::{
     EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Metrics, corruptions, evaluate,
@@ -33,6 +33,9 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let mut watcher = Watcher { common, progress: None };
     let evaluated = evaluate(&options, &mut |event| watcher.observe(&event)).map_err(|error| match error {
         EvaluationError::NoData => UsageError(error.to_string()).into(),
+        EvaluationError::Model(ModelFileError::NotAModel { .. }) if args.data.is_none() => {
+            anyhow::anyhow!("{}; if it is a dataset: --data {}", moue::with_causes(&error), args.model.display())
+        }
         other => anyhow::Error::new(other),
     })?;
     watcher.done();

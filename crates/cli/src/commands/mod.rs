@@ -22,7 +22,7 @@ use anyhow::Context;
 use moue_train::config::DataOptions;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
-use moue_train::experiment::RunConfigError;
+use moue_train::experiment::{RunConfig, RunConfigError};
 use moue_train::train::Event;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -57,7 +57,14 @@ pub fn print_notes(dataset: &Dataset, common: &Common) {
     }
 }
 
-/// Prints a warning about the numbers of a result, with `--quiet` as well.
+/// Prints the note about a resolved run.
+pub fn print_note(run: &RunConfig, common: &Common) {
+    if let Some(note) = run.note().filter(|_| !common.quiet) {
+        eprintln!("note: {note}");
+    }
+}
+
+/// Prints a warning, with `--quiet` as well.
 pub fn print_warning(text: &str) {
     eprintln!("warning: {text}");
 }

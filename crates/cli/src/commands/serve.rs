@@ -1,14 +1,17 @@
 //! `moue serve`.
 
-use super::print_json;
+use super::{print_json, print_warning};
 use crate::args::{Common, LogFormat, ServeArgs};
 use crate::error::UsageError;
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
 use moue::Classifier;
+use moue::model::{Model, onnx, stored};
 use moue_server::{Limits, Options};
 use serde::Serialize;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -27,18 +30,24 @@ pub struct Listening {
 pub struct ExportedPage {
     /// The folder, as given.
     page: String,
+    /// The model that the page predicts with, as given.
+    model: String,
 }
+
+/// Port where neither `--addr` nor `--port` names one.
+const PORT: u16 = 8080;
 
 pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.export {
-        return export(folder, common);
+        return export(folder, args.model.as_deref(), common);
     }
     if args.timeout == 0.0 {
         return Err(
             UsageError("--timeout 0 would reject every request; use a positive number of seconds".into()).into()
         );
     }
-    let classifier = Classifier::open(&args.model)?;
+    let model = args.model.clone().unwrap_or_else(|| PathBuf::from("default"));
+    let classifier = Classifier::open(&model)?;
     // The network runs on a thread of its own, outside of `main`'s pool, and uses the global pool.
     rayon::ThreadPoolBuilder::new()
         .num_threads(common.threads.unwrap_or(0).into())
@@ -55,7 +64,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         },
         token: args.token.clone().filter(|token| !token.is_empty()),
         cors: args.cors.clone(),
-        model_name: args.model.display().to_string(),
+        model_name: model.display().to_string(),
     };
     let router = moue_server::router(classifier, &options).map_err(|error| UsageError(error.to_string()))?;
     if !common.quiet {
@@ -64,9 +73,19 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
     runtime.block_on(async {
-        let listener =
-            TcpListener::bind(&args.addr).await.with_context(|| format!("cannot listen on {}", args.addr))?;
+        let wanted = address(&args.addr, args.port);
+        let listener = match TcpListener::bind(&wanted).await {
+            Ok(listener) => listener,
+            Err(error) if error.kind() == ErrorKind::AddrInUse => anyhow::bail!(in_use(&wanted).await),
+            Err(error) => return Err(error).with_context(|| format!("cannot listen on {wanted}")),
+        };
         let address = listener.local_addr()?;
+        if !address.ip().is_loopback() && options.token.is_none() {
+            print_warning(
+                "other machines can reach this address, and requests need no token; set --token or MOUE_TOKEN, and put \
+                 a proxy with TLS in front",
+            );
+        }
         let stop = stop_signal()?;
         if common.json {
             print_json(&Listening { address: address.to_string() })?;
@@ -79,15 +98,49 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the web page to a folder instead of serving it.
-fn export(folder: &Path, common: &Common) -> anyhow::Result<ExitCode> {
-    moue_server::export_page(folder).with_context(|| format!("cannot write the web page to {}", folder.display()))?;
+/// The address to listen on: `addr` may lack a port, and `port` replaces it.
+fn address(addr: &str, port: Option<u16>) -> String {
+    if let Ok(ip) = addr.parse::<IpAddr>() {
+        return SocketAddr::new(ip, port.unwrap_or(PORT)).to_string();
+    }
+    let named = addr.rsplit_once(':').and_then(|(host, own)| Some((host, own.parse::<u16>().ok()?)));
+    let (host, own) = named.unwrap_or((addr, PORT));
+    format!("{host}:{}", port.unwrap_or(own))
+}
+
+/// The error of a port that is in use; it names the next free one.
+async fn in_use(address: &str) -> String {
+    let problem = format!("cannot listen on {address}: the port is in use");
+    let Some((host, port)) = address.rsplit_once(':') else { return problem };
+    for next in port.parse::<u16>().unwrap_or(PORT).saturating_add(1)..=u16::MAX {
+        if TcpListener::bind(format!("{host}:{next}")).await.is_ok() {
+            return format!("{problem}; port {next} is free: add --port {next}");
+        }
+    }
+    problem
+}
+
+/// Writes the web page to a folder instead of serving it. Without a model it predicts with `tiny`, which its module
+/// contains.
+fn export(folder: &Path, model: Option<&Path>, common: &Common) -> anyhow::Result<ExitCode> {
+    let bytes = model.map(model_file).transpose()?;
+    let model = model.map_or_else(|| "tiny".to_owned(), |model| model.display().to_string());
+    let page = folder.display().to_string();
+    moue_server::export_page(folder, bytes.as_deref())
+        .with_context(|| format!("cannot write the web page to {page}"))?;
     if common.json {
-        print_json(&ExportedPage { page: folder.display().to_string() })?;
+        print_json(&ExportedPage { page, model })?;
     } else if !common.quiet {
-        eprintln!("Wrote the web page to {}; upload this folder to any static web host", folder.display());
+        eprintln!("Wrote the web page with the model {model} to {page}; upload this folder to any static web host");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The safetensors file of a model.
+fn model_file(model: &Path) -> anyhow::Result<Vec<u8>> {
+    // An unusable file is an error here, not on the page.
+    let opened = Model::open(model)?;
+    Ok(if onnx::is_named_so(model) { opened.to_bytes()? } else { stored(model)?.into_owned() })
 }
 
 /// Logs one line per request on stderr.
@@ -120,4 +173,26 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         let _ = tokio::signal::ctrl_c().await;
         tracing::info!("shutting down after the running requests");
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn addresses_have_a_port_after_all() {
+        for (addr, port, expected) in [
+            ("127.0.0.1:8080", None, "127.0.0.1:8080"),
+            ("127.0.0.1:8080", Some(9000), "127.0.0.1:9000"),
+            ("0.0.0.0", None, "0.0.0.0:8080"),
+            ("::1", Some(0), "[::1]:0"),
+            ("[::1]:80", Some(90), "[::1]:90"),
+            ("[::1]", None, "[::1]:8080"),
+            ("localhost", Some(9000), "localhost:9000"),
+            ("localhost:80", None, "localhost:80"),
+            ("nowhere:1:2", None, "nowhere:1:2"),
+        ] {
+            assert_eq!(address(addr, port), expected, "{addr} {port:?}");
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! `moue train`.
 
-use super::{accuracy_text, open_source, print, run_error, show_event, stop_on_interrupt};
+use super::{accuracy_text, open_source, print, print_note, run_error, show_event, stop_on_interrupt};
 use crate::args::{Common, TrainArgs};
 use crate::environment::INTERRUPTED;
-use crate::error::chain;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::model::Model;
@@ -25,7 +24,7 @@ pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let quiet = Common { quiet: common.quiet || communicator.rank() > 0, ..common.clone() };
     train_as(args, &quiet, &run, Some(Arc::clone(&communicator))).map_err(|error| {
         // One write, so that output of `mpirun` does not split the line.
-        let line = format!("moue: rank {}: {}\n", communicator.rank(), chain(&error));
+        let line = format!("moue: rank {}: {}\n", communicator.rank(), moue::with_causes(error.as_ref()));
         let _ = std::io::stderr().write_all(line.as_bytes());
         // Otherwise the other ranks would wait for this one forever.
         communicator.abort(1)
@@ -57,7 +56,7 @@ fn train_as(
     communicator: Option<Arc<dyn Communicator>>,
 ) -> anyhow::Result<ExitCode> {
     let leads = communicator.as_ref().is_none_or(|communicator| communicator.rank() == 0);
-    let RunConfig { config, source } = run;
+    let RunConfig { config, source, .. } = run;
     let form = ImageSpec::of_input(config.model.input);
     let dataset = open_source(source, form, &config.data, config.train.seed, common)?;
     let init = args.init.as_deref().map(Model::open).transpose()?;
@@ -100,10 +99,14 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
         learning_rate: args.learning_rate,
         image_size: args.image_size,
         seed: common.seed,
+        no_teachers: args.no_teachers,
+        init: args.init.is_some(),
         official_split: args.split_of.official_split,
         as_given: args.split_of.as_given,
     };
-    RunConfig::resolve(&options).map_err(run_error)
+    let run = RunConfig::resolve(&options).map_err(run_error)?;
+    print_note(&run, common);
+    Ok(run)
 }
 
 fn introduce(config: &Config, dataset: &Dataset, source: &DataSource, folder: &RunFolder, progress: &Progress) {

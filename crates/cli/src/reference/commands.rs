@@ -58,7 +58,7 @@ fn section(command: &Command) -> String {
             version. Exit codes and environment variables are listed in [a page of their own](environment.md), the JSON \
             documents in [another](json.md).\n\n";
     }
-    text + &command.get_after_help().map(|after| notes(&after.to_string())).unwrap_or_default()
+    text + &command.get_after_long_help().map(|after| notes(&after.to_string())).unwrap_or_default()
 }
 
 /// The help of an argument and the default that it states: `Number of CPU threads [default: all]`.

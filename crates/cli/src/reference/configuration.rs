@@ -40,7 +40,7 @@ pub fn page() -> String {
         - `moue arch show NAME --toml` prints the file of a preset with every default, and `config.toml` in a run folder \
         has the same form. Both can be passed to `moue train` instead of the name of a preset.\n\
         - `moue train --set KEY=VALUE` sets any option for one run (`--set dropout.rate=0.5`, \
-        `--set 'train.teachers=[]'`); [`moue compare --vary`](commands.md#moue-compare) has the same keys.\n\
+        `--set train.schedule=cosine`); [`moue compare --vary`](commands.md#moue-compare) has the same keys.\n\
         - Mistakes are reported with their line and layer before anything is computed.\n\
         - [schemas/config.json](schemas/config.json) is the JSON Schema of the file, for editors.\n\n"
         .to_owned();

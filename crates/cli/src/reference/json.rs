@@ -148,7 +148,7 @@ const PREDICTED: [(&str, &str, &str); 13] = [
     ("confidence", "number", "The probability of the predicted class."),
     ("uncertain", "boolean", "Whether the confidence is below the threshold of the model."),
     ("score", "number", "The score of the face detector; empty without a detector."),
-    ("error", "string", "Always empty: an input that cannot be read has no row, and its error is printed on stderr."),
+    ("error", "string", "Why the input cannot be read; empty otherwise."),
 ];
 
 fn csv_tables() -> String {
@@ -199,7 +199,8 @@ fn predicted_table() -> String {
     assert_eq!(header.len(), PREDICTED.len() + 1, "a column that is described here does not exist");
     let columns: Vec<Vec<String>> = header.into_iter().map(row).collect();
     format!(
-        "### `moue predict --format csv`\n\nOne row for each face.\n\n{}",
+        "### `moue predict --format csv`\n\nOne row for each face, for each input without a face, and for each input that cannot be \
+         read; in the latter two, the other columns are empty.\n\n{}",
         table(&["column", "type", "description"], &columns)
     )
 }

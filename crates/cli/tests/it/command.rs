@@ -164,8 +164,8 @@ fn wrong_usage_and_failures_have_different_exit_codes() {
         (&["train", "--resume", "nowhere"], 1, "cannot read the checkpoint"),
         (&["train", "--resume", "x", "--epochs", "3"], 2, "cannot be used with"),
         (&["train", "--official-split"], 2, "--official-split requires --data"),
-        (&["predict", "x.png"], 1, "x.png"),
-        (&["predict", "--model", "missing", "x.png"], 1, "cannot read missing"),
+        (&["predict", "x.png", "--out", "x.csv"], 1, "x.png: No such file"),
+        (&["predict", "--model", "missing", "x.png"], 1, "no model file or bundled model `missing`"),
         (&["predict", "--no-detect", "--min-face", "30", "x.png"], 2, "cannot be used with"),
         (&["predict", "--min-score", "0", "x.png"], 2, "0.001 to 1"),
         (&["predict", "--model", "notes.txt", "x.png"], 1, "not a model file"),
@@ -432,7 +432,7 @@ fn missing_teachers_are_an_error_with_a_remedy() {
     let place = Place::new();
     let (code, error) = place.fails(&["train", "default"]);
     assert_eq!(code, 2);
-    assert!(error.contains("runs/stage-4/f16.safetensors") && error.contains("--set 'train.teachers=[]'"), "{error}");
+    assert!(error.contains("runs/stage-4/f16.safetensors") && error.contains("--no-teachers"), "{error}");
     assert!(!place.path("runs").exists());
     place.put("taught.toml", format!("{TINY}teachers = [\"nowhere.safetensors\"]\n"));
     let settings = ["--set", "train.teachers=[]", "--set", "dropout.rate=0.25", "--set", "augment.rotation = 5"];
@@ -441,6 +441,15 @@ fn missing_teachers_are_an_error_with_a_remedy() {
     for set in ["teachers = []", "rate = 0.25", "rotation = 5.0"] {
         assert!(config.contains(set), "{set}: {config}");
     }
+    // They are not used, with a note, where the weights come from a model, or where teachers are not wanted.
+    for (number, more) in [&["--init", "alone"][..], &["--no-teachers"]].iter().enumerate() {
+        let out = format!("untaught-{number}");
+        let output = place.run(&[&["train", "taught.toml", "--epochs", "1", "--out", &out], *more].concat());
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("note: teachers of nets/tiny that are not used: nowhere.safetensors"), "{said}");
+    }
+    place.ok(&["compare", "taught.toml", "--no-teachers", "--epochs", "1", "--out", "side", "--quiet"]);
     for (setting, says) in [("nothing", "KEY=VALUE"), ("train.nothing=1", "nothing"), ("train.epochs=many", "epochs")] {
         let (code, error) = place.fails(&["train", "tiny.toml", "--set", setting]);
         assert!(code == 2 && error.contains(says), "{setting}: {error}");

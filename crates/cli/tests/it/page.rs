@@ -1,4 +1,4 @@
-//! The web page in headless Chromium: `crates/web/tests`, run against this build.
+//! The web page, the npm package and reports in headless Chromium: `crates/web/tests`, run against this build.
 
 use crate::place::Place;
 use moue_train::data::{ImageSpec, synthetic};
@@ -10,11 +10,11 @@ fn works(program: &str) -> bool {
 }
 
 #[test]
-fn the_page_predicts_like_the_command() {
+fn pages_work_in_a_browser() {
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
     for (there, what) in [
-        (works("node"), "there is no node"),
+        (works("node") && works("npm"), "there is no node with npm"),
         (works(&chromium), "there is no chromium (CHROMIUM names another program)"),
         (web.join("node_modules/playwright-core").exists(), "`npm ci` has not been run in crates/web"),
     ] {
@@ -30,8 +30,10 @@ fn the_page_predicts_like_the_command() {
         image::save_buffer(path, faces.image(number), 48, 48, image::ExtendedColorType::L8).unwrap();
     }
     let mut tests = Command::new("node");
-    tests.args(["--test", "--test-concurrency=1", "tests/page.test.mjs"]).current_dir(web);
-    tests.env("MOUE", env!("CARGO_BIN_EXE_moue")).env("MOUE_FACES", place.path("faces")).env_remove("NODE_OPTIONS");
+    let files = ["page", "package", "report"].map(|name| format!("tests/{name}.test.mjs"));
+    tests.args(["--test", "--test-concurrency=1"]).args(files).current_dir(web).env_remove("NODE_OPTIONS");
+    tests.env("MOUE", env!("CARGO_BIN_EXE_moue")).env("MOUE_FACES", place.path("faces"));
+    tests.env("MOUE_ARCH", place.path("tiny.toml"));
     let output = tests.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     printed.lines().filter(|line| line.contains("SKIPPED")).for_each(|line| eprintln!("{line}"));

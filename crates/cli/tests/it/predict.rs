@@ -26,7 +26,8 @@ fn an_unreadable_image_does_not_stop_a_batch() {
     assert_eq!(lines[0]["error"], "not a PNG, JPEG, WebP, BMP, GIF or TIFF image");
     assert!(lines[1]["error"].is_null() && lines[2]["error"].as_str().unwrap().contains("No such file"));
     let (code, out, error) = run("csv", &[&good, &bad]);
-    assert_eq!((code, out.lines().count()), (3, 2));
+    assert_eq!((code, out.lines().count()), (3, 3));
+    assert!(out.lines().nth(2).unwrap().ends_with(",\"not a PNG, JPEG, WebP, BMP, GIF or TIFF image\""), "{out}");
     assert!(out.starts_with("input,x,y,width,height,label,confidence,uncertain,score,angry,"), "{out}");
     assert!(error.contains("bad.png: not a PNG"), "{error}");
     assert_eq!(run("table", &[&bad]).0, 1, "all inputs failed");
@@ -64,7 +65,7 @@ fn folders_patterns_and_stdin_with_annotations() {
         let predictions = predict(&[&[face.as_str(), &other][..], &drawn].concat());
         let label = predictions[0]["faces"][0]["label"].as_str().unwrap();
         let explained = image::open(place.path(&format!("{why}/{stem}-face1-{label}.png"))).unwrap();
-        assert_eq!((explained.width(), explained.height()), (672, 336));
+        assert_eq!((explained.width(), explained.height()), (672, 364));
         for file in [format!("{stem}.jpg"), format!("{stem}-2.jpg")] {
             assert_eq!(image::open(place.path("out").join(file)).unwrap().width(), 480);
         }
@@ -80,6 +81,52 @@ fn folders_patterns_and_stdin_with_annotations() {
     paper.save(place.path("paper.gif")).unwrap();
     let printed = place.ok(&["predict", "--model", "run/model.safetensors", "paper.tiff", "paper.gif"]);
     assert_eq!(printed, "paper.tiff  no face\npaper.gif  no face\n");
+    let printed = place.ok(&["predict", "--model", "run/model.safetensors", "paper.gif"]);
+    assert_eq!(printed, "paper.gif  no face; --no-detect predicts the whole picture\n");
+}
+
+#[test]
+fn every_input_of_a_folder_has_a_row_and_the_summary_counts_them() {
+    let place = Place::new();
+    image::DynamicImage::new_rgb8(300, 200).save(place.path("paper.png")).unwrap();
+    place.put("in/paper.png", fs::read(place.path("paper.png")).unwrap());
+    for name in ["in/bad.png", "in/notes.txt", "in/clip.mp4", "in/.hidden", "videos/clip.mp4"] {
+        place.put(name, "text");
+    }
+    let run = |more: &[&str]| {
+        let output = place.run(&[&["predict", "--model", "tiny", "in", "--out", "out.csv"], more].concat());
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), String::new()));
+        text(&output.stderr)
+    };
+    let said = run(&["--annotate", "annotated", "--explain", "maps"]);
+    for line in [
+        "note: not predicted in in: 1 video; name videos to predict them: moue predict in/clip.mp4",
+        "note: not predicted in in: 1 other file; -v lists them",
+        "moue: in/bad.png: not a PNG, JPEG, WebP, BMP, GIF or TIFF image",
+        "Without a face: --no-detect predicts the whole picture",
+        "Predictions: out.csv",
+        "Annotated pictures: annotated",
+        "Saliency maps: maps",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+    assert!(said.contains("2 inputs in ") && said.contains(" s: 0 with a face, 1 without, 1 unreadable"), "{said}");
+    let written = fs::read_to_string(place.path("out.csv")).unwrap();
+    let rows: Vec<&str> = written.lines().skip(1).collect();
+    assert_eq!(rows.len(), 2, "{written}");
+    assert!(rows[0].starts_with("in/bad.png,,") && rows[0].contains("not a PNG"), "{written}");
+    assert_eq!(rows[1].replace(',', ""), "in/paper.png");
+    assert!(run(&["-v"]).contains("  in/notes.txt\n") && !said.contains("notes.txt"));
+    assert_eq!(run(&["-q"]).lines().count(), 1);
+    // The extension selects the format, and a folder without images is an input that cannot be read.
+    let output = place.run(&["predict", "--model", "tiny", "videos", "--out", "out.jsonl"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("moue predict videos/clip.mp4"), "{}", text(&output.stderr));
+    let written: Value = serde_json::from_str(&fs::read_to_string(place.path("out.jsonl")).unwrap()).unwrap();
+    assert!(written["error"].as_str().unwrap().contains("there are no images in this folder"), "{written}");
+    // A device is not replaced by a file.
+    let output = place.run(&["predict", "--model", "tiny", "paper.png", "--out", "/dev/null"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("cannot write /dev/null: it is not a file"));
 }
 
 /// Whether `ffmpeg` is installed; prints a note if not.
@@ -121,8 +168,11 @@ fn videos_and_cameras() {
     assert_eq!(csv.lines().count(), 13, "{csv}");
 
     place.put("broken.mp4", b"no video");
-    let (code, error) = place.fails(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
-    assert!(code == 1 && error.contains("broken.mp4"), "{error}");
+    let output = place.run(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()),
+        (Some(1), "broken.mp4  unreadable\n")
+    );
     let mut command = place.command(&["predict", "--model", "run/model.safetensors", "broken.mp4"]);
     let output = command.env("PATH", "").output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -3,7 +3,7 @@
 use crate::place::Place;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -80,7 +80,8 @@ fn it_predicts_and_logs_without_content() {
     let reply = service.send("POST", "/v1/predict?detect=false", &image_bytes(24));
     assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("\"probabilities\""), "{reply}");
     assert!(service.send("POST", "/v1/predict", b"nonsense").starts_with("HTTP/1.1 422"));
-    assert!(service.send("GET", "/healthz", b"").contains("run/model.safetensors"));
+    let health = service.send("GET", "/healthz", b"");
+    assert!(health.contains("run/model.safetensors") && !health.contains("null"), "{health}");
     service.terminate();
     assert!(service.program.wait().unwrap().success());
     let mut log = String::new();
@@ -127,4 +128,49 @@ fn wrong_addresses_and_options_are_errors() {
     assert!(code == 2 && error.contains("https://example.org"), "{error}");
     let (code, error) = fails(&["--timeout", "0"]);
     assert!(code == 2 && error.contains("--timeout 0"), "{error}");
+    // A port in use: the error names one that is free.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let (code, error) = fails(&["--port", &port.to_string()]);
+    assert!(code == 1 && error.contains(&format!("cannot listen on 127.0.0.1:{port}: the port is in use")), "{error}");
+    let free = error.trim().rsplit_once("add --port ").unwrap().1;
+    assert!(TcpListener::bind(format!("127.0.0.1:{free}")).is_ok(), "{error}");
+}
+
+/// The first line that a service prints, and its warnings.
+fn started(place: &Place, args: &[&str]) -> (String, String) {
+    let mut command = place.command(&[&["serve", "--model", "tiny", "--json", "--quiet"], args].concat());
+    let mut program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("MOUE_TOKEN").spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(program.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    program.kill().unwrap();
+    let mut warnings = String::new();
+    program.stderr.take().unwrap().read_to_string(&mut warnings).unwrap();
+    program.wait().unwrap();
+    let printed: Value = serde_json::from_str(&line).unwrap();
+    (printed["address"].as_str().unwrap().to_owned(), warnings)
+}
+
+#[test]
+fn a_public_address_without_a_token_is_warned_about() {
+    let place = Place::new();
+    let (address, warnings) = started(&place, &["--addr", "0.0.0.0", "--port", "0"]);
+    assert!(address.starts_with("0.0.0.0:"), "{address}");
+    assert!(warnings.contains("warning: other machines can reach this address") && warnings.contains("--token"));
+    assert_eq!(started(&place, &["--addr", "0.0.0.0:0", "--token", "secret"]).1, "");
+    let (address, warnings) = started(&place, &["--addr", "localhost:1", "--port", "0"]);
+    assert!(!address.ends_with(":1") && warnings.is_empty(), "{address} {warnings}");
+}
+
+#[test]
+fn the_model_of_an_exported_page_is_checked() {
+    let place = Place::new();
+    place.put("notes.txt", "hello");
+    let (code, error) = place.fails(&["serve", "--model", "notes.txt", "--export", "site"]);
+    assert!(code == 1 && error.contains("notes.txt") && !place.path("site").exists(), "{error}");
+    place.put("face.png", image_bytes(48));
+    place.ok(&["export", "tiny", "model.onnx", "--quiet"]);
+    let written = place.json(&["serve", "--model", "model.onnx", "--export", "site", "--json"]);
+    assert_eq!((&written["page"], &written["model"]), (&"site".into(), &"model.onnx".into()));
+    place.ok(&["predict", "--model", "site/model.safetensors", "--no-detect", "--quiet", "face.png"]);
 }

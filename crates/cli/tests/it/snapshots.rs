@@ -43,6 +43,8 @@ fn help() {
         let output = run(&place, &args);
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
         let help = text(&output.stdout);
+        let short = text(&run(&place, &[&args[..args.len() - 1], &["-h"]].concat()).stdout);
+        assert!(short.lines().count() <= help.lines().count() && !short.contains("Example"), "{args:?}: {short}");
         for name in subcommands(&help) {
             waiting.push(path.iter().cloned().chain([name.to_owned()]).collect());
         }
@@ -182,8 +184,8 @@ fn errors() {
         // An existing run.
         &["train", "tiny.toml", "--out", "run"],
         // Unreadable images.
-        &["predict", "--model", model, "text.png"],
-        &["predict", "--model", model, "text.png", "missing.png", "--json"],
+        &["predict", "--model", model, "text.png", "--quiet"],
+        &["predict", "--model", model, "text.png", "missing.png", "--json", "--quiet"],
     ];
     let transcript = cases.map(|args| {
         let output = run(&place, args);

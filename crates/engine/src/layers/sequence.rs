@@ -14,6 +14,8 @@ pub struct Sequence {
     name: String,
     input: Shape,
     layers: Vec<Box<dyn Layer>>,
+    /// Number of frozen layers at the beginning.
+    frozen: usize,
     /// Outputs of all layers but the last, kept for the backward pass.
     outputs: Vec<Tensor>,
 }
@@ -31,13 +33,21 @@ impl Sequence {
             shape = layer.output_shape();
         }
         let outputs = Vec::with_capacity(layers.len());
-        Self { name: name.to_owned(), input, layers, outputs }
+        Self { name: name.to_owned(), input, layers, frozen: 0, outputs }
     }
 
     /// Whether the sequence is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
+    }
+
+    /// Freezes the first layers.
+    pub(crate) fn freeze(&mut self, layers: usize) {
+        self.frozen = layers.min(self.layers.len());
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            layer.visit_mut(&mut |parameter| parameter.frozen = i < layers);
+        }
     }
 
     /// The backward pass through the layers from `first` on: the input of layer `first` (`None` for
@@ -58,7 +68,7 @@ impl Sequence {
             let Some(dy) = gradient.take() else { break };
             let start = context.profiler.clock();
             let x = input.as_ref().unwrap_or(x);
-            gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > 0, context);
+            gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > first, context);
             context.profiler.record_backward(layer.name(), start);
             if let Some(read) = std::mem::replace(&mut output, input) {
                 context.workspace.give(read);
@@ -92,21 +102,22 @@ impl Layer for Sequence {
     }
 
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
-        let Self { layers, outputs, .. } = self;
+        let Self { layers, frozen, outputs, .. } = self;
+        let mode_of = |i: usize| if i < *frozen { Mode::Inference } else { mode };
         outputs.drain(..).for_each(|output| context.workspace.give(output));
         let Some((last, firsts)) = layers.split_last_mut() else {
             y.data_mut().copy_from_slice(x.data());
             return;
         };
-        for layer in firsts {
+        for (i, layer) in firsts.iter_mut().enumerate() {
             let mut output = context.workspace.take(x.batch(), layer.output_shape());
             let start = context.profiler.clock();
-            layer.forward(outputs.last().unwrap_or(x), &mut output, mode, context);
+            layer.forward(outputs.last().unwrap_or(x), &mut output, mode_of(i), context);
             context.profiler.record_forward(layer.name(), start);
             outputs.push(output);
         }
         let start = context.profiler.clock();
-        last.forward(outputs.last().unwrap_or(x), y, mode, context);
+        last.forward(outputs.last().unwrap_or(x), y, mode_of(outputs.len()), context);
         context.profiler.record_forward(last.name(), start);
     }
 
@@ -118,7 +129,9 @@ impl Layer for Sequence {
         wants_dx: bool,
         context: &mut Context,
     ) -> Option<Tensor> {
-        self.backward_to(0, x, y, dy, wants_dx, context).1
+        // The gradients of frozen layers are not needed.
+        let first = if wants_dx { 0 } else { self.frozen };
+        self.backward_to(first, x, y, dy, wants_dx, context).1
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

@@ -5,6 +5,7 @@
 //! `models/convert_yunet.py` writes: a model file without classes.
 
 use super::detection::Detection;
+use crate::message::io_reason;
 use crate::model::{Architecture, KEY, TensorFile, build_any, fill};
 use moue_engine::{InferenceNetwork, Shape, Tensor, Workspace};
 use serde::Deserialize;
@@ -59,7 +60,7 @@ impl FaceNetwork {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, DetectorError> {
         let bytes =
-            std::fs::read(path).map_err(|error| DetectorError { path: path.to_owned(), reason: error.to_string() })?;
+            std::fs::read(path).map_err(|error| DetectorError { path: path.to_owned(), reason: io_reason(&error) })?;
         Self::from_bytes(&bytes, path)
     }
 

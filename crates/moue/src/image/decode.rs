@@ -5,6 +5,7 @@
 use super::complete::{self, Truncated};
 use super::format::{Format, foreign};
 use super::tiff::Palette;
+use crate::message::io_reason;
 use image::error::ImageError as DecoderError;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
 use std::io::{Cursor, ErrorKind, Read};
@@ -25,7 +26,7 @@ const MAX_MEMORY: u64 = 1 << 30;
 #[non_exhaustive]
 pub enum ImageError {
     /// The file cannot be read.
-    #[error(transparent)]
+    #[error("{}", io_reason(.0))]
     Read(#[from] std::io::Error),
     /// The file exceeds the size limit.
     #[error("the file is larger than the limit of {} MB", MAX_FILE >> 20)]

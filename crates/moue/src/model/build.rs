@@ -104,6 +104,16 @@ pub fn build_any(architecture: &Architecture) -> Result<Network, ArchitectureErr
     tree(architecture, &architecture.layers, 1, Initializer::Zeros, 0).map(Network::new)
 }
 
+/// Number of layers of the network that the first `layers` of an architecture become; an activation
+/// may become a layer of its own, and some blocks become several.
+///
+/// # Errors
+/// When a layer cannot be built on the output of the previous one.
+pub fn built_layers(architecture: &Architecture, layers: usize) -> Result<usize, ArchitectureError> {
+    let first = architecture.layers.get(..layers).unwrap_or(&architecture.layers);
+    Ok(tree(architecture, first, 1, Initializer::Zeros, 0)?.children().len())
+}
+
 fn build_from(
     architecture: &Architecture,
     classes: usize,

@@ -4,7 +4,9 @@
 //! The features `model-default` and `model-tiny` include them.
 
 use super::error::ModelFileError;
+use crate::message::{nearest, nearest_path};
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// A model file that is compiled into the program.
@@ -42,13 +44,32 @@ pub fn stored(model: impl AsRef<Path>) -> Result<Cow<'static, [u8]>, ModelFileEr
     find(model.as_ref())
 }
 
+/// The file of a model: the path itself, or that of the model in a run folder.
+#[must_use]
+pub fn model_file(model: &Path) -> Cow<'_, Path> {
+    if model.is_dir() { Cow::Owned(model.join("model.safetensors")) } else { Cow::Borrowed(model) }
+}
+
 /// Not generic, so that the files are compiled in once.
 fn find(model: &Path) -> Result<Cow<'static, [u8]>, ModelFileError> {
     match EMBEDDED.iter().find(|embedded| Path::new(embedded.name) == model) {
         Some(Embedded { bytes: Some(bytes), .. }) => Ok(Cow::Borrowed(bytes)),
         Some(Embedded { name, bytes: None }) => Err(ModelFileError::NotBundled((*name).to_owned())),
-        None => std::fs::read(model)
-            .map(Cow::Owned)
-            .map_err(|source| ModelFileError::Read { path: model.to_owned(), source }),
+        None => crate::fs::read(model_file(model)).map(Cow::Owned).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => missing(model),
+            _ => ModelFileError::Read { path: model.to_owned(), source },
+        }),
     }
+}
+
+fn missing(model: &Path) -> ModelFileError {
+    if model.is_dir() {
+        let reason = "this folder has no model.safetensors".to_owned();
+        return ModelFileError::NotAModel { path: model.to_owned(), reason };
+    }
+    let name = model.to_string_lossy();
+    let bundled: Vec<&str> = EMBEDDED.iter().map(|embedded| embedded.name).collect();
+    let file = nearest_path(model);
+    let similar = nearest(&name, bundled.iter().copied().chain(file.as_deref())).map(str::to_owned);
+    ModelFileError::Unknown { model: name.into_owned(), bundled: bundled.join(", "), similar }
 }

@@ -1,6 +1,7 @@
 //! Errors of reading and writing models.
 
 use super::build::ArchitectureError;
+use crate::message::did_you_mean;
 use std::path::PathBuf;
 
 /// Why a model file cannot be read or written.
@@ -13,6 +14,19 @@ pub enum ModelFileError {
          `model-{0}`"
     )]
     NotBundled(String),
+    /// The name is neither that of a bundled model nor a path that exists.
+    #[error(
+        "there is no model file or bundled model `{model}`; the bundled models are {bundled}{}",
+        did_you_mean(.similar.as_deref())
+    )]
+    Unknown {
+        /// The given name or path.
+        model: String,
+        /// Names of the bundled models.
+        bundled: String,
+        /// The nearest name or path.
+        similar: Option<String>,
+    },
     /// The model cannot be represented in the file format.
     #[error("the model cannot be written: {0}")]
     Encode(String),

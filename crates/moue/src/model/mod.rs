@@ -24,13 +24,13 @@ mod tensors;
 pub mod weights;
 
 pub use architecture::Architecture;
-pub use build::{ArchitectureError, LayerSummary, build, build_any, build_blank, summary};
-pub use bundled::{EMBEDDED, Embedded, stored};
+pub use build::{ArchitectureError, LayerSummary, build, build_any, build_blank, built_layers, summary};
+pub use bundled::{EMBEDDED, Embedded, model_file, stored};
 pub use calibration::{Calibration, CalibrationError};
 pub use error::ModelFileError;
 pub(crate) use file::{KEY, fill};
 pub use model::Model;
 pub use normalization::Normalization;
-pub use provenance::Provenance;
+pub use provenance::{Provenance, ValidationCount};
 pub(crate) use tensors::TensorFile;
 pub use tensors::{Precision, TensorError, Tensors, read_tensors, write_tensors};

@@ -6,8 +6,8 @@ use super::model::Model;
 use std::path::Path;
 
 impl Model {
-    /// Opens a bundled model by name, or any other model from its file. (A file with the name of a
-    /// bundled model is opened as `./default`.)
+    /// Opens a bundled model by name, or any other model from its file or run folder. (A file with
+    /// the name of a bundled model is opened as `./default`.)
     ///
     /// # Errors
     /// When the file cannot be read or is not a model file.
@@ -22,7 +22,7 @@ impl Model {
     /// When the file cannot be read or is not a model file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelFileError> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| ModelFileError::Read { path: path.to_owned(), source })?;
+        let bytes = crate::fs::read(path).map_err(|source| ModelFileError::Read { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes, path)
     }
 

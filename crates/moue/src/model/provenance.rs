@@ -2,6 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Correct predictions on the validation split, before a later change of precision. They are optimistic: the weights
+/// were selected on this split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationCount {
+    /// Number of images whose class is predicted.
+    pub correct: usize,
+    /// Number of images.
+    pub images: usize,
+}
+
+impl ValidationCount {
+    /// The share of correct predictions.
+    #[must_use]
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images.max(1) as f64
+    }
+}
+
 /// The provenance of a model. It does not depend on when or where the model was trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
@@ -33,6 +51,9 @@ pub struct Provenance {
     pub faces: bool,
     /// Epoch whose weights were selected, from 1.
     pub epoch: usize,
+    /// The predictions for the validation split; `None` in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationCount>,
     /// Version of moue.
     pub moue_version: String,
     /// Instruction set of the training.

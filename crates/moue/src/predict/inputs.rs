@@ -38,16 +38,31 @@ pub enum InputError {
     Read(#[from] ImageError),
     /// Neither the folder nor its subfolders contain image files.
     #[error("there are no images in this folder or its subfolders")]
-    EmptyTree,
+    EmptyTree {
+        /// The other files.
+        others: Vec<PathBuf>,
+    },
     /// The folder contains no image files.
     #[error("there are no images in this folder; use --recursive to include subfolders")]
-    EmptyFolder,
+    EmptyFolder {
+        /// The other files.
+        others: Vec<PathBuf>,
+    },
     /// The glob pattern is malformed.
     #[error("not a valid glob pattern: {0}")]
     Pattern(#[from] glob::PatternError),
     /// No file matches the pattern.
     #[error("no file matches this pattern")]
     NoMatch,
+}
+
+/// What an argument names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expanded {
+    /// The inputs.
+    pub inputs: Vec<Input>,
+    /// The other files of a folder, without hidden ones.
+    pub others: Vec<PathBuf>,
 }
 
 /// The inputs of an argument: `-` for standard input, a file, the image files of a folder in order
@@ -57,31 +72,38 @@ pub enum InputError {
 ///
 /// # Errors
 /// When a folder or pattern contains no image.
-pub fn expand(argument: impl AsRef<Path>, recursive: bool) -> Result<Vec<Input>, InputError> {
+pub fn expand(argument: impl AsRef<Path>, recursive: bool) -> Result<Expanded, InputError> {
     let argument = argument.as_ref();
     if argument == Path::new("-") {
         let bytes = read_image_file(std::io::stdin())?;
-        return Ok(vec![Input::Bytes { name: "-".to_owned(), bytes }]);
+        return Ok(vec![Input::Bytes { name: "-".to_owned(), bytes }].into());
     }
     if argument.is_dir() {
         let depth = if recursive { usize::MAX } else { 1 };
         let walk = WalkDir::new(argument).max_depth(depth).follow_links(true).sort_by_file_name();
         let entries = walk.into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
-        let files = entries.map(walkdir::DirEntry::into_path).filter(|path| is_image(&path.to_string_lossy()));
-        let inputs: Vec<Input> = files.map(Input::File).collect();
-        return match (inputs.is_empty(), recursive) {
-            (false, _) => Ok(inputs),
-            (true, true) => Err(InputError::EmptyTree),
-            (true, false) => Err(InputError::EmptyFolder),
+        let files = entries.map(walkdir::DirEntry::into_path);
+        let (images, mut others): (Vec<_>, Vec<_>) = files.partition(|path| is_image(&path.to_string_lossy()));
+        others.retain(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
+        return match (images.is_empty(), recursive) {
+            (false, _) => Ok(Expanded { inputs: images.into_iter().map(Input::File).collect(), others }),
+            (true, true) => Err(InputError::EmptyTree { others }),
+            (true, false) => Err(InputError::EmptyFolder { others }),
         };
     }
     let pattern = argument.to_string_lossy();
     if !argument.exists() && pattern.contains(['*', '?', '[']) {
         let paths = glob::glob(&pattern)?;
         let inputs: Vec<Input> = paths.filter_map(Result::ok).filter(|path| path.is_file()).map(Input::File).collect();
-        return if inputs.is_empty() { Err(InputError::NoMatch) } else { Ok(inputs) };
+        return if inputs.is_empty() { Err(InputError::NoMatch) } else { Ok(inputs.into()) };
     }
-    Ok(vec![Input::File(argument.to_owned())])
+    Ok(vec![Input::File(argument.to_owned())].into())
+}
+
+impl From<Vec<Input>> for Expanded {
+    fn from(inputs: Vec<Input>) -> Self {
+        Self { inputs, others: Vec::new() }
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +111,7 @@ mod tests {
     use super::*;
 
     fn names(argument: &Path, recursive: bool) -> Result<Vec<String>, String> {
-        let inputs = expand(argument, recursive).map_err(|error| error.to_string())?;
+        let inputs = expand(argument, recursive).map_err(|error| error.to_string())?.inputs;
         Ok(inputs.iter().map(|input| Path::new(&input.name()).file_name().unwrap().display().to_string()).collect())
     }
 
@@ -104,6 +126,9 @@ mod tests {
         ["b.JPG", "a.png", "notes.txt", "deeper/c.webp", "[odd].png"].into_iter().for_each(put);
         assert_eq!(names(place.path(), false).unwrap(), ["[odd].png", "a.png", "b.JPG"]);
         assert_eq!(names(place.path(), true).unwrap(), ["[odd].png", "a.png", "b.JPG", "c.webp"]);
+        put(".hidden");
+        let others = expand(place.path(), false).unwrap().others;
+        assert_eq!(others, [place.path().join("notes.txt")]);
         assert_eq!(names(&place.path().join("*.png"), false).unwrap(), ["[odd].png", "a.png"]);
         assert_eq!(names(&place.path().join("**/*.webp"), false).unwrap(), ["c.webp"]);
         // A file whose name looks like a pattern is a file; a missing file is reported later.

@@ -8,6 +8,6 @@ pub mod inputs;
 mod photo;
 mod predictor;
 
-pub use inputs::{Input, InputError};
+pub use inputs::{Expanded, Input, InputError};
 pub use photo::{Photo, PhotoError};
 pub use predictor::{FaceCrops, Inspected, PredictOptions, Predictor};

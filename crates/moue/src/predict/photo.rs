@@ -59,7 +59,7 @@ impl<'a> Photo<'a> {
         };
         match self {
             Self::File(path) => {
-                let file = std::fs::File::open(path).map_err(ImageError::Read)?;
+                let file = crate::fs::open(path).map_err(ImageError::Read)?;
                 decode(&read_image_file(file)?)
             }
             Self::Bytes(_, bytes) => decode(bytes),

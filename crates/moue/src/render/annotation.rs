@@ -1,9 +1,7 @@
-//! Draws predictions: a photo with boxes, labels and a small bar chart for each face, and a face
-//! with its saliency map.
+//! Draws predictions: a photo with boxes, labels and a small bar chart for each face.
 
 use super::canvas::{Canvas, Color, LINE};
-use super::encode::image_url;
-use crate::explain::{Explainer, Explanation, Method};
+use super::palette::{class_color, text_color};
 use crate::prediction::{Face, FaceBox};
 use image::{RgbImage, imageops};
 
@@ -22,19 +20,10 @@ const GAP: usize = 4;
 
 const DARK: Color = [16, 16, 20];
 const LIGHT: Color = [255, 255, 255];
-/// One color for each class in turn, all bright enough for dark text.
-const COLORS: [Color; 7] = [
-    [255, 107, 107],
-    [144, 212, 96],
-    [190, 150, 255],
-    [255, 209, 84],
-    [196, 200, 208],
-    [102, 170, 255],
-    [255, 158, 70],
-];
 
-/// The photo with a frame around each face, its label above or below, and a bar chart of the
-/// probabilities next to it. Uncertain predictions have a question mark.
+/// The photo with a frame around each face, a label, and a bar chart of the probabilities where
+/// there is space that no face, label or other chart takes. Uncertain predictions have a question
+/// mark.
 #[must_use]
 pub fn annotated(mut picture: RgbImage, faces: &[Face]) -> RgbImage {
     let longest = picture.width().max(picture.height()).max(1);
@@ -47,13 +36,25 @@ pub fn annotated(mut picture: RgbImage, faces: &[Face]) -> RgbImage {
     let mut canvas = Canvas::on(picture);
     let places: Vec<Place> = faces.iter().map(|face| Place::of(face.place, enlarge)).collect();
     let mut taken = places.clone();
+    let mut labels = Vec::new();
     for (face, place) in faces.iter().zip(&places) {
-        let color = color_of(face);
-        frame(&mut canvas, *place, scale, color);
-        label(&mut canvas, face, *place, scale, color);
-        let panel = free_place(*place, &taken, canvas.extent(), scale, face.probabilities.len());
-        chart(&mut canvas, face, panel, scale);
-        taken.push(panel);
+        frame(&mut canvas, *place, scale, color_of(face));
+        let label = Label::near(*place, &text_of(face), &taken, canvas.extent(), scale);
+        taken.push(label.place);
+        labels.push(label);
+    }
+    for (face, place) in faces.iter().zip(&places) {
+        let size = chart_size(face.probabilities.len(), scale);
+        // Above and below, a label may be between the face and the chart.
+        let candidates = around(*place, size, [2 * scale, (LINE + 2) * scale], canvas.extent());
+        let (vertical, horizontal) = candidates.split_at(4);
+        if let Some(panel) = horizontal.iter().chain(vertical).find(|panel| panel.covers(&taken) == 0) {
+            chart(&mut canvas, face, *panel, scale);
+            taken.push(*panel);
+        }
+    }
+    for (face, label) in faces.iter().zip(&labels) {
+        label.draw(&mut canvas, &text_of(face), color_of(face));
     }
     canvas.into_picture()
 }
@@ -89,6 +90,11 @@ impl Place {
         Self { x, y, width, height }
     }
 
+    /// Area that this rectangle covers of the others.
+    fn covers(&self, others: &[Self]) -> usize {
+        others.iter().map(|other| self.common(other)).sum()
+    }
+
     /// Area of the intersection.
     fn common(&self, other: &Self) -> usize {
         let along =
@@ -99,18 +105,48 @@ impl Place {
 
 /// The class's color, by its alphabetical index.
 fn color_of(face: &Face) -> Color {
-    let class = face.probabilities.keys().position(|class| *class == face.label).unwrap_or(0);
-    COLORS[class % COLORS.len()]
+    class_color(face.probabilities.keys().position(|class| *class == face.label).unwrap_or(0))
+}
+
+fn text_of(face: &Face) -> String {
+    let mark = if face.uncertain { "?" } else { "" };
+    format!("{}{mark} {:.0}%", face.label, face.confidence * 100.0)
+}
+
+/// Positions for a rectangle around a face, at these distances and inside the canvas: above and below, then to the
+/// right and to the left. A rectangle that does not fit is moved over the face.
+fn around(face: Place, [width, height]: [usize; 2], gap: [usize; 2], [across, down]: [usize; 2]) -> [Place; 8] {
+    let [left, top] = [face.x, face.y];
+    let [right, bottom] = [left + face.width, top + face.height];
+    let at = |x: usize, y: usize| Place {
+        x: x.min(across.saturating_sub(width)),
+        y: y.min(down.saturating_sub(height)),
+        width,
+        height,
+    };
+    let [above, below] = [top.saturating_sub(height + gap[1]), bottom + gap[1]];
+    let [before, after] = [left.saturating_sub(width + gap[0]), right + gap[0]];
+    let [last_x, last_y] = [right.saturating_sub(width), bottom.saturating_sub(height)];
+    [
+        at(left, above),
+        at(left, below),
+        at(last_x, above),
+        at(last_x, below),
+        at(after, top),
+        at(before, top),
+        at(after, last_y),
+        at(before, last_y),
+    ]
 }
 
 /// A bright line between two dark ones is visible on any photo.
 fn frame(canvas: &mut Canvas, place: Place, scale: usize, color: Color) {
-    let around = |by: usize| {
+    let outline = |by: usize| {
         let (x, y) = (place.x.saturating_sub(by), place.y.saturating_sub(by));
         [x, y, place.x + place.width + by - x, place.y + place.height + by - y]
     };
-    canvas.frame(around(scale), scale, DARK);
-    canvas.frame(around(0), 2 * scale, color);
+    canvas.frame(outline(scale), scale, DARK);
+    canvas.frame(outline(0), 2 * scale, color);
     let inner = 2 * scale;
     if place.width > 2 * inner && place.height > 2 * inner {
         let inside = [place.x + inner, place.y + inner, place.width - 2 * inner, place.height - 2 * inner];
@@ -118,43 +154,37 @@ fn frame(canvas: &mut Canvas, place: Place, scale: usize, color: Color) {
     }
 }
 
-fn label(canvas: &mut Canvas, face: &Face, place: Place, scale: usize, color: Color) {
-    let mark = if face.uncertain { "?" } else { "" };
-    let text = format!("{}{mark} {:.0}%", face.label, face.confidence * 100.0);
-    let (width, height) = (Canvas::text_width(&text) * scale + 2 * GAP * scale, LINE * scale);
-    let [across, down] = canvas.extent();
-    let x = place.x.min(across.saturating_sub(width));
-    let y = match place.y.checked_sub(height + scale) {
-        Some(above) => above,
-        None => (place.y + place.height + scale).min(down.saturating_sub(height)),
-    };
-    canvas.rectangle(x, y, width, height, color);
-    canvas.large_text(x + GAP * scale, y, &text, scale, true, DARK);
+/// The label of a face: its place, and the size of its text.
+struct Label {
+    place: Place,
+    scale: usize,
 }
 
-/// A position next to the face where the chart overlaps other faces and charts least.
-fn free_place(face: Place, taken: &[Place], [across, down]: [usize; 2], scale: usize, classes: usize) -> Place {
-    let width = (LETTERS * LETTER + BAR + 3 * GAP) * scale;
-    let height = (classes * LINE + 2 * GAP) * scale;
-    let gap = 2 * scale;
-    let label = LINE * scale + gap;
-    let within = |x: usize, y: usize| Place {
-        x: x.min(across.saturating_sub(width)),
-        y: y.min(down.saturating_sub(height)),
-        width,
-        height,
-    };
-    let candidates = [
-        within(face.x + face.width + gap, face.y),
-        within(face.x.saturating_sub(width + gap), face.y),
-        within(face.x, face.y + face.height + gap + label),
-        within(face.x, face.y.saturating_sub(height + gap + label)),
-        within(face.x + face.width + gap, face.y + face.height),
-        within(face.x.saturating_sub(width + gap), face.y + face.height),
-    ];
-    let covered = |place: &Place| taken.iter().map(|other| place.common(other)).sum::<usize>();
-    let [first, rest @ ..] = candidates;
-    rest.into_iter().fold(first, |best, place| if covered(&place) < covered(&best) { place } else { best })
+impl Label {
+    /// A place that covers no face and no label, with smaller text where that is needed; otherwise
+    /// the place that covers least besides its own face.
+    fn near(face: Place, text: &str, taken: &[Place], extent: [usize; 2], scale: usize) -> Self {
+        let labels = || {
+            (1..=scale).rev().flat_map(|scale| {
+                let size = [(Canvas::text_width(text) + 2 * GAP) * scale, LINE * scale];
+                around(face, size, [scale; 2], extent).map(|place| Self { place, scale })
+            })
+        };
+        let free = labels().find(|label| label.place.covers(taken) == 0);
+        let least = || labels().min_by_key(|label| label.place.covers(taken) - label.place.common(&face));
+        free.or_else(least).unwrap_or(Self { place: face, scale })
+    }
+
+    fn draw(&self, canvas: &mut Canvas, text: &str, color: Color) {
+        let Place { x, y, width, height } = self.place;
+        canvas.rectangle(x, y, width, height, color);
+        canvas.large_text(x + GAP * self.scale, y, text, self.scale, true, text_color(color));
+    }
+}
+
+/// Width and height of a chart.
+fn chart_size(classes: usize, scale: usize) -> [usize; 2] {
+    [(LETTERS * LETTER + BAR + 3 * GAP) * scale, (classes * LINE + 2 * GAP) * scale]
 }
 
 fn chart(canvas: &mut Canvas, face: &Face, panel: Place, scale: usize) {
@@ -165,60 +195,8 @@ fn chart(canvas: &mut Canvas, face: &Face, panel: Place, scale: usize) {
         canvas.large_text(panel.x + GAP * scale, y, &name, scale, *class == face.label, LIGHT);
         let x = panel.x + (2 * GAP + LETTERS * LETTER) * scale;
         let length = ((p * (BAR * scale) as f32).round() as usize).max(scale);
-        canvas.rectangle(x, y + 4 * scale, length, (LINE - 8) * scale, COLORS[row % COLORS.len()]);
+        canvas.rectangle(x, y + 4 * scale, length, (LINE - 8) * scale, class_color(row));
     }
-}
-
-/// Side of an enlarged face.
-const EXPLAINED: u32 = 336;
-
-/// The network's input (`[H, W, C]`), enlarged, next to the same face with its saliency map.
-#[must_use]
-pub fn explained(pixels: &[u8], input: [usize; 3], explanation: &Explanation) -> RgbImage {
-    let face = enlarged(pixels, input);
-    let mut both = RgbImage::new(2 * face.width(), face.height());
-    imageops::replace(&mut both, &face, 0, 0);
-    imageops::replace(&mut both, &overlaid(&face, explanation), i64::from(face.width()), 0);
-    both
-}
-
-/// The network's input (`[H, W, C]`), enlarged.
-#[must_use]
-pub fn enlarged(pixels: &[u8], [height, width, channels]: [usize; 3]) -> RgbImage {
-    let face = RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let at = (y as usize * width + x as usize) * channels;
-        image::Rgb(if channels == 1 { [pixels[at]; 3] } else { [pixels[at], pixels[at + 1], pixels[at + 2]] })
-    });
-    let across = (EXPLAINED * width as u32 / height.max(1) as u32).max(1);
-    imageops::resize(&face, across, EXPLAINED, imageops::FilterType::CatmullRom)
-}
-
-/// A face in gray, overlaid with its saliency map from blue (low) to red (high).
-#[must_use]
-pub fn overlaid(face: &RgbImage, explanation: &Explanation) -> RgbImage {
-    RgbImage::from_fn(face.width(), face.height(), |x, y| {
-        let share = |at: u32, extent: u32| (at as f32 + 0.5) / extent as f32;
-        let value = explanation.at(share(y, face.height()), share(x, face.width()));
-        let gray = face.get_pixel(x, y).0.map(f32::from).iter().sum::<f32>() / 3.0;
-        image::Rgb(heat(value).map(|color| (0.5 * gray + 0.5 * color) as u8))
-    })
-}
-
-/// Sets the `explanation` of each face: its crop (`[H, W, C]` of the network's input, 0–255)
-/// overlaid with the saliency map of its label.
-pub fn explain_faces(explainer: &Explainer, faces: &mut [Face], crops: &[Vec<u8>]) {
-    for (face, crop) in faces.iter_mut().zip(crops) {
-        let explanation = explainer.explain(crop, &face.label, Method::GradCam);
-        let overlay = overlaid(&enlarged(crop, explainer.input()), &explanation);
-        let shape = [overlay.height() as usize, overlay.width() as usize, 3];
-        face.explanation = image_url(overlay.as_raw(), shape);
-    }
-}
-
-/// Blue, green, yellow, red.
-fn heat(value: f32) -> [f32; 3] {
-    let ramp = |from: f32, to: f32| ((value - from) / (to - from)).clamp(0.0, 1.0) * 255.0;
-    [ramp(0.35, 0.65), ramp(0.1, 0.4) - ramp(0.65, 0.95), 255.0 - ramp(0.3, 0.6)]
 }
 
 #[cfg(test)]
@@ -248,7 +226,7 @@ mod tests {
         for (x, y, side) in [(0, 0, 50), (550, 350, 50), (100, 100, 300), (0, 0, 400), (599, 399, 1), (10, 10, 0)] {
             let picture = annotated(photo.clone(), &[face(x, y, side)]);
             assert_eq!(picture.dimensions(), (600, 400));
-            let framed = picture.pixels().filter(|pixel| pixel.0 == COLORS[1]).count();
+            let framed = picture.pixels().filter(|pixel| pixel.0 == class_color(1)).count();
             assert!(framed > 0, "{x} {y} {side}");
         }
     }
@@ -260,7 +238,7 @@ mod tests {
         marked.landmarks =
             Some([[20.0, 20.0], [40.0, 20.0], [30.4, 30.6], [-9.0, 99.0], [40.0, 59.9]].map(|[x, y]| Point { x, y }));
         draw_landmarks(&mut picture, &[marked, face(0, 0, 5)]);
-        assert_eq!((picture.get_pixel(30, 30).0, picture.get_pixel(40, 59).0), (COLORS[1], COLORS[1]));
+        assert_eq!((picture.get_pixel(30, 30).0, picture.get_pixel(40, 59).0), (class_color(1), class_color(1)));
         assert_eq!(picture.get_pixel(10, 30).0, [0; 3]);
     }
 
@@ -271,11 +249,34 @@ mod tests {
         assert_eq!(annotated(photo, &[]).dimensions(), (480, 480));
     }
 
+    /// The pixels that an annotation changes beyond the frames of faces.
+    fn covered(picture: &RgbImage, place: Place) -> bool {
+        let [x, y] = [place.x + 6, place.y + 6];
+        let inside = |x, y| picture.get_pixel(x as u32, y as u32).0 == [7; 3];
+        !(x..place.x + place.width - 6).all(|x| (y..place.y + place.height - 6).all(|y| inside(x, y)))
+    }
+
     #[test]
-    fn charts_do_not_cover_adjacent_faces() {
-        let places = [Place { x: 100, y: 50, width: 80, height: 80 }, Place { x: 190, y: 50, width: 80, height: 80 }];
-        let panel = free_place(places[0], &places, [900, 600], 1, 7);
-        assert!(places.iter().all(|place| panel.common(place) == 0));
+    fn no_face_is_covered_where_there_is_space_for_labels() {
+        let photo = RgbImage::from_pixel(800, 500, image::Rgb([7; 3]));
+        for step in [70, 95, 130, 200] {
+            let at = (0..16).map(|number| (60 + number % 4 * step, 40 + number / 4 * 110));
+            let faces: Vec<Face> = at.map(|(x, y)| face(x, y, 60)).collect();
+            let picture = annotated(photo.clone(), &faces);
+            for face in &faces {
+                assert!(!covered(&picture, Place::of(face.place, 1)), "{step}: {:?}", face.place);
+            }
+        }
+    }
+
+    #[test]
+    fn a_face_without_space_has_a_label_only() {
+        let photo = RgbImage::from_pixel(600, 600, image::Rgb([7; 3]));
+        let dark = |picture: &RgbImage| picture.pixels().filter(|pixel| pixel.0 == LIGHT).count();
+        let [alone, filling] = [face(40, 100, 100), face(20, 30, 560)].map(|face| annotated(photo.clone(), &[face]));
+        assert!(dark(&alone) > 0, "the chart has light text");
+        assert_eq!(dark(&filling), 0);
+        assert!(!covered(&filling, Place { x: 20, y: 30, width: 560, height: 560 }));
     }
 
     #[test]
@@ -283,15 +284,5 @@ mod tests {
         let mut bare = face(5, 5, 20);
         bare.probabilities = BTreeMap::new();
         let _ = annotated(RgbImage::new(100, 100), &[bare]);
-    }
-
-    #[test]
-    fn the_saliency_overlay_colors_the_salient_half() {
-        let map = Explanation { height: 1, width: 2, values: vec![0.0, 1.0] };
-        let picture = explained(&[100; 16], [4, 4, 1], &map);
-        assert_eq!(picture.dimensions(), (672, 336));
-        assert_eq!(picture.get_pixel(10, 10).0, [100; 3]);
-        let [cold, hot] = [340, 668].map(|x| picture.get_pixel(x, 100).0);
-        assert!(cold[2] > 150 && cold[0] < 80 && hot[0] > 150 && hot[2] < 80, "{cold:?} {hot:?}");
     }
 }

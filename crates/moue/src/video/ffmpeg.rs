@@ -69,7 +69,7 @@ pub fn probe(source: &Source) -> Result<Video, VideoError> {
         .output()
         .map_err(|error| missing("ffprobe", error))?;
     if !output.status.success() {
-        return Err(VideoError::Open { input: source.input.clone(), reason: last_line(&output.stderr) });
+        return Err(unopened(&source.input, last_line(&output.stderr)));
     }
     let stated: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let stream = &stated["streams"][0];
@@ -93,6 +93,15 @@ fn ratio(text: &str) -> Option<f64> {
 
 fn missing(program: &'static str, error: std::io::Error) -> VideoError {
     if error.kind() == std::io::ErrorKind::NotFound { VideoError::Missing { program } } else { VideoError::Pipe(error) }
+}
+
+/// The error of an input that `ffmpeg` cannot read; its message may begin with the name of the input.
+fn unopened(input: &str, message: String) -> VideoError {
+    let is_missing = !input.contains("://") && !Path::new(input).exists();
+    let missing = crate::fs::open(input).err().filter(|_| is_missing && message.ends_with("No such file or directory"));
+    let reason = missing.map(|error| crate::message::io_reason(&error)).unwrap_or(message);
+    let reason = reason.strip_prefix(&format!("{input}: ")).unwrap_or(&reason).to_owned();
+    VideoError::Open { input: input.to_owned(), reason }
 }
 
 /// A running `ffmpeg`. Its error output goes to a file: an unread pipe would block it.
@@ -176,7 +185,7 @@ impl Frames {
     fn end(&mut self) -> Result<(), VideoError> {
         match self.program.end()? {
             None => Ok(()),
-            Some(reason) => Err(VideoError::Open { input: self.input.clone(), reason }),
+            Some(reason) => Err(unopened(&self.input, reason)),
         }
     }
 }

@@ -67,6 +67,15 @@ export interface LoadOptions {
     /** The bytes of a `model.safetensors` that moue has written. Default: the model `tiny`. */
     model?: Uint8Array;
 }
+/** A model, and how accurate it is. */
+export interface ModelInfo {
+    /** The name of its architecture. */
+    name: string;
+    /** Accuracy on its validation split, 0–1 (optimistic: the weights were selected on it); null if not recorded. */
+    accuracy: number | null;
+    /** Number of images of that split; null if not recorded. */
+    images: number | null;
+}
 /** Loads the module and a model. The result predicts any number of pictures. */
 export declare function load({ module, model }?: LoadOptions): Promise<Moue>;
 /** A predictor; see {@link load}. */
@@ -74,6 +83,8 @@ export declare class Moue {
     #private;
     /** The classes, in alphabetical order. */
     readonly classes: readonly string[];
+    /** The model. */
+    readonly model: Readonly<ModelInfo>;
     /**
      * Predicts the facial expressions in a picture. For a file that is not an image, the
      * prediction has an `error`. It runs on the calling thread: in a page, call it from a

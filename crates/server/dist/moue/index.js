@@ -16,10 +16,13 @@ export class Moue {
     #predictor;
     /** The classes, in alphabetical order. */
     classes;
+    /** The model. */
+    model;
     /** @internal */
     constructor(predictor) {
         this.#predictor = predictor;
         this.classes = predictor.classes;
+        this.model = { name: predictor.name, accuracy: predictor.accuracy ?? null, images: predictor.accuracyImages ?? null };
     }
     /**
      * Predicts the facial expressions in a picture. For a file that is not an image, the

@@ -31,9 +31,21 @@ export class WebPredictor {
      */
     predictPixels(name: string, rgba: Uint8Array | number[], width: number, height: number, detect: boolean, explain: boolean, min_face: number): string;
     /**
+     * Number of images of that split; `undefined` if the model file does not contain it.
+     */
+    readonly accuracyImages: number | undefined;
+    /**
+     * Accuracy of the model on its validation split, 0–1; `undefined` if the model file does not contain it.
+     */
+    readonly accuracy: number | undefined;
+    /**
      * The classes, in alphabetical order.
      */
     readonly classes: string[];
+    /**
+     * Name of the model's architecture.
+     */
+    readonly name: string;
 }
 
 export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
@@ -41,7 +53,10 @@ export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembl
 export interface InitOutput {
     readonly memory: WebAssembly.Memory;
     readonly __wbg_webpredictor_free: (a: number, b: number) => void;
+    readonly webpredictor_accuracy: (a: number) => [number, number];
+    readonly webpredictor_accuracyImages: (a: number) => number;
     readonly webpredictor_classes: (a: number) => [number, number];
+    readonly webpredictor_name: (a: number) => [number, number];
     readonly webpredictor_new: (a: number, b: number) => [number, number, number];
     readonly webpredictor_predictFile: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => [number, number, number, number];
     readonly webpredictor_predictPixels: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number, number];

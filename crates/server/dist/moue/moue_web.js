@@ -15,6 +15,22 @@ export class WebPredictor {
         wasm.__wbg_webpredictor_free(ptr, 0);
     }
     /**
+     * Number of images of that split; `undefined` if the model file does not contain it.
+     * @returns {number | undefined}
+     */
+    get accuracyImages() {
+        const ret = wasm.webpredictor_accuracyImages(this.__wbg_ptr);
+        return ret === Number.MAX_SAFE_INTEGER ? undefined : ret;
+    }
+    /**
+     * Accuracy of the model on its validation split, 0–1; `undefined` if the model file does not contain it.
+     * @returns {number | undefined}
+     */
+    get accuracy() {
+        const ret = wasm.webpredictor_accuracy(this.__wbg_ptr);
+        return ret[0] === 0 ? undefined : ret[1];
+    }
+    /**
      * The classes, in alphabetical order.
      * @returns {string[]}
      */
@@ -23,6 +39,22 @@ export class WebPredictor {
         var v1 = getArrayJsValueFromWasm0(ret[0], ret[1]);
         wasm.__wbindgen_free(ret[0], ret[1] * 4, 4);
         return v1;
+    }
+    /**
+     * Name of the model's architecture.
+     * @returns {string}
+     */
+    get name() {
+        let deferred1_0;
+        let deferred1_1;
+        try {
+            const ret = wasm.webpredictor_name(this.__wbg_ptr);
+            deferred1_0 = ret[0];
+            deferred1_1 = ret[1];
+            return getStringFromWasm0(ret[0], ret[1]);
+        } finally {
+            wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+        }
     }
     /**
      * Loads a model from the bytes of a model file, or the model `tiny`.

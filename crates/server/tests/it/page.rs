@@ -4,6 +4,7 @@ use crate::client::{classifier, send};
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use moue_server::{Options, export_page, router};
+use serde_json::{Value, json};
 use std::io::Read;
 
 async fn get(path: &str, header: Option<(&str, &str)>) -> (StatusCode, HeaderMap, Vec<u8>) {
@@ -47,13 +48,49 @@ async fn the_module_is_compressed_and_cached() {
     assert_eq!((status, nothing.len()), (StatusCode::NOT_MODIFIED, 0));
 }
 
+#[tokio::test]
+async fn browsers_find_an_icon() {
+    let (status, headers, icon) = get("/favicon.ico", None).await;
+    assert_eq!((status.as_u16(), headers["content-type"].to_str().unwrap()), (200, "image/svg+xml"));
+    assert!(icon.starts_with(b"<svg"));
+    let (_, _, docs) = get("/docs", None).await;
+    assert!(String::from_utf8(docs).unwrap().contains("rel=\"icon\""));
+}
+
 #[test]
-fn the_page_is_exported_into_a_new_folder() {
+fn the_page_is_exported_with_a_model() {
     let place = tempfile::tempdir().unwrap();
     let folder = place.path().join("site/page");
-    export_page(&folder).unwrap();
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let config = || serde_json::from_str::<Value>(&text("config.json")).unwrap();
+    export_page(&folder, None).unwrap();
     assert!(folder.join("index.html").exists() && folder.join("moue/moue_web_bg.wasm").exists());
-    let again = export_page(&folder).unwrap_err().to_string();
-    assert!(again.contains("not empty"), "{again}");
-    assert_eq!(std::fs::read_dir(place.path().join("site")).unwrap().count(), 1, "no other file is left");
+    assert_eq!(config(), json!({"model": null, "server": false}));
+    let plain = text("offline.js");
+    // An earlier export is updated, and other files in it are left alone.
+    std::fs::write(folder.join("CNAME"), "example.org").unwrap();
+    export_page(&folder, Some(b"weights")).unwrap();
+    assert_eq!(
+        (config()["model"].as_str(), text("model.safetensors").as_str()),
+        (Some("model.safetensors"), "weights")
+    );
+    let cached = text("offline.js");
+    assert!(cached.contains("[\"model.safetensors\",") && cached.starts_with("// ") && text("CNAME") == "example.org");
+    let version = |script: &str| script.split_once("VERSION = ").unwrap().1.split_once(';').unwrap().0.to_owned();
+    assert_ne!(version(&plain), version(&cached));
+    export_page(&folder, None).unwrap();
+    assert!(!folder.join("model.safetensors").exists() && text("offline.js") == plain);
+}
+
+#[test]
+fn a_folder_with_something_else_is_not_written_to() {
+    let place = tempfile::tempdir().unwrap();
+    for (name, content) in [("index.html", "mine"), ("offline.js", "const VERSION = \"other\"")] {
+        let folder = place.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(name), content).unwrap();
+        let refused = export_page(&folder, None).unwrap_err().to_string();
+        assert!(refused.contains("something else"), "{refused}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    }
 }

@@ -4,7 +4,9 @@
 use super::augment::Augmentation;
 use super::data::DataOptions;
 use super::range::Bounded;
+use super::suggestion::suggestion;
 use super::train::TrainOptions;
+use moue::message::did_you_mean;
 use moue::model::architecture::LayerSpec;
 use moue::model::{Architecture, ArchitectureError, build_blank};
 use serde::{Deserialize, Serialize};
@@ -36,13 +38,21 @@ pub struct Config {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The name is neither a preset nor a file.
-    #[error("there is no preset or file `{name}`; the presets are {presets}")]
+    #[error("there is no preset or file `{name}`; the presets are {presets}{}", did_you_mean(.similar.as_deref()))]
     Unknown {
         /// The given name.
         name: String,
         /// The available presets.
         presets: String,
+        /// The nearest preset or file.
+        similar: Option<String>,
     },
+    /// The path is the folder of a run.
+    #[error("{0} is a run: resume it with --resume {0}, or start anew with its configuration, {0}/config.toml")]
+    Run(String),
+    /// The path is a folder or a dataset.
+    #[error("{0} is a dataset: use --data {0}")]
+    Dataset(String),
     /// The file cannot be read.
     #[error("cannot read {}", .path.display())]
     Read {
@@ -103,9 +113,10 @@ impl Config {
     /// When the document is not valid, or a layer cannot be built on the output of the previous
     /// one.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            name: name.to_owned(),
-            message: broken_layer(text).unwrap_or_else(|| error.to_string().trim().to_owned()),
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let mut message = broken_layer(text).unwrap_or_else(|| error.to_string().trim().to_owned());
+            message += &did_you_mean(suggestion(&message).as_deref());
+            ConfigError::Syntax { name: name.to_owned(), message }
         })?;
         config.check(name)?;
         match build_blank(&config.model, CLASSES) {
@@ -137,7 +148,16 @@ impl Config {
         let ranges = self.bounded().into_iter().try_for_each(Bounded::check);
         ranges
             .and_then(|()| self.train.check_phases())
+            .and_then(|()| self.check_freeze())
             .map_err(|message| ConfigError::Range { name: name.to_owned(), message })
+    }
+
+    fn check_freeze(&self) -> Result<(), String> {
+        let (freeze, layers) = (self.train.freeze, self.model.layers.len());
+        if freeze == 0 || freeze < layers {
+            return Ok(());
+        }
+        Err(format!("train.freeze = {freeze} must be less than the number of layers, {layers}"))
     }
 
     /// The numeric options of `[data]`, `[augment]` and `[train]` with their ranges.

@@ -6,6 +6,7 @@ mod file;
 mod overrides;
 mod presets;
 mod range;
+mod suggestion;
 mod train;
 
 pub use augment::{Augmentation, Interpolation};

@@ -5,6 +5,8 @@
 //! network's structure: `image_size`, `pairs` and `dense_layers`.
 
 use super::file::{Config, ConfigError};
+use super::suggestion::option_keys;
+use moue::message::{did_you_mean, nearest};
 use toml::{Table, Value};
 
 /// Errors of setting options.
@@ -50,6 +52,7 @@ pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, Ove
         reason: error.to_string(),
     })?;
     let value = value_of(text);
+    let known = keys(&document);
     let changed = match key {
         "image_size" => set_image_size(&mut document, text),
         "pairs" => set_groups(&mut document, &value, ends_pair, None),
@@ -59,7 +62,7 @@ pub fn with_option(config: &Config, key: &str, text: &str) -> Result<Config, Ove
     changed.map_err(|reason| OverrideError::Key {
         architecture: config.model.name.clone(),
         key: key.to_owned(),
-        reason,
+        reason: reason + &did_you_mean(nearest(key, known.iter().map(String::as_str).filter(|known| *known != key))),
     })?;
     let setting = format!("{key}={text}");
     let text = toml::to_string(&document)?;
@@ -87,6 +90,27 @@ fn reason(error: ConfigError) -> String {
 fn value_of(text: &str) -> Value {
     let parsed = toml::from_str::<Table>(&format!("v = {text}")).ok().and_then(|mut table| table.remove("v"));
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// The keys that this configuration has.
+fn keys(document: &Table) -> Vec<String> {
+    fn of_layers(layer: &Value, keys: &mut Vec<String>) {
+        if let Value::Table(table) = layer {
+            let options =
+                table.keys().filter(|option| !["kind", "layers", "shortcut", "branches"].contains(&&***option));
+            keys.extend(options.map(|option| format!("{}.{option}", kind(layer))));
+            table.values().for_each(|inner| of_layers(inner, keys));
+        } else if let Value::Array(layers) = layer {
+            layers.iter().for_each(|inner| of_layers(inner, keys));
+        }
+    }
+    let mut keys = option_keys();
+    keys.extend(["image_size", "pairs", "dense_layers"].map(str::to_owned));
+    if let Some(Value::Table(model)) = document.get("model") {
+        keys.extend(model.keys().filter(|key| *key != "layers").map(|key| format!("model.{key}")));
+        model.get("layers").into_iter().for_each(|layers| of_layers(layers, &mut keys));
+    }
+    keys
 }
 
 fn layers(document: &mut Table) -> Result<&mut Vec<Value>, String> {

@@ -1,6 +1,7 @@
 //! The bundled presets, and architecture files by name.
 
 use super::file::{Config, ConfigError};
+use moue::message::{nearest, nearest_path};
 use std::path::Path;
 
 /// A preset: an architecture file that is compiled into the program.
@@ -66,16 +67,33 @@ impl Config {
             return Self::parse(preset.name, preset.text);
         }
         let path = Path::new(name);
+        if path.join("config.toml").exists() {
+            return Err(ConfigError::Run(name.trim_end_matches('/').to_owned()));
+        }
+        if is_dataset(path) {
+            return Err(ConfigError::Dataset(name.to_owned()));
+        }
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(name, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ConfigError::Unknown {
-                name: name.to_owned(),
-                presets: PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", "),
-            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let presets: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+                let file = nearest_path(path);
+                let similar = nearest(name, presets.iter().copied().chain(file.as_deref())).map(str::to_owned);
+                Err(ConfigError::Unknown { name: name.to_owned(), presets: presets.join(", "), similar })
+            }
             Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
         }
     }
 }
+
+/// Whether an existing path is a folder, or has the extension of an archive or a table.
+fn is_dataset(path: &Path) -> bool {
+    let is_extension = |own: &std::ffi::OsStr| DATASETS.iter().any(|known| own.eq_ignore_ascii_case(known));
+    path.is_dir() || (path.is_file() && path.extension().is_some_and(is_extension))
+}
+
+/// Extensions of datasets.
+const DATASETS: [&str; 6] = ["csv", "gz", "parquet", "tar", "tgz", "zip"];
 
 #[cfg(test)]
 mod tests {

@@ -147,10 +147,21 @@ pub struct TrainOptions {
     pub teacher_weight: f32,
     /// Whether a teacher's prediction is the mean over the image and its mirror image.
     pub teacher_tta: bool,
+    /// Number of layers that keep their weights, from the first one on, for fine-tuning a model. Layers
+    /// are counted as in `model.layers.N`: an entry of `layers` is one layer, with its activation and with
+    /// all layers inside it, and layers without weights count as well. A frozen layer gets no update, its
+    /// batch normalization uses its stored statistics and does not change them, and its dropout is off.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub freeze: usize,
     /// Phases with smaller (or larger) images, in order, for example
     /// `[{ until = 0.5, image_size = [32, 32] }]` for the first half of the epochs. The epochs after the
     /// last phase use the network's own size. Only for networks that end in a global pooling.
     pub progressive: Vec<SizeStage>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 impl Default for TrainOptions {
@@ -179,6 +190,7 @@ impl Default for TrainOptions {
             ema_decay: 0.0,
             calibration: CalibrationKind::Temperature,
             early_stopping: 0,
+            freeze: 0,
             progressive: Vec::new(),
             teachers: Vec::new(),
             teacher_weight: 0.5,

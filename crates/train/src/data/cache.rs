@@ -10,6 +10,7 @@ use super::raw::Raw;
 use base16ct::lower::encode_string as hex;
 use etcetera::BaseStrategy;
 use moue::fs::write_atomically;
+use moue::message::at_path;
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,8 @@ impl Cache {
         decode: impl FnOnce() -> Result<Raw, DataError>,
     ) -> Result<Raw, DataError> {
         let Some(folder) = &self.folder else { return decode() };
-        let content = content_hash(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+        let content = content_hash(path)
+            .map_err(|source| DataError::Read { path: path.to_owned(), source: at_path(path, source) })?;
         let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let name = hex(&Sha256::digest(format!("{}\0{form:?}{}", place.display(), if faces { FACES } else { "" })));
         let entry = folder.join(format!("{}.dataset", &name[..32]));

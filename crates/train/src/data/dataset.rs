@@ -2,6 +2,7 @@
 
 use super::error::DataError;
 use crate::config::NormalizationKind;
+use moue::message::nearest;
 use moue::model::Normalization;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -339,9 +340,15 @@ impl Dataset {
                 .find(|&split| self.split_names[split as usize].as_deref() == Some(name))
                 .or_else(|| Split::from_name(name)),
         };
-        chosen.filter(|split| present.contains(split)).ok_or_else(|| DataError::NoSplit {
-            name: name.unwrap_or("validation").to_owned(),
-            available: present.iter().map(|&split| self.describe(split)).collect::<Vec<_>>().join(", "),
+        chosen.filter(|split| present.contains(split)).ok_or_else(|| {
+            let name = name.unwrap_or("validation");
+            let own = |split: &Split| self.split_names[*split as usize].as_deref();
+            let names = present.iter().flat_map(|split| [Some(split.name()), own(split)]).flatten();
+            DataError::NoSplit {
+                name: name.to_owned(),
+                available: present.iter().map(|&split| self.describe(split)).collect::<Vec<_>>().join(", "),
+                similar: nearest(name, names).map(str::to_owned),
+            }
         })
     }
 

@@ -1,6 +1,15 @@
 //! Errors of loading a data set.
 
+use moue::message::did_you_mean;
 use std::path::PathBuf;
+
+/// The layouts of a data set.
+const LAYOUTS: &str = "\
+    Expected images in folders named after their classes, with or without split folders,\n  \
+      angry/1.jpg\n  \
+      happy/2.jpg\n  \
+      train/angry/1.jpg\n\
+    or a CSV with the columns emotion, pixels and (if it is split) Usage; as a folder, .zip, .tar.gz, .csv or .csv.gz";
 
 /// Errors of loading a data set.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +32,7 @@ pub enum DataError {
         reason: String,
     },
     /// The source contains no data set.
-    #[error(
-        "{} contains no data set: {found}.\n\
-         Expected a CSV with the columns emotion, pixels and (if it is split) Usage, or images in folders named \
-         after their classes (angry/1.jpg, train/angry/1.jpg, …), as a folder, .zip, .tar.gz or .csv.gz", .path.display()
-    )]
+    #[error("{} contains no data set: {found}.\n{LAYOUTS}", .path.display())]
     Unrecognized {
         /// File or folder.
         path: PathBuf,
@@ -47,7 +52,9 @@ pub enum DataError {
         examples: String,
     },
     /// Fewer than two classes.
-    #[error("{} has only the class `{class}`, but a classifier needs at least two classes", .path.display())]
+    #[error(
+        "{} has only the class `{class}`, but a classifier needs at least two classes.\n{LAYOUTS}", .path.display()
+    )]
     OneClass {
         /// File or folder.
         path: PathBuf,
@@ -64,12 +71,14 @@ pub enum DataError {
         reason: String,
     },
     /// The source has no such split.
-    #[error("this data has no split `{name}`; its splits are {available}")]
+    #[error("this data has no split `{name}`; its splits are {available}{}", did_you_mean(.similar.as_deref()))]
     NoSplit {
         /// The given name.
         name: String,
         /// The available splits.
         available: String,
+        /// The nearest name of a split.
+        similar: Option<String>,
     },
     /// `--official-split` on files that do not have Kaggle's numbers.
     #[error(

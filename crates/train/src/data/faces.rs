@@ -10,6 +10,7 @@ use image::ColorType;
 use moue::detect::{DetectOptions, Detection, Detector, DetectorError};
 use moue::fs::write_atomically;
 use moue::image::{ImageError, decode_image, is_image, read_image_file};
+use moue::message::at_path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -228,7 +229,7 @@ struct Source {
 /// The photos below a folder in the order of their names, without those below `out`.
 fn sources(photos: &Path, out: &Path) -> Result<Vec<Source>, CutFacesError> {
     let io = |path: &Path, source| CutFacesError::Io { path: path.to_owned(), source };
-    std::fs::read_dir(photos).map_err(|source| io(photos, source))?;
+    std::fs::read_dir(photos).map_err(|source| io(photos, at_path(photos, source)))?;
     let own = out.canonicalize().ok();
     let walk = WalkDir::new(photos).follow_links(true).sort_by_file_name().into_iter();
     // Only folders are looked up: there may be a hundred thousand photos.

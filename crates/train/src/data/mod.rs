@@ -24,6 +24,7 @@ pub mod table;
 #[cfg(feature = "parquet")]
 mod table_parquet;
 mod training_images;
+mod warnings;
 
 pub use cache::Cache;
 pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageSpec, LabeledImage, NumberedSplit, Split};
@@ -35,3 +36,4 @@ pub use source::DataSource;
 #[cfg(feature = "parquet")]
 pub use table_parquet::{ParquetTableError, to_parquet};
 pub use training_images::{TRAINING_IMAGES_FILE, TrainingImages};
+pub use warnings::warnings;

@@ -9,6 +9,7 @@
 use super::dataset::{Dataset, Split};
 use super::duplicates::{GRID, reduced};
 use super::statistics::mean_and_deviation;
+use moue::model::model_file;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -61,10 +62,10 @@ impl TrainingImages {
     }
 
     /// The training images of a model that was trained on the data set with this hash: from the file
-    /// next to `model`, or those of the bundled models; `None` where they are not known.
+    /// next to `model` (a file or a run folder), or those of the bundled models; `None` where they are not known.
     #[must_use]
     pub fn find(model: &Path, data_hash: &str) -> Option<Self> {
-        let own = || std::fs::read(model.parent()?.join(TRAINING_IMAGES_FILE)).ok();
+        let own = || std::fs::read(model_file(model).parent()?.join(TRAINING_IMAGES_FILE)).ok();
         own()
             .and_then(|bytes| Self::from_bytes(&bytes))
             .filter(|found| found.data_hash == data_hash)

@@ -76,14 +76,14 @@ pub enum FinishedRunError {
     Unfinished(PathBuf),
 }
 
-/// The finished run in a folder, as an experiment, and its data; `None` where the path is no folder,
-/// or the name of a preset.
+/// The finished run in a folder, as an experiment, and its data; `None` where the path is no folder
+/// of a run, or the name of a preset.
 ///
 /// # Errors
-/// When the folder contains no run, or an unfinished one.
+/// When the run has no valid checkpoint, or is not finished.
 pub fn finished_run(path: &Path) -> Result<Option<(Experiment, DataSource)>, FinishedRunError> {
     let is_preset = path.to_str().is_some_and(|name| Preset::named(name).is_some());
-    if is_preset || !path.is_dir() {
+    if is_preset || !path.join("config.toml").exists() {
         return Ok(None);
     }
     let saved = SavedRun::open(RunFolder::existing(path).checkpoint())
@@ -115,6 +115,8 @@ mod tests {
     fn the_name_of_a_preset_is_no_folder() {
         assert!(finished_run(Path::new("tutorial/model-6")).unwrap().is_none());
         let folder = tempfile::tempdir().unwrap();
+        assert!(finished_run(folder.path()).unwrap().is_none());
+        std::fs::write(folder.path().join("config.toml"), "").unwrap();
         assert!(matches!(finished_run(folder.path()), Err(FinishedRunError::Checkpoint { .. })));
     }
 }

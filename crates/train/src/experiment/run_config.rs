@@ -27,6 +27,10 @@ pub struct RunOptions {
     pub image_size: Option<[usize; 2]>,
     /// The seed.
     pub seed: Option<u64>,
+    /// Trains without teachers.
+    pub no_teachers: bool,
+    /// Whether the weights are initialized from a model; then missing teachers are dropped.
+    pub init: bool,
     /// Restores FER2013's official split for Kaggle's numbered files, as is the default, and refuses
     /// data that has none.
     pub official_split: bool,
@@ -41,6 +45,8 @@ pub struct RunConfig {
     pub config: Config,
     /// The data.
     pub source: DataSource,
+    /// Teachers of the architecture file that are not used.
+    pub dropped_teachers: Vec<PathBuf>,
 }
 
 /// Errors of resolving a run.
@@ -62,7 +68,7 @@ pub enum RunConfigError {
     /// A teacher cannot be read.
     #[error(
         "a teacher of {arch} is missing: {source}; train it first (the comment at the top of the preset \
-         explains how), or train without teachers: --set 'train.teachers=[]'"
+         explains how), or train without teachers: --no-teachers"
     )]
     Teacher {
         /// Preset or file.
@@ -82,7 +88,11 @@ impl RunConfigError {
     /// Whether the options are wrong; otherwise a file is.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Config(_) | Self::Checkpoint(_))
+        match self {
+            Self::Config(error) => matches!(error, ConfigError::Dataset(_) | ConfigError::Run(_)),
+            Self::Checkpoint(_) => false,
+            _ => true,
+        }
     }
 }
 
@@ -97,13 +107,16 @@ impl RunConfig {
         if let Some(path) = &options.resume {
             let saved = SavedRun::open(RunFolder::existing(path).checkpoint())?;
             let config = Config::parse("the checkpoint's configuration", &saved.config)?;
-            return Ok(Self { config, source: given.unwrap_or(saved.source) });
+            return Ok(Self::new(config, given.unwrap_or(saved.source)));
         }
-        let run = Self::resolve_untaught(options)?;
+        let mut run = Self::resolve_untaught(options)?;
         let arch = options.arch.as_deref().unwrap_or(DEFAULT_ARCH);
-        for teacher in &run.config.train.teachers {
-            let missing = |source| RunConfigError::Teacher { arch: arch.to_owned(), source };
-            Model::open(teacher).map_err(missing)?;
+        for teacher in std::mem::take(&mut run.config.train.teachers) {
+            match Model::open(&teacher) {
+                Ok(_) => run.config.train.teachers.push(teacher),
+                Err(ModelFileError::Unknown { .. }) if options.init => run.dropped_teachers.push(teacher),
+                Err(source) => return Err(RunConfigError::Teacher { arch: arch.to_owned(), source }),
+            }
         }
         Ok(run)
     }
@@ -135,7 +148,25 @@ impl RunConfig {
             return Err(RunConfigError::AsGiven);
         }
         let source = options.data.clone().map_or(DataSource::Synthetic, DataSource::Given);
-        Ok(Self { config, source })
+        let mut run = Self::new(config, source);
+        if options.no_teachers {
+            run.dropped_teachers = std::mem::take(&mut run.config.train.teachers);
+        }
+        Ok(run)
+    }
+
+    /// A configuration with its data.
+    #[must_use]
+    pub fn new(config: Config, source: DataSource) -> Self {
+        Self { config, source, dropped_teachers: Vec::new() }
+    }
+
+    /// A note about teachers that are not used.
+    #[must_use]
+    pub fn note(&self) -> Option<String> {
+        let dropped: Vec<String> = self.dropped_teachers.iter().map(|path| path.display().to_string()).collect();
+        let name = &self.config.model.name;
+        (!dropped.is_empty()).then(|| format!("teachers of {name} that are not used: {}", dropped.join(", ")))
     }
 
     /// The name of a run of this configuration in `runs/`.

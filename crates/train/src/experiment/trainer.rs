@@ -71,7 +71,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When there is no such preset or file, or it is not valid.
     pub fn preset(name: &str) -> Result<Self, ConfigError> {
-        Ok(Self::new(RunConfig { config: Config::open(name)?, source: DataSource::Synthetic }))
+        Ok(Self::new(RunConfig::new(Config::open(name)?, DataSource::Synthetic)))
     }
 
     /// Trains on this data set, in any supported layout, as it was downloaded.
@@ -124,7 +124,7 @@ impl<'a> Trainer<'a> {
     /// When the data cannot be opened, the training fails, a file cannot be written, or the
     /// training was stopped in its first epoch.
     pub fn run(mut self) -> Result<TrainedRun, TrainerError> {
-        let RunConfig { config, source } = &self.run;
+        let RunConfig { config, source, .. } = &self.run;
         let spec = ImageSpec::of_input(config.model.input);
         let dataset = source.open(spec, &config.data, config.train.seed, &|_| {})?;
         let folder = RunFolder::create(self.out.as_deref(), &self.run.name())?;

@@ -12,6 +12,8 @@ const WIDE: [f64; 3] = [960.0, 520.0, 290.0];
 const LEFT: f64 = 46.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 34.0;
+/// Distance between the labels next to a chart.
+const LABEL: f64 = 15.0;
 
 /// A named line.
 pub struct Line {
@@ -39,7 +41,7 @@ pub struct Chart {
     pub bands: Vec<Band>,
     /// Position of a vertical line: the best epoch.
     pub mark: Option<f64>,
-    /// Position of a horizontal line, and its label.
+    /// Position of a horizontal line, and its label next to the chart.
     pub level: Option<(f64, String)>,
     /// Whether the chart is wide.
     pub wide: bool,
@@ -88,7 +90,9 @@ impl Chart {
         if first > last {
             return html! {};
         }
+        let named: Vec<&Line> = self.lines.iter().filter(|line| !line.name.is_empty()).collect();
         let [width, height, names] = if self.wide { WIDE } else { [WIDTH, HEIGHT, RIGHT] };
+        let height = height.max(TOP + BOTTOM + LABEL * (named.len() + 1) as f64);
         let right = width - names;
         let level = self.level.as_ref().map(|level| level.0);
         let rows = ticks(low.min(level.unwrap_or(low)), high.max(level.unwrap_or(high)));
@@ -96,7 +100,13 @@ impl Chart {
         let x = Scale { low: first.min(last - 1.0), high: last, from: LEFT, to: right };
         let y = Scale { low: bottom, high: top.max(bottom + 1e-9), from: height - BOTTOM, to: TOP };
         let columns = ticks(x.low, x.high).into_iter().filter(|t| *t >= x.low && *t <= x.high && t.fract() == 0.0);
-        let named: Vec<&Line> = self.lines.iter().filter(|line| !line.name.is_empty()).collect();
+        // Labels are next to the chart, where they cover no curve.
+        let end =
+            |line: &Line| line.points.iter().rfind(|point| point.1.is_finite()).map_or(TOP, |point| y.at(point.1));
+        let ends = named.iter().map(|line| (format!("name {}", line.class), line.name.as_str(), end(line)));
+        let level_end = self.level.iter().map(|(level, name)| ("tick".to_owned(), name.as_str(), y.at(*level)));
+        let labels: Vec<(String, &str, f64)> = ends.chain(level_end).collect();
+        let places = label_places(&labels.iter().map(|label| label.2).collect::<Vec<_>>(), height - BOTTOM);
         html! {
             svg.wide[self.wide] viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.title) {
                 text.title x=(LEFT) y="16" { (self.title) }
@@ -111,14 +121,13 @@ impl Chart {
                 @if let Some(mark) = self.mark {
                     line.mark x1=(x.at(mark)) x2=(x.at(mark)) y1=(TOP) y2=(height - BOTTOM) {}
                 }
-                @if let Some((level, name)) = &self.level {
+                @if let Some((level, _)) = &self.level {
                     line.mark x1=(LEFT) x2=(right) y1=(y.at(*level)) y2=(y.at(*level)) {}
-                    text.tick x=(LEFT + 6.0) y=(y.at(*level) - 5.0) { (name) }
                 }
                 @for band in &self.bands { (shape(band, &x, &y)) }
                 @for line in &self.lines { (curve(line, &x, &y)) }
-                @for (line, at) in named.iter().zip(label_places(&named, &y)) {
-                    text class={ "name " (line.class) } x=(right + 8.0) y=(at + 4.0) { (line.name) }
+                @for ((class, name, _), at) in labels.iter().zip(places) {
+                    text class=(class) x=(right + 8.0) y=(at + 4.0) { (name) }
                 }
             }
         }
@@ -147,21 +156,16 @@ fn curve(line: &Line, x: &Scale, y: &Scale) -> Markup {
     }
 }
 
-/// Vertical positions of the labels, near the ends of their lines without overlap.
-fn label_places(lines: &[&Line], y: &Scale) -> Vec<f64> {
-    let mut places: Vec<(usize, f64)> = lines
-        .iter()
-        .enumerate()
-        .map(|(i, line)| (i, line.points.iter().rfind(|p| p.1.is_finite()).map_or(TOP, |p| y.at(p.1))))
-        .collect();
+/// Vertical positions of labels, near the ends of their lines without overlap, down to `lowest`.
+fn label_places(ends: &[f64], lowest: f64) -> Vec<f64> {
+    let mut places: Vec<(usize, f64)> = ends.iter().copied().enumerate().collect();
     places.sort_by(|a, b| a.1.total_cmp(&b.1));
     for i in 1..places.len() {
-        places[i].1 = places[i].1.max(places[i - 1].1 + 15.0);
+        places[i].1 = places[i].1.max(places[i - 1].1 + LABEL);
     }
     // Labels beyond the bottom are moved up again.
-    let lowest = y.from.max(y.to);
     for i in (0..places.len()).rev() {
-        let limit = places.get(i + 1).map_or(lowest, |below: &(usize, f64)| below.1 - 15.0);
+        let limit = places.get(i + 1).map_or(lowest, |below: &(usize, f64)| below.1 - LABEL);
         places[i].1 = places[i].1.min(limit);
     }
     places.sort_by_key(|place| place.0);
@@ -226,11 +230,42 @@ mod tests {
 
     #[test]
     fn labels_do_not_overlap() {
-        let line = |value| Line { name: "n".into(), class: "a".into(), points: vec![(1.0, value)] };
-        let y = Scale { low: 0.0, high: 1.0, from: 100.0, to: 0.0 };
-        let places = label_places(&[&line(0.5), &line(0.51), &line(0.0), &line(0.01)], &y);
+        let places = label_places(&[50.0, 49.0, 100.0, 99.0], 100.0);
         let mut sorted = places.clone();
         sorted.sort_by(f64::total_cmp);
-        assert!(sorted.windows(2).all(|pair| pair[1] - pair[0] >= 15.0) && sorted[3] <= 100.0, "{places:?}");
+        assert!(sorted.windows(2).all(|pair| pair[1] - pair[0] >= LABEL) && sorted[3] <= 100.0, "{places:?}");
+    }
+
+    /// The number after each occurrence of an attribute in the elements that begin with `element`.
+    fn attributes(svg: &str, element: &str, attribute: &str) -> Vec<f64> {
+        let parts = svg.split(element).skip(1).map(|part| part.split('>').next().unwrap());
+        parts.map(|part| part.split(attribute).nth(1).unwrap().split('"').nth(1).unwrap().parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn labels_are_next_to_the_chart_and_inside_the_picture() {
+        for count in [1_usize, 8, 60] {
+            let line = |number| Line {
+                name: format!("experiment {number}"),
+                class: "a".into(),
+                points: vec![(1.0, 20.0), (9.0, 60.0 + number as f64 / 100.0)],
+            };
+            let chart = Chart {
+                title: "Accuracy, %",
+                across: "epoch",
+                lines: (0..count).map(line).collect(),
+                bands: Vec::new(),
+                mark: None,
+                level: Some((25.0, "baseline".into())),
+                wide: true,
+            };
+            let svg = chart.svg().into_string();
+            let (x, y) = (attributes(&svg, "<text class=\"name", " x="), attributes(&svg, "<text class=\"name", " y="));
+            assert_eq!(x.len(), count);
+            let right = attributes(&svg, "<line class=\"grid", " x2=")[0];
+            let level = svg.split("baseline").next().unwrap().rsplit("<text").next().unwrap().to_owned();
+            assert!(attributes(&format!("<text{level}>"), "<text", " x=")[0] > right, "{level}");
+            assert!(x.iter().all(|x| *x > right) && y.iter().all(|y| *y >= TOP), "{x:?} {y:?}");
+        }
     }
 }

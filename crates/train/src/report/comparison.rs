@@ -2,13 +2,10 @@
 
 use super::chart::{Band, Chart, Line};
 use super::evaluation::points;
-use super::page::{self, percent};
+use super::page::{self, color, percent};
 use crate::comparison::{Comparison, Row, SeedPairs};
 use crate::train::EpochRecord;
 use maud::{Markup, html};
-
-/// Number of line colors in the style sheet.
-const COLORS: usize = 10;
 
 /// Maximum length of a name next to the chart.
 const LONGEST_NAME: usize = 38;
@@ -130,7 +127,7 @@ fn band(row: &Row, class: &str) -> Option<Band> {
 fn curves(found: &Comparison) -> Markup {
     let (mut lines, mut bands) = (Vec::new(), Vec::new());
     for (number, (row, name)) in found.rows.iter().zip(short_names(&found.rows)).enumerate() {
-        let class = format!("c{}", number % COLORS);
+        let class = color(number);
         let train = mean(row, |r| r.train_accuracy);
         bands.extend(band(row, &class));
         lines.push(Line { name: String::new(), class: format!("{class} dashed"), points: train });
@@ -151,36 +148,63 @@ fn table(found: &Comparison) -> Markup {
     let gap = |row: &Row| row.gap.unwrap_or(0.0);
     let widest = found.rows.iter().map(|row| gap(row).abs()).fold(0.01, f64::max);
     let seeded = seeded(found);
+    let cell_of = |name: &str, content: Markup| html! { td data-name=(name) { (content) } };
+    let seconds = |row: &Row| row.seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.0}"));
     html! {
-        div.scroll { table {
+        div.scroll { table.experiments {
             thead { tr {
                 th { "experiment" } th { "best validation %" }
-                @if seeded { th { "95 % interval" } th { "difference" } }
-                th { "best train %" } th { "gap" } th {} th { "last validation %" } th { "last train %" }
-                th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" } th.text { "reported by source" }
+                @if seeded { th { "difference" } }
+                th { "best train %" } th { "gap" } th { "last validation %" } th { "last train %" }
+                th { "parameters" } th { "M MACs" } th { "epochs" } th { "seconds" }
             } }
             tbody {
                 @for (number, row) in found.rows.iter().enumerate() {
-                    @let color = format!("c{}", number % COLORS);
+                    @let color = color(number);
                     tr {
-                        td { span class={ "key " (color) } {} (row.name) }
-                        @if let Some(reason) = &row.failed {
-                            td.text colspan=(if seeded { 8 } else { 6 }) { "failed: " (reason) }
-                        } @else {
-                            td { b { (cell(row.best_validation_accuracy)) } }
-                            @if seeded { td { (interval(row.validation_ci95, percent)) } td { (difference(row)) } }
-                            td { (cell(row.best_train_accuracy)) } td { (cell(row.gap)) }
-                            td.text { span class={ "gap " (color) } style=(format!("width:{:.1}rem", 4.0 * gap(row).max(0.0) / widest)) {} }
-                            td { (cell(row.last_validation_accuracy)) } td { (cell(row.last_train_accuracy)) }
+                        td {
+                            span class={ "key " (color) } {} (breakable(&row.name))
+                            @if let Some(claim) = &row.claim { br; span.soft.small { "source: " (claim) } }
                         }
-                        td { (row.parameters) } td { (format!("{:.1}", row.macs as f64 / 1e6)) } td { (row.epochs) }
-                        td { (row.seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.0}"))) }
-                        td.text { (row.claim.as_deref().unwrap_or_default()) }
+                        @if let Some(reason) = &row.failed {
+                            td.text colspan=(if seeded { 6 } else { 5 }) { "failed: " (reason) }
+                        } @else {
+                            (cell_of("best validation %", html! {
+                                b { (cell(row.best_validation_accuracy)) }
+                                @if row.validation_ci95.is_some() {
+                                    br; span.soft.small { (interval(row.validation_ci95, percent)) }
+                                }
+                            }))
+                            @if seeded {
+                                (cell_of("difference", html! {
+                                    @if let Some(paired) = &row.paired {
+                                        (points(paired.difference)) br;
+                                        span.soft.small { (interval(Some(paired.difference_ci95), points)) }
+                                    }
+                                }))
+                            }
+                            (cell_of("best train %", html! { (cell(row.best_train_accuracy)) }))
+                            (cell_of("gap", html! {
+                                (cell(row.gap))
+                                @if gap(row) > 0.0 { br; span class={ "gap " (color) } style=(format!("width:{:.1}rem", 4.0 * gap(row) / widest)) {} }
+                            }))
+                            (cell_of("last validation %", html! { (cell(row.last_validation_accuracy)) }))
+                            (cell_of("last train %", html! { (cell(row.last_train_accuracy)) }))
+                        }
+                        (cell_of("parameters", html! { (row.parameters) }))
+                        (cell_of("M MACs", html! { (format!("{:.1}", row.macs as f64 / 1e6)) }))
+                        (cell_of("epochs", html! { (row.epochs) }))
+                        (cell_of("seconds", html! { (seconds(row)) }))
                     }
                 }
             }
         } }
     }
+}
+
+/// A name that may continue on the next line after each part of a key.
+fn breakable(name: &str) -> Markup {
+    html! { @for part in name.split_inclusive(['.', '=', '/']) { (part) wbr; } }
 }
 
 /// Two bounds, or nothing.

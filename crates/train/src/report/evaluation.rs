@@ -60,9 +60,9 @@ pub fn per_class(metrics: &Metrics) -> Markup {
         div.scroll { table {
             thead { tr { th { "class" } th { "precision %" } th { "recall %" } th { "F1 %" } th { "support" } } }
             tbody {
-                @for class in &metrics.per_class {
+                @for (number, class) in metrics.per_class.iter().enumerate() {
                     tr {
-                        td { (class.label) } td { (percent(class.precision)) } td { (percent(class.recall)) }
+                        td { span class={ "key " (page::color(number)) } {} (class.label) } td { (percent(class.precision)) } td { (percent(class.recall)) }
                         td { (percent(class.f1)) } td { (class.support) }
                     }
                 }

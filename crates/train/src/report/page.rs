@@ -1,12 +1,13 @@
 //! The page template: style sheet, title and footer.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use moue::render::CLASS_COLORS;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1c1c1f; --soft: #6a6a72; --line: #d9d9de; --paper: #fff; --a: #2f6fde; --b: #d9622b; --cell: 47,111,222; }
 @media (prefers-color-scheme: dark) { :root { --ink: #ececf0; --soft: #a0a0aa; --line: #3c3c44; --paper: #16161a; --a: #7aa7ff; --b: #ff9a66; --cell: 122,167,255; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 980px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+h1, .big { overflow-wrap: anywhere; } h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .big { font-size: 2.4rem; font-weight: 650; margin: .2rem 0; } .soft, footer { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; text-align: right; } th:first-child, td:first-child { text-align: left; white-space: nowrap; }
@@ -17,11 +18,15 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .title { fo
 .curve { fill: none; stroke-width: 2; } .band { fill: var(--c); opacity: .18; } .bar { fill: var(--a); } .a { --c: var(--a); } .b { --c: var(--b); }
 svg.wide { width: 960px; min-width: 680px; } .dashed { stroke-dasharray: 4 4; stroke-width: 1.2; opacity: .75; } th.text, td.text { text-align: left; white-space: nowrap; }
 .key, .gap { display: inline-block; height: .75rem; background: currentColor; vertical-align: middle; } .key { width: .75rem; margin-right: .5rem; }
-.c0 { --c: #2f6fde; } .c1 { --c: #d9622b; } .c2 { --c: #2a9d5c; } .c3 { --c: #a64ac9; } .c4 { --c: #b8860b; }
-.c5 { --c: #d63a6a; } .c6 { --c: #008c95; } .c7 { --c: #7a6a5a; } .c8 { --c: #6b7fd7; } .c9 { --c: #6f9a1e; }
 .curve { stroke: var(--c); } .dot, svg text.name { fill: var(--c); } .key, .gap { color: var(--c); }
 .strip { display: flex; flex-wrap: wrap; gap: .4rem; } .strip img { width: 64px; height: 64px; object-fit: contain; image-rendering: pixelated; }
-h3 { font-size: 1rem; margin: 1rem 0 .3rem; }
+h3 { font-size: 1rem; margin: 1rem 0 .3rem; } .small { font-size: .85rem; font-weight: 400; }
+.experiments { font-size: .9rem; } .experiments td:first-child { white-space: normal; min-width: 11rem; } .experiments .small { white-space: nowrap; } .experiments td:first-child .small { white-space: normal; } .experiments th, .experiments td { padding: .3rem .4rem; vertical-align: top; }
+@media (max-width: 640px) {
+.experiments thead { display: none; } .experiments, .experiments tbody, .experiments tr, .experiments td { display: block; }
+.experiments tr { padding: .6rem 0; border-bottom: 1px solid var(--line); } .experiments td { text-align: right; padding: .1rem 0; }
+.experiments td:first-child { text-align: left; font-weight: 600; } .experiments td:empty { display: none; } .experiments td[data-name]::before { content: attr(data-name); float: left; color: var(--soft); }
+}
 .faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(108px, 1fr)); gap: .8rem; }
 figure { margin: 0; font-size: .8rem; line-height: 1.25; } figure img { width: 96px; height: 96px; object-fit: contain; image-rendering: pixelated; display: block; }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); font-size: .8rem; }
@@ -37,7 +42,19 @@ pub fn page(title: &str, body: &Markup) -> String {
             "inferring emotions at work and in education. Made by moue " (env!("CARGO_PKG_VERSION")) "."
         }
     };
-    document(title, &html! { style { (PreEscaped(STYLE)) } }, &footed)
+    document(title, &html! { style { (PreEscaped(STYLE)) (PreEscaped(colors())) } }, &footed)
+}
+
+/// The style of `c0`, `c1`, …: the colors of classes, and of experiments.
+fn colors() -> String {
+    let rule = |(number, [r, g, b]): (usize, &[u8; 3])| format!(".c{number} {{ --c: rgb({r} {g} {b}); }}\n");
+    CLASS_COLORS.iter().enumerate().map(rule).collect()
+}
+
+/// The CSS class of the color of a class or of an experiment.
+#[must_use]
+pub fn color(number: usize) -> String {
+    format!("c{}", number % CLASS_COLORS.len())
 }
 
 /// An HTML document with its title, style and body.

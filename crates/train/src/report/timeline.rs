@@ -56,7 +56,8 @@ impl Timeline {
             };
             self.bins = self.bins.chunks(2).map(merge).collect();
         }
-        let at = (time.max(0.0) / self.width) as usize;
+        // A frame at the edge of two bins belongs to the later one, also where the quotient is rounded down.
+        let at = (time.max(0.0) / self.width + 1e-6) as usize;
         if self.bins.len() <= at {
             self.bins.resize(at + 1, Bin::default());
         }
@@ -69,7 +70,7 @@ impl Timeline {
         let seen: usize = self.bins.iter().map(|bin| bin.faces).sum();
         let line = |(class, name): (usize, &String)| Line {
             name: name.clone(),
-            class: format!("c{class}"),
+            class: page::color(class),
             points: self.points(|bin| bin.sums[class] / bin.faces as f64 * 100.0),
         };
         let chart = Chart {
@@ -121,6 +122,13 @@ mod tests {
         );
         let page = timeline.page("video");
         assert!(page.contains("happy") && page.contains("seconds") && !page.contains("NaN"), "{page}");
+    }
+
+    #[test]
+    fn frames_at_the_edges_of_bins_leave_no_gap() {
+        let mut timeline = Timeline::new(&["happy".into()]);
+        (0..100).for_each(|frame| timeline.add(f64::from(frame) / 5.0, [1.0].into_iter()));
+        assert!(timeline.bins.iter().all(|bin| bin.faces == 1));
     }
 
     #[test]

@@ -181,7 +181,7 @@ pub fn load(path: &Path, fresh: &Checkpoint) -> Result<Saved, CheckpointError> {
 }
 
 fn read(path: &Path) -> Result<Saved, CheckpointError> {
-    let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+    let bytes = moue::fs::read(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
     let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
     let (mut tensors, document) = read_tensors(&bytes, KEY).map_err(|error| damaged(error.to_string()))?;
     let mut checkpoint: Checkpoint = serde_json::from_str(&document).map_err(|error| damaged(error.to_string()))?;

@@ -60,8 +60,11 @@ pub enum TrainError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A teacher does not fit the data.
-    #[error("a teacher does not fit the data: {0}")]
+    #[error("a teacher does not fit the data: {0}; --no-teachers trains without teachers")]
     Teacher(String),
+    /// A teacher cannot be read.
+    #[error("cannot read a teacher; --no-teachers trains without teachers")]
+    UnreadTeacher(#[source] ModelFileError),
     /// The network's weights depend on the size of the images.
     #[error(
         "`progressive` requires a network whose weights do not depend on the image size, but at {size:?} this network has \
@@ -81,10 +84,26 @@ pub enum TrainError {
         /// The difference.
         what: &'static str,
     },
-    /// `--init` has no weights for this architecture.
+    /// The model of `--init` has another architecture.
     #[error(
-        "none of the model's weights fits this architecture; --init requires the architecture that the model was \
-         trained with"
+        "the given model ({model}) has weights for only {kept} of {of} layers; --init requires the architecture that the \
+         model was trained with, in which some layers may be new, such as the last one for other classes. New would be \
+         {new}"
     )]
-    NothingToStartFrom,
+    OtherArchitecture {
+        /// Name of the model's architecture.
+        model: String,
+        /// Number of layers with weights in the model.
+        kept: usize,
+        /// Number of layers with weights.
+        of: usize,
+        /// Names of the other layers.
+        new: String,
+    },
+    /// A frozen layer has no weights in the model of `--init`.
+    #[error("the layer {0} is new and cannot be frozen; lower train.freeze")]
+    FrozenNew(String),
+    /// All layers with weights are frozen.
+    #[error("train.freeze = {0} freezes all layers that have weights; lower it")]
+    AllFrozen(usize),
 }

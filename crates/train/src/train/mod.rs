@@ -9,6 +9,7 @@
 mod batches;
 mod checkpoint;
 mod error;
+mod initial;
 mod job;
 #[cfg(feature = "mpi")]
 mod mpi;

@@ -3,17 +3,18 @@
 use super::batches::{Batch, Loader};
 use super::checkpoint::{self, Checkpoint};
 use super::error::TrainError;
+use super::initial;
 use super::job::{Job, Outcome};
 use super::ranks::Ranks;
 use super::record::{Ending, EpochRecord, Event};
 use super::schedule;
 use super::targets::{Targets, model_hash};
 use crate::config::CalibrationKind;
-use crate::data::{NumberedSplit, Split, TrainingImages};
+use crate::data::{NumberedSplit, Split, TrainingImages, warnings};
 use crate::evaluate::{self, Predictions};
 use moue::Classifier;
 use moue::model::weights::{snapshot, transfer};
-use moue::model::{ArchitectureError, Calibration, Model, Provenance, build, build_blank};
+use moue::model::{ArchitectureError, Calibration, Model, Provenance, ValidationCount, build_blank};
 use moue_engine::loss::{categorical_crossentropy, count_correct};
 use moue_engine::{Mode, Network, Optimizer, Shape, Tensor};
 use rayon::prelude::*;
@@ -53,21 +54,12 @@ impl<'a> Training<'a> {
             }
             _ => {}
         }
-        let mut network = build(&config.model, dataset.classes.len(), options.seed)?;
+        for warning in warnings(dataset) {
+            observe(Event::Note(format!("warning: {warning}")));
+        }
+        let mut network = initial::network(job, observe)?;
         for stage in &options.progressive {
             resized(job, &network, stage.image_size)?;
-        }
-        if let Some(init) = job.init {
-            let fresh = transfer(init.network(), &mut network);
-            let mut total = 0;
-            network.visit(|_| total += 1);
-            if fresh.len() == total {
-                return Err(TrainError::NothingToStartFrom);
-            }
-            let fresh = if fresh.is_empty() { "none".into() } else { fresh.join(", ") };
-            observe(Event::Note(format!(
-                "weights initialized from the given model; newly initialized parameters: {fresh}"
-            )));
         }
         let clip = (options.clip_norm > 0.0).then_some(options.clip_norm);
         let mut optimizer = Optimizer::new(options.optimizer_kind(), options.weight_decay, clip, &network);
@@ -262,7 +254,10 @@ impl<'a> Training<'a> {
             self.validated.set_weights(&self.checkpoint.best_weights);
             let (mut predictions, logits) = self.predictions();
             let mut best = self.validated.into_model();
-            best.provenance_mut().epoch = best_epoch;
+            let images = predictions.images.len();
+            let correct = (self.checkpoint.best.accuracy * images as f64).round() as usize;
+            let provenance = best.provenance_mut();
+            (provenance.epoch, provenance.validation) = (best_epoch, Some(ValidationCount { correct, images }));
             evaluate::calibrate(&mut best, &predictions, self.job.config.train.calibration);
             let temperature = best.calibration().temperature_only();
             predictions.probabilities = calibrated(&temperature, &logits, best.classes().len());
@@ -323,7 +318,11 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
     let mut architecture = job.config.model.clone();
     architecture.input = [height, width, architecture.input[2]];
     let mut resized = build_blank(&architecture, job.dataset.classes.len()).map_err(|_| other())?;
-    if transfer(network, &mut resized).is_empty() { Ok(resized) } else { Err(other()) }
+    if !transfer(network, &mut resized).is_empty() {
+        return Err(other());
+    }
+    initial::freeze(job, &mut resized)?;
+    Ok(resized)
 }
 
 /// A model of the job's architecture, whose weights are set afterwards.

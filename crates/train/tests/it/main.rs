@@ -5,6 +5,7 @@ mod architectures;
 mod calibration;
 mod compare;
 mod data;
+mod fine_tuning;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod ranks;

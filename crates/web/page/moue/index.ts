@@ -79,6 +79,16 @@ export interface LoadOptions {
   model?: Uint8Array;
 }
 
+/** A model, and how accurate it is. */
+export interface ModelInfo {
+  /** The name of its architecture. */
+  name: string;
+  /** Accuracy on its validation split, 0–1 (optimistic: the weights were selected on it); null if not recorded. */
+  accuracy: number | null;
+  /** Number of images of that split; null if not recorded. */
+  images: number | null;
+}
+
 /** Loads the module and a model. The result predicts any number of pictures. */
 export async function load({ module, model }: LoadOptions = {}): Promise<Moue> {
   if (module instanceof WebAssembly.Module || module instanceof ArrayBuffer || ArrayBuffer.isView(module)) {
@@ -94,11 +104,14 @@ export class Moue {
   readonly #predictor: WebPredictor;
   /** The classes, in alphabetical order. */
   readonly classes: readonly string[];
+  /** The model. */
+  readonly model: Readonly<ModelInfo>;
 
   /** @internal */
   constructor(predictor: WebPredictor) {
     this.#predictor = predictor;
     this.classes = predictor.classes;
+    this.model = { name: predictor.name, accuracy: predictor.accuracy ?? null, images: predictor.accuracyImages ?? null };
   }
 
   /**

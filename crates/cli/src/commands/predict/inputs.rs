@@ -1,9 +1,10 @@
 //! Expands the arguments into images and videos.
 
-use crate::args::PredictArgs;
-use moue::predict::{Input, inputs};
+use crate::args::{Common, PredictArgs};
+use moue::predict::inputs::{self, Expanded, Input, InputError};
+use moue::prediction::Prediction;
 use moue::video::Source;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const EXTENSIONS: [&str; 14] =
     ["3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "webm", "wmv"];
@@ -13,24 +14,65 @@ fn is_video(path: &Path) -> bool {
     path.extension().is_some_and(|own| EXTENSIONS.iter().any(|known| own.eq_ignore_ascii_case(known)))
 }
 
-/// Returns the images and the videos that the arguments name, and the number of arguments
-/// that name none; each of those is reported on stderr.
-pub fn expand(args: &PredictArgs) -> anyhow::Result<(Vec<Input>, Vec<Source>, usize)> {
-    let (mut photos, mut videos, mut unmatched) = (Vec::new(), Vec::new(), 0);
-    videos.extend(args.webcam.as_ref().map(|device| Source::webcam(device.as_deref())));
+/// What the arguments name.
+#[derive(Default)]
+pub struct Inputs {
+    pub photos: Vec<Input>,
+    pub videos: Vec<Source>,
+    /// Arguments that name neither, with the reason.
+    pub unmatched: Vec<Prediction>,
+}
+
+/// Returns what the arguments name, and reports the other files of folders on stderr.
+pub fn expand(args: &PredictArgs, common: &Common) -> Inputs {
+    let mut found = Inputs::default();
+    found.videos.extend(args.webcam.as_ref().map(|device| Source::webcam(device.as_deref())));
     for argument in &args.inputs {
         if args.device_format.is_some() || is_video(argument) {
-            videos.push(Source { input: argument.display().to_string(), format: args.device_format.clone() });
+            found.videos.push(Source { input: argument.display().to_string(), format: args.device_format.clone() });
             continue;
         }
-        match inputs::expand(argument, args.recursive) {
-            Ok(found) => photos.extend(found),
-            Err(reason) => {
-                eprintln!("moue: {}: {reason}", argument.display());
-                unmatched += 1;
+        let others = match inputs::expand(argument, args.recursive) {
+            Ok(Expanded { inputs, others }) => {
+                found.photos.extend(inputs);
+                others
             }
+            Err(error) => {
+                found.unmatched.push(Prediction::failed(argument.display().to_string(), error.to_string()));
+                match error {
+                    InputError::EmptyTree { others } | InputError::EmptyFolder { others } => others,
+                    _ => Vec::new(),
+                }
+            }
+        };
+        if !common.quiet {
+            report(argument, &others, args.verbose);
         }
     }
-    anyhow::ensure!(!photos.is_empty() || !videos.is_empty(), "no images or videos to predict");
-    Ok((photos, videos, unmatched))
+    found
+}
+
+/// Reports the files of a folder that are not predicted.
+fn report(folder: &Path, others: &[PathBuf], verbose: bool) {
+    let (videos, others): (Vec<&PathBuf>, Vec<&PathBuf>) = others.iter().partition(|path| is_video(path));
+    let folder = folder.display();
+    if let Some(first) = videos.first() {
+        eprintln!(
+            "note: not predicted in {folder}: {}; name videos to predict them: moue predict {}",
+            count(videos.len(), "video"),
+            first.display()
+        );
+    }
+    if !others.is_empty() {
+        let hint = if verbose { "" } else { "; -v lists them" };
+        eprintln!("note: not predicted in {folder}: {}{hint}", count(others.len(), "other file"));
+    }
+    if verbose {
+        videos.iter().chain(&others).for_each(|path| eprintln!("  {}", path.display()));
+    }
+}
+
+/// `1 video`, `2 videos`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

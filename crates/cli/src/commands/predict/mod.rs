@@ -1,6 +1,6 @@
 //! `moue predict`: photos, videos and cameras.
 //!
-//! `inputs` expands the arguments, `photos` and `video` predict, `output` prints.
+//! `inputs` expands the arguments, `photos` and `video` predict, `output` writes.
 
 mod inputs;
 pub mod output;
@@ -8,20 +8,22 @@ mod photos;
 mod video;
 
 use super::stop_on_interrupt;
-use crate::args::{Common, Format, PredictArgs};
+use crate::args::{Common, PredictArgs};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
+use inputs::Inputs;
 use moue::detect::{DetectOptions, Detector};
 use moue::predict::{PredictOptions, Predictor};
 use moue::prediction::Prediction;
-use output::PredictionWriter;
+use output::{Counts, PredictionWriter};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let format = if common.json { Format::Json } else { args.format };
+    let start = Instant::now();
     let detect_options =
         DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };
     let options = PredictOptions { detect: !args.no_detect, detect_options, ..PredictOptions::default() };
@@ -29,7 +31,7 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.detector {
         predictor = predictor.with_detector(Detector::load(path)?);
     }
-    let (photos, videos, unmatched) = inputs::expand(args)?;
+    let Inputs { photos, videos, unmatched } = inputs::expand(args, common);
     if args.timeline.is_some() && videos.len() != 1 {
         return Err(UsageError(format!("--timeline requires exactly one video, found {}", videos.len())).into());
     }
@@ -37,25 +39,46 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let stop = stop_on_interrupt()?;
-    let out = PredictionWriter { format, videos: !videos.is_empty(), alone: photos.len() == 1 };
-    out.begin(predictor.classifier().classes())?;
-    let mut failed = unmatched + photos::run(&predictor, &photos, args, common, &out, &stop)?;
+    let format = output::format(args, common.json);
+    let classes = predictor.classifier().classes();
+    let alone = photos.len() == 1;
+    let mut out = PredictionWriter::new(format, args.out.as_deref(), classes, !videos.is_empty(), alone)?;
+    let hidden = Progress::new(true, 0, "");
+    unmatched.iter().try_for_each(|argument| out.write(argument, &hidden))?;
+    photos::run(&predictor, &photos, args, common, &mut out, &stop)?;
     for video in &videos {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        if let Err(error) = video::watch(&predictor, video, args, common, &out, &stop) {
-            failed += 1;
-            let error = format!("{error:#}");
+        if let Err(error) = video::watch(&predictor, video, args, common, &mut out, &stop) {
+            let error = moue::with_causes(error.as_ref());
             // The prediction names the video itself.
             let reason = error.strip_prefix(&format!("{}: ", video.input)).unwrap_or(&error).to_owned();
-            out.write(&Prediction::failed(video.input.clone(), reason), &Progress::new(true, 0, ""))?;
+            out.write(&Prediction::failed(video.input.clone(), reason), &hidden)?;
         }
     }
-    Ok(match failed {
+    out.finish()?;
+    if !common.quiet {
+        conclude(&out.counts, args, start.elapsed().as_secs_f64());
+    }
+    Ok(match out.counts.unreadable {
         _ if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         0 => ExitCode::SUCCESS,
-        all if all == unmatched + photos.len() + videos.len() => ExitCode::FAILURE,
+        all if all == out.counts.inputs() => ExitCode::FAILURE,
         _ => ExitCode::from(SOME_FAILED),
     })
+}
+
+/// Prints how many inputs were predicted, and where the output is.
+fn conclude(counts: &Counts, args: &PredictArgs, seconds: f64) {
+    eprintln!("{}", counts.text(seconds));
+    if counts.without_face > 0 && !args.no_detect {
+        eprintln!("Without a face: --no-detect predicts the whole picture");
+    }
+    let places = [("Predictions", &args.out), ("Annotated pictures", &args.annotate), ("Saliency maps", &args.explain)];
+    for (what, place) in places {
+        if let Some(place) = place {
+            eprintln!("{what}: {}", place.display());
+        }
+    }
 }

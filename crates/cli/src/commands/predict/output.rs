@@ -1,52 +1,147 @@
-//! Prints predictions as a table, JSON lines or CSV.
+//! Writes predictions as a table, JSON lines or CSV, and counts the inputs.
 
-use crate::args::Format;
+use super::inputs::count;
+use crate::args::{Format, PredictArgs};
 use crate::commands::print;
 use crate::output::table::table_with_text;
 use crate::progress::Progress;
-use moue::prediction::{Face, FaceBox, Prediction};
+use anyhow::Context;
+use moue::fs::AtomicFile;
+use moue::prediction::{Face, Prediction};
 use serde::Serialize;
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::Path;
 
-/// Prints predictions in the selected format.
+/// The format that the options select: `--json`, `--format`, the extension of `--out`, or a table.
+pub fn format(args: &PredictArgs, json: bool) -> Format {
+    let extension = args.out.as_deref().and_then(Path::extension).map(OsStr::to_ascii_lowercase);
+    let by_extension = match extension.as_ref().and_then(|own| own.to_str()) {
+        Some("csv") => Format::Csv,
+        Some("json" | "jsonl") => Format::Json,
+        _ => Format::Table,
+    };
+    if json { Format::Json } else { args.format.unwrap_or(by_extension) }
+}
+
+/// Numbers of inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub with_face: usize,
+    pub without_face: usize,
+    pub unreadable: usize,
+}
+
+impl Counts {
+    pub fn inputs(&self) -> usize {
+        self.with_face + self.without_face + self.unreadable
+    }
+
+    /// The closing summary.
+    pub fn text(&self, seconds: f64) -> String {
+        format!(
+            "{} in {seconds:.1} s: {} with a face, {} without, {} unreadable",
+            count(self.inputs(), "input"),
+            self.with_face,
+            self.without_face,
+            self.unreadable
+        )
+    }
+}
+
+/// Writes predictions in the selected format, to stdout or to a file.
 pub struct PredictionWriter {
     pub format: Format,
     /// Whether rows include frame, time and track.
-    pub videos: bool,
+    videos: bool,
     /// Whether there is only one image.
-    pub alone: bool,
+    alone: bool,
+    /// Number of classes.
+    classes: usize,
+    file: Option<AtomicFile>,
+    pub counts: Counts,
 }
 
 impl PredictionWriter {
-    pub fn begin(&self, classes: &[String]) -> anyhow::Result<()> {
-        if self.format == Format::Csv {
-            print(&csv_line(csv_header(classes, self.videos))?)?;
+    /// Starts the output, in CSV with the header.
+    pub fn new(
+        format: Format,
+        file: Option<&Path>,
+        classes: &[String],
+        videos: bool,
+        alone: bool,
+    ) -> anyhow::Result<Self> {
+        let create = |path: &Path| AtomicFile::create(path).with_context(|| format!("cannot write {}", path.display()));
+        let file = file.map(create).transpose()?;
+        let mut writer = Self { format, videos, alone, classes: classes.len(), file, counts: Counts::default() };
+        if format == Format::Csv {
+            writer.put(&csv_line(csv_header(classes, videos))?)?;
         }
-        Ok(())
+        Ok(writer)
     }
 
-    pub fn write(&self, prediction: &Prediction, progress: &Progress) -> anyhow::Result<()> {
-        if let Some(error) = prediction.error.as_ref().filter(|_| self.format != Format::Json) {
-            progress.line_always(&format!("moue: {}: {error}", prediction.input));
+    /// Writes a text.
+    pub fn put(&mut self, text: &str) -> anyhow::Result<()> {
+        match &mut self.file {
+            Some(file) => file.write_all(text.as_bytes()).context("cannot write the file of --out"),
+            None => print(text),
         }
-        if let Some(warning) = prediction.warning.as_ref().filter(|_| self.format != Format::Json) {
-            progress.line_always(&format!("moue: {}: {warning}", prediction.input));
+    }
+
+    /// Writes the row of a face, or that of an input without one.
+    pub fn put_row(&mut self, input: &str, moment: Moment, face: Option<&Face>, error: &str) -> anyhow::Result<()> {
+        let moment = self.videos.then_some(moment);
+        self.put(&csv_line(CsvRow::new(input, moment, face, self.classes, error))?)
+    }
+
+    /// Writes the prediction for an image, or for an input that cannot be read.
+    pub fn write(&mut self, prediction: &Prediction, progress: &Progress) -> anyhow::Result<()> {
+        let Prediction { input, faces, error, .. } = prediction;
+        match error {
+            Some(_) => self.counts.unreadable += 1,
+            None if faces.is_empty() => self.counts.without_face += 1,
+            None => self.counts.with_face += 1,
         }
+        let reasons = error.iter().chain(&prediction.warning).filter(|_| self.format != Format::Json);
+        reasons.for_each(|reason| progress.line_always(&format!("moue: {input}: {reason}")));
         progress.suspend(|| match self.format {
-            Format::Json => print(&format!("{}\n", serde_json::to_string(prediction)?)),
-            Format::Csv => prediction.faces.iter().try_for_each(|face| {
-                let moment = self.videos.then(Moment::default);
-                print(&csv_line(CsvRow::new(&prediction.input, moment, face))?)
-            }),
-            Format::Table => print(&table_text(prediction, self.alone)),
+            Format::Json => self.put(&format!("{}\n", serde_json::to_string(prediction)?)),
+            Format::Csv if faces.is_empty() => {
+                self.put_row(input, Moment::default(), None, error.as_deref().unwrap_or_default())
+            }
+            Format::Csv => faces.iter().try_for_each(|face| self.put_row(input, Moment::default(), Some(face), "")),
+            Format::Table => self.put(&table_text(prediction, self.alone)),
         })
+    }
+
+    /// Counts a video that could be read; without a face in any frame, writes that.
+    pub fn end_video(&mut self, input: &str, has_face: bool) -> anyhow::Result<()> {
+        if has_face {
+            self.counts.with_face += 1;
+            return Ok(());
+        }
+        self.counts.without_face += 1;
+        match self.format {
+            Format::Json => Ok(()),
+            Format::Csv => self.put_row(input, Moment::default(), None, ""),
+            Format::Table => self.put(&format!("{input}  no face\n")),
+        }
+    }
+
+    /// Completes the file.
+    pub fn finish(&mut self) -> anyhow::Result<()> {
+        self.file.take().map_or(Ok(()), AtomicFile::finish).context("cannot write the file of --out")
     }
 }
 
 /// One image: its prediction and a bar per class. Several images: one line each.
 fn table_text(prediction: &Prediction, alone: bool) -> String {
     let mut text = String::new();
-    if prediction.faces.is_empty() && prediction.error.is_none() {
-        text += &format!("{}  no face\n", prediction.input);
+    if prediction.error.is_some() {
+        text += &format!("{}  unreadable\n", prediction.input);
+    } else if prediction.faces.is_empty() {
+        let hint = if alone { "; --no-detect predicts the whole picture" } else { "" };
+        text += &format!("{}  no face{hint}\n", prediction.input);
     }
     for face in &prediction.faces {
         let uncertain = if face.uncertain { " (uncertain)" } else { "" };
@@ -75,22 +170,21 @@ pub fn csv_header(classes: &[String], videos: bool) -> Vec<&str> {
     ["input"].iter().chain(frame).chain(&COLUMNS).copied().chain(classes).chain(["error"]).collect()
 }
 
-/// A face as a row of CSV. Numbers are strings because `csv` would print 1 as 1.0 and
+/// A face, or an input without one, as a row of CSV. Numbers are strings because `csv` would print 1 as 1.0 and
 /// small ones with an exponent.
 #[derive(Serialize)]
-pub struct CsvRow<'a> {
+struct CsvRow<'a> {
     input: &'a str,
     /// Omitted if there are no videos.
     #[serde(skip_serializing_if = "Option::is_none")]
     moment: Option<Moment>,
-    place: FaceBox,
-    label: &'a str,
-    confidence: String,
-    uncertain: bool,
+    place: [Option<u32>; 4],
+    label: Option<&'a str>,
+    confidence: Option<String>,
+    uncertain: Option<bool>,
     score: Option<String>,
     probabilities: Vec<String>,
-    /// Always empty: an input that cannot be read has no face and hence no row.
-    error: (),
+    error: &'a str,
 }
 
 /// Frame, time and track of a face in a video; empty for a photo.
@@ -102,23 +196,25 @@ pub struct Moment {
 }
 
 impl<'a> CsvRow<'a> {
-    pub fn new(input: &'a str, moment: Option<Moment>, face: &'a Face) -> Self {
+    fn new(input: &'a str, moment: Option<Moment>, face: Option<&'a Face>, classes: usize, error: &'a str) -> Self {
+        let place = face.map(|face| face.place);
+        let probabilities = face.map(|face| face.probabilities.values().map(ToString::to_string).collect());
         Self {
             input,
             moment,
-            place: face.place,
-            label: &face.label,
-            confidence: face.confidence.to_string(),
-            uncertain: face.uncertain,
-            score: face.score.map(|score| score.to_string()),
-            probabilities: face.probabilities.values().map(ToString::to_string).collect(),
-            error: (),
+            place: place.map_or([None; 4], |place| [place.x, place.y, place.width, place.height].map(Some)),
+            label: face.map(|face| &*face.label),
+            confidence: face.map(|face| face.confidence.to_string()),
+            uncertain: face.map(|face| face.uncertain),
+            score: face.and_then(|face| face.score).map(|score| score.to_string()),
+            probabilities: probabilities.unwrap_or_else(|| vec![String::new(); classes]),
+            error,
         }
     }
 }
 
 /// Formats one row. The header is written separately because its classes depend on the model.
-pub fn csv_line(row: impl Serialize) -> anyhow::Result<String> {
+fn csv_line(row: impl Serialize) -> anyhow::Result<String> {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.serialize(row)?;
     Ok(String::from_utf8(writer.into_inner()?)?)
@@ -127,6 +223,59 @@ pub fn csv_line(row: impl Serialize) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use moue::prediction::FaceBox;
+
+    #[test]
+    fn every_input_has_a_row_in_each_format() {
+        let face = |label: &str| Face {
+            place: FaceBox { x: 1, y: 2, width: 30, height: 40 },
+            label: label.to_owned(),
+            confidence: 0.75,
+            uncertain: false,
+            probabilities: [("happy".to_owned(), 0.75), ("sad".to_owned(), 0.25)].into(),
+            score: Some(0.5),
+            landmarks: None,
+            roll: None,
+            explanation: None,
+        };
+        let prediction = |input: &str, faces: Vec<Face>| Prediction {
+            width: 10,
+            height: 10,
+            faces,
+            error: None,
+            ..Prediction::failed(input.to_owned(), String::new())
+        };
+        let inputs = [
+            prediction("two.png", vec![face("happy"), face("sad")]),
+            prediction("none.png", Vec::new()),
+            Prediction::failed("bad.png".to_owned(), "it is empty".to_owned()),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let written = |format| {
+            let path = folder.path().join("out");
+            let classes = ["happy".to_owned(), "sad".to_owned()];
+            let mut out = PredictionWriter::new(format, Some(&path), &classes, false, false).unwrap();
+            inputs.iter().for_each(|input| out.write(input, &Progress::new(true, 0, "")).unwrap());
+            out.end_video("clip.mp4", false).unwrap();
+            assert_eq!(out.counts, Counts { with_face: 1, without_face: 2, unreadable: 1 });
+            out.finish().unwrap();
+            std::fs::read_to_string(path).unwrap()
+        };
+        assert_eq!(
+            written(Format::Csv),
+            "input,x,y,width,height,label,confidence,uncertain,score,happy,sad,error\n\
+             two.png,1,2,30,40,happy,0.75,false,0.5,0.75,0.25,\n\
+             two.png,1,2,30,40,sad,0.75,false,0.5,0.75,0.25,\n\
+             none.png,,,,,,,,,,,\n\
+             bad.png,,,,,,,,,,,it is empty\n\
+             clip.mp4,,,,,,,,,,,\n"
+        );
+        assert_eq!(
+            written(Format::Table),
+            "two.png  happy 75.0 %\ntwo.png  sad 75.0 %\nnone.png  no face\nbad.png  unreadable\nclip.mp4  no face\n"
+        );
+        assert_eq!(written(Format::Json).lines().count(), 3);
+    }
 
     #[test]
     fn csv_rows_are_stable() {
@@ -142,7 +291,7 @@ mod tests {
             explanation: None,
         };
         let classes = ["happy".to_owned(), "sad".to_owned()];
-        let line = |moment| csv_line(CsvRow::new("a, b.png", moment, &face)).unwrap();
+        let line = |moment| csv_line(CsvRow::new("a, b.png", moment, Some(&face), 2, "")).unwrap();
         assert_eq!(
             csv_line(csv_header(&classes, false)).unwrap() + &line(None),
             "input,x,y,width,height,label,confidence,uncertain,score,happy,sad,error\n\
@@ -156,7 +305,10 @@ mod tests {
              \"a, b.png\",,,,1,2,30,40,happy,1,false,,1,0.000000001,\n"
         );
         let scored = Face { score: Some(2.5), ..face.clone() };
-        let line = csv_line(CsvRow::new("x", None, &scored)).unwrap();
+        let line = csv_line(CsvRow::new("x", None, Some(&scored), 2, "")).unwrap();
         assert_eq!(line, "x,1,2,30,40,happy,1,false,2.5,1,0.000000001,\n");
+        let line = |moment| csv_line(CsvRow::new("x", moment, None, 2, "it is empty")).unwrap();
+        assert_eq!(line(None), "x,,,,,,,,,,,it is empty\n");
+        assert_eq!(line(Some(Moment::default())), "x,,,,,,,,,,,,,,it is empty\n");
     }
 }

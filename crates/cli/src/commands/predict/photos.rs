@@ -11,17 +11,17 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Predicts the photos; returns the number of those that could not be read.
+/// Predicts the photos.
 pub fn run(
     predictor: &Predictor,
     photos: &[Input],
     args: &PredictArgs,
     common: &Common,
-    out: &PredictionWriter,
+    out: &mut PredictionWriter,
     stop: &AtomicBool,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<()> {
     let progress = Progress::new(common.quiet, photos.len(), "images/s");
-    let (mut done, mut failed, mut trouble) = (0, 0, Ok(()));
+    let (mut done, mut trouble) = (0, Ok(()));
     let names = names(photos, args.annotate.is_some() || args.explain.is_some());
     let annotate = args.annotate.as_deref();
     let explain = args.explain.as_deref().map(|folder| Explain::new(predictor, folder, args.explain_method));
@@ -35,7 +35,6 @@ pub fn run(
         },
         |(inspected, annotation)| {
             done += 1;
-            failed += usize::from(inspected.prediction.error.is_some());
             trouble = annotation
                 .and_then(|()| explain.as_ref().map_or(Ok(()), |explain| explain.write(&inspected, &names)))
                 .and_then(|()| out.write(&inspected.prediction, &progress));
@@ -44,7 +43,7 @@ pub fn run(
         },
     );
     progress.done();
-    trouble.map(|()| failed)
+    trouble
 }
 
 /// Maps each input to the stem of its output files: the stem of its own name, with a

@@ -1,8 +1,7 @@
 //! Predicts videos and camera streams.
 
-use super::output::{CsvRow, Moment, PredictionWriter, csv_line};
+use super::output::{Moment, PredictionWriter};
 use crate::args::{Common, Format, PredictArgs};
-use crate::commands::print;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::fs::write_atomically;
@@ -24,7 +23,7 @@ pub fn watch(
     source: &Source,
     args: &PredictArgs,
     common: &Common,
-    out: &PredictionWriter,
+    out: &mut PredictionWriter,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let video = video::probe(source)?;
@@ -38,12 +37,13 @@ pub fn watch(
         timeline: Timeline::new(predictor.classifier().classes()),
         labels: BTreeMap::new(),
     };
-    let mut done = 0;
+    let (mut done, mut has_face) = (0, false);
     let ended = video::watch(predictor, source, &video, args.every as usize, &mut |seen| {
         done += 1;
         progress.set(done, &source.input);
         watched.draw(&seen)?;
         if seen.is_predicted {
+            has_face |= !seen.answer.faces.is_empty();
             watched.remember(seen.answer);
             progress.suspend(|| watched.write(seen.answer, out))?;
         }
@@ -52,7 +52,8 @@ pub fn watch(
     progress.done();
     // The frames before an error are kept.
     watched.finish(args.timeline.as_deref(), &progress)?;
-    ended.map(|_| ())
+    ended?;
+    out.end_video(&source.input, has_face)
 }
 
 fn annotated_path(folder: &Path, source: &Source) -> PathBuf {
@@ -95,27 +96,27 @@ impl Watched<'_> {
         }
     }
 
-    fn write(&mut self, prediction: &FramePrediction, out: &PredictionWriter) -> anyhow::Result<()> {
+    fn write(&mut self, prediction: &FramePrediction, out: &mut PredictionWriter) -> anyhow::Result<()> {
         match out.format {
-            Format::Json => print(&format!("{}\n", serde_json::to_string(prediction)?)),
+            Format::Json => out.put(&format!("{}\n", serde_json::to_string(prediction)?)),
             Format::Csv => prediction.faces.iter().try_for_each(|TrackedFace { track, face }| {
                 let moment = Moment {
                     frame: Some(prediction.frame),
                     time_s: Some(format!("{:.3}", prediction.time_s)),
                     track: Some(*track),
                 };
-                print(&csv_line(CsvRow::new(&prediction.input, Some(moment), face))?)
+                out.put_row(&prediction.input, moment, Some(face), "")
             }),
-            Format::Table => self.changes(prediction),
+            Format::Table => self.changes(prediction, out),
         }
     }
 
     /// Prints a line for each face that is new or whose predicted class has changed.
-    fn changes(&mut self, prediction: &FramePrediction) -> anyhow::Result<()> {
+    fn changes(&mut self, prediction: &FramePrediction, out: &mut PredictionWriter) -> anyhow::Result<()> {
         for TrackedFace { track, face } in &prediction.faces {
             if self.labels.get(track) != Some(&face.label) {
                 let uncertain = if face.uncertain { " (uncertain)" } else { "" };
-                print(&format!(
+                out.put(&format!(
                     "{}  {:>8.2} s  face {track}  {} {:.1} %{uncertain}\n",
                     prediction.input,
                     prediction.time_s,

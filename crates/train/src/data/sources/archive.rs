@@ -2,8 +2,9 @@
 //! distinguished by their first bytes, not by name.
 
 use crate::data::error::DataError;
+use moue::message::{at_path, io_reason};
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 /// Is called with each file's name inside the source and a reader.
@@ -12,7 +13,7 @@ pub type Visit<'a> = &'a mut dyn FnMut(&str, &mut dyn Read) -> Result<(), DataEr
 /// Calls `visit` with each file whose name is `wanted`: files of a folder and of a zip archive in
 /// order of name, files of a tar archive in stored order.
 pub fn for_each(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) -> Result<(), DataError> {
-    let io = |source| DataError::Read { path: path.to_owned(), source };
+    let io = |source| DataError::Read { path: path.to_owned(), source: at_path(path, source) };
     if path.is_dir() {
         return folder(path, wanted, visit);
     }
@@ -38,7 +39,11 @@ pub fn is_litter(name: &str) -> bool {
 
 fn folder(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) -> Result<(), DataError> {
     for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
-        let entry = entry.map_err(|error| DataError::Read { path: path.to_owned(), source: error.into() })?;
+        let entry = entry.map_err(|error| {
+            let path = error.path().unwrap_or(path).to_owned();
+            let reason = error.to_string();
+            DataError::Read { path, source: error.into_io_error().unwrap_or_else(|| io::Error::other(reason)) }
+        })?;
         let Ok(inside) = entry.path().strip_prefix(path) else { continue };
         let name = inside.to_string_lossy().replace('\\', "/");
         if entry.file_type().is_file() && !is_litter(&name) && wanted(&name) {
@@ -76,7 +81,7 @@ fn stream(
     wanted: &dyn Fn(&str) -> bool,
     visit: Visit<'_>,
 ) -> Result<(), DataError> {
-    let damaged = |error: std::io::Error| DataError::Archive { path: path.to_owned(), reason: error.to_string() };
+    let damaged = |error: io::Error| DataError::Archive { path: path.to_owned(), reason: io_reason(&error) };
     let mut head = Vec::new();
     reader.by_ref().take(512).read_to_end(&mut head).map_err(damaged)?;
     let is_tar = head.get(257..262) == Some(b"ustar");

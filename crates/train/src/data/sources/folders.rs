@@ -38,18 +38,23 @@ impl<'a> Place<'a> {
 /// The source's images, or an error that states what was found instead.
 pub fn open(path: &Path, form: ImageSpec, faces: bool, progress: &dyn Fn(usize)) -> Result<Raw, DataError> {
     let mut folders = Folders::new(form, faces);
-    let mut others = 0;
+    let (mut others, mut outside) = (0, 0);
     archive::for_each(path, &|_| true, &mut |name, reader| {
         if !is_image(name) {
             others += 1;
             return Ok(());
         }
+        outside += usize::from(Place::of(name).is_none());
         progress(folders.add(name.to_owned(), read_image_file(reader).map_err(|error| error.to_string())));
         Ok(())
     })?;
     let raw = folders.finish();
     if raw.labels.is_empty() && raw.faceless.count > 0 {
         let found = format!("{} pictures, in none of which a face was found", raw.faceless.count);
+        return Err(DataError::Unrecognized { path: path.to_owned(), found });
+    }
+    if outside > 0 && raw.labels.is_empty() && raw.broken.count == outside {
+        let found = format!("{outside} images that are not in folders named after their classes");
         return Err(DataError::Unrecognized { path: path.to_owned(), found });
     }
     if raw.labels.is_empty() && raw.broken.count == 0 {
