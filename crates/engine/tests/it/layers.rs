@@ -63,7 +63,8 @@ fn check_against(
     let (y, dx, dparameters) = reference::gradients(reference, &x, &parameters, &weights);
     if differences {
         let (checked, passed_over) = reference::check_by_differences(reference, &x, &parameters, &weights);
-        assert!(passed_over * 10 <= checked, "{passed_over} of {checked} positions are at a kink");
+        // Of a few positions, two may be at a kink by chance.
+        assert!(passed_over <= 2 + checked / 10, "{passed_over} of {checked} positions are at a kink");
     }
 
     let mode = if training { Mode::Train { keys: &KEYS[..batch] } } else { Mode::Inference };
