@@ -277,7 +277,7 @@ pub struct ExportArgs {
 
 #[derive(Args)]
 pub struct PredictArgs {
-    /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF), videos, folders of images, glob patterns ('*.jpg'), or - for an
+    /// Images (PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI, ICO), videos, folders of images, glob patterns ('*.jpg'), or - for an
     /// image on stdin
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
@@ -290,6 +290,9 @@ pub struct PredictArgs {
     /// Search folders recursively
     #[arg(long, short)]
     pub recursive: bool,
+    /// Predict the available part of a truncated image, with a warning; otherwise it is an error
+    #[arg(long)]
+    pub allow_truncated: bool,
     /// Minimum size of a detected face, √(width × height), in pixels of the image; smaller values search large images
     /// in more detail [default: 16 pixels where the image is scaled to 640 pixels, 1280 from 1920]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(8..=100_000), conflicts_with = "no_detect")]

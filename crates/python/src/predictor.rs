@@ -76,10 +76,16 @@ impl Predictor {
     }
 
     /// A JSON document for each picture, in order.
-    fn predict(&self, py: Python<'_>, pictures: Vec<Source>, detect: bool) -> PyResult<Vec<String>> {
+    fn predict(
+        &self,
+        py: Python<'_>,
+        pictures: Vec<Source>,
+        detect: bool,
+        allow_truncated: bool,
+    ) -> PyResult<Vec<String>> {
         let predictions: Vec<Prediction> = py.detach(|| {
             self.installed(|| {
-                pictures.par_iter().with_max_len(1).map(|source| self.predict_source(source, detect)).collect()
+                pictures.par_iter().with_max_len(1).map(|source| self.predict_source(source, detect, allow_truncated)).collect()
             })
         });
         let texts: Result<Vec<String>, _> = predictions.iter().map(serde_json::to_string).collect();
@@ -120,8 +126,8 @@ impl Predictor {
         rows.map_err(|error| refused(&error))
     }
 
-    fn predict_source(&self, source: &Source, detect: bool) -> Prediction {
-        let options = PredictOptions { detect, ..*self.inner.options() };
+    fn predict_source(&self, source: &Source, detect: bool, allow_truncated: bool) -> Prediction {
+        let options = PredictOptions { detect, allow_truncated, ..*self.inner.options() };
         let predicted = |photo: Photo<'_>| {
             let failed = |error: PhotoError| Prediction::failed(photo.name(), error.to_string());
             self.inner.predict_with(photo, &options).unwrap_or_else(failed)

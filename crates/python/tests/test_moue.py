@@ -93,6 +93,15 @@ def test_all_picture_types_give_the_same_prediction(faces, predictor):
         assert prediction.faces[0].probabilities == pytest.approx(expected[0].probabilities, abs=2e-3)
 
 
+def test_a_truncated_picture_is_an_error_unless_allowed(tmp_path, predictor):
+    image = pytest.importorskip("PIL.Image")
+    image.effect_noise((120, 120), 60).save(tmp_path / "noise.jpg", progressive=True)
+    cut = (tmp_path / "noise.jpg").read_bytes()[:-500]
+    with pytest.raises(ValueError, match="truncated JPEG"):
+        predictor.predict(cut, detect=False)
+    assert "truncated" in predictor.predict(cut, detect=False, allow_truncated=True).warning
+
+
 def test_an_unreadable_picture_does_not_stop_a_batch(faces, predictor):
     predictions = predictor.predict([b"no picture", faces[0][0], "nowhere.jpg"], detect=False)
     assert [prediction.error is None for prediction in predictions] == [False, True, False]

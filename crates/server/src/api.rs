@@ -83,6 +83,10 @@ pub struct Question {
     #[serde(default)]
     #[param(default = false)]
     explain: bool,
+    /// Predict the available part of a truncated file, with a warning; otherwise it is an error.
+    #[serde(default)]
+    #[param(default = false)]
+    allow_truncated: bool,
 }
 
 fn yes() -> bool {
@@ -97,7 +101,7 @@ struct Faces(usize);
 #[utoipa::path(
     post, path = "/v1/predict", params(Question),
     request_body(content = Vec<u8>, content_type = "application/octet-stream",
-        description = "An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or `multipart/form-data` with one image file in \
+        description = "An image file (PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI, ICO), or `multipart/form-data` with one image file in \
             each field."),
     responses(
         (status = 200, body = Prediction, description = "For one picture an object; for `multipart/form-data` an array of \
@@ -120,7 +124,8 @@ pub async fn predict(
     request: Request,
 ) -> Result<Response, Problem> {
     let Query(question) = question.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let wanted = Wanted { detect: question.detect, explain: question.explain };
+    let Question { detect, explain, allow_truncated } = question;
+    let wanted = Wanted { detect, explain, allow_truncated };
     let place = app.work.admit()?;
     let response = tokio::time::timeout(app.limits.time, respond(&app, request, wanted)).await;
     drop(place);

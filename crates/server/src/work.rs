@@ -34,6 +34,8 @@ pub struct Wanted {
     pub detect: bool,
     /// Add saliency maps.
     pub explain: bool,
+    /// Predict the available part of truncated files.
+    pub allow_truncated: bool,
 }
 
 /// A place in the queue, released on drop.
@@ -91,19 +93,19 @@ impl Work {
     /// Predicts a picture by the three steps of [`Predictor::predict`]: a worker detects the faces,
     /// the network's thread classifies them, a worker assembles the prediction.
     pub async fn inspect(&self, Upload { name, bytes }: Upload, wanted: Wanted) -> Result<Prediction, Problem> {
-        let options = PredictOptions { detect: wanted.detect, explain: wanted.explain, ..*self.predictor.options() };
+        let Wanted { detect, explain, allow_truncated } = wanted;
+        let options = PredictOptions { detect, explain, allow_truncated, ..*self.predictor.options() };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
         let predictor = Arc::clone(&self.predictor);
         let face_crops = spawn_blocking(move || {
-            let photo = Photo::Bytes("", &bytes).decode(options.max_pixels);
-            let face_crops = photo.map(|photo| predictor.crop_faces(&photo, &options));
+            let face_crops = predictor.crop_photo(Photo::Bytes("", &bytes), &options).map(|(_, face_crops)| face_crops);
             drop(worker);
             face_crops
         });
         let face_crops = face_crops.await.map_err(|_| gone())?.map_err(|error| unusable(&error))?;
         let probabilities = self.ask(&face_crops).await?;
         self.metrics.inspected(face_crops.places().len());
-        if !wanted.explain {
+        if !explain {
             return Ok(self.predictor.prediction(name, &face_crops, &probabilities, &options));
         }
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;

@@ -62,7 +62,7 @@ impl WebPredictor {
     }
 
     /// The prediction for an image file, as JSON. `min_face` is the side of the smallest face that is
-    /// detected, in pixels; 0 for the default.
+    /// detected, in pixels; 0 for the default. A truncated file is an error, unless it is allowed.
     ///
     /// # Errors
     /// When the prediction cannot be serialized.
@@ -75,8 +75,10 @@ impl WebPredictor {
         detect: bool,
         explain: bool,
         min_face: u32,
+        allow_truncated: bool,
     ) -> Result<String, JsError> {
-        json(&self.predict(Photo::Bytes(&name, bytes), detect, explain, min_face))
+        let options = PredictOptions { allow_truncated, ..self.options(detect, explain, min_face) };
+        json(&self.predict(Photo::Bytes(&name, bytes), &options))
     }
 
     /// The prediction for pixels of a canvas (RGBA, row by row), as JSON. `min_face` is the side of the
@@ -99,7 +101,7 @@ impl WebPredictor {
         let photo = image::RgbaImage::from_raw(width, height, rgba)
             .filter(|photo| !photo.is_empty())
             .ok_or_else(|| JsError::new("the array must have four bytes (RGBA) for each pixel"))?;
-        json(&self.predict(Photo::Image(&name, &photo.into()), detect, explain, min_face))
+        json(&self.predict(Photo::Image(&name, &photo.into()), &self.options(detect, explain, min_face)))
     }
 }
 
@@ -118,11 +120,14 @@ impl WebPredictor {
         Ok(Self { predictor: Predictor::new(classifier).with_options(options) })
     }
 
-    fn predict(&self, photo: Photo<'_>, detect: bool, explain: bool, min_face: u32) -> Prediction {
+    fn options(&self, detect: bool, explain: bool, min_face: u32) -> PredictOptions {
         let detect_options = DetectOptions { min_face, ..DetectOptions::default() };
-        let options = PredictOptions { detect, explain, detect_options, ..*self.predictor.options() };
+        PredictOptions { detect, explain, detect_options, ..*self.predictor.options() }
+    }
+
+    fn predict(&self, photo: Photo<'_>, options: &PredictOptions) -> Prediction {
         let failed = |error: PhotoError| Prediction::failed(photo.name(), error.to_string());
-        self.predictor.predict_with(photo, &options).unwrap_or_else(failed)
+        self.predictor.predict_with(photo, options).unwrap_or_else(failed)
     }
 }
 
@@ -150,7 +155,7 @@ mod tests {
     #[test]
     fn a_file_and_its_pixels_give_the_same_prediction_as_the_command() {
         let (engine, face) = (WebPredictor::open(None).unwrap(), face());
-        let file = engine.predict(Photo::Bytes("face", &png(&face)), false, true, 0);
+        let file = engine.predict(Photo::Bytes("face", &png(&face)), &engine.options(false, true, 0));
         let options = PredictOptions { detect: false, ..PredictOptions::default() };
         let command =
             Predictor::open("tiny").unwrap().with_options(options).predict(Photo::Bytes("face", &png(&face))).unwrap();
@@ -158,8 +163,8 @@ mod tests {
         assert!(file.faces[0].explanation.as_ref().unwrap().starts_with("data:image/png;base64,"));
         let rgba = DynamicImage::ImageLuma8(face).to_rgba8().into_raw();
         let pixels = engine.predict_pixels("face".into(), rgba, 48, 48, false, false, 0).unwrap_or_default();
-        let plain =
-            json(&engine.predict(Photo::Bytes("face", &png(&self::face())), false, false, 0)).unwrap_or_default();
+        let plain = json(&engine.predict(Photo::Bytes("face", &png(&self::face())), &engine.options(false, false, 0)))
+            .unwrap_or_default();
         assert_eq!(pixels, plain);
     }
 
@@ -171,9 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn a_truncated_file_gives_a_prediction_with_an_error_unless_allowed() {
+        let (engine, file) = (WebPredictor::open(None).unwrap(), png(&face()));
+        let cut = &file[..file.len() * 7 / 10];
+        let error = engine.predict(Photo::Bytes("cut.png", cut), &engine.options(false, false, 0)).error.unwrap();
+        assert!(error.starts_with("truncated PNG image"), "{error}");
+        let json = engine.predict_file("cut.png".into(), cut, false, false, 0, true).unwrap_or_default();
+        assert!(json.contains("\"warning\":\"the file is truncated"), "{json}");
+    }
+
+    #[test]
     fn a_file_that_is_not_an_image_gives_a_prediction_with_an_error() {
         let engine = WebPredictor::open(None).unwrap();
-        let prediction = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), true, false, 0);
+        let prediction = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), &engine.options(true, false, 0));
         assert!(prediction.faces.is_empty() && prediction.error.is_some(), "{prediction:?}");
         assert!(WebPredictor::open(Some(b"no model")).is_err());
     }

@@ -23,11 +23,14 @@ fn an_unreadable_image_does_not_stop_a_batch() {
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[0]["faces"], serde_json::json!([]));
-    assert_eq!(lines[0]["error"], "not a PNG, JPEG, WebP, BMP, GIF or TIFF image");
+    assert_eq!(lines[0]["error"], "not a PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI or ICO image");
     assert!(lines[1]["error"].is_null() && lines[2]["error"].as_str().unwrap().contains("No such file"));
     let (code, out, error) = run("csv", &[&good, &bad]);
     assert_eq!((code, out.lines().count()), (3, 3));
-    assert!(out.lines().nth(2).unwrap().ends_with(",\"not a PNG, JPEG, WebP, BMP, GIF or TIFF image\""), "{out}");
+    assert!(
+        out.lines().nth(2).unwrap().ends_with(",\"not a PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI or ICO image\""),
+        "{out}"
+    );
     assert!(out.starts_with("input,x,y,width,height,label,confidence,uncertain,score,angry,"), "{out}");
     assert!(error.contains("bad.png: not a PNG"), "{error}");
     assert_eq!(run("table", &[&bad]).0, 1, "all inputs failed");
@@ -102,7 +105,7 @@ fn every_input_of_a_folder_has_a_row_and_the_summary_counts_them() {
     for line in [
         "note: not predicted in in: 1 video; name videos to predict them: moue predict in/clip.mp4",
         "note: not predicted in in: 1 other file; -v lists them",
-        "moue: in/bad.png: not a PNG, JPEG, WebP, BMP, GIF or TIFF image",
+        "moue: in/bad.png: not a PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI or ICO image",
         "Without a face: --no-detect predicts the whole picture",
         "Predictions: out.csv",
         "Annotated pictures: annotated",
@@ -207,6 +210,27 @@ fn malformed_images_fail_quickly() {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(predictions.iter().filter(|prediction| prediction["error"].is_string()).count(), 4);
     assert_eq!((&predictions[4]["faces"], &predictions[4]["error"]), (&serde_json::json!([]), &Value::Null));
+}
+
+#[test]
+fn a_truncated_image_is_an_error_unless_allowed() {
+    let place = Place::new();
+    place.ok(&["data", "draw", "faces", "--count", "7", "--quiet"]);
+    let face = image::open(place.path(&first_file(&place.path("faces/train/happy")))).unwrap();
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    face.resize_exact(200, 200, image::imageops::FilterType::Triangle)
+        .write_to(&mut bytes, image::ImageFormat::Jpeg)
+        .unwrap();
+    let whole = bytes.into_inner();
+    place.put("cut.jpg", &whole[..whole.len() * 7 / 10]);
+    let arguments = ["predict", "--model", "tiny", "--no-detect", "--json", "cut.jpg"];
+    let output = place.run(&arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let prediction: Value = serde_json::from_str(text(&output.stdout)).unwrap();
+    assert_eq!(prediction["error"], "truncated JPEG image; copy or download it again");
+    let prediction = place.json(&[&arguments[..], &["--allow-truncated"]].concat());
+    assert_eq!(prediction["warning"], "the file is truncated; only a part of the picture was predicted");
+    assert_eq!(prediction["faces"].as_array().unwrap().len(), 1);
 }
 
 /// Without --model, the bundled model `default` is used.

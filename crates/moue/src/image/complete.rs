@@ -118,7 +118,9 @@ fn bmp(bytes: &[u8]) -> Option<u64> {
 /// The end of the last picture.
 fn ico(bytes: &[u8]) -> Option<u64> {
     let count = little(bytes, 4, 2)? as usize;
-    (0..count).map(|number| icon(bytes, number)).try_fold(0, |last, icon| icon.map(|(at, length)| last.max(at + length)))
+    (0..count)
+        .map(|number| icon(bytes, number))
+        .try_fold(0, |last, icon| icon.map(|(at, length)| last.max(at + length)))
 }
 
 /// The place and the length of a picture of an ICO file.

@@ -65,7 +65,9 @@ pub enum ImageError {
         reason: String,
     },
     /// The format has kinds of images that are not decoded.
-    #[error("{format} image of a kind that is not supported (the decoder reports: {reason}); convert it to JPEG or PNG")]
+    #[error(
+        "{format} image of a kind that is not supported (the decoder reports: {reason}); convert it to JPEG or PNG"
+    )]
     Unsupported {
         /// Its format.
         format: &'static str,
@@ -81,7 +83,7 @@ pub enum ImageError {
 }
 
 /// The formats, for messages.
-const FORMATS: &str = "JPEG, PNG, GIF, WebP, BMP, TIFF, PNM, QOI or ICO";
+const FORMATS: &str = "PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI or ICO";
 
 /// The number of missing bytes in a message.
 fn stated(bytes: Option<u64>) -> String {
@@ -146,12 +148,13 @@ pub fn decode_truncated_image(bytes: &[u8]) -> Result<(DynamicImage, bool), Imag
     match decode_image(bytes) {
         Err(truncated @ ImageError::Truncated { .. }) => {
             let (format, mut whole) = (format(bytes)?, bytes.to_vec());
-            if let (Format::Bmp | Format::Tiff, ImageError::Truncated { missing: Some(missing), .. }) =
-                (format, &truncated)
-            {
-                // Most are not compressed: zeros stand for the missing pixels.
-                whole.resize(bytes.len() + (*missing).min(MAX_FILE) as usize, 0);
-            }
+            // Formats that usually are not compressed: zeros stand for the missing pixels.
+            let zeros = match (format, &truncated) {
+                (Format::Bmp | Format::Tiff, ImageError::Truncated { missing, .. }) => missing.unwrap_or(0),
+                (Format::Pnm, _) => image_extent(bytes)?.into_iter().map(u64::from).product::<u64>().saturating_mul(8),
+                _ => 0,
+            };
+            whole.resize(bytes.len() + zeros.min(MAX_FILE) as usize, 0);
             let part = decode(&whole, format, true).map_err(|_| truncated)?;
             Ok((part, true))
         }

@@ -9,6 +9,8 @@ mod sample;
 mod tiff;
 
 pub use crop::{Square, face_pixels};
-pub use decode::{ImageError, decode_image, decode_truncated_image, image_extent, is_image, read_image_file, to_pixels};
+pub use decode::{
+    ImageError, decode_image, decode_truncated_image, image_extent, is_image, read_image_file, to_pixels,
+};
 pub use mirror::mirror;
 pub use sample::Bilinear;

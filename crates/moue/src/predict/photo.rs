@@ -1,7 +1,8 @@
 //! Photos: paths, bytes or decoded pictures.
 
 use super::inputs::Input;
-use crate::image::{ImageError, decode_image, image_extent, read_image_file};
+use super::predictor::PredictOptions;
+use crate::image::{ImageError, decode_image, decode_truncated_image, image_extent, read_image_file};
 use image::DynamicImage;
 use std::borrow::Cow;
 use std::path::Path;
@@ -46,16 +47,15 @@ impl<'a> Photo<'a> {
         }
     }
 
-    /// The upright picture, if it has at most this many pixels.
-    ///
-    /// # Errors
-    /// When the photo cannot be read or is too large.
-    pub fn decode(self, max_pixels: Option<u64>) -> Result<Cow<'a, DynamicImage>, PhotoError> {
-        let decode = |bytes: &[u8]| -> Result<Cow<'a, DynamicImage>, PhotoError> {
-            if let Some(limit) = max_pixels {
+    /// The upright picture, and whether its file is truncated.
+    pub(super) fn decode(self, options: &PredictOptions) -> Result<(Cow<'a, DynamicImage>, bool), PhotoError> {
+        let decode = |bytes: &[u8]| -> Result<(Cow<'a, DynamicImage>, bool), PhotoError> {
+            if let Some(limit) = options.max_pixels {
                 within(image_extent(bytes)?, limit)?;
             }
-            Ok(Cow::Owned(decode_image(bytes)?))
+            let (image, truncated) =
+                if options.allow_truncated { decode_truncated_image(bytes)? } else { (decode_image(bytes)?, false) };
+            Ok((Cow::Owned(image), truncated))
         };
         match self {
             Self::File(path) => {
@@ -64,8 +64,8 @@ impl<'a> Photo<'a> {
             }
             Self::Bytes(_, bytes) => decode(bytes),
             Self::Image(_, photo) => {
-                within([photo.width(), photo.height()], max_pixels.unwrap_or(u64::MAX))?;
-                Ok(Cow::Borrowed(photo))
+                within([photo.width(), photo.height()], options.max_pixels.unwrap_or(u64::MAX))?;
+                Ok((Cow::Borrowed(photo), false))
             }
         }
     }

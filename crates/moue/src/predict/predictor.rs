@@ -23,6 +23,8 @@ const PHOTOS_A_THREAD: usize = 16;
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaceCrops {
     extent: [u32; 2],
+    /// Whether the photo is the available part of a truncated file.
+    truncated: bool,
     /// For each face its box, and the detection where faces were detected.
     places: Vec<(FaceBox, Option<Detection>)>,
     crops: Vec<Vec<u8>>,
@@ -47,15 +49,20 @@ impl FaceCrops {
         &self.crops
     }
 
-    /// That the whole picture was taken as a face, given the minimum score of a face.
+    /// That the file is truncated, or that the whole picture was taken as a face, given the minimum
+    /// score of a face.
     fn warning(&self, least: f32) -> Option<String> {
+        let truncated =
+            self.truncated.then(|| "the file is truncated; only a part of the picture was predicted".into());
         let mut found = self.places.iter().filter_map(|(_, found)| found.as_ref());
-        found.find(|found| found.is_whole_picture()).map(|found| {
+        let whole = found.find(|found| found.is_whole_picture()).map(|found| {
             format!(
                 "no face was detected with a score of at least {least}; the whole picture was taken as a face (score {:.2})",
                 found.score
             )
-        })
+        });
+        let warnings: Vec<String> = truncated.into_iter().chain(whole).collect();
+        (!warnings.is_empty()).then(|| warnings.join("; "))
     }
 }
 
@@ -94,11 +101,19 @@ pub struct PredictOptions {
     pub explain: bool,
     /// Maximum of columns times rows of a photo; `None` for the decoder's limit.
     pub max_pixels: Option<u64>,
+    /// Predicts the available part of a truncated file, with a warning; otherwise it is an error.
+    pub allow_truncated: bool,
 }
 
 impl Default for PredictOptions {
     fn default() -> Self {
-        Self { detect: true, detect_options: DetectOptions::default(), explain: false, max_pixels: None }
+        Self {
+            detect: true,
+            detect_options: DetectOptions::default(),
+            explain: false,
+            max_pixels: None,
+            allow_truncated: false,
+        }
     }
 }
 
@@ -191,8 +206,8 @@ impl Predictor {
         options: &PredictOptions,
     ) -> Result<Inspected<'a>, PhotoError> {
         let photo = photo.into();
-        let (input, photo) = (photo.name(), photo.decode(options.max_pixels)?);
-        let faces = self.crop_faces(&photo, options);
+        let input = photo.name();
+        let (photo, faces) = self.crop_photo(photo, options)?;
         let probabilities = self.classifier.crop_probabilities(&faces.crops);
         let prediction = self.prediction(input, &faces, &probabilities, options);
         Ok(Inspected { prediction, photo: Some(photo), crops: faces.crops })
@@ -221,13 +236,27 @@ impl Predictor {
         }
     }
 
+    /// Decodes a photo, and detects and crops its faces as [`Self::crop_faces`] does.
+    ///
+    /// # Errors
+    /// When the photo cannot be read or is too large.
+    pub fn crop_photo<'a>(
+        &self,
+        photo: Photo<'a>,
+        options: &PredictOptions,
+    ) -> Result<(Cow<'a, DynamicImage>, FaceCrops), PhotoError> {
+        let (photo, truncated) = photo.decode(options)?;
+        let face_crops = FaceCrops { truncated, ..self.crop_faces(&photo, options) };
+        Ok((photo, face_crops))
+    }
+
     /// Detects and crops the faces of a photo; without [`PredictOptions::detect`] the whole photo
     /// is one face.
     #[must_use]
     pub fn crop_faces(&self, photo: &DynamicImage, options: &PredictOptions) -> FaceCrops {
         let [height, width, channels] = self.classifier.input();
         let extent = [photo.width(), photo.height()];
-        let mut face_crops = FaceCrops { extent, places: Vec::new(), crops: Vec::new() };
+        let mut face_crops = FaceCrops { extent, truncated: false, places: Vec::new(), crops: Vec::new() };
         if options.detect {
             let detector = self.detector.as_ref().unwrap_or_else(|| Detector::bundled());
             for found in detector.find(photo, &options.detect_options) {

@@ -1,5 +1,5 @@
 //! Integration tests with files.
 
-mod photos;
 mod formats;
+mod photos;
 mod pictures;

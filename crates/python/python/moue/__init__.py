@@ -146,21 +146,24 @@ class Predictor:
         return self._inner.uncertain_below
 
     @overload
-    def predict(self, picture: Picture, detect: bool = True) -> Prediction: ...
+    def predict(self, picture: Picture, detect: bool = True, allow_truncated: bool = False) -> Prediction: ...
     @overload
-    def predict(self, picture: list[Picture] | tuple[Picture, ...], detect: bool = True) -> list[Prediction]: ...
-    def predict(self, picture: Any, detect: bool = True) -> Any:
+    def predict(
+        self, picture: list[Picture] | tuple[Picture, ...], detect: bool = True, allow_truncated: bool = False
+    ) -> list[Prediction]: ...
+    def predict(self, picture: Any, detect: bool = True, allow_truncated: bool = False) -> Any:
         """Detects the faces in a picture and predicts their expressions; with `detect=False` the whole picture is one
         face.
 
         A picture is a path, an image file's bytes, a `PIL.Image`, or an array `[H, W]` or `[H, W, C]` of uint8 (1, 3 or
         4 channels: gray, RGB, RGBA). A list of pictures is predicted in parallel and gives a list of predictions; a
         picture in it that cannot be read gives a prediction with an `error`. A single picture that cannot be read
-        raises `ValueError`."""
+        raises `ValueError`. A truncated file cannot be read; with `allow_truncated=True` its available part is
+        predicted, with a `warning`."""
         if isinstance(picture, (list, tuple)):
-            documents = self._inner.predict([_source(one) for one in picture], detect)
+            documents = self._inner.predict([_source(one) for one in picture], detect, allow_truncated)
             return [_prediction(json.loads(document)) for document in documents]
-        (prediction,) = self.predict([picture], detect)
+        (prediction,) = self.predict([picture], detect, allow_truncated)
         if prediction.error is not None:
             raise ValueError(f"{prediction.input}: {prediction.error}")
         return prediction

@@ -22,7 +22,10 @@ class Predictor:
     @property
     def uncertain_below(self) -> float: ...
     def predict(
-        self, pictures: Sequence[str | PathLike[str] | bytes | tuple[bytes, int, int, int]], detect: bool
+        self,
+        pictures: Sequence[str | PathLike[str] | bytes | tuple[bytes, int, int, int]],
+        detect: bool,
+        allow_truncated: bool,
     ) -> list[str]: ...
     def predict_faces(
         self, faces: NDArray[numpy.uint8] | NDArray[numpy.float32]

@@ -79,6 +79,18 @@ async fn several_pictures_keep_their_order_and_errors_are_per_picture() {
 }
 
 #[tokio::test]
+async fn a_truncated_picture_is_an_error_unless_allowed() {
+    let service = service(&Options::default());
+    let cut = face(0)[..2000].to_vec();
+    let detail = post(&service, "/v1/predict?detect=false", cut.clone()).await.problem(422);
+    assert!(detail.starts_with("truncated BMP image ("), "{detail}");
+    let reply = post(&service, "/v1/predict?detect=false&allow_truncated=true", cut).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(reply.json()["warning"], "the file is truncated; only a part of the picture was predicted");
+    assert_eq!(reply.json()["faces"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn explanations_are_data_urls() {
     let service = service(&Options::default());
     let reply = post(&service, "/v1/predict?detect=false&explain=true", face(2)).await;

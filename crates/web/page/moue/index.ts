@@ -54,7 +54,7 @@ export interface Prediction {
   error: string | null;
 }
 
-/** An image file (PNG, JPEG, WebP, BMP, GIF, TIFF), or pixels. */
+/** An image file (PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI, ICO), or pixels. */
 export type Picture = Blob | ArrayBuffer | Uint8Array | ImageData | ImageBitmap | CanvasImageSource;
 
 export interface PredictOptions {
@@ -68,6 +68,8 @@ export interface PredictOptions {
    * where the picture is scaled to 640 (1,280 for pictures above 1,920).
    */
   minFace?: number;
+  /** Predict the available part of a truncated file, with a `warning`; otherwise it has an `error`. */
+  allowTruncated?: boolean;
   /** The picture's name in the prediction. */
   name?: string;
 }
@@ -120,10 +122,11 @@ export class Moue {
    * Web Worker.
    */
   async predict(picture: Picture, options: PredictOptions = {}): Promise<Prediction> {
-    const { detect = true, explain = false, minFace = 0, name = "image" } = options;
+    const { detect = true, explain = false, minFace = 0, allowTruncated = false, name = "image" } = options;
     if (picture instanceof ArrayBuffer || picture instanceof Uint8Array || picture instanceof Blob) {
       const bytes = picture instanceof Blob ? await picture.arrayBuffer() : picture;
-      return JSON.parse(this.#predictor.predictFile(name, new Uint8Array(bytes), detect, explain, minFace));
+      const file = new Uint8Array(bytes);
+      return JSON.parse(this.#predictor.predictFile(name, file, detect, explain, minFace, allowTruncated));
     }
     const { data, width, height } = isImageData(picture) ? picture : pixels(picture);
     const rgba = new Uint8Array(data);

@@ -26,7 +26,12 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let detect_options =
         DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };
-    let options = PredictOptions { detect: !args.no_detect, detect_options, ..PredictOptions::default() };
+    let options = PredictOptions {
+        detect: !args.no_detect,
+        detect_options,
+        allow_truncated: args.allow_truncated,
+        ..PredictOptions::default()
+    };
     let mut predictor = Predictor::open(&args.model)?.with_options(options);
     if let Some(path) = &args.detector {
         predictor = predictor.with_detector(Detector::load(path)?);
