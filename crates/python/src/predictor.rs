@@ -50,7 +50,7 @@ impl Predictor {
     fn new(py: Python<'_>, model: PathBuf, min_face: u32, min_score: f32, threads: usize) -> PyResult<Self> {
         py.detach(|| {
             let options =
-                PredictOptions { detect_options: DetectOptions { min_face, min_score }, ..Default::default() };
+                PredictOptions { detect_options: DetectOptions { min_face, min_score, ..Default::default() }, ..Default::default() };
             let pool = (threads > 0).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
             let pool = pool.transpose().map_err(|error| refused(&error))?;
             let inner = predict::Predictor::open(&model).map_err(|error| refused(&error))?;

@@ -122,7 +122,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     router
 }
 
-/// Name of the exported model, and of the file that tells the page of it.
+/// Name of the exported model, and of the file that names it for the page.
 const MODEL: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
 
@@ -146,8 +146,10 @@ pub fn export(folder: &Path, model: Option<&[u8]>) -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         write_atomically(path, content)
     };
-    // First, so that the folder of an interrupted export is recognized.
-    write("offline.js", service_worker(model).as_bytes())?;
+    if !worker.exists() {
+        // So that the folder of an interrupted export is recognized; browsers must not cache files yet.
+        write("offline.js", format!("// {VERSION}\n").as_bytes())?;
+    }
     for (name, content) in FILES.iter().filter(|(name, _)| *name != "offline.js" && *name != CONFIG) {
         write(name, content)?;
     }
@@ -156,10 +158,12 @@ pub fn export(folder: &Path, model: Option<&[u8]>) -> io::Result<()> {
         None if folder.join(MODEL).exists() => fs::remove_file(folder.join(MODEL))?,
         None => {}
     }
-    write(CONFIG, json!({ "model": model.map(|_| MODEL), "server": false }).to_string().as_bytes())
+    write(CONFIG, json!({ "model": model.map(|_| MODEL), "server": false }).to_string().as_bytes())?;
+    write("offline.js", service_worker(model).as_bytes())
 }
 
-/// The service worker, which also caches the model; its version changes with the model.
+/// The service worker of an exported page, which also caches the model. Its version differs from that of the served
+/// page, whose settings differ, and changes with the model.
 fn service_worker(model: Option<&[u8]>) -> String {
     let content = FILES.iter().find(|(name, _)| *name == "offline.js").map_or(&[][..], |(_, content)| content);
     let script = String::from_utf8_lossy(content);
@@ -169,6 +173,6 @@ fn service_worker(model: Option<&[u8]>) -> String {
             &format!("{CACHED}\"{MODEL}\","),
             1,
         ),
-        None => script.into_owned(),
+        None => script.replacen(VERSION, &format!("{VERSION}exported-"), 1),
     }
 }

@@ -5,9 +5,6 @@ import type { Prediction } from "./moue/index.js";
 /** Maximum columns and rows of a frame, which limits the time for a prediction. */
 const SIDE = 640;
 
-/** Side of the smallest face that is searched in a frame, in its pixels. Smaller faces would take five times as long. */
-export const SMALLEST_FACE = SIDE / 16;
-
 export class Camera {
   readonly #video: HTMLVideoElement;
   #stream: MediaStream | undefined;

@@ -6,8 +6,8 @@ import type { ModelInfo, Prediction } from "./moue/index.js";
 export interface Wanted {
   detect: boolean;
   explain: boolean;
-  /** The side of the smallest face that is detected, in pixels; 0 for the default. The server uses its own. */
-  minFace: number;
+  /** Search faces at 320 pixels only; without effect on the server. */
+  fast: boolean;
   /** Send the picture to the server instead of computing here. */
   server: boolean;
 }
@@ -19,7 +19,7 @@ export interface Question {
   picture: Blob | ImageBitmap;
   detect: boolean;
   explain: boolean;
-  minFace: number;
+  fast: boolean;
 }
 
 /** What predicts: the module in the worker, or the server. */
@@ -67,14 +67,14 @@ export class Computer {
 
   /** The prediction for a file or a camera's frame; the frame is transferred to the worker. */
   async predict(name: string, picture: Blob | ImageBitmap, wanted: Wanted): Promise<Prediction> {
-    const { detect, explain, minFace, server } = wanted;
+    const { detect, explain, fast, server } = wanted;
     if (server) {
       return ask(name, picture, detect, explain);
     }
     await this.ready;
     const id = ++this.#last;
     const reply = new Promise<Prediction>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    const question: Question = { id, name, picture, detect, explain, minFace };
+    const question: Question = { id, name, picture, detect, explain, fast };
     this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
     return reply;
   }

@@ -1,7 +1,7 @@
 // The page: `compute` predicts pictures, `view` shows predictions, `camera` provides
 // frames, `save` writes files.
 
-import { Camera, SMALLEST_FACE } from "./camera.js";
+import { Camera } from "./camera.js";
 import { Computer, serverModel, type Wanted } from "./compute.js";
 import type { ModelInfo, Prediction } from "./moue/index.js";
 import { csv, json, save } from "./save.js";
@@ -28,7 +28,7 @@ let [own, remote]: (ModelInfo | undefined)[] = [];
 let failure: string | undefined;
 
 const wanted = (): Wanted =>
-  ({ detect: detect!.checked, explain: explain!.checked, minFace: 0, server: server!.checked });
+  ({ detect: detect!.checked, explain: explain!.checked, fast: false, server: server!.checked && remote !== undefined });
 const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 function say(text: string): void {
@@ -146,7 +146,7 @@ async function toggleCamera(): Promise<void> {
   switchCamera(true);
   try {
     await camera.run(
-      (frame) => computer.predict("camera", frame, { ...wanted(), minFace: SMALLEST_FACE }),
+      (frame) => computer.predict("camera", frame, { ...wanted(), fast: true }),
       (prediction) => show(live, prediction, wanted().detect),
     );
   } catch (error) {

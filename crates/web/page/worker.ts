@@ -27,9 +27,9 @@ loading.then(
 );
 
 self.addEventListener("message", async ({ data }: MessageEvent<Question>) => {
-  const { id, name, picture, detect, explain, minFace } = data;
+  const { id, name, picture, detect, explain, fast } = data;
   try {
-    const prediction = await (await loading).predict(picture, { name, detect, explain, minFace });
+    const prediction = await (await loading).predict(picture, { name, detect, explain, fast });
     post({ id, prediction });
   } catch (error) {
     post({ id, failure: reason(error) });

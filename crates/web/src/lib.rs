@@ -61,8 +61,7 @@ impl WebPredictor {
         self.validation().map(|count| count.images)
     }
 
-    /// The prediction for an image file, as JSON. `min_face` is the side of the smallest face that is
-    /// detected, in pixels; 0 for the default. A truncated file is an error, unless it is allowed.
+    /// The prediction for an image file, as JSON. With `fast`, faces are searched at 320 pixels only. A truncated file is an error, unless it is allowed.
     ///
     /// # Errors
     /// When the prediction cannot be serialized.
@@ -74,15 +73,15 @@ impl WebPredictor {
         bytes: &[u8],
         detect: bool,
         explain: bool,
-        min_face: u32,
+        fast: bool,
         allow_truncated: bool,
     ) -> Result<String, JsError> {
-        let options = PredictOptions { allow_truncated, ..self.options(detect, explain, min_face) };
+        let options = PredictOptions { allow_truncated, ..self.options(detect, explain, fast) };
         json(&self.predict(Photo::Bytes(&name, bytes), &options))
     }
 
-    /// The prediction for pixels of a canvas (RGBA, row by row), as JSON. `min_face` is the side of the
-    /// smallest face that is detected, in pixels; 0 for the default.
+    /// The prediction for pixels of a canvas (RGBA, row by row), as JSON. With `fast`, faces are searched
+    /// at 320 pixels only.
     ///
     /// # Errors
     /// When there are not four bytes for each pixel.
@@ -96,12 +95,12 @@ impl WebPredictor {
         height: u32,
         detect: bool,
         explain: bool,
-        min_face: u32,
+        fast: bool,
     ) -> Result<String, JsError> {
         let photo = image::RgbaImage::from_raw(width, height, rgba)
             .filter(|photo| !photo.is_empty())
             .ok_or_else(|| JsError::new("the array must have four bytes (RGBA) for each pixel"))?;
-        json(&self.predict(Photo::Image(&name, &photo.into()), &self.options(detect, explain, min_face)))
+        json(&self.predict(Photo::Image(&name, &photo.into()), &self.options(detect, explain, fast)))
     }
 }
 
@@ -120,8 +119,8 @@ impl WebPredictor {
         Ok(Self { predictor: Predictor::new(classifier).with_options(options) })
     }
 
-    fn options(&self, detect: bool, explain: bool, min_face: u32) -> PredictOptions {
-        let detect_options = DetectOptions { min_face, ..DetectOptions::default() };
+    fn options(&self, detect: bool, explain: bool, fast: bool) -> PredictOptions {
+        let detect_options = DetectOptions { fast, ..DetectOptions::default() };
         PredictOptions { detect, explain, detect_options, ..*self.predictor.options() }
     }
 
@@ -155,16 +154,17 @@ mod tests {
     #[test]
     fn a_file_and_its_pixels_give_the_same_prediction_as_the_command() {
         let (engine, face) = (WebPredictor::open(None).unwrap(), face());
-        let file = engine.predict(Photo::Bytes("face", &png(&face)), &engine.options(false, true, 0));
+        let file = engine.predict(Photo::Bytes("face", &png(&face)), &engine.options(false, true, false));
         let options = PredictOptions { detect: false, ..PredictOptions::default() };
         let command =
             Predictor::open("tiny").unwrap().with_options(options).predict(Photo::Bytes("face", &png(&face))).unwrap();
         assert_eq!(file.faces[0].probabilities, command.faces[0].probabilities);
         assert!(file.faces[0].explanation.as_ref().unwrap().starts_with("data:image/png;base64,"));
         let rgba = DynamicImage::ImageLuma8(face).to_rgba8().into_raw();
-        let pixels = engine.predict_pixels("face".into(), rgba, 48, 48, false, false, 0).unwrap_or_default();
-        let plain = json(&engine.predict(Photo::Bytes("face", &png(&self::face())), &engine.options(false, false, 0)))
-            .unwrap_or_default();
+        let pixels = engine.predict_pixels("face".into(), rgba, 48, 48, false, false, false).unwrap_or_default();
+        let plain =
+            json(&engine.predict(Photo::Bytes("face", &png(&self::face())), &engine.options(false, false, false)))
+                .unwrap_or_default();
         assert_eq!(pixels, plain);
     }
 
@@ -179,16 +179,17 @@ mod tests {
     fn a_truncated_file_gives_a_prediction_with_an_error_unless_allowed() {
         let (engine, file) = (WebPredictor::open(None).unwrap(), png(&face()));
         let cut = &file[..file.len() * 7 / 10];
-        let error = engine.predict(Photo::Bytes("cut.png", cut), &engine.options(false, false, 0)).error.unwrap();
+        let error = engine.predict(Photo::Bytes("cut.png", cut), &engine.options(false, false, false)).error.unwrap();
         assert!(error.starts_with("truncated PNG image"), "{error}");
-        let json = engine.predict_file("cut.png".into(), cut, false, false, 0, true).unwrap_or_default();
+        let json = engine.predict_file("cut.png".into(), cut, false, false, false, true).unwrap_or_default();
         assert!(json.contains("\"warning\":\"the file is truncated"), "{json}");
     }
 
     #[test]
     fn a_file_that_is_not_an_image_gives_a_prediction_with_an_error() {
         let engine = WebPredictor::open(None).unwrap();
-        let prediction = engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), &engine.options(true, false, 0));
+        let prediction =
+            engine.predict(Photo::Bytes("notes.txt", b"nothing to see"), &engine.options(true, false, false));
         assert!(prediction.faces.is_empty() && prediction.error.is_some(), "{prediction:?}");
         assert!(WebPredictor::open(Some(b"no model")).is_err());
     }

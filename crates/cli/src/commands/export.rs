@@ -46,7 +46,11 @@ pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if common.json {
         print_json(&ExportedModel { file: &args.file, precision: name, bytes })?;
     } else if !common.quiet {
-        print(&format!("Wrote {} ({bytes} bytes, {name})\n", args.file.display()))?;
+        print(&format!(
+            "Wrote {} ({bytes} bytes, {name}) with the model {}\n",
+            args.file.display(),
+            args.model.display()
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

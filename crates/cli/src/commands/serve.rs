@@ -73,7 +73,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
     runtime.block_on(async {
-        let wanted = address(&args.addr, args.port);
+        let wanted = address(&args.addr, args.port)?;
         let listener = match TcpListener::bind(&wanted).await {
             Ok(listener) => listener,
             Err(error) if error.kind() == ErrorKind::AddrInUse => anyhow::bail!(in_use(&wanted).await),
@@ -99,13 +99,21 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
 }
 
 /// The address to listen on: `addr` may lack a port, and `port` replaces it.
-fn address(addr: &str, port: Option<u16>) -> String {
+fn address(addr: &str, port: Option<u16>) -> Result<String, UsageError> {
     if let Ok(ip) = addr.parse::<IpAddr>() {
-        return SocketAddr::new(ip, port.unwrap_or(PORT)).to_string();
+        return Ok(SocketAddr::new(ip, port.unwrap_or(PORT)).to_string());
     }
-    let named = addr.rsplit_once(':').and_then(|(host, own)| Some((host, own.parse::<u16>().ok()?)));
-    let (host, own) = named.unwrap_or((addr, PORT));
-    format!("{host}:{}", port.unwrap_or(own))
+    let (host, own) = match addr.rsplit_once(':') {
+        // A colon in brackets is part of an IPv6 address.
+        Some((host, own)) if !addr.ends_with(']') => (
+            host,
+            own.parse().map_err(|_| {
+                UsageError(format!("--addr {addr}: `{own}` is not a port; a port is a number from 0 to 65535"))
+            })?,
+        ),
+        _ => (addr, PORT),
+    };
+    Ok(format!("{host}:{}", port.unwrap_or(own)))
 }
 
 /// The error of a port that is in use; it names the next free one.
@@ -192,7 +200,10 @@ mod tests {
             ("localhost:80", None, "localhost:80"),
             ("nowhere:1:2", None, "nowhere:1:2"),
         ] {
-            assert_eq!(address(addr, port), expected, "{addr} {port:?}");
+            assert_eq!(address(addr, port).unwrap(), expected, "{addr} {port:?}");
+        }
+        for addr in ["127.0.0.1:99999", "localhost:http", "localhost:"] {
+            assert!(address(addr, Some(80)).unwrap_err().to_string().contains("is not a port"), "{addr}");
         }
     }
 }

@@ -226,7 +226,7 @@ fn a_truncated_image_is_an_error_unless_allowed() {
     let arguments = ["predict", "--model", "tiny", "--no-detect", "--json", "cut.jpg"];
     let output = place.run(&arguments);
     assert_eq!(output.status.code(), Some(1));
-    let prediction: Value = serde_json::from_str(text(&output.stdout)).unwrap();
+    let prediction: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
     assert_eq!(prediction["error"], "truncated JPEG image; copy or download it again");
     let prediction = place.json(&[&arguments[..], &["--allow-truncated"]].concat());
     assert_eq!(prediction["warning"], "the file is truncated; only a part of the picture was predicted");

@@ -133,8 +133,8 @@ fn wrong_addresses_and_options_are_errors() {
     let port = taken.local_addr().unwrap().port();
     let (code, error) = fails(&["--port", &port.to_string()]);
     assert!(code == 1 && error.contains(&format!("cannot listen on 127.0.0.1:{port}: the port is in use")), "{error}");
-    let free = error.trim().rsplit_once("add --port ").unwrap().1;
-    assert!(TcpListener::bind(format!("127.0.0.1:{free}")).is_ok(), "{error}");
+    let free: u16 = error.trim().rsplit_once("add --port ").unwrap().1.parse().unwrap();
+    assert!(free > port, "{error}");
 }
 
 /// The first line that a service prints, and its warnings.

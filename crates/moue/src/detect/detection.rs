@@ -19,13 +19,17 @@ const LEVEL: f32 = 5.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DetectOptions {
     /// Side of the smallest face that is detected, √(width × height) of its box in the photo's
-    /// pixels. Smaller values make the search of a large photo slower; from 6 % of the photo's longer
-    /// side on, it takes a fifth of the time. 0 for the default: the photo is scaled to 640 pixels on
-    /// its longer side (1,280 for photos above 1,920), and faces of 16 pixels are found there.
+    /// pixels. Smaller values make the search of a large photo slower. 0 for the default: the photo
+    /// is scaled to 640 pixels on its longer side (1,280 for photos above 1,920), and faces of 16
+    /// pixels are found there.
     pub min_face: u32,
     /// Minimum score of a face, 0–1; a higher value gives fewer and more certain faces. 0 for the
     /// default, 0.7.
     pub min_score: f32,
+    /// Searches the photo at 320 pixels only, which takes a third of the time or less and finds fewer
+    /// faces: 36 of 47 faces from 40 pixels on in photos of 640 pixels, instead of 46. For the frames
+    /// of a camera.
+    pub fast: bool,
 }
 
 impl DetectOptions {

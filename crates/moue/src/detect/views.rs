@@ -73,8 +73,8 @@ pub fn views(width: u32, height: u32, options: &DetectOptions) -> Vec<View> {
     let usual = if width.max(height) > LARGE { FINE / longest } else { main.scale };
     let finest = if options.min_face > 0 { SMALLEST / options.min_face as f32 } else { usual };
     let smallest = if options.min_face > 0 { options.min_face as f32 } else { SMALLEST / usual.max(main.scale) };
-    if options.min_face as f32 * coarse.scale >= SMALLEST {
-        return vec![View { least_side: options.min_face as f32, ..coarse }];
+    if options.fast {
+        return vec![View { least_side: (SMALLEST / coarse.scale).max(options.min_face as f32), ..coarse }];
     }
     let mut views = vec![main, View { least_side: least_coarse, ..coarse }];
     let finest = finest.min(LARGEST_SCALE.max(main.scale));
@@ -184,9 +184,15 @@ mod tests {
         assert_eq!(sides(4000, 3000, 20).len(), 2 + 3 * 3);
         // Faces that the main view shows need no tiles.
         assert_eq!(sides(4000, 3000, 200).len(), 2);
-        // Faces that the coarse view shows need no other view.
-        assert_eq!(sides(640, 480, 38), [[640, 512], [320, 256]]);
-        assert_eq!(sides(640, 480, 39), [[320, 256]]);
+    }
+
+    #[test]
+    fn a_fast_search_has_one_view() {
+        let found = views(640, 480, &DetectOptions { fast: true, ..DetectOptions::default() });
+        assert_eq!(found.len(), 1);
+        assert!((found[0].least_side - 38.4).abs() < 0.1, "{found:?}");
+        let found = views(640, 480, &DetectOptions { fast: true, min_face: 100, ..DetectOptions::default() });
+        assert_eq!(found[0].least_side, 100.0);
     }
 
     #[test]

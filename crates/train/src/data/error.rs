@@ -71,7 +71,7 @@ pub enum DataError {
         reason: String,
     },
     /// The source has no such split.
-    #[error("this data has no split `{name}`; its splits are {available}{}", did_you_mean(.similar.as_deref()))]
+    #[error("this data has no split `{name}`; select one of its splits: {available}{}", did_you_mean(.similar.as_deref()))]
     NoSplit {
         /// The given name.
         name: String,

@@ -83,6 +83,9 @@ pub struct CutFaces {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CutFacesError {
+    /// The faces would be written among the photos.
+    #[error("{} is the folder of the photos; choose another folder for the faces", .0.display())]
+    SameFolder(PathBuf),
     /// The folder has no photos.
     #[error("{} contains no images", .0.display())]
     NoPhotos(PathBuf),
@@ -231,6 +234,9 @@ fn sources(photos: &Path, out: &Path) -> Result<Vec<Source>, CutFacesError> {
     let io = |path: &Path, source| CutFacesError::Io { path: path.to_owned(), source };
     std::fs::read_dir(photos).map_err(|source| io(photos, at_path(photos, source)))?;
     let own = out.canonicalize().ok();
+    if own.is_some() && photos.canonicalize().ok() == own {
+        return Err(CutFacesError::SameFolder(photos.to_owned()));
+    }
     let walk = WalkDir::new(photos).follow_links(true).sort_by_file_name().into_iter();
     // Only folders are looked up: there may be a hundred thousand photos.
     let is_out = |path: &Path| own.is_some() && path.canonicalize().ok() == own;
@@ -251,8 +257,7 @@ fn sources(photos: &Path, out: &Path) -> Result<Vec<Source>, CutFacesError> {
     if names.is_empty() {
         return Err(CutFacesError::NoPhotos(photos.to_owned()));
     }
-    // `a.jpg` and `a.png` are different photos, and the only face of `a-1.jpg` is not the first one of
-    // `a.jpg`: such names are kept whole.
+    // `a.jpg` and `a.png` are different photos, and `a-1.jpg` is not the first face of `a.jpg`.
     let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
     let mut counts: HashMap<String, usize> = HashMap::new();
     for name in &names {
@@ -276,14 +281,15 @@ fn cut_photo(
     options: &FaceOptions,
     detector: &Detector,
 ) -> Result<Vec<FaceRow>, CutFacesError> {
-    let photo = File::open(photos.join(&source.name)).map_err(ImageError::Read);
-    let photo = photo.and_then(read_image_file).and_then(|bytes| decode_image(&bytes));
+    let file = File::open(photos.join(&source.name)).map_err(ImageError::Read);
+    let photo = file.and_then(read_image_file).and_then(|bytes| decode_image(&bytes));
     let row = FaceRow { source: source.name.clone(), ..FaceRow::default() };
     let photo = match photo {
         Ok(photo) => photo,
         Err(error) => return Ok(vec![FaceRow { error: error.to_string(), ..row }]),
     };
-    let found = detector.find(&photo, &DetectOptions { min_face: options.min_face, min_score: options.min_score });
+    let FaceOptions { min_face, min_score, .. } = *options;
+    let found = detector.find(&photo, &DetectOptions { min_face, min_score, ..DetectOptions::default() });
     if found.is_empty() {
         return Ok(vec![row]);
     }
@@ -461,6 +467,7 @@ mod tests {
         let stems: Vec<&str> = found.iter().map(|source| &*source.stem).collect();
         assert_eq!(stems, ["a/broken", "a/one-2.png", "a/one.jpg", "a/one.png"]);
         assert!(matches!(sources(&place.path().join("none"), place.path()), Err(CutFacesError::Io { .. })));
+        assert!(matches!(sources(place.path(), place.path()), Err(CutFacesError::SameFolder(_))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use maud::html;
 /// Maximum number of points of a line; beyond it, adjacent bins are merged.
 const MOST_BINS: usize = 600;
 
-/// Initial width of a bin, in seconds.
+/// Minimum width of a bin, in seconds.
 const FINEST: f64 = 0.2;
 
 /// Aggregates the predictions of a video. Its memory does not depend on the length of the video.
@@ -37,10 +37,11 @@ impl Bin {
 }
 
 impl Timeline {
-    /// An empty timeline for these classes.
+    /// An empty timeline for these classes; `spacing` is the time between predicted frames in seconds.
     #[must_use]
-    pub fn new(classes: &[String]) -> Self {
-        Self { classes: classes.to_vec(), width: FINEST, bins: Vec::new() }
+    pub fn new(classes: &[String], spacing: f64) -> Self {
+        // A bin shorter than the time between two frames would be a gap.
+        Self { classes: classes.to_vec(), width: FINEST.max(spacing), bins: Vec::new() }
     }
 
     /// Adds a face at `time` (in seconds) with its probabilities in the order of the classes.
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn memory_does_not_depend_on_the_length_of_the_video() {
-        let mut timeline = Timeline::new(&["happy".into(), "sad".into()]);
+        let mut timeline = Timeline::new(&["happy".into(), "sad".into()], 0.04);
         for frame in 0..90_000 {
             timeline.add(f64::from(frame) * 0.04, [0.75, 0.25].into_iter());
         }
@@ -126,13 +127,15 @@ mod tests {
 
     #[test]
     fn frames_at_the_edges_of_bins_leave_no_gap() {
-        let mut timeline = Timeline::new(&["happy".into()]);
-        (0..100).for_each(|frame| timeline.add(f64::from(frame) / 5.0, [1.0].into_iter()));
-        assert!(timeline.bins.iter().all(|bin| bin.faces == 1));
+        for rate in [5.0, 4.1, 2.5, 0.7] {
+            let mut timeline = Timeline::new(&["happy".into()], 1.0 / rate);
+            (0..100).for_each(|frame| timeline.add(f64::from(frame) / rate, [1.0].into_iter()));
+            assert!(timeline.bins.iter().all(|bin| bin.faces == 1), "{rate}");
+        }
     }
 
     #[test]
     fn a_video_without_faces_is_reported() {
-        assert!(Timeline::new(&["happy".into()]).page("video").contains("No face"));
+        assert!(Timeline::new(&["happy".into()], 0.2).page("video").contains("No face"));
     }
 }

@@ -308,7 +308,7 @@ fn class_folders_with_images_of_any_size_are_read() {
     assert_eq!((dataset.len(), dataset.image_len()), (20, 24 * 32 * 3));
     assert_eq!(Split::ALL.map(|split| dataset.indices(split).len()), [18, 2, 0]);
     let error = dataset.split_named(Some("test")).unwrap_err().to_string();
-    assert_eq!(error, "this data has no split `test`; its splits are train, validation");
+    assert_eq!(error, "this data has no split `test`; select one of its splits: train, validation");
     // A broken file is skipped and reported, and a single class is an error.
     folder.put("photos/smile/broken.jpg", b"\xff\xd8\xff and no more");
     let dataset = open(&path, form, &DataOptions::default(), 0, &Cache::off(), &|_| {}).unwrap();

@@ -25,7 +25,7 @@ use std::time::Instant;
 pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let detect_options =
-        DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0) };
+        DetectOptions { min_face: args.min_face.unwrap_or(0), min_score: args.min_score.unwrap_or(0.0), fast: false };
     let options = PredictOptions {
         detect: !args.no_detect,
         detect_options,

@@ -34,7 +34,7 @@ pub fn watch(
         annotated: args.annotate.as_deref().map(|folder| annotated_path(folder, source)),
         landmarks: args.landmarks,
         writer: None,
-        timeline: Timeline::new(predictor.classifier().classes()),
+        timeline: Timeline::new(predictor.classifier().classes(), f64::from(args.every) / video.rate),
         labels: BTreeMap::new(),
     };
     let (mut done, mut has_face) = (0, false);
