@@ -215,7 +215,7 @@ fn malformed_images_fail_quickly() {
 #[test]
 fn a_truncated_image_is_an_error_unless_allowed() {
     let place = Place::new();
-    place.ok(&["data", "draw", "faces", "--count", "7", "--quiet"]);
+    place.ok(&["data", "draw", "faces", "--count", "21", "--quiet"]);
     let face = image::open(place.path(&first_file(&place.path("faces/train/happy")))).unwrap();
     let mut bytes = std::io::Cursor::new(Vec::new());
     face.resize_exact(200, 200, image::imageops::FilterType::Triangle)

@@ -282,9 +282,8 @@ fn cut_photo(
     detector: &Detector,
 ) -> Result<Vec<FaceRow>, CutFacesError> {
     let file = File::open(photos.join(&source.name)).map_err(ImageError::Read);
-    let photo = file.and_then(read_image_file).and_then(|bytes| decode_image(&bytes));
     let row = FaceRow { source: source.name.clone(), ..FaceRow::default() };
-    let photo = match photo {
+    let photo = match file.and_then(read_image_file).and_then(|bytes| decode_image(&bytes)) {
         Ok(photo) => photo,
         Err(error) => return Ok(vec![FaceRow { error: error.to_string(), ..row }]),
     };
