@@ -1,17 +1,20 @@
 //! Writes predictions as a table, JSON lines or CSV, and counts the inputs.
 
-use super::inputs::count;
+use super::inputs::{Inputs, count, is_video};
 use crate::args::{Format, PredictArgs};
 use crate::commands::print;
+use crate::error::UsageError;
 use crate::output::table::table_with_text;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::fs::AtomicFile;
+use moue::image::is_image;
+use moue::predict::Input;
 use moue::prediction::{Face, Prediction};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The format that the options select: `--json`, `--format`, the extension of `--out`, or a table.
 pub fn format(args: &PredictArgs, json: bool) -> Format {
@@ -22,6 +25,27 @@ pub fn format(args: &PredictArgs, json: bool) -> Format {
         _ => Format::Table,
     };
     if json { Format::Json } else { args.format.unwrap_or(by_extension) }
+}
+
+/// Checks that the file of `--out` does not replace a photo or a video.
+pub fn check_is_no_input(out: &Path, inputs: &Inputs) -> Result<(), UsageError> {
+    let wrong = |reason: &str| {
+        let out = out.display();
+        Err(UsageError(format!("--out {out}: {reason}; name another file, for example predictions.csv")))
+    };
+    let photos = inputs.photos.iter().filter_map(|photo| match photo {
+        Input::File(path) => Some(path.as_path()),
+        Input::Bytes { .. } => None,
+    });
+    let mut paths = photos.chain(inputs.videos.iter().map(|video| Path::new(&video.input)));
+    let canonical = out.canonicalize().ok();
+    if canonical.is_some_and(|out| paths.any(|path| path.canonicalize().is_ok_and(|path| path == out))) {
+        return wrong("this file is one of the inputs");
+    }
+    if is_image(&out.to_string_lossy()) || is_video(out) {
+        return wrong("predictions are no picture or video; --annotate DIR writes annotated ones");
+    }
+    Ok(())
 }
 
 /// Numbers of inputs.
@@ -128,9 +152,10 @@ impl PredictionWriter {
         }
     }
 
-    /// Completes the file.
-    pub fn finish(&mut self) -> anyhow::Result<()> {
-        self.file.take().map_or(Ok(()), AtomicFile::finish).context("cannot write the file of --out")
+    /// Completes the file, and returns its path; that of incomplete predictions ends in `.partial`.
+    pub fn finish(&mut self, complete: bool) -> anyhow::Result<Option<PathBuf>> {
+        let finish = if complete { AtomicFile::finish } else { AtomicFile::finish_partial };
+        self.file.take().map(finish).transpose().context("cannot write the file of --out")
     }
 }
 
@@ -258,7 +283,7 @@ mod tests {
             inputs.iter().for_each(|input| out.write(input, &Progress::new(true, 0, "")).unwrap());
             out.end_video("clip.mp4", false).unwrap();
             assert_eq!(out.counts, Counts { with_face: 1, without_face: 2, unreadable: 1 });
-            out.finish().unwrap();
+            out.finish(true).unwrap();
             std::fs::read_to_string(path).unwrap()
         };
         assert_eq!(
