@@ -86,7 +86,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Predict facial expressions in photos, videos and camera streams
     #[command(
-        after_long_help = "Predictions are printed in the order of the inputs. An image without a face is not an error.\n\
+        after_long_help = "Predictions are printed in the order of the inputs, videos after photos. An image without a face\n\
+        is not an error.\n\
         Exit code 3: some inputs could not be read; predictions for the others were printed.\n\n\
         Examples:\n  moue predict photo.jpg --annotate annotated/ --explain saliency/\n  \
         moue predict photos/ --recursive --out predictions.csv\n  \

@@ -43,18 +43,30 @@ impl AtomicFile {
         if path.exists() && !path.is_file() {
             return Err(std::io::Error::other("it is not a file"));
         }
+        // The file is replaced, not the link to it.
+        let path = if path.is_symlink() { path.canonicalize()? } else { path.to_owned() };
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        Ok(Self { file: tempfile::Builder::new().prefix(".moue-").tempfile_in(folder)?, path: path.to_owned() })
+        Ok(Self { file: tempfile::Builder::new().prefix(".moue-").tempfile_in(folder)?, path })
     }
 
-    /// Completes the file.
+    /// Writes what there is of an incomplete file to the path with `.partial` at its end, and returns
+    /// that path. The file itself does not change.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn finish(self) -> std::io::Result<()> {
+    pub fn finish_partial(mut self) -> std::io::Result<PathBuf> {
+        self.path.as_mut_os_string().push(".partial");
+        self.finish()
+    }
+
+    /// Completes the file, and returns its path.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(self) -> std::io::Result<PathBuf> {
         self.file.as_file().sync_data()?;
         // Temporary files are private; the final file gets the usual permissions.
         #[cfg(unix)]
@@ -62,8 +74,8 @@ impl AtomicFile {
             use std::os::unix::fs::PermissionsExt;
             self.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         }
-        self.file.persist(self.path).map_err(|error| error.error)?;
-        Ok(())
+        self.file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(self.path)
     }
 }
 
@@ -84,5 +96,34 @@ impl Write for AtomicFile {
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = AtomicFile::create(path)?;
     file.write_all(bytes)?;
-    file.finish()
+    file.finish().map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incomplete_file_does_not_replace_a_complete_one() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("out.csv");
+        write_atomically(&path, b"complete").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"incomplete").unwrap();
+        let partial = file.finish_partial().unwrap();
+        assert_eq!(partial, place.path().join("out.csv.partial"));
+        assert_eq!((read(&path).unwrap(), read(&partial).unwrap()), (b"complete".to_vec(), b"incomplete".to_vec()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, link) = (place.path().join("out.csv"), place.path().join("link.csv"));
+        write_atomically(&path, b"old").unwrap();
+        std::os::unix::fs::symlink("out.csv", &link).unwrap();
+        write_atomically(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(read(&path).unwrap(), b"new");
+    }
 }

@@ -25,7 +25,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// An existing path that is most similar to a missing one: it differs in the first part that does
-/// not exist, and ends there.
+/// not exist, and ends there. Of numbered files, none is similar to another.
 #[must_use]
 pub fn nearest_path(path: &Path) -> Option<String> {
     let mut known = PathBuf::new();
@@ -39,10 +39,23 @@ pub fn nearest_path(path: &Path) -> Option<String> {
         let entries = std::fs::read_dir(folder).ok()?.flatten();
         let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort_unstable();
-        let name = nearest(&part.as_os_str().to_string_lossy(), names.iter().map(String::as_str))?;
+        let part = part.as_os_str().to_string_lossy();
+        let without_digits = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
+        let others = names.iter().map(String::as_str).filter(|name| without_digits(name) != without_digits(&part));
+        let name = nearest(&part, others)?;
         return Some(known.join(name).display().to_string());
     }
     None
+}
+
+/// The name or path that is most similar to `name`, which is neither one of `known` nor an existing
+/// path.
+#[must_use]
+pub fn nearest_name_or_path(name: &str, known: &[&str]) -> Option<String> {
+    let path = nearest_path(Path::new(name));
+    // The path ends at its wrong part, and may be much shorter than the name.
+    let similar = nearest(name, known.iter().copied().chain(path.as_deref())).map(str::to_owned);
+    similar.or(path)
 }
 
 /// The end of a message that suggests a name; empty without one.
@@ -109,6 +122,12 @@ mod tests {
         assert_eq!(suggested("fer2013.cvs"), at("fer2013.csv"));
         assert_eq!(suggested("runs/smal-1/checkpoints/last.safetensors"), at("runs/small-1"));
         assert_eq!(suggested("photos"), None);
+        std::fs::write(place.path().join("0001.png"), "").unwrap();
+        assert_eq!(suggested("0002.png"), None);
+        assert_eq!(suggested("0001.pgn"), at("0001.png"));
+        assert_eq!(nearest_name_or_path("tny", &["tiny"]).as_deref(), Some("tiny"));
+        let deep = place.path().join("runs/smal-1/model.safetensors");
+        assert_eq!(nearest_name_or_path(&deep.to_string_lossy(), &["tiny"]), at("runs/small-1"));
         assert_eq!(suggested("fer2013.csv"), None);
         let error = std::fs::read(place.path().join("fer2013.cvs")).unwrap_err();
         let text = with_causes(&at_path(&place.path().join("fer2013.cvs"), error));

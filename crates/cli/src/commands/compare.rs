@@ -15,6 +15,7 @@ use moue_train::experiment::{
 };
 use moue_train::report::{difference, interval, percent};
 use moue_train::train::Event;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -37,13 +38,18 @@ pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let out = folder(args, &experiments, first.as_ref(), common)?;
     let stop = stop_on_interrupt()?;
     let mut bar: Option<(usize, Progress)> = None;
+    let mut warnings = HashSet::new();
     let found = compare(
         &experiments,
         &source,
         &mut |config| first.take().map_or_else(|| open(config), Ok),
         &out,
         &stop,
-        &mut |number, event| observe(&experiments, number, &event, &mut bar, common),
+        &mut |number, event| match &event {
+            // Most trainings have the same data.
+            Event::Warning(text) if !warnings.insert(text.clone()) => {}
+            _ => observe(&experiments, number, &event, &mut bar, common),
+        },
     )?;
     if let Some((_, progress)) = bar {
         progress.done();

@@ -106,6 +106,7 @@ pub fn show_event(event: &Event<'_>, progress: &Progress) {
             r.seconds,
             r.images_per_second
         )),
+        Event::Warning(text) => progress.suspend(|| print_warning(text)),
         Event::Note(text) => progress.line(text),
     }
 }

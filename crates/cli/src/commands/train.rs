@@ -57,6 +57,8 @@ fn train_as(
 ) -> anyhow::Result<ExitCode> {
     let leads = communicator.as_ref().is_none_or(|communicator| communicator.rank() == 0);
     let RunConfig { config, source, .. } = run;
+    // The other ranks are quiet.
+    print_note(run, common);
     let form = ImageSpec::of_input(config.model.input);
     let dataset = open_source(source, form, &config.data, config.train.seed, common)?;
     let init = args.init.as_deref().map(Model::open).transpose()?;
@@ -82,7 +84,11 @@ fn train_as(
         resume: args.resume.is_some(),
         communicator,
     };
-    let outcome = train(&job, &stop, &mut |event| show_event(&event, &progress));
+    let outcome = train(&job, &stop, &mut |event| {
+        if leads {
+            show_event(&event, &progress);
+        }
+    });
     progress.done();
     if leads { finish(&outcome?, &job, common) } else { Ok(exit_code(outcome?.ending)) }
 }
@@ -104,9 +110,7 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
         official_split: args.split_of.official_split,
         as_given: args.split_of.as_given,
     };
-    let run = RunConfig::resolve(&options).map_err(run_error)?;
-    print_note(&run, common);
-    Ok(run)
+    RunConfig::resolve(&options).map_err(run_error)
 }
 
 fn introduce(config: &Config, dataset: &Dataset, source: &DataSource, folder: &RunFolder, progress: &Progress) {

@@ -13,6 +13,7 @@ fn place() -> Place {
         place.put(name, fs::read(&happy).unwrap());
     }
     place.put("archive.zip", "PK");
+    place.put("compared/comparison.json", "{}");
     place.put("wrong.toml", crate::place::TINY.replace("epochs = 2", "epoch = 2"));
     place.put("elsewhere.toml", crate::place::TINY.replace("[augment]\n", "[augment]\nbatch_size = 2\n"));
     place.put("kind.toml", crate::place::TINY.replace("\"conv2d\"", "\"conv2\""));
@@ -27,14 +28,24 @@ fn mistakes_get_suggestions() {
         (&["train", "smal"], "did you mean `small`?"),
         (&["train", "model-6x"], "did you mean `seed/model-6`?"),
         (&["train", "tiny.tml"], "did you mean `tiny.toml`?"),
+        (&["train", "runs/frist/config.toml"], "did you mean `runs/first`?"),
         (&["arch", "show", "defualt"], "did you mean `default`?"),
-        (&["train", "archive.zip"], "archive.zip is a dataset: use --data archive.zip"),
-        (&["train", "faces"], "faces is a dataset: use --data faces"),
-        (&["compare", "faces"], "faces is a dataset: use --data faces"),
-        (&["train", "runs/first"], "runs/first is a run: resume it with --resume runs/first"),
+        (&["train", "archive.zip"], "archive.zip is a dataset, not an architecture file; use --data archive.zip"),
+        (&["train", "faces"], "faces is a folder, not an architecture file; if it is a dataset: --data faces"),
+        (&["compare", "faces"], "faces is a folder, not an architecture file; if it is a dataset: --data faces"),
+        (
+            &["train", "runs/first"],
+            "its configuration is runs/first/config.toml; to resume the run: moue train --resume runs/first",
+        ),
+        (&["compare", "compared"], "compared is the folder of a comparison, not an architecture file"),
+        // These commands have neither --data nor --resume.
+        (&["arch", "show", "."], ". is a folder, not an architecture file\n"),
+        (&["bench", "faces"], "faces is a folder, not an architecture file\n"),
+        (&["arch", "show", "runs/first/"], "not an architecture file; its configuration is runs/first/config.toml\n"),
         // Models.
         (&["predict", "face.png", "--model", "tny"], "the bundled models are default, tiny; did you mean `tiny`?"),
         (&["evaluate", "runs/frist"], "did you mean `runs/first`?"),
+        (&["evaluate", "runs/frist/model.safetensors"], "did you mean `runs/first`?"),
         (&["evaluate", "faces"], "this folder has no model.safetensors; if it is a dataset: --data faces"),
         (&["evaluate", "archive.zip"], "if it is a dataset: --data archive.zip"),
         // Keys and values.
@@ -70,6 +81,39 @@ fn mistakes_get_suggestions() {
         assert!(!output.status.success() && error.contains(says), "{args:?}: {error}");
         assert!(!error.contains("os error") && !error.contains("face.png: face.png"), "{args:?}: {error}");
     }
+}
+
+#[test]
+fn a_refused_training_leaves_no_folder() {
+    let place = Place::new();
+    place.ok(&["data", "draw", "faces", "--count", "42", "--quiet"]);
+    let base = ["train", "tiny.toml", "--data", "faces", "--out", "refused"];
+    for (more, says) in [
+        (["--set", "train.freeze=1"], "train.freeze = 1 keeps the weights of a model, but none is given; add --init"),
+        (["--init", "tiny"], "the given model (tiny) has weights for only"),
+    ] {
+        let (code, error) = place.fails(&[&base[..], &more].concat());
+        assert!(code == 1 && error.contains(says), "{error}");
+        assert!(!place.path("refused").exists());
+    }
+    let frozen = ["compare", "tiny.toml", "--data", "faces", "--epochs", "1", "--set", "train.freeze=1", "-q"];
+    let output = place.run(&frozen);
+    assert!(output.status.code() == Some(1) && text(&output.stdout).contains("add --init MODEL"));
+}
+
+#[test]
+fn small_data_is_warned_about_once() {
+    let place = Place::new();
+    place.ok(&["data", "draw", "faces", "--count", "42", "--quiet"]);
+    let warnings = |args: &[&str]| {
+        let output = place.run(&[args, &["--data", "faces", "--epochs", "1"]].concat());
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let count = |says: &str| said.lines().filter(|line| line.starts_with(says)).count();
+        (count("warning: classes with fewer than 20"), count("warning: the validation split has"))
+    };
+    assert_eq!(warnings(&["train", "tiny.toml", "-q"]), (1, 1));
+    assert_eq!(warnings(&["compare", "tiny.toml", "--vary", "train.batch_size=8,16"]), (1, 1));
 }
 
 /// The same inputs give the same output as with the model's file.

@@ -183,5 +183,5 @@ fn a_comparison_is_never_overwritten() {
     );
     assert_eq!(fs::read(place.path(MODEL)).unwrap(), model);
     let (code, error) = place.fails(&["compare", "faces"]);
-    assert!(code == 2 && error.contains("faces is a dataset: use --data faces"), "{error}");
+    assert!(code == 2 && error.contains("if it is a dataset: --data faces"), "{error}");
 }

@@ -132,6 +132,110 @@ fn every_input_of_a_folder_has_a_row_and_the_summary_counts_them() {
     assert!(!output.status.success() && text(&output.stderr).contains("cannot write /dev/null: it is not a file"));
 }
 
+#[test]
+fn rows_have_the_order_of_the_inputs() {
+    let place = Place::new();
+    image::DynamicImage::new_rgb8(300, 200).save(place.path("paper.png")).unwrap();
+    fs::create_dir(place.path("empty")).unwrap();
+    let inputs = ["paper.png", "empty", "missing.png", "*.gif", "clip.mp4", "paper.png", "***"];
+    let order = ["paper.png", "empty", "missing.png", "*.gif", "paper.png", "***", "clip.mp4"];
+    let output = place.run(&[&["predict", "--model", "tiny", "--json", "-q"], &inputs[..]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let printed = text(&output.stdout);
+    let rows: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.iter().map(|row| row["input"].as_str().unwrap()).collect::<Vec<_>>(), order);
+    let output = place.run(&["predict", "--model", "tiny", "empty", "*.gif", "-q"]);
+    assert_eq!(text(&output.stdout), "empty  unreadable\n*.gif  unreadable\n");
+}
+
+#[test]
+fn no_output_replaces_an_input() {
+    let place = Place::new();
+    image::DynamicImage::new_rgb8(300, 200).save(place.path("photo.png")).unwrap();
+    fs::copy(place.path("photo.png"), place.path("photo.csv")).unwrap();
+    let clip = place.put("clip.avi", "video");
+    let unchanged = fs::read(place.path("photo.png")).unwrap();
+    for (input, out, reason) in [
+        ("photo.png", "photo.png", "this file is one of the inputs"),
+        ("photo.csv", "./photo.csv", "this file is one of the inputs"),
+        (".", "photo.png", "this file is one of the inputs"),
+        ("clip.avi", "clip.avi", "this file is one of the inputs"),
+        ("photo.png", "new.JPG", "this output is no picture or video"),
+        ("photo.png", "new.mp4", "this output is no picture or video"),
+    ] {
+        let (code, error) = place.fails(&["predict", "--model", "tiny", input, "--out", out]);
+        assert!(code == 2 && error.contains(&format!("--out {out}: {reason}")), "{error}");
+        assert!(!place.path("new.JPG").exists() && !place.path("new.mp4").exists());
+    }
+    for (input, option, target) in [
+        ("photo.png", "--annotate", "."),
+        (".", "--explain", "."),
+        ("clip.avi", "--annotate", "."),
+        ("clip.avi", "--timeline", "clip.avi"),
+    ] {
+        let (code, error) = place.fails(&["predict", "--model", "tiny", input, option, target]);
+        assert!(code == 2 && error.contains(&format!("{option} {target}: this f")), "{error}");
+    }
+    for photo in ["photo.png", "photo.csv"] {
+        assert_eq!(fs::read(place.path(photo)).unwrap(), unchanged);
+    }
+    assert_eq!(fs::read(clip).unwrap(), b"video");
+}
+
+/// Waits until the command has begun to write its predictions, when it listens for signals.
+#[cfg(unix)]
+fn interrupt(place: &Place, child: &std::process::Child) {
+    let is_begun = || {
+        let mut entries = fs::read_dir(place.0.path()).unwrap();
+        entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(".moue-"))
+    };
+    while !is_begun() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_predictions_do_not_replace_complete_ones() {
+    let place = Place::new();
+    image::DynamicImage::new_rgb8(300, 200).save(place.path("photo.png")).unwrap();
+    place.put("out.csv", "complete");
+    assert!(place.program("mkfifo").arg("slow.png").status().unwrap().success());
+    let arguments = ["predict", "--model", "tiny", "photo.png", "slow.png", "*.gif", "--out", "out.csv"];
+    let child = place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+    interrupt(&place, &child);
+    // The pipe is read until here.
+    fs::write(place.path("slow.png"), "no picture").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let said = text(&output.stderr);
+    for line in ["Predictions: out.csv.partial", "Interrupted: out.csv was not written"] {
+        assert!(said.lines().any(|said| said == line), "{said}");
+    }
+    assert_eq!(fs::read_to_string(place.path("out.csv")).unwrap(), "complete");
+    let partial = fs::read_to_string(place.path("out.csv.partial")).unwrap();
+    assert!(partial.starts_with("input,") && partial.lines().nth(1).unwrap().starts_with("photo.png,"), "{partial}");
+    assert_eq!(partial.lines().count(), 2, "{partial}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_video_is_not_said_to_have_no_face() {
+    if !ffmpeg() {
+        return;
+    }
+    let place = Place::new();
+    let arguments = ["predict", "--model", "tiny", "--device-format", "lavfi", "color=gray:size=320x240:rate=5"];
+    let child = place.command(&arguments).args(["--out", "out.csv"]).stderr(Stdio::piped()).spawn().unwrap();
+    interrupt(&place, &child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    // The predictions of a camera are complete when its recording is ended.
+    assert!(text(&output.stderr).lines().any(|line| line == "Predictions: out.csv"), "{}", text(&output.stderr));
+    assert_eq!(fs::read_to_string(place.path("out.csv")).unwrap().lines().count(), 1);
+}
+
 /// Whether `ffmpeg` is installed; prints a note if not.
 fn ffmpeg() -> bool {
     let here = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok();
@@ -216,7 +320,7 @@ fn malformed_images_fail_quickly() {
 fn a_truncated_image_is_an_error_unless_allowed() {
     let place = Place::new();
     place.ok(&["data", "draw", "faces", "--count", "21", "--quiet"]);
-    let face = image::open(place.path(&first_file(&place.path("faces/train/happy")))).unwrap();
+    let face = image::open(first_file(&place.path("faces/train/happy"))).unwrap();
     let mut bytes = std::io::Cursor::new(Vec::new());
     face.resize_exact(200, 200, image::imageops::FilterType::Triangle)
         .write_to(&mut bytes, image::ImageFormat::Jpeg)

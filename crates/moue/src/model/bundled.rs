@@ -4,7 +4,7 @@
 //! The features `model-default` and `model-tiny` include them.
 
 use super::error::ModelFileError;
-use crate::message::{nearest, nearest_path};
+use crate::message::nearest_name_or_path;
 use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -69,7 +69,6 @@ fn missing(model: &Path) -> ModelFileError {
     }
     let name = model.to_string_lossy();
     let bundled: Vec<&str> = EMBEDDED.iter().map(|embedded| embedded.name).collect();
-    let file = nearest_path(model);
-    let similar = nearest(&name, bundled.iter().copied().chain(file.as_deref())).map(str::to_owned);
+    let similar = nearest_name_or_path(&name, &bundled);
     ModelFileError::Unknown { model: name.into_owned(), bundled: bundled.join(", "), similar }
 }

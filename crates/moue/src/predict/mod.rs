@@ -5,9 +5,11 @@
 //! [`crate::detect`].
 
 pub mod inputs;
+mod options;
 mod photo;
 mod predictor;
 
 pub use inputs::{Expanded, Input, InputError};
+pub use options::PredictOptions;
 pub use photo::{Photo, PhotoError};
-pub use predictor::{FaceCrops, Inspected, PredictOptions, Predictor};
+pub use predictor::{FaceCrops, Inspected, Predictor};

@@ -1,7 +1,7 @@
 //! Photos: paths, bytes or decoded pictures.
 
 use super::inputs::Input;
-use super::predictor::PredictOptions;
+use super::options::PredictOptions;
 use crate::image::{ImageError, decode_image, decode_truncated_image, image_extent, read_image_file};
 use image::DynamicImage;
 use std::borrow::Cow;

@@ -1,9 +1,10 @@
 //! Predicts the facial expressions in a photo.
 
 use super::inputs::Input;
+use super::options::PredictOptions;
 use super::photo::{Photo, PhotoError};
 use crate::classifier::Classifier;
-use crate::detect::{DetectOptions, Detection, Detector};
+use crate::detect::{Detection, Detector};
 use crate::explain::Explainer;
 use crate::image::to_pixels;
 use crate::model::ModelFileError;
@@ -87,33 +88,6 @@ impl Inspected<'_> {
     #[must_use]
     pub fn without_photo(self) -> Inspected<'static> {
         Inspected { prediction: self.prediction, photo: None, crops: self.crops }
-    }
-}
-
-/// Options of a [`Predictor`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PredictOptions {
-    /// Detects faces; otherwise the whole picture is one face.
-    pub detect: bool,
-    /// Options of face detection.
-    pub detect_options: DetectOptions,
-    /// Adds a saliency map to each face ([`Face::explanation`]).
-    pub explain: bool,
-    /// Maximum of columns times rows of a photo; `None` for the decoder's limit.
-    pub max_pixels: Option<u64>,
-    /// Predicts the available part of a truncated file, with a warning; otherwise it is an error.
-    pub allow_truncated: bool,
-}
-
-impl Default for PredictOptions {
-    fn default() -> Self {
-        Self {
-            detect: true,
-            detect_options: DetectOptions::default(),
-            explain: false,
-            max_pixels: None,
-            allow_truncated: false,
-        }
     }
 }
 

@@ -48,10 +48,16 @@ pub enum ConfigError {
         similar: Option<String>,
     },
     /// The path is the folder of a run.
-    #[error("{0} is a run: resume it with --resume {0}, or start anew with its configuration, {0}/config.toml")]
+    #[error("{0} is a run folder, not an architecture file; its configuration is {0}/config.toml")]
     Run(String),
-    /// The path is a folder or a dataset.
-    #[error("{0} is a dataset: use --data {0}")]
+    /// The path is the folder of a comparison.
+    #[error("{0} is the folder of a comparison, not an architecture file; its runs are in {0}/runs")]
+    Comparison(String),
+    /// The path is another folder.
+    #[error("{0} is a folder, not an architecture file")]
+    Folder(String),
+    /// The path is a file that contains a dataset.
+    #[error("{0} is a dataset, not an architecture file")]
     Dataset(String),
     /// The file cannot be read.
     #[error("cannot read {}", .path.display())]

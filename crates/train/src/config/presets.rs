@@ -1,7 +1,7 @@
 //! The bundled presets, and architecture files by name.
 
 use super::file::{Config, ConfigError};
-use moue::message::{nearest, nearest_path};
+use moue::message::nearest_name_or_path;
 use std::path::Path;
 
 /// A preset: an architecture file that is compiled into the program.
@@ -67,18 +67,19 @@ impl Config {
             return Self::parse(preset.name, preset.text);
         }
         let path = Path::new(name);
-        if path.join("config.toml").exists() {
-            return Err(ConfigError::Run(name.trim_end_matches('/').to_owned()));
-        }
-        if is_dataset(path) {
-            return Err(ConfigError::Dataset(name.to_owned()));
+        let shown = || if name == "/" { name } else { name.trim_end_matches('/') }.to_owned();
+        match path {
+            _ if path.join("config.toml").exists() => return Err(ConfigError::Run(shown())),
+            _ if path.join("comparison.json").exists() => return Err(ConfigError::Comparison(shown())),
+            _ if path.is_dir() => return Err(ConfigError::Folder(shown())),
+            _ if is_dataset(path) => return Err(ConfigError::Dataset(shown())),
+            _ => {}
         }
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(name, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let presets: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-                let file = nearest_path(path);
-                let similar = nearest(name, presets.iter().copied().chain(file.as_deref())).map(str::to_owned);
+                let similar = nearest_name_or_path(name, &presets);
                 Err(ConfigError::Unknown { name: name.to_owned(), presets: presets.join(", "), similar })
             }
             Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
@@ -86,10 +87,10 @@ impl Config {
     }
 }
 
-/// Whether an existing path is a folder, or has the extension of an archive or a table.
+/// Whether a file has the extension of an archive or a table.
 fn is_dataset(path: &Path) -> bool {
     let is_extension = |own: &std::ffi::OsStr| DATASETS.iter().any(|known| own.eq_ignore_ascii_case(known));
-    path.is_dir() || (path.is_file() && path.extension().is_some_and(is_extension))
+    path.is_file() && path.extension().is_some_and(is_extension)
 }
 
 /// Extensions of datasets.

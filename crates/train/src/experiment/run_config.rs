@@ -54,7 +54,7 @@ pub struct RunConfig {
 #[non_exhaustive]
 pub enum RunConfigError {
     /// The architecture file is not valid.
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = hint(.0))]
     Config(#[from] ConfigError),
     /// The run to resume has no valid checkpoint.
     #[error(transparent)]
@@ -84,12 +84,22 @@ pub enum RunConfigError {
     AsGiven,
 }
 
+/// What to do with a path that is not an architecture file, in a training.
+fn hint(error: &ConfigError) -> String {
+    match error {
+        ConfigError::Run(path) => format!("; to resume the run: moue train --resume {path}"),
+        ConfigError::Folder(path) => format!("; if it is a dataset: --data {path}"),
+        ConfigError::Dataset(path) => format!("; use --data {path}"),
+        _ => String::new(),
+    }
+}
+
 impl RunConfigError {
     /// Whether the options are wrong; otherwise a file is.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Config(error) => matches!(error, ConfigError::Dataset(_) | ConfigError::Run(_)),
+            Self::Config(error) => !hint(error).is_empty() || matches!(error, ConfigError::Comparison(_)),
             Self::Checkpoint(_) => false,
             _ => true,
         }

@@ -103,6 +103,11 @@ pub enum TrainError {
     /// A frozen layer has no weights in the model of `--init`.
     #[error("the layer {0} is new and cannot be frozen; lower train.freeze")]
     FrozenNew(String),
+    /// Layers with random weights are frozen.
+    #[error(
+        "train.freeze = {0} keeps the weights of a model, but none is given; add --init MODEL or remove train.freeze"
+    )]
+    FrozenRandom(usize),
     /// All layers with weights are frozen.
     #[error("train.freeze = {0} freezes all layers that have weights; lower it")]
     AllFrozen(usize),

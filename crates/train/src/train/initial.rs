@@ -10,6 +10,9 @@ use moue_engine::{Network, Parameter};
 /// The network with its initial weights.
 pub fn network(job: &Job<'_>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Network, TrainError> {
     let config = job.config;
+    if config.train.freeze > 0 && job.init.is_none() && !job.resume {
+        return Err(TrainError::FrozenRandom(config.train.freeze));
+    }
     let mut network = build(&config.model, job.dataset.classes.len(), config.train.seed)?;
     let frozen = freeze(job, &mut network)?;
     if let Some(init) = job.init {

@@ -51,6 +51,8 @@ pub enum Event<'a> {
         /// Whether it is the best so far.
         best: bool,
     },
+    /// A warning about the data, before the first step.
+    Warning(String),
     /// A note for the user.
     Note(String),
 }

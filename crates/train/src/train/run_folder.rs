@@ -72,6 +72,12 @@ impl RunFolder {
         self.0.join("checkpoints/last.safetensors")
     }
 
+    /// Removes the folder of a run that did not begin.
+    pub(super) fn remove_if_empty(&self) {
+        // Fails where there is a file, which is kept.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
         let path = self.0.join(name);
         let folder = path.parent().unwrap_or(&self.0);

@@ -55,7 +55,7 @@ impl<'a> Training<'a> {
             _ => {}
         }
         for warning in warnings(dataset) {
-            observe(Event::Note(format!("warning: {warning}")));
+            observe(Event::Warning(warning));
         }
         let mut network = initial::network(job, observe)?;
         for stage in &options.progressive {
@@ -273,7 +273,7 @@ impl<'a> Training<'a> {
 /// # Errors
 /// When the data does not fit, the loss is NaN or infinite, or a file cannot be written.
 pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
-    let mut training = Training::new(job, observe)?;
+    let mut training = Training::new(job, observe).inspect_err(|_| job.folder.remove_if_empty())?;
     if training.ranks.leads() {
         job.folder.write_config(job.config)?;
         let mut images = TrainingImages::of(job.dataset);

@@ -87,6 +87,8 @@ fn layers_that_cannot_be_frozen_are_errors() {
     };
     config.train.freeze = 6;
     assert!(config.check("test").is_ok());
+    let error = run(&config, &dataset, &place.path().join("random"), false, 0).err().expect("it fails").to_string();
+    assert!(error.starts_with("train.freeze = 6 keeps the weights of a model") && error.contains("--init"), "{error}");
     let wide =
         TINY.replace("filters = 8, padding = \"same\", activation", "filters = 9, padding = \"same\", activation");
     config.model = Config::parse("test", &wide).unwrap().model;

@@ -308,7 +308,7 @@ fn fine_tuning_keeps_the_body_and_initializes_a_new_head() {
     };
     let mut notes = Vec::new();
     let tuned = train(&job, &AtomicBool::new(false), &mut |event| {
-        if let Event::Note(text) = event {
+        if let Event::Note(text) | Event::Warning(text) = event {
             notes.push(text);
         }
     });
@@ -316,7 +316,7 @@ fn fine_tuning_keeps_the_body_and_initializes_a_new_head() {
     assert_eq!(
         notes,
         [
-            "warning: the validation split has 21 images: with fewer than 50, its accuracy is uncertain by up to ±21 points",
+            "the validation split has 21 images: with fewer than 50, its accuracy is uncertain by up to ±21 points",
             "the weights of 4 of 5 layers are those of the given model (tiny); new layers: dense_1"
         ]
     );

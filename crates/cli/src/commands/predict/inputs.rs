@@ -10,7 +10,7 @@ const EXTENSIONS: [&str; 14] =
     ["3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "webm", "wmv"];
 
 /// Whether a file is a video, by its extension.
-fn is_video(path: &Path) -> bool {
+pub fn is_video(path: &Path) -> bool {
     path.extension().is_some_and(|own| EXTENSIONS.iter().any(|known| own.eq_ignore_ascii_case(known)))
 }
 
@@ -19,8 +19,8 @@ fn is_video(path: &Path) -> bool {
 pub struct Inputs {
     pub photos: Vec<Input>,
     pub videos: Vec<Source>,
-    /// Arguments that name neither, with the reason.
-    pub unmatched: Vec<Prediction>,
+    /// Arguments that name neither, with the reason, and the number of photos before them.
+    pub unmatched: Vec<(usize, Prediction)>,
 }
 
 /// Returns what the arguments name, and reports the other files of folders on stderr.
@@ -38,7 +38,8 @@ pub fn expand(args: &PredictArgs, common: &Common) -> Inputs {
                 others
             }
             Err(error) => {
-                found.unmatched.push(Prediction::failed(argument.display().to_string(), error.to_string()));
+                let failed = Prediction::failed(argument.display().to_string(), error.to_string());
+                found.unmatched.push((found.photos.len(), failed));
                 match error {
                     InputError::EmptyTree { others } | InputError::EmptyFolder { others } => others,
                     _ => Vec::new(),

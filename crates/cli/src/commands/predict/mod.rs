@@ -1,9 +1,11 @@
 //! `moue predict`: photos, videos and cameras.
 //!
-//! `inputs` expands the arguments, `photos` and `video` predict, `output` writes.
+//! `inputs` expands the arguments, `outputs` checks that no output replaces one, `photos` and `video`
+//! predict, `output` writes.
 
 mod inputs;
 pub mod output;
+mod outputs;
 mod photos;
 mod video;
 
@@ -18,6 +20,7 @@ use moue::detect::{DetectOptions, Detector};
 use moue::predict::{PredictOptions, Predictor};
 use moue::prediction::Prediction;
 use output::{Counts, PredictionWriter};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -36,7 +39,9 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.detector {
         predictor = predictor.with_detector(Detector::load(path)?);
     }
-    let Inputs { photos, videos, unmatched } = inputs::expand(args, common);
+    let inputs = inputs::expand(args, common);
+    let Inputs { photos, videos, .. } = &inputs;
+    outputs::check(args, &inputs)?;
     if args.timeline.is_some() && videos.len() != 1 {
         return Err(UsageError(format!("--timeline requires exactly one video, found {}", videos.len())).into());
     }
@@ -49,10 +54,12 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let alone = photos.len() == 1;
     let mut out = PredictionWriter::new(format, args.out.as_deref(), classes, !videos.is_empty(), alone)?;
     let hidden = Progress::new(true, 0, "");
-    unmatched.iter().try_for_each(|argument| out.write(argument, &hidden))?;
-    photos::run(&predictor, &photos, args, common, &mut out, &stop)?;
-    for video in &videos {
-        if stop.load(Ordering::Relaxed) {
+    photos::run(&predictor, &inputs, args, common, &mut out, &stop)?;
+    let stopped = || stop.load(Ordering::Relaxed);
+    let mut complete = !stopped();
+    for video in videos {
+        if stopped() {
+            complete = false;
             break;
         }
         if let Err(error) = video::watch(&predictor, video, args, common, &mut out, &stop) {
@@ -61,13 +68,18 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
             let reason = error.strip_prefix(&format!("{}: ", video.input)).unwrap_or(&error).to_owned();
             out.write(&Prediction::failed(video.input.clone(), reason), &hidden)?;
         }
+        // A recording from a device has no other end.
+        complete &= video.format.is_some() || !stopped();
     }
-    out.finish()?;
+    let written = out.finish(complete)?;
     if !common.quiet {
-        conclude(&out.counts, args, start.elapsed().as_secs_f64());
+        conclude(&out.counts, args, written.as_deref(), start.elapsed().as_secs_f64());
+        if let (Some(out), false) = (&args.out, complete) {
+            eprintln!("Interrupted: {} was not written", out.display());
+        }
     }
     Ok(match out.counts.unreadable {
-        _ if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
+        _ if stopped() => ExitCode::from(INTERRUPTED),
         0 => ExitCode::SUCCESS,
         all if all == out.counts.inputs() => ExitCode::FAILURE,
         _ => ExitCode::from(SOME_FAILED),
@@ -75,12 +87,13 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints how many inputs were predicted, and where the output is.
-fn conclude(counts: &Counts, args: &PredictArgs, seconds: f64) {
+fn conclude(counts: &Counts, args: &PredictArgs, written: Option<&Path>, seconds: f64) {
     eprintln!("{}", counts.text(seconds));
     if counts.without_face > 0 && !args.no_detect {
         eprintln!("Without a face: --no-detect predicts the whole picture");
     }
-    let places = [("Predictions", &args.out), ("Annotated pictures", &args.annotate), ("Saliency maps", &args.explain)];
+    let (annotated, maps) = (args.annotate.as_deref(), args.explain.as_deref());
+    let places = [("Predictions", written), ("Annotated pictures", annotated), ("Saliency maps", maps)];
     for (what, place) in places {
         if let Some(place) = place {
             eprintln!("{what}: {}", place.display());

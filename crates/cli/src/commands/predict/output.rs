@@ -11,7 +11,7 @@ use moue::prediction::{Face, Prediction};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The format that the options select: `--json`, `--format`, the extension of `--out`, or a table.
 pub fn format(args: &PredictArgs, json: bool) -> Format {
@@ -128,9 +128,10 @@ impl PredictionWriter {
         }
     }
 
-    /// Completes the file.
-    pub fn finish(&mut self) -> anyhow::Result<()> {
-        self.file.take().map_or(Ok(()), AtomicFile::finish).context("cannot write the file of --out")
+    /// Completes the file, and returns its path; that of incomplete predictions ends in `.partial`.
+    pub fn finish(&mut self, complete: bool) -> anyhow::Result<Option<PathBuf>> {
+        let finish = if complete { AtomicFile::finish } else { AtomicFile::finish_partial };
+        self.file.take().map(finish).transpose().context("cannot write the file of --out")
     }
 }
 
@@ -258,7 +259,7 @@ mod tests {
             inputs.iter().for_each(|input| out.write(input, &Progress::new(true, 0, "")).unwrap());
             out.end_video("clip.mp4", false).unwrap();
             assert_eq!(out.counts, Counts { with_face: 1, without_face: 2, unreadable: 1 });
-            out.finish().unwrap();
+            out.finish(true).unwrap();
             std::fs::read_to_string(path).unwrap()
         };
         assert_eq!(

@@ -1,5 +1,6 @@
 //! Predicts photos and writes annotated images and saliency maps.
 
+use super::inputs::Inputs;
 use super::output::PredictionWriter;
 use crate::args::{Common, ExplainMethod, PredictArgs};
 use crate::progress::Progress;
@@ -11,10 +12,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Predicts the photos.
+/// Predicts the photos; arguments that name none have their rows between them.
 pub fn run(
     predictor: &Predictor,
-    photos: &[Input],
+    Inputs { photos, unmatched, .. }: &Inputs,
     args: &PredictArgs,
     common: &Common,
     out: &mut PredictionWriter,
@@ -22,6 +23,13 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let progress = Progress::new(common.quiet, photos.len(), "images/s");
     let (mut done, mut trouble) = (0, Ok(()));
+    let mut unmatched = unmatched.iter().peekable();
+    let mut write_unmatched = |done: usize, out: &mut PredictionWriter| {
+        while let Some((_, failed)) = unmatched.next_if(|(before, _)| *before <= done) {
+            out.write(failed, &progress)?;
+        }
+        anyhow::Ok(())
+    };
     let names = names(photos, args.annotate.is_some() || args.explain.is_some());
     let annotate = args.annotate.as_deref();
     let explain = args.explain.as_deref().map(|folder| Explain::new(predictor, folder, args.explain_method));
@@ -34,14 +42,18 @@ pub fn run(
             (inspected.without_photo(), annotation_written)
         },
         |(inspected, annotation)| {
-            done += 1;
-            trouble = annotation
+            trouble = write_unmatched(done, out)
+                .and(annotation)
                 .and_then(|()| explain.as_ref().map_or(Ok(()), |explain| explain.write(&inspected, &names)))
                 .and_then(|()| out.write(&inspected.prediction, &progress));
+            done += 1;
             progress.set(done, "predicting");
             trouble.is_ok() && !stop.load(Ordering::Relaxed)
         },
     );
+    if trouble.is_ok() && !stop.load(Ordering::Relaxed) {
+        trouble = write_unmatched(done, out);
+    }
     progress.done();
     trouble
 }

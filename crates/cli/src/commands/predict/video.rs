@@ -53,6 +53,10 @@ pub fn watch(
     // The frames before an error are kept.
     watched.finish(args.timeline.as_deref(), &progress)?;
     ended?;
+    // The rest of an interrupted video may show a face.
+    if !has_face && stop.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     out.end_video(&source.input, has_face)
 }
 
