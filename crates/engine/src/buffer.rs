@@ -91,7 +91,7 @@ mod tests {
             buffer.iter_mut().enumerate().for_each(|(i, value)| *value = i as f32);
             for copy in [buffer.clone(), Buffer::from_slice(&buffer)] {
                 assert_eq!(*copy, *buffer);
-                assert!(len == 0 || copy.as_ptr() as usize % ALIGNMENT == 0);
+                assert!(len == 0 || (copy.as_ptr() as usize).is_multiple_of(ALIGNMENT));
             }
         }
     }
@@ -105,6 +105,6 @@ mod tests {
             assert_eq!((buffer.len(), buffer.as_ptr()), (len, place));
         }
         buffer.resize(10_000);
-        assert!(buffer.len() == 10_000 && buffer.as_ptr() as usize % ALIGNMENT == 0);
+        assert!(buffer.len() == 10_000 && (buffer.as_ptr() as usize).is_multiple_of(ALIGNMENT));
     }
 }

@@ -49,8 +49,10 @@ impl Predictor {
     #[new]
     fn new(py: Python<'_>, model: PathBuf, min_face: u32, min_score: f32, threads: usize) -> PyResult<Self> {
         py.detach(|| {
-            let options =
-                PredictOptions { detect_options: DetectOptions { min_face, min_score, ..Default::default() }, ..Default::default() };
+            let options = PredictOptions {
+                detect_options: DetectOptions { min_face, min_score, ..Default::default() },
+                ..Default::default()
+            };
             let pool = (threads > 0).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
             let pool = pool.transpose().map_err(|error| refused(&error))?;
             let inner = predict::Predictor::open(&model).map_err(|error| refused(&error))?;
@@ -85,7 +87,11 @@ impl Predictor {
     ) -> PyResult<Vec<String>> {
         let predictions: Vec<Prediction> = py.detach(|| {
             self.installed(|| {
-                pictures.par_iter().with_max_len(1).map(|source| self.predict_source(source, detect, allow_truncated)).collect()
+                pictures
+                    .par_iter()
+                    .with_max_len(1)
+                    .map(|source| self.predict_source(source, detect, allow_truncated))
+                    .collect()
             })
         });
         let texts: Result<Vec<String>, _> = predictions.iter().map(serde_json::to_string).collect();

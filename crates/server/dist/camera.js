@@ -1,8 +1,6 @@
 // The camera: predicts one frame at a time.
 /** Maximum columns and rows of a frame, which limits the time for a prediction. */
 const SIDE = 640;
-/** Side of the smallest face that is searched in a frame, in its pixels. Smaller faces would take five times as long. */
-export const SMALLEST_FACE = SIDE / 16;
 export class Camera {
     #video;
     #stream;

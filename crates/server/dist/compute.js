@@ -34,14 +34,14 @@ export class Computer {
     }
     /** The prediction for a file or a camera's frame; the frame is transferred to the worker. */
     async predict(name, picture, wanted) {
-        const { detect, explain, minFace, server } = wanted;
+        const { detect, explain, fast, server } = wanted;
         if (server) {
             return ask(name, picture, detect, explain);
         }
         await this.ready;
         const id = ++this.#last;
         const reply = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-        const question = { id, name, picture, detect, explain, minFace };
+        const question = { id, name, picture, detect, explain, fast };
         this.#worker.postMessage(question, picture instanceof ImageBitmap ? [picture] : []);
         return reply;
     }

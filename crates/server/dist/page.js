@@ -1,6 +1,6 @@
 // The page: `compute` predicts pictures, `view` shows predictions, `camera` provides
 // frames, `save` writes files.
-import { Camera, SMALLEST_FACE } from "./camera.js";
+import { Camera } from "./camera.js";
 import { Computer, serverModel } from "./compute.js";
 import { csv, json, save } from "./save.js";
 import { element, sentence, show } from "./view.js";
@@ -15,7 +15,7 @@ let classes = [];
 let [own, remote] = [];
 /** Why this browser cannot compute predictions. */
 let failure;
-const wanted = () => ({ detect: detect.checked, explain: explain.checked, minFace: 0, server: server.checked });
+const wanted = () => ({ detect: detect.checked, explain: explain.checked, fast: false, server: server.checked && remote !== undefined });
 const reason = (error) => (error instanceof Error ? error.message : String(error));
 function say(text) {
     said.append(element("span", "", `${text}. `));
@@ -118,7 +118,7 @@ async function toggleCamera() {
     }
     switchCamera(true);
     try {
-        await camera.run((frame) => computer.predict("camera", frame, { ...wanted(), minFace: SMALLEST_FACE }), (prediction) => show(live, prediction, wanted().detect));
+        await camera.run((frame) => computer.predict("camera", frame, { ...wanted(), fast: true }), (prediction) => show(live, prediction, wanted().detect));
     }
     catch (error) {
         switchCamera(false);

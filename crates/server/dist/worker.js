@@ -17,9 +17,9 @@ async function get(file) {
 const loading = start();
 loading.then((moue) => post({ classes: [...moue.classes], model: moue.model }), (error) => post({ failure: reason(error) }));
 self.addEventListener("message", async ({ data }) => {
-    const { id, name, picture, detect, explain, minFace } = data;
+    const { id, name, picture, detect, explain, fast } = data;
     try {
-        const prediction = await (await loading).predict(picture, { name, detect, explain, minFace });
+        const prediction = await (await loading).predict(picture, { name, detect, explain, fast });
         post({ id, prediction });
     }
     catch (error) {

@@ -70,16 +70,11 @@ fn take(all: &mut Vec<(String, Tensor)>, name: &str) -> Option<Tensor> {
 }
 
 /// Scratch buffers of a layer.
+#[derive(Default)]
 pub(crate) struct Scratch {
     pub first: Buffer,
     pub second: Buffer,
     /// Sums in f64.
     pub sums: Vec<f64>,
     pub partial: Vec<f64>,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Self { first: Buffer::default(), second: Buffer::default(), sums: Vec::new(), partial: Vec::new() }
-    }
 }

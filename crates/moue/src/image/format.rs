@@ -93,7 +93,7 @@ pub fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         [b'P', b'K', 3, 4, ..] => ("a ZIP archive", UNPACK),
         [0x1F, 0x8B, ..] => ("a gzip archive", UNPACK),
         _ if tiff::is_raw(bytes) => ("a RAW photo", DEVELOP),
-        [b'<', ..] | [b' ' | b'\t' | b'\r' | b'\n', ..] | [0xEF, 0xBB, 0xBF, ..] => {
+        [b'<' | b' ' | b'\t' | b'\r' | b'\n', ..] | [0xEF, 0xBB, 0xBF, ..] => {
             let text = text();
             if text.contains("<svg") {
                 ("an SVG drawing", "export it as PNG")

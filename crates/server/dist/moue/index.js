@@ -30,14 +30,15 @@ export class Moue {
      * Web Worker.
      */
     async predict(picture, options = {}) {
-        const { detect = true, explain = false, minFace = 0, name = "image" } = options;
+        const { detect = true, explain = false, fast = false, allowTruncated = false, name = "image" } = options;
         if (picture instanceof ArrayBuffer || picture instanceof Uint8Array || picture instanceof Blob) {
             const bytes = picture instanceof Blob ? await picture.arrayBuffer() : picture;
-            return JSON.parse(this.#predictor.predictFile(name, new Uint8Array(bytes), detect, explain, minFace));
+            const file = new Uint8Array(bytes);
+            return JSON.parse(this.#predictor.predictFile(name, file, detect, explain, fast, allowTruncated));
         }
         const { data, width, height } = isImageData(picture) ? picture : pixels(picture);
         const rgba = new Uint8Array(data);
-        return JSON.parse(this.#predictor.predictPixels(name, rgba, width, height, detect, explain, minFace));
+        return JSON.parse(this.#predictor.predictPixels(name, rgba, width, height, detect, explain, fast));
     }
     /** Frees the memory. */
     free() {

@@ -15,21 +15,20 @@ export class WebPredictor {
      */
     constructor(model?: Uint8Array | number[] | null);
     /**
-     * The prediction for an image file, as JSON. `min_face` is the side of the smallest face that is
-     * detected, in pixels; 0 for the default.
+     * The prediction for an image file, as JSON. With `fast`, faces are searched at 320 pixels only. A truncated file is an error, unless it is allowed.
      *
      * # Errors
      * When the prediction cannot be serialized.
      */
-    predictFile(name: string, bytes: Uint8Array | number[], detect: boolean, explain: boolean, min_face: number): string;
+    predictFile(name: string, bytes: Uint8Array | number[], detect: boolean, explain: boolean, fast: boolean, allow_truncated: boolean): string;
     /**
-     * The prediction for pixels of a canvas (RGBA, row by row), as JSON. `min_face` is the side of the
-     * smallest face that is detected, in pixels; 0 for the default.
+     * The prediction for pixels of a canvas (RGBA, row by row), as JSON. With `fast`, faces are searched
+     * at 320 pixels only.
      *
      * # Errors
      * When there are not four bytes for each pixel.
      */
-    predictPixels(name: string, rgba: Uint8Array | number[], width: number, height: number, detect: boolean, explain: boolean, min_face: number): string;
+    predictPixels(name: string, rgba: Uint8Array | number[], width: number, height: number, detect: boolean, explain: boolean, fast: boolean): string;
     /**
      * Number of images of that split; `undefined` if the model file does not contain it.
      */
@@ -58,7 +57,7 @@ export interface InitOutput {
     readonly webpredictor_classes: (a: number) => [number, number];
     readonly webpredictor_name: (a: number) => [number, number];
     readonly webpredictor_new: (a: number, b: number) => [number, number, number];
-    readonly webpredictor_predictFile: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => [number, number, number, number];
+    readonly webpredictor_predictFile: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => [number, number, number, number];
     readonly webpredictor_predictPixels: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number, number];
     readonly __wbindgen_externrefs: WebAssembly.Table;
     readonly __externref_drop_slice: (a: number, b: number) => void;

@@ -75,8 +75,7 @@ export class WebPredictor {
         return this;
     }
     /**
-     * The prediction for an image file, as JSON. `min_face` is the side of the smallest face that is
-     * detected, in pixels; 0 for the default.
+     * The prediction for an image file, as JSON. With `fast`, faces are searched at 320 pixels only. A truncated file is an error, unless it is allowed.
      *
      * # Errors
      * When the prediction cannot be serialized.
@@ -84,16 +83,18 @@ export class WebPredictor {
      * @param {Uint8Array | number[]} bytes
      * @param {boolean} detect
      * @param {boolean} explain
-     * @param {number} min_face
+     * @param {boolean} fast
+     * @param {boolean} allow_truncated
      * @returns {string}
      */
-    predictFile(name, bytes, detect, explain, min_face) {
-        let deferred7_0;
-        let deferred7_1;
+    predictFile(name, bytes, detect, explain, fast, allow_truncated) {
+        let deferred8_0;
+        let deferred8_1;
         try {
             const val3 = +detect;
             const val4 = +explain;
-            const val5 = +min_face;
+            const val5 = +fast;
+            const val6 = +allow_truncated;
             let ptr0, len0, ptr1, len1;
             try {
                 ptr0 = passStringToWasm0(name, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
@@ -105,23 +106,23 @@ export class WebPredictor {
                 if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 1, 1); }
                 throw e;
             }
-            const ret = wasm.webpredictor_predictFile(this.__wbg_ptr, ptr0, len0, ptr1, len1, val3, val4, val5);
-            var ptr6 = ret[0];
-            var len6 = ret[1];
+            const ret = wasm.webpredictor_predictFile(this.__wbg_ptr, ptr0, len0, ptr1, len1, val3, val4, val5, val6);
+            var ptr7 = ret[0];
+            var len7 = ret[1];
             if (ret[3]) {
-                ptr6 = 0; len6 = 0;
+                ptr7 = 0; len7 = 0;
                 throw takeFromExternrefTable0(ret[2]);
             }
-            deferred7_0 = ptr6;
-            deferred7_1 = len6;
-            return getStringFromWasm0(ptr6, len6);
+            deferred8_0 = ptr7;
+            deferred8_1 = len7;
+            return getStringFromWasm0(ptr7, len7);
         } finally {
-            wasm.__wbindgen_free(deferred7_0, deferred7_1, 1);
+            wasm.__wbindgen_free(deferred8_0, deferred8_1, 1);
         }
     }
     /**
-     * The prediction for pixels of a canvas (RGBA, row by row), as JSON. `min_face` is the side of the
-     * smallest face that is detected, in pixels; 0 for the default.
+     * The prediction for pixels of a canvas (RGBA, row by row), as JSON. With `fast`, faces are searched
+     * at 320 pixels only.
      *
      * # Errors
      * When there are not four bytes for each pixel.
@@ -131,10 +132,10 @@ export class WebPredictor {
      * @param {number} height
      * @param {boolean} detect
      * @param {boolean} explain
-     * @param {number} min_face
+     * @param {boolean} fast
      * @returns {string}
      */
-    predictPixels(name, rgba, width, height, detect, explain, min_face) {
+    predictPixels(name, rgba, width, height, detect, explain, fast) {
         let deferred9_0;
         let deferred9_1;
         try {
@@ -142,7 +143,7 @@ export class WebPredictor {
             const val4 = +height;
             const val5 = +detect;
             const val6 = +explain;
-            const val7 = +min_face;
+            const val7 = +fast;
             let ptr0, len0, ptr1, len1;
             try {
                 ptr0 = passStringToWasm0(name, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
