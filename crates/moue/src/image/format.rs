@@ -1,4 +1,4 @@
-//! Recognizes image files, and files that are often taken for them, by their first bytes.
+//! Recognizes image files, and files of other kinds that are passed as images, by their first bytes.
 
 use super::tiff;
 
