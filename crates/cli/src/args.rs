@@ -375,6 +375,9 @@ pub struct ServeArgs {
     /// Maximum size of a request body, in MiB
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub max_body: u16,
+    /// Maximum size of the bodies of all requests together, in MiB; at least --max-body
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub max_buffer: u32,
     /// Maximum size of an image, in megapixels
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_pixels: u16,
@@ -387,9 +390,15 @@ pub struct ServeArgs {
     /// Maximum number of requests waiting in the queue
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub queue: u16,
+    /// Maximum number of connections
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_connections: u16,
     /// Timeout of a request in seconds, including the time to receive it
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub timeout: f64,
+    /// Close a connection on which the client sends nothing for this many seconds; at least --timeout
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    pub idle_timeout: f64,
     /// Format of the log on stderr
     #[arg(long, value_enum, default_value = "text")]
     pub log: LogFormat,

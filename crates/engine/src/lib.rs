@@ -44,7 +44,7 @@ pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameter::{Parameter, Role};
 pub use profile::{LayerTime, Profile};
 pub use tensor::{Shape, Tensor};
-pub use workspace::Workspace;
+pub use workspace::{Workspace, WorkspacePool};
 
 /// The sample in the README compiles.
 #[cfg(doctest)]

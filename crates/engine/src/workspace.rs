@@ -6,6 +6,7 @@
 
 use crate::buffer::Buffer;
 use crate::tensor::{Shape, Tensor};
+use std::sync::Mutex;
 
 /// A pool of tensors.
 #[derive(Default)]
@@ -33,6 +34,34 @@ impl Workspace {
     }
 }
 
+/// The workspaces of threads that share a network: each thread takes one that is free, or a new one.
+#[derive(Default)]
+pub struct WorkspacePool {
+    free: Mutex<Vec<Workspace>>,
+}
+
+impl WorkspacePool {
+    /// Calls `run` with a workspace that no other thread uses.
+    pub fn with<R>(&self, run: impl FnOnce(&mut Workspace) -> R) -> R {
+        // The lock is not held while the network runs: a thread that waits for other threads may
+        // take another task of the pool, which would wait for the lock that this thread holds.
+        let free = self.free.lock().ok().and_then(|mut free| free.pop());
+        let mut workspace = free.unwrap_or_default();
+        let result = run(&mut workspace);
+        if let Ok(mut free) = self.free.lock() {
+            free.push(workspace);
+        }
+        result
+    }
+
+    /// Frees the memory of the workspaces that are not in use.
+    pub fn clear(&self) {
+        if let Ok(mut free) = self.free.lock() {
+            *free = Vec::new();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +77,22 @@ mod tests {
         assert_eq!(workspace.take(1, Shape::flat(9)).data().as_ptr(), at.1);
         let again = workspace.take(1, Shape::flat(150));
         assert_eq!((again.data().as_ptr(), again.data().len()), (at.0, 150));
+    }
+
+    #[test]
+    fn a_pool_keeps_memory_until_it_is_cleared() {
+        let pool = WorkspacePool::default();
+        let write = |workspace: &mut Workspace| {
+            let mut tensor = workspace.take(1, Shape::flat(10));
+            let before = tensor.data()[0];
+            tensor.data_mut()[0] = 1.0;
+            workspace.give(tensor);
+            before
+        };
+        assert_eq!([pool.with(write), pool.with(write)], [0.0, 1.0]);
+        pool.clear();
+        assert_eq!(pool.with(write), 0.0);
+        // Two threads at the same time have different workspaces.
+        assert_eq!(pool.with(|_| pool.with(write)), 0.0);
     }
 }

@@ -4,9 +4,8 @@
 //! detection is in [`crate::detect`].
 
 use crate::model::{Calibration, CalibrationError, Model, ModelFileError, weights};
-use moue_engine::{InferenceNetwork, Shape, Tensor, Workspace};
+use moue_engine::{InferenceNetwork, Shape, Tensor, WorkspacePool};
 use std::path::Path;
-use std::sync::Mutex;
 
 /// Faces of an array that are predicted in one batch.
 const FACES_AT_ONCE: usize = 64;
@@ -25,8 +24,7 @@ pub struct NotFaces {
 pub struct Classifier {
     model: Model,
     network: InferenceNetwork,
-    /// Workspaces that are not in use.
-    workspaces: Mutex<Vec<Workspace>>,
+    workspaces: WorkspacePool,
 }
 
 impl Classifier {
@@ -42,7 +40,7 @@ impl Classifier {
     #[must_use]
     pub fn new(model: Model) -> Self {
         let network = InferenceNetwork::new(&model.network);
-        Self { model, network, workspaces: Mutex::new(Vec::new()) }
+        Self { model, network, workspaces: WorkspacePool::default() }
     }
 
     /// The model.
@@ -82,6 +80,11 @@ impl Classifier {
         Shape::new(height, width, channels)
     }
 
+    /// Frees the memory that is kept for further predictions.
+    pub fn release_memory(&self) {
+        self.workspaces.clear();
+    }
+
     /// Replaces the network's weights: one array for each parameter, in the network's order.
     pub fn set_weights(&mut self, values: &[Vec<f32>]) {
         weights::set_weights(&mut self.model.network, values);
@@ -103,17 +106,12 @@ impl Classifier {
     /// When the images have a different shape from [`Self::input_shape`].
     #[must_use]
     pub fn logits(&self, inputs: &Tensor) -> Vec<f32> {
-        // The lock is not held while the network runs: a thread that waits for other threads may
-        // take another task of the pool, which would wait for the lock that this thread holds.
-        let free = self.workspaces.lock().ok().and_then(|mut free| free.pop());
-        let mut workspace = free.unwrap_or_default();
-        let logits = self.network.run_in(inputs, &mut workspace);
-        let rows = logits.data().to_vec();
-        workspace.give(logits);
-        if let Ok(mut free) = self.workspaces.lock() {
-            free.push(workspace);
-        }
-        rows
+        self.workspaces.with(|workspace| {
+            let logits = self.network.run_in(inputs, workspace);
+            let rows = logits.data().to_vec();
+            workspace.give(logits);
+            rows
+        })
     }
 
     /// Calibrated probabilities `[N, classes]` of images `[N, H, W, C]`, 0–255.

@@ -2,16 +2,17 @@
 
 #![allow(unused_qualifications, reason = "utoipa's macro writes them")]
 
+use crate::body::{Account, Refusal};
 use crate::metrics::{MEDIA_TYPE, Metrics};
+use crate::observe::Faces;
 use crate::options::{Limits, Options};
 use crate::problem::Problem;
 use crate::work::{Upload, Wanted, Work};
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, Multipart, Query, Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::body::{Bytes, HttpBody};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, Extension, FromRequest, Multipart, Query, Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -19,7 +20,7 @@ use moue::Classifier;
 use moue::prediction::Prediction;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 
 /// The path for predictions.
@@ -59,14 +60,15 @@ pub fn routes() -> Router<App> {
     Router::new().route(PREDICT, post(predict)).route("/healthz", get(health)).route("/metrics", get(metrics))
 }
 
-/// Common behavior of all routes: the limit of a body, and responses for unknown paths and methods.
+/// Common behavior of all routes: responses for unknown paths and methods.
 pub fn with_state(routes: Router<App>, app: App) -> Router {
     routes
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "this path does not exist; see /docs") })
         .method_not_allowed_fallback(|method: Method| async move {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not supported for this path; see /docs"))
         })
-        .layer(DefaultBodyLimit::max(app.limits.body_bytes))
+        // `body` limits the bodies of all requests.
+        .layer(DefaultBodyLimit::disable())
         .with_state(app)
 }
 
@@ -93,10 +95,6 @@ fn yes() -> bool {
     true
 }
 
-/// Number of faces in a response, for the log.
-#[derive(Clone, Copy)]
-struct Faces(usize);
-
 /// Predict the facial expressions in one picture or several.
 #[utoipa::path(
     post, path = "/v1/predict", params(Question),
@@ -110,49 +108,97 @@ struct Faces(usize);
             incomplete."),
         (status = 401, body = Problem, content_type = "application/problem+json", description = "The token (`--token` or `MOUE_TOKEN`) is missing \
             or wrong."),
+        (status = 408, body = Problem, content_type = "application/problem+json", description = "The body did not arrive within the time limit \
+            (`--timeout`)."),
         (status = 413, body = Problem, content_type = "application/problem+json", description = "The body has too many bytes, pixels or pictures \
             (`--max-body`, `--max-pixels`, `--max-images`)."),
+        (status = 415, body = Problem, content_type = "application/problem+json", description = "The body is compressed (`Content-Encoding`)."),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "No picture can be read."),
         (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many requests are waiting (`--workers`, \
-            `--queue`)."),
+            `--queue`), or their bodies are too large together (`--max-buffer`). Try again after `Retry-After` seconds."),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "The request exceeded the time limit (`--timeout`)."),
     )
 )]
 pub async fn predict(
     State(app): State<App>,
+    Extension(account): Extension<Account>,
     question: Result<Query<Question>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     let Query(question) = question.map_err(|error| Problem::bad_request(error.body_text()))?;
     let Question { detect, explain, allow_truncated } = question;
     let wanted = Wanted { detect, explain, allow_truncated };
-    let place = app.work.admit()?;
-    let response = tokio::time::timeout(app.limits.time, respond(&app, request, wanted)).await;
-    drop(place);
-    response.map_err(|_| {
+    let limits = &app.limits;
+    // Checked before the body is received; it is checked again afterwards.
+    app.work.check()?;
+    let until = Instant::now() + limits.time;
+    let received = timeout_at(until, receive(request, &account, limits)).await;
+    let received = received.map_err(|_| {
+        account.abandon();
+        let detail = format!("the body did not arrive within the time limit of {} s", limits.time.as_secs_f32());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+    })??;
+    let _place = app.work.admit()?;
+    timeout_at(until, respond(&app, received, wanted)).await.map_err(|_| {
         let detail = format!(
             "the request exceeded the time limit of {} s; send fewer or smaller pictures, or try again later",
-            app.limits.time.as_secs_f32()
+            limits.time.as_secs_f32()
         );
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?
 }
 
-async fn respond(app: &App, request: Request, wanted: Wanted) -> Result<Response, Problem> {
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if kind.starts_with("multipart/") {
-        let uploads = parts(request, &app.limits).await?;
-        return several(app, uploads, wanted).await;
+/// The pictures of a request.
+enum Received {
+    /// The body is a picture.
+    One(Upload),
+    /// The body is a form.
+    Form(Vec<Upload>),
+}
+
+async fn receive(request: Request, account: &Account, limits: &Limits) -> Result<Received, Problem> {
+    let headers = request.headers();
+    if request.body().size_hint().lower() > limits.body_bytes as u64 {
+        return Err(body_too_large(limits));
     }
-    let bytes = Bytes::from_request(request, &()).await.map_err(|error: BytesRejection| {
-        if error.status() == StatusCode::PAYLOAD_TOO_LARGE { body_too_large(&app.limits) } else { cut_off() }
-    })?;
-    if bytes.is_empty() {
-        return Err(Problem::bad_request("the body is empty; send an image file"));
+    if let Some(encoding) =
+        headers.get(CONTENT_ENCODING).filter(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        let detail = format!(
+            "Content-Encoding {} is not supported; send the image file as it is",
+            encoding.to_str().unwrap_or("(not ASCII)")
+        );
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    let prediction = app.work.inspect(Upload { name: "image".into(), bytes }, wanted).await?;
-    let faces = Faces(prediction.faces.len());
-    Ok(with_faces(Json(prediction).into_response(), faces))
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let received = if kind.starts_with("multipart/") {
+        parts(request, account, limits).await.map(Received::Form)
+    } else {
+        match Bytes::from_request(request, &()).await {
+            Ok(bytes) if bytes.is_empty() => Err(Problem::bad_request("the body is empty; send an image file")),
+            Ok(bytes) => Ok(Received::One(Upload { name: "image".into(), bytes, account: account.clone() })),
+            Err(_) => Err(Problem::bad_request("the body is incomplete; send the request again")),
+        }
+    };
+    match account.refusal() {
+        None => received,
+        Some(Refusal::TooLarge) => Err(body_too_large(limits)),
+        Some(Refusal::BufferFull) => Err(Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "the pictures of all requests together exceed the memory for them; try again later",
+        )),
+    }
+}
+
+async fn respond(app: &App, received: Received, wanted: Wanted) -> Result<Response, Problem> {
+    match received {
+        Received::Form(uploads) => several(app, uploads, wanted).await,
+        Received::One(upload) => {
+            let prediction = app.work.inspect(upload, wanted).await?;
+            let faces = Faces(prediction.faces.len());
+            Ok(with_faces(Json(prediction).into_response(), faces))
+        }
+    }
 }
 
 /// Predicts all pictures; a picture that cannot be read gets an `error`, unless none can be read.
@@ -177,15 +223,11 @@ async fn several(app: &App, uploads: Vec<Upload>, wanted: Wanted) -> Result<Resp
     }
 }
 
-async fn parts(request: Request, limits: &Limits) -> Result<Vec<Upload>, Problem> {
-    let malformed = |status, text: String| match status {
-        StatusCode::PAYLOAD_TOO_LARGE => body_too_large(limits),
-        _ => Problem::bad_request(text),
-    };
+async fn parts(request: Request, account: &Account, limits: &Limits) -> Result<Vec<Upload>, Problem> {
     let mut form =
-        Multipart::from_request(request, &()).await.map_err(|error| malformed(error.status(), error.body_text()))?;
+        Multipart::from_request(request, &()).await.map_err(|error| Problem::bad_request(error.body_text()))?;
     let mut uploads = Vec::new();
-    while let Some(field) = form.next_field().await.map_err(|error| malformed(error.status(), error.body_text()))? {
+    while let Some(field) = form.next_field().await.map_err(|error| Problem::bad_request(error.body_text()))? {
         if uploads.len() == limits.images {
             return Err(Problem::too_large(format!(
                 "the form has more than {} pictures; send several requests",
@@ -193,8 +235,8 @@ async fn parts(request: Request, limits: &Limits) -> Result<Vec<Upload>, Problem
             )));
         }
         let name = field.file_name().or(field.name()).map_or_else(|| format!("{}", uploads.len()), str::to_owned);
-        let bytes = field.bytes().await.map_err(|error| malformed(error.status(), error.body_text()))?;
-        uploads.push(Upload { name, bytes });
+        let bytes = field.bytes().await.map_err(|error| Problem::bad_request(error.body_text()))?;
+        uploads.push(Upload { name, bytes, account: account.clone() });
     }
     if uploads.is_empty() {
         return Err(Problem::bad_request("the form has no fields; send an image file in each field"));
@@ -204,10 +246,6 @@ async fn parts(request: Request, limits: &Limits) -> Result<Vec<Upload>, Problem
 
 fn body_too_large(limits: &Limits) -> Problem {
     Problem::too_large(format!("the body is larger than the limit of {} bytes", limits.body_bytes))
-}
-
-fn cut_off() -> Problem {
-    Problem::bad_request("the body is incomplete; send the request again")
 }
 
 fn with_faces(mut response: Response, faces: Faces) -> Response {
@@ -244,22 +282,4 @@ pub async fn health(State(app): State<App>) -> Json<Health> {
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, description = "OpenMetrics text.")))]
 pub async fn metrics(State(app): State<App>) -> Response {
     ([(CONTENT_TYPE, MEDIA_TYPE)], app.metrics.text()).into_response()
-}
-
-/// Counts and logs a request; of its content only the number of faces is logged.
-pub async fn observe(State(app): State<App>, request: Request<Body>, next: Next) -> Response {
-    let begun = Instant::now();
-    let method = request.method().clone();
-    let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let response = next.run(request).await;
-    let (status, duration) = (response.status().as_u16(), begun.elapsed());
-    app.metrics.record_request(&path, status, (path == PREDICT).then_some(duration));
-    let faces = response.extensions().get::<Faces>().map(|faces| faces.0);
-    let ms = (duration.as_secs_f64() * 1e5).round() / 100.0;
-    if status >= 500 {
-        tracing::error!(%method, path, status, ms, "request");
-    } else {
-        tracing::info!(%method, path, status, ms, faces, "request");
-    }
-    response
 }

@@ -1,6 +1,7 @@
 //! The description of the API: as an OpenAPI document, and as a page.
 
 use crate::api::{self, Health};
+use crate::options::Limits;
 use crate::problem::Problem;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Html;
@@ -9,6 +10,7 @@ use axum::{Json, Router};
 use maud::{DOCTYPE, Markup, html};
 use moue::prediction::{Face, FaceBox, Point, Prediction};
 use utoipa::OpenApi;
+use utoipa::openapi::extensions::Extensions;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,25 +24,32 @@ use utoipa::OpenApi;
 )]
 struct Api;
 
+/// Name of the limits in the document.
+const LIMITS: &str = "x-limits";
+
 /// The routes of the description.
-pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub fn routes<S: Clone + Send + Sync + 'static>(limits: &Limits) -> Router<S> {
+    let document = serde_json::to_value(document(limits)).unwrap_or_default();
+    let page = page(&document);
     Router::new()
-        .route("/openapi.json", get(|| async { Json(document()) }))
-        .route("/docs", get(|| async { Html(page()) }))
+        .route("/openapi.json", get(async move || Json(document.clone())))
+        .route("/docs", get(async move || Html(page.clone())))
         .route("/docs.css", get(|| async { ([(CONTENT_TYPE, "text/css")], STYLE) }))
 }
 
-/// The OpenAPI document.
-pub fn document() -> utoipa::openapi::OpenApi {
-    Api::openapi()
+/// The OpenAPI document, with the limits as `x-limits`.
+pub fn document(limits: &Limits) -> utoipa::openapi::OpenApi {
+    let mut document = Api::openapi();
+    let limits = serde_json::to_value(limits).unwrap_or_default();
+    document.extensions = Some(Extensions::builder().add(LIMITS, limits).build());
+    document
 }
 
 /// The page's style sheet.
 const STYLE: &str = include_str!("docs.css");
 
 /// The description as an HTML page.
-fn page() -> String {
-    let document = serde_json::to_value(document()).unwrap_or_default();
+fn page(document: &serde_json::Value) -> String {
     let info = &document["info"];
     let body = html! {
         h1 { (text(&info["title"])) " " (text(&info["version"])) }
@@ -49,6 +58,12 @@ fn page() -> String {
         @for (path, methods) in document["paths"].as_object().into_iter().flatten() {
             @for (method, operation) in methods.as_object().into_iter().flatten() {
                 (section(path, method, operation))
+            }
+        }
+        h2 { "Limits" }
+        table {
+            @for (name, value) in document[LIMITS].as_object().into_iter().flatten() {
+                tr { td { code { (name) } } td { (value) } }
             }
         }
         h2 { "Examples" }

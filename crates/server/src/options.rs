@@ -1,12 +1,18 @@
 //! Options of the service.
 
+use serde::{Serialize, Serializer};
 use std::time::Duration;
 
-/// Limits of the service. Requests beyond a limit are rejected immediately.
-#[derive(Clone, Debug, PartialEq)]
+/// Limits of the service. Requests beyond a limit are rejected with the status in parentheses.
+///
+/// They bound the memory: `buffer_bytes` for bodies, for each worker a decoded picture of `pixels`
+/// (3–16 bytes each) and the detector's activations, and about 200 kB for each connection.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limits {
     /// Maximum bytes of a request's body (413).
     pub body_bytes: usize,
+    /// Maximum bytes of the bodies of all requests together (429).
+    pub buffer_bytes: usize,
     /// Maximum columns times rows of a picture (413).
     pub pixels: u64,
     /// Maximum pictures in a request (413).
@@ -15,9 +21,20 @@ pub struct Limits {
     pub workers: usize,
     /// Maximum requests that wait for a worker (429).
     pub queue: usize,
-    /// Maximum time for a request, including reading its body (503), and before that for its head
-    /// (the connection is closed).
+    /// Maximum connections; further ones are accepted when one is closed.
+    pub connections: usize,
+    /// Maximum time for a request in seconds: for its head (the connection is closed), for its body
+    /// (408), and for the prediction, including the body (503).
+    #[serde(rename = "time_seconds", serialize_with = "seconds")]
     pub time: Duration,
+    /// Maximum time in seconds in which a client sends nothing; then its connection is closed. It
+    /// is at least `time`.
+    #[serde(rename = "idle_seconds", serialize_with = "seconds")]
+    pub idle: Duration,
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 impl Default for Limits {
@@ -25,11 +42,14 @@ impl Default for Limits {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             body_bytes: 20 << 20,
+            buffer_bytes: 256 << 20,
             pixels: 50_000_000,
             images: 64,
             workers,
             queue: 256,
+            connections: 512,
             time: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
         }
     }
 }
@@ -54,4 +74,12 @@ pub enum SetupError {
     /// An origin is not valid.
     #[error("{0:?} is not a valid origin; write it like https://example.org")]
     Origin(String),
+    /// No body of the maximum size could be received.
+    #[error("the limit of a body ({body} bytes) is larger than that of all bodies together ({buffer} bytes)")]
+    Buffer {
+        /// Maximum bytes of a body.
+        body: usize,
+        /// Maximum bytes of all bodies.
+        buffer: usize,
+    },
 }

@@ -1,5 +1,6 @@
 //! Errors as problem details (RFC 9457).
 
+use crate::observe::Failure;
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -47,7 +48,9 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let failure = Failure(self.detail.as_str().into());
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(failure);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match status {

@@ -4,6 +4,7 @@
 //! and detects the faces; the number of such threads is limited. A single thread runs the network
 //! for the faces of all waiting requests together.
 
+use crate::body::Account;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::problem::Problem;
@@ -12,12 +13,18 @@ use axum::http::StatusCode;
 use moue::Classifier;
 use moue::predict::{FaceCrops, Photo, PhotoError, PredictOptions, Predictor};
 use moue::prediction::Prediction;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
 /// Maximum faces in a batch.
 const BATCH: usize = 64;
+
+/// Without a request for this time, the memory for predictions is freed.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// An uploaded picture file.
 pub struct Upload {
@@ -25,6 +32,8 @@ pub struct Upload {
     pub name: String,
     /// The file's content.
     pub bytes: Bytes,
+    /// Holds the memory for the content.
+    pub account: Account,
 }
 
 /// Options of a prediction.
@@ -60,7 +69,7 @@ pub struct Work {
     predictor: Arc<Predictor>,
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
-    network: mpsc::UnboundedSender<Ask>,
+    network: mpsc::Sender<Ask>,
     metrics: Arc<Metrics>,
 }
 
@@ -69,9 +78,9 @@ impl Work {
     pub fn new(classifier: Classifier, limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let options = PredictOptions { max_pixels: Some(limits.pixels), ..PredictOptions::default() };
         let predictor = Arc::new(Predictor::new(classifier).with_options(options));
-        let (network, asked) = mpsc::unbounded_channel();
+        let (network, asked) = mpsc::channel();
         let (runs, counts) = (Arc::clone(&predictor), Arc::clone(&metrics));
-        std::thread::spawn(move || run_network(&runs, asked, &counts));
+        std::thread::spawn(move || run_network(&runs, &asked, &counts));
         Self {
             predictor,
             places: Arc::new(Semaphore::new(limits.workers + limits.queue)),
@@ -81,25 +90,32 @@ impl Work {
         }
     }
 
+    /// Checks that the queue is not full.
+    pub fn check(&self) -> Result<(), Problem> {
+        if self.places.available_permits() == 0 { Err(queue_full()) } else { Ok(()) }
+    }
+
     /// Reserves a place for a request, unless the queue is full.
     pub fn admit(&self) -> Result<Place, Problem> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests are waiting; try again later")
-        })?;
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| queue_full())?;
         self.metrics.queue.inc();
         Ok(Place { _permit: permit, metrics: Arc::clone(&self.metrics) })
     }
 
     /// Predicts a picture by the three steps of [`Predictor::predict`]: a worker detects the faces,
     /// the network's thread classifies them, a worker assembles the prediction.
-    pub async fn inspect(&self, Upload { name, bytes }: Upload, wanted: Wanted) -> Result<Prediction, Problem> {
+    pub async fn inspect(
+        &self,
+        Upload { name, bytes, account }: Upload,
+        wanted: Wanted,
+    ) -> Result<Prediction, Problem> {
         let Wanted { detect, explain, allow_truncated } = wanted;
         let options = PredictOptions { detect, explain, allow_truncated, ..*self.predictor.options() };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
         let predictor = Arc::clone(&self.predictor);
         let face_crops = spawn_blocking(move || {
             let face_crops = predictor.crop_photo(Photo::Bytes("", &bytes), &options).map(|(_, face_crops)| face_crops);
-            drop(worker);
+            drop((bytes, account, worker));
             face_crops
         });
         let face_crops = face_crops.await.map_err(|_| gone())?.map_err(|error| unusable(&error))?;
@@ -119,9 +135,6 @@ impl Work {
     }
 
     async fn ask(&self, face_crops: &FaceCrops) -> Result<Vec<f32>, Problem> {
-        if face_crops.crops().is_empty() {
-            return Ok(Vec::new());
-        }
         let (result, results) = oneshot::channel();
         self.network.send(Ask { crops: face_crops.crops().to_vec(), result }).map_err(|_| gone())?;
         results.await.map_err(|_| gone())
@@ -137,25 +150,49 @@ fn unusable(error: &PhotoError) -> Problem {
 }
 
 /// Runs the network for waiting requests until all senders are dropped.
-fn run_network(predictor: &Predictor, mut asked: mpsc::UnboundedReceiver<Ask>, metrics: &Metrics) {
-    while let Some(first) = asked.blocking_recv() {
+fn run_network(predictor: &Predictor, asked: &mpsc::Receiver<Ask>, metrics: &Metrics) {
+    let classes = predictor.classifier().classes().len();
+    while let Some(first) = next(predictor, asked) {
         let (mut crops, mut waiting) = (first.crops, vec![]);
         waiting.push((crops.len(), first.result));
         while crops.len() < BATCH {
             let Ok(next) = asked.try_recv() else { break };
+            // A client that has disconnected does not receive its result.
+            if next.result.is_closed() {
+                continue;
+            }
             waiting.push((next.crops.len(), next.result));
             crops.extend(next.crops);
         }
-        metrics.ran(crops.len());
-        let probabilities = predictor.classifier().crop_probabilities(&crops);
+        if !crops.is_empty() {
+            metrics.ran(crops.len());
+        }
+        // A panic, which no request should cause, ends the requests of its batch only.
+        let run = AssertUnwindSafe(|| predictor.classifier().crop_probabilities(&crops));
+        let Ok(probabilities) = catch_unwind(run) else { continue };
         let mut rest = probabilities.as_slice();
         for (count, result) in waiting {
-            let (own, others) = rest.split_at(count * predictor.classifier().classes().len());
+            let (own, others) = rest.split_at(count * classes);
             rest = others;
-            // A client that has disconnected does not receive its result.
             let _ = result.send(own.to_vec());
         }
     }
+}
+
+/// The next request; the predictor's memory is freed if there is none for a while.
+fn next(predictor: &Predictor, asked: &mpsc::Receiver<Ask>) -> Option<Ask> {
+    match asked.recv_timeout(IDLE) {
+        Ok(ask) => Some(ask),
+        Err(RecvTimeoutError::Disconnected) => None,
+        Err(RecvTimeoutError::Timeout) => {
+            predictor.release_memory();
+            asked.recv().ok()
+        }
+    }
+}
+
+fn queue_full() -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests are waiting; try again later")
 }
 
 /// An internal thread has failed, which no request can cause.

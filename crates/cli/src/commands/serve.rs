@@ -2,6 +2,7 @@
 
 use super::{print_json, print_warning};
 use crate::args::{Common, LogFormat, ServeArgs};
+use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
@@ -41,6 +42,10 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.export {
         return export(folder, args.model.as_deref(), common);
     }
+    if args.max_buffer < args.max_body.into() {
+        let text = format!("--max-buffer {} is less than --max-body {}; increase it", args.max_buffer, args.max_body);
+        return Err(UsageError(text).into());
+    }
     if args.timeout == 0.0 {
         return Err(
             UsageError("--timeout 0 would reject every request; use a positive number of seconds".into()).into()
@@ -56,11 +61,14 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let options = Options {
         limits: Limits {
             body_bytes: usize::from(args.max_body) << 20,
+            buffer_bytes: (args.max_buffer as usize) << 20,
             pixels: u64::from(args.max_pixels) * 1_000_000,
             images: args.max_images.into(),
             workers: args.workers.map_or_else(rayon::current_num_threads, usize::from),
             queue: args.queue.into(),
+            connections: args.max_connections.into(),
             time: Duration::from_secs_f64(args.timeout),
+            idle: Duration::from_secs_f64(args.idle_timeout),
         },
         token: args.token.clone().filter(|token| !token.is_empty()),
         cors: args.cors.clone(),
@@ -92,7 +100,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         } else if !common.quiet {
             eprintln!("Listening on http://{address} (API documentation: http://{address}/docs); stop with Ctrl-C");
         }
-        moue_server::serve(listener, router, options.limits.time, stop).await;
+        moue_server::serve(listener, router, &options.limits, stop).await;
         anyhow::Ok(())
     })?;
     Ok(ExitCode::SUCCESS)
@@ -179,7 +187,11 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
-        tracing::info!("shutting down after the running requests");
+        tracing::info!("shutting down after the running requests; Ctrl-C ends them");
+        tokio::spawn(async {
+            let _ = tokio::signal::ctrl_c().await;
+            std::process::exit(INTERRUPTED.into());
+        });
     })
 }
 

@@ -2,10 +2,16 @@
 
 use super::markdown::{anchor, code, sentence, table};
 use super::schema::{default, names, string};
+use moue_server::Limits;
 use serde_json::Value;
 
+/// The OpenAPI document with the default limits of a machine with 2 threads.
+pub fn document() -> Value {
+    moue_server::openapi(&Limits { workers: 2, ..Limits::default() })
+}
+
 pub fn page() -> String {
-    let document = moue_server::openapi();
+    let document = document();
     let mut page = format!(
         "{} `moue serve` starts the service; [openapi.json](openapi.json) describes it for programs, as does \
         `/openapi.json` of a running service.\n\n",

@@ -62,7 +62,7 @@ fn files() -> BTreeMap<PathBuf, String> {
         files.insert(format!("schemas/{name}.json").into(), schema::text(&schema));
     }
     files.insert("schemas/config.json".into(), schema::text(&configuration::schema()));
-    files.insert("openapi.json".into(), schema::text(&moue_server::openapi()));
+    files.insert("openapi.json".into(), schema::text(&http::document()));
     files
 }
 

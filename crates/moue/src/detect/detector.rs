@@ -50,6 +50,11 @@ impl Detector {
         FaceNetwork::load(path.as_ref()).map(Self)
     }
 
+    /// Frees the memory that is kept for further photos.
+    pub fn release_memory(&self) {
+        self.0.release_memory();
+    }
+
     /// The faces in a photo, from left to right.
     ///
     /// A small picture that shows one face closely and gives no certain detection is one face: the

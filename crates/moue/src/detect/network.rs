@@ -7,10 +7,9 @@
 use super::detection::Detection;
 use crate::message::io_reason;
 use crate::model::{Architecture, KEY, TensorFile, build_any, fill};
-use moue_engine::{InferenceNetwork, Shape, Tensor, Workspace};
+use moue_engine::{InferenceNetwork, Shape, Tensor, Workspace, WorkspacePool};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 /// Pixels of a cell of each grid, and the names of the outputs.
 const GRIDS: [(usize, &str); 3] = [(8, "stride_8"), (16, "stride_16"), (32, "stride_32")];
@@ -46,15 +45,14 @@ struct Document {
 /// The network and reusable workspaces; it takes views of any size.
 pub struct FaceNetwork {
     network: InferenceNetwork,
-    /// Workspaces that are not in use.
-    workspaces: Mutex<Vec<Workspace>>,
+    workspaces: WorkspacePool,
 }
 
 impl FaceNetwork {
     /// Reads the bytes of a file; `path` is used in error messages.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, DetectorError> {
         let network = network(bytes).map_err(|reason| DetectorError { path: path.to_owned(), reason })?;
-        Ok(Self { network, workspaces: Mutex::new(Vec::new()) })
+        Ok(Self { network, workspaces: WorkspacePool::default() })
     }
 
     /// Reads a file.
@@ -68,22 +66,23 @@ impl FaceNetwork {
     /// sides are not multiples of [`STRIDE`].
     pub fn responses(&self, view: &Tensor, least: f32) -> Vec<Detection> {
         let Ok(network) = self.network.resized(view.shape()) else { return Vec::new() };
-        // The lock is not held while the network runs; see `Classifier::logits`.
-        let free = self.workspaces.lock().ok().and_then(|mut free| free.pop());
-        let mut workspace = free.unwrap_or_default();
-        let outputs = network.run_outputs(view, &mut workspace);
-        let mut found = Vec::new();
-        for (stride, name) in GRIDS {
-            if let Some((_, grid)) = outputs.named.iter().find(|(own, _)| own == name) {
-                cells(grid, stride as f32, least, &mut found);
+        self.workspaces.with(|workspace| {
+            let outputs = network.run_outputs(view, workspace);
+            let mut found = Vec::new();
+            for (stride, name) in GRIDS {
+                if let Some((_, grid)) = outputs.named.iter().find(|(own, _)| own == name) {
+                    cells(grid, stride as f32, least, &mut found);
+                }
             }
-        }
-        workspace.give(outputs.last);
-        outputs.named.into_iter().for_each(|(_, grid)| workspace.give(grid));
-        if let Ok(mut free) = self.workspaces.lock() {
-            free.push(workspace);
-        }
-        found
+            workspace.give(outputs.last);
+            outputs.named.into_iter().for_each(|(_, grid)| workspace.give(grid));
+            found
+        })
+    }
+
+    /// Frees the memory that is kept for further views.
+    pub fn release_memory(&self) {
+        self.workspaces.clear();
     }
 }
 

@@ -150,6 +150,16 @@ impl Predictor {
         &self.options
     }
 
+    fn detector(&self) -> &Detector {
+        self.detector.as_ref().unwrap_or_else(|| Detector::bundled())
+    }
+
+    /// Frees the memory that is kept to make further predictions faster, as a service does when it is idle.
+    pub fn release_memory(&self) {
+        self.classifier.release_memory();
+        self.detector().release_memory();
+    }
+
     /// Predicts the expressions in a photo: a path, or any other form of [`Photo`].
     ///
     /// # Errors
@@ -232,8 +242,7 @@ impl Predictor {
         let extent = [photo.width(), photo.height()];
         let mut face_crops = FaceCrops { extent, truncated: false, places: Vec::new(), crops: Vec::new() };
         if options.detect {
-            let detector = self.detector.as_ref().unwrap_or_else(|| Detector::bundled());
-            for found in detector.find(photo, &options.detect_options) {
+            for found in self.detector().find(photo, &options.detect_options) {
                 face_crops.places.push((found.within(extent[0], extent[1]), Some(found)));
                 face_crops.crops.push(found.pixels(photo, [height, width], channels));
             }

@@ -140,6 +140,43 @@ async fn requests_beyond_the_queue_or_the_time_limit_are_rejected() {
 }
 
 #[tokio::test]
+async fn compressed_bodies_are_errors() {
+    let service = service(&Options::default());
+    let asks = |encoding: &str| {
+        Request::post("/v1/predict?detect=false").header("content-encoding", encoding).body(face(0).into()).unwrap()
+    };
+    assert!(send(&service, asks("gzip")).await.problem(415).contains("Content-Encoding gzip"));
+    assert_eq!(send(&service, asks("identity")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_response_has_the_identifier_of_its_request() {
+    let service = service(&Options::default());
+    let asks = async |id: &str| {
+        let request = Request::get("/healthz").header("x-request-id", id).body(Body::empty()).unwrap();
+        send(&service, request).await.headers["x-request-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(asks("a1-b2_c3.d4:e5").await, "a1-b2_c3.d4:e5");
+    // Anything else could imitate other fields of the log.
+    let long = "x".repeat(65);
+    let mut generated = Vec::new();
+    for id in ["", "a b", "a\"b", &long] {
+        generated.push(asks(id).await);
+    }
+    generated.push(get(&service, "/nothing").await.headers["x-request-id"].to_str().unwrap().to_owned());
+    generated.sort();
+    generated.dedup();
+    assert!(generated.len() == 5 && generated.iter().all(|id| id.len() == 16), "{generated:?}");
+}
+
+#[tokio::test]
+async fn limits_must_fit_each_other() {
+    let limits = Limits { body_bytes: 1000, buffer_bytes: 999, ..Limits::default() };
+    let error = router(classifier(), &Options { limits, ..Options::default() }).err().unwrap().to_string();
+    assert!(error.contains("1000 bytes") && error.contains("999 bytes"), "{error}");
+}
+
+#[tokio::test]
 async fn predictions_and_metrics_require_the_token() {
     let service = service(&Options { token: Some("secret".into()), ..Options::default() });
     let asks = |token: Option<&str>| {
@@ -236,8 +273,20 @@ async fn the_openapi_document_describes_every_path_and_field() {
     let service = service(&Options::default());
     let document = get(&service, "/openapi.json").await.json();
     assert_eq!(document["paths"].as_object().unwrap().len(), 3);
+    assert_eq!(document["x-limits"]["body_bytes"], 20 << 20);
+    assert_eq!(document["x-limits"]["time_seconds"], 30.0);
     let page = get(&service, "/docs").await.text();
-    for word in ["/v1/predict", "/healthz", "/metrics", "explanation", "probabilities", "uncertain", "detect", "429"] {
+    for word in [
+        "/v1/predict",
+        "/healthz",
+        "/metrics",
+        "explanation",
+        "probabilities",
+        "uncertain",
+        "detect",
+        "429",
+        "buffer_bytes",
+    ] {
         assert!(page.contains(word), "{word}");
     }
     assert!(page.contains("does not determine what a person feels"));
