@@ -1,8 +1,9 @@
 """Load tests of `moue serve`, compared with a service of FastAPI and ONNX Runtime.
 
-    bench/serve.py --photo photo.jpg --seconds 30 --out bench/results/…
+    bench/serve.py --photos FOLDER --seconds 10 --out bench/results/…
 
-Needs `wrk`, and for the peer a Python with onnx, onnxruntime, fastapi, uvicorn and pillow (--peer-python). The face is
+Throughput, latency and resident memory with 1, 8 and 64 clients for a face (synthetic, without detection). With
+--photos: a burst of 20,000 photos of different sizes over 64 connections, and the memory before and after it. Needs `wrk`, and for the peer a Python with onnx, onnxruntime, fastapi, uvicorn and pillow (--peer-python). The face is
 synthetic. In the test with invalid requests, one in ten is no picture, too large, or incomplete."""
 
 import argparse
@@ -16,14 +17,18 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 BENCH = pathlib.Path(__file__).resolve().parent
 MOUE = BENCH.parent / "target/release/moue"
 
+CLIENTS = (1, 8, 64)
+
 # Counts responses by status; with BAD set, one request in ten is no picture or too large.
 SCRIPT = """
 local function read(path) local f = io.open(path, "rb"); local c = f:read("*a"); f:close(); return c end
-local good = read(os.getenv("BODY"))
+local bodies = {}
+for path in string.gmatch(os.getenv("BODY"), "[^\n]+") do table.insert(bodies, read(path)) end
 local large = string.rep("x", 3 * 1024 * 1024)
 local bad = os.getenv("BAD")
 local count, threads = 0, {}
@@ -31,7 +36,7 @@ function setup(thread) table.insert(threads, thread) end
 function init() statuses = {} end
 function request()
   count = count + 1
-  local body = good
+  local body = bodies[count % #bodies + 1]
   if bad and count % 10 == 5 then body = "this is no picture" end
   if bad and count % 100 == 15 then body = large end
   return wrk.format("POST", os.getenv("TARGET"), {["Content-Type"] = "application/octet-stream"}, body)
@@ -79,13 +84,13 @@ def send_incomplete(address, stop, statuses):
         time.sleep(0.02)
 
 
-def load(name, process, port, body, path, seconds, bad=False):
+def load(name, process, port, bodies, path, seconds, clients=64, bad=False):
     """Runs one load test and returns its measurements."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(SCRIPT)
         script.flush()
-        environment = {**os.environ, "BODY": str(body), "TARGET": path, **({"BAD": "1"} if bad else {})}
-        command = ["wrk", "-t1", "-c64", f"-d{seconds}s", "--timeout", "60s", "-s", script.name]
+        environment = {**os.environ, "BODY": "\n".join(map(str, bodies)), "TARGET": path, **({"BAD": "1"} if bad else {})}
+        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", script.name]
         command.append(f"http://127.0.0.1:{port}")
         before, stop, incomplete = resident(process), threading.Event(), []
         sender = threading.Thread(target=send_incomplete, args=(("127.0.0.1", port), stop, incomplete))
@@ -100,7 +105,26 @@ def load(name, process, port, body, path, seconds, bad=False):
     for status in incomplete:
         statuses[f"{status} (cut off)"] = statuses.get(f"{status} (cut off)", 0) + 1
     memory = {"mb_before": round(before), "mb_after": round(resident(process))}
-    row = {"load": name, **metrics, "statuses": statuses, **memory}
+    row = {"load": name, "clients": clients, **metrics, "statuses": statuses, **memory}
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def burst(process, port, photos, count):
+    """Sends 100 photos one after the other, then `count` over 64 connections; memory after both."""
+    url = f"http://127.0.0.1:{port}/v1/predict"
+    for number in range(100):
+        photo = photos[number % len(photos)]
+        urllib.request.urlopen(urllib.request.Request(url, photo.read_bytes(), method="POST")).read()
+    warm, sent, seconds, peak = resident(process), 0, 0.0, 0.0
+    while sent < count:
+        row = load("moue, photos", process, port, photos, "/v1/predict", 20)
+        sent += sum(row["statuses"].values())
+        seconds, peak = seconds + 20, max(peak, resident(process))
+    time.sleep(5)
+    after = resident(process)
+    row = {"load": "moue, burst of photos", "photos": sent, "rate": round(sent / seconds, 1), "mb_after_100": round(warm)}
+    row |= {"mb_peak": round(peak), "mb_5_s_later": round(after), "ratio": round(after / warm, 2)}
     print(json.dumps(row), flush=True)
     return row
 
@@ -123,25 +147,30 @@ def start(command, port, **environment):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photo", type=pathlib.Path, help="a photo of 640 columns for the test with detection")
-    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--photos", type=pathlib.Path, help="a folder of photos for the burst with detection")
+    parser.add_argument("--burst", type=int, default=20_000, help="number of photos of the burst")
+    parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--out", type=pathlib.Path, help="folder for serve.json")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as work:
         subprocess.run([MOUE, "data", "draw", f"{work}/faces", "--quiet"], check=True)
-        face = sorted(pathlib.Path(work, "faces").rglob("*.png"))[0]
+        face = sorted(pathlib.Path(work, "faces").rglob("*.png"))[:1]
         plain = "/v1/predict?detect=false"
-        process = start([MOUE, "serve", "--addr", "127.0.0.1:8090", "--max-body", "2", "--quiet"], 8090)
+        serve = [MOUE, "serve", "--addr", "127.0.0.1:8090", "--max-body", "2", "--quiet"]
+        process = start(serve, 8090)
         load("moue, warming up", process, 8090, face, plain, 3)
-        rows.append(load("moue, face", process, 8090, face, plain, arguments.seconds))
-        if arguments.photo:
-            rows.append(load("moue, photo", process, 8090, arguments.photo.resolve(), "/v1/predict", arguments.seconds))
+        for clients in CLIENTS:
+            rows.append(load("moue, face", process, 8090, face, plain, arguments.seconds, clients))
         rows.append(load("moue, face, a tenth bad", process, 8090, face, plain, arguments.seconds, bad=True))
-        rows.append(load("moue, face again", process, 8090, face, plain, arguments.seconds))
         process.terminate()
         process.wait()
+        if arguments.photos:
+            process = start(serve, 8090)
+            rows.append(burst(process, 8090, sorted(arguments.photos.rglob("*.jpg")), arguments.burst))
+            process.terminate()
+            process.wait()
 
         net = pathlib.Path(work, "net.onnx")
         show = [MOUE, "arch", "show", "default", "--toml"]
@@ -154,7 +183,8 @@ def main():
             process = start(command, 8091, SERVE_NET=str(net), SERVE_THREADS=str(threads))
             load("peer, warming up", process, 8091, face, "/v1/predict", 3)
             name = f"FastAPI and ONNX Runtime, {workers} processes, {threads} threads, face"
-            rows.append(load(name, process, 8091, face, "/v1/predict", arguments.seconds))
+            for clients in CLIENTS:
+                rows.append(load(name, process, 8091, face, "/v1/predict", arguments.seconds, clients))
             process.terminate()
             process.wait()
     if arguments.out:

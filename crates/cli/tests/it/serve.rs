@@ -89,7 +89,39 @@ fn it_predicts_and_logs_without_content() {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let first = &lines[0];
     assert_eq!((&first["path"], &first["status"], &first["faces"]), (&"/v1/predict".into(), &200.into(), &1.into()));
+    assert_eq!((&first["version"], first["error"].is_null()), (&"HTTP/1.1".into(), true));
+    assert!(first["bytes"].as_u64().unwrap() > 100 && first["id"].as_str().unwrap().len() == 16, "{first}");
+    assert!(lines[1]["error"].as_str().unwrap().starts_with("not a JPEG"), "{log}");
     assert_eq!(lines.len(), 4, "one line per request and one for the shutdown: {log}");
+}
+
+/// `png` with a color profile of this many zeros, which is compressed to a thousandth.
+fn with_profile(png: &[u8], size: u64) -> Vec<u8> {
+    let mut packed = flate2::write::ZlibEncoder::new(b"iCCPx\0\0".to_vec(), flate2::Compression::best());
+    std::io::copy(&mut std::io::repeat(0).take(size), &mut packed).unwrap();
+    let chunk = packed.finish().unwrap();
+    let mut crc = flate2::Crc::new();
+    crc.update(&chunk);
+    // After the signature and the header.
+    let (head, rest) = png.split_at(33);
+    [head, &(chunk.len() as u32 - 4).to_be_bytes(), &chunk, &crc.sum().to_be_bytes(), rest].concat()
+}
+
+#[test]
+fn a_compressed_color_profile_takes_a_limited_amount_of_memory() {
+    let place = Place::new();
+    let service = Service::start(&place, &[]);
+    let bomb = with_profile(&image_bytes(64), 600 << 20);
+    assert!(bomb.len() < 1 << 20);
+    let reply = service.send("POST", "/v1/predict", &bomb);
+    assert!(reply.starts_with("HTTP/1.1 200") || reply.starts_with("HTTP/1.1 422"), "{reply}");
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", service.program.id())) else {
+        println!("SKIPPED: the memory of a process is not known");
+        return;
+    };
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 300_000, "{kilobytes} kB");
 }
 
 /// Requests that are in progress at shutdown are completed.
@@ -117,6 +149,25 @@ fn a_shutdown_under_load_completes_all_requests() {
     assert!(TcpStream::connect(&service.address).is_err(), "the port is closed");
 }
 
+/// A second interrupt ends the running requests.
+#[test]
+fn a_second_interrupt_ends_the_service() {
+    let place = Place::new();
+    let mut service = Service::start(&place, &[]);
+    let mut stream = TcpStream::connect(&service.address).unwrap();
+    stream.write_all(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n").unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        let sent = Command::new("kill").args(["-INT", &service.program.id().to_string()]).status().unwrap();
+        if let Some(status) = service.program.try_wait().unwrap() {
+            break status;
+        }
+        assert!(sent.success() && begun.elapsed() < Duration::from_secs(20), "it ends before the time limit of 30 s");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(status.code(), Some(130));
+}
+
 #[test]
 fn wrong_addresses_and_options_are_errors() {
     let place = Place::new();
@@ -128,6 +179,8 @@ fn wrong_addresses_and_options_are_errors() {
     assert!(code == 2 && error.contains("https://example.org"), "{error}");
     let (code, error) = fails(&["--timeout", "0"]);
     assert!(code == 2 && error.contains("--timeout 0"), "{error}");
+    let (code, error) = fails(&["--max-buffer", "10"]);
+    assert!(code == 2 && error.contains("--max-buffer 10 is less than --max-body 20"), "{error}");
     // A port in use: the error names one that is free.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -5,8 +5,9 @@
 
 use super::detection::{DetectOptions, Detection};
 use super::network::STRIDE;
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use moue_engine::{Shape, Tensor};
 
@@ -110,8 +111,9 @@ impl View {
     pub fn pixels(&self, photo: &RgbImage) -> Tensor {
         let [x, y, width, height] = self.region;
         let [columns, rows] = self.extent();
-        let mut scaled = Image::new(columns as u32, rows as u32, PixelType::U8x3);
-        if let Ok(from) = ImageRef::new(photo.width(), photo.height(), photo.as_raw(), PixelType::U8x3) {
+        let mut scaled = TypedImage::<U8x3>::new(columns as u32, rows as u32);
+        // Typed: otherwise the program contains the code for all types of pixels.
+        if let Ok(from) = TypedImageRef::<U8x3>::from_buffer(photo.width(), photo.height(), photo.as_raw()) {
             let filter = ResizeAlg::Convolution(FilterType::Bilinear);
             // Rounding may have moved the region beyond the photo by a fraction of a pixel.
             let [x, y, width, height] = [x, y, width, height].map(f64::from);
@@ -120,15 +122,15 @@ impl View {
             let height = height.min(f64::from(photo.height()) - y);
             let options = ResizeOptions::new().resize_alg(filter).crop(x, y, width, height);
             // It fails only where the region is outside the photo; then there is nothing to find.
-            let _ = Resizer::new().resize(&from, &mut scaled, &options);
+            let _ = Resizer::new().resize_typed(&from, &mut scaled, &options);
         }
         let padded = |extent: usize| (extent + 2 * self.margin).next_multiple_of(STRIDE);
         let mut view = Tensor::zeros(1, Shape::new(padded(rows), padded(columns), 3));
         let line = view.shape().width * 3;
         let lines = view.data_mut().chunks_exact_mut(line).skip(self.margin);
-        for (to, from) in lines.zip(scaled.buffer().chunks_exact(columns * 3)) {
-            let to = &mut to[3 * self.margin..];
-            to.iter_mut().zip(from).for_each(|(to, &from)| *to = f32::from(from));
+        for (to, from) in lines.zip(scaled.pixels().chunks_exact(columns)) {
+            let to = to[3 * self.margin..].as_chunks_mut().0;
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = from.0.map(f32::from));
         }
         view
     }

@@ -21,6 +21,11 @@ const MAX_FILE: u64 = 256 << 20;
 const MAX_EXTENT: u32 = 32_768;
 const MAX_MEMORY: u64 = 1 << 30;
 
+/// Maximum memory for decoding everything but the pixels, as a color profile, which may be
+/// compressed, and for each pixel.
+const HEADER_MEMORY: u64 = 64 << 20;
+const PIXEL_MEMORY: u64 = 24;
+
 /// Why an image file cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -190,17 +195,24 @@ fn decode(bytes: &[u8], format: Format, partial: bool) -> Result<DynamicImage, I
 
 /// The image as stored, turned as its EXIF orientation says.
 fn decoded(bytes: &[u8], format: Format, partial: bool) -> Result<DynamicImage, DecoderError> {
+    let (width, height) = reader(bytes, format, Limits::default(), HEADER_MEMORY).into_dimensions()?;
+    let memory = (u64::from(width) * u64::from(height)).saturating_mul(PIXEL_MEMORY).saturating_add(HEADER_MEMORY);
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_EXTENT);
     limits.max_image_height = Some(MAX_EXTENT);
-    limits.max_alloc = Some(MAX_MEMORY);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format.decoder());
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder()?;
+    let mut decoder = reader(bytes, format, limits, memory.min(MAX_MEMORY)).into_decoder()?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(Part { decoder, partial })?;
     image.apply_orientation(orientation);
     Ok(image)
+}
+
+/// A reader of a file that may allocate this number of bytes.
+fn reader(bytes: &[u8], format: Format, mut limits: Limits, memory: u64) -> ImageReader<Cursor<&[u8]>> {
+    limits.max_alloc = Some(memory);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format.decoder());
+    reader.limits(limits);
+    reader
 }
 
 /// A decoder that returns the pixels before an error.
@@ -236,7 +248,7 @@ impl<D: ImageDecoder> ImageDecoder for Part<D> {
 /// When the bytes are not an image, or the image is damaged.
 pub fn image_extent(bytes: &[u8]) -> Result<[u32; 2], ImageError> {
     let format = format(bytes)?;
-    let (width, height) = ImageReader::with_format(Cursor::new(bytes), format.decoder())
+    let (width, height) = reader(bytes, format, Limits::default(), HEADER_MEMORY)
         .into_dimensions()
         .map_err(|error| ImageError::of_decoder(error, format))?;
     Ok([width, height])
