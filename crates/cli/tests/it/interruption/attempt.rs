@@ -42,8 +42,8 @@ impl Interrupted<'_> {
         };
         let whole = folder("whole");
         let (duration, changes) = watch(place, &whole, &(self.start)(&whole), None);
-        check(&whole);
         let written = files(&whole);
+        check(&whole, &written);
         let expected = without_times(&written);
         let kills = env::var("MOUE_TEST_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
         for number in 0..kills {
@@ -63,7 +63,7 @@ impl Interrupted<'_> {
                 };
                 eprintln!("{number}: {arguments:?} is killed, {moment:?} of {duration:?}, {changes} changes");
                 watch(place, &folder, &arguments, Some(moment));
-                check(&folder);
+                check(&folder, &written);
                 arguments = (self.again)(&folder);
             }
             watch(place, &folder, &arguments, None);

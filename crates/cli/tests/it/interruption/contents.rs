@@ -36,8 +36,8 @@ pub fn without_times(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<
     files.iter().map(|(name, bytes)| (name.clone(), timeless(name, bytes))).collect()
 }
 
-/// Panics if a file with its final name is incomplete.
-pub fn check(folder: &Path) {
+/// Panics if a file with its final name is incomplete; `complete` has those that never change.
+pub fn check(folder: &Path, complete: &BTreeMap<String, Vec<u8>>) {
     for (name, bytes) in files(folder) {
         let extension = name.rsplit('.').next().unwrap();
         let text = || String::from_utf8(bytes.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -53,8 +53,7 @@ pub fn check(folder: &Path) {
             "html" => text().trim_end().ends_with("</html>"),
             "png" | "jpg" => image::load_from_memory(&bytes).is_ok(),
             "moue" => !records(&bytes).is_empty(),
-            // Compared with those of the uninterrupted run.
-            "mp4" | "dataset" | "bin" => true,
+            "mp4" | "dataset" | "bin" => complete.get(&name).is_none_or(|complete| *complete == bytes),
             _ => panic!("unexpected file {name}"),
         };
         assert!(is_complete, "{name} is incomplete: {} bytes", bytes.len());

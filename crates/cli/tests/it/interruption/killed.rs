@@ -1,6 +1,7 @@
 //! Commands that are killed at random moments. Repeated, they write the same bytes as without an interruption.
 
-use super::attempt::Interrupted;
+use super::attempt::{Interrupted, assert_same};
+use super::contents::files;
 use super::{photos, prepared, video};
 use crate::place::Place;
 use std::fs;
@@ -46,6 +47,47 @@ fn a_killed_export_leaves_the_earlier_file() {
             fs::copy(place.path(file), folder.join(file)).unwrap();
         });
     }
+}
+
+/// Without a further epoch, a repeated command writes what is missing: it was killed after its last checkpoint.
+#[test]
+fn what_is_written_after_the_last_checkpoint_is_restored() {
+    let place = prepared(140);
+    let train = arguments("train net.toml --data faces --out run");
+    let compare = arguments("compare net.toml --data faces --epochs 2 --out side");
+    let run = |arguments: &[String]| drop(place.ok(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+    run(&train);
+    run(&compare);
+    let complete = files(&place.path("run"));
+    let compared = files(&place.path("side"));
+    for (name, bytes) in &complete {
+        // Those of an earlier epoch, or none.
+        match name.as_str() {
+            "metrics.csv" | "metrics.jsonl" => {
+                let end = bytes[..bytes.len() - 1].iter().rposition(|&byte| byte == b'\n').unwrap();
+                place.put(&format!("run/{name}"), &bytes[..=end]);
+            }
+            "config.toml" | "checkpoints/last.safetensors" => {}
+            _ => fs::remove_file(place.path("run").join(name)).unwrap(),
+        }
+    }
+    run(&arguments("train --resume run"));
+    assert_same(&complete, &files(&place.path("run")));
+    let report = compared.keys().find(|name| name.starts_with("runs/") && name.ends_with("report.html")).unwrap();
+    place.put(&format!("side/{report}"), "<html>an earlier epoch</html>");
+    run(&compare);
+    assert_same(&compared, &files(&place.path("side")));
+}
+
+#[test]
+fn killed_while_it_draws_faces_a_command_leaves_whole_images() {
+    let draw = |_: &Path| arguments("data draw drawn --count 350");
+    let again = |folder: &Path| {
+        // It is refused in a folder that is not empty.
+        let _ = fs::remove_dir_all(folder.join("drawn"));
+        draw(folder)
+    };
+    Interrupted { start: &draw, again: &again }.loses_nothing(&Place::new(), &|_| ());
 }
 
 /// The cache of decoded images.

@@ -3,8 +3,11 @@
 use super::contents::{check, files};
 use super::{photos, prepared, video};
 use crate::place::{Place, text};
+use crate::serve::exchange;
 use moue::fs::is_temporary;
+use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
 /// What the working folder is on.
@@ -71,10 +74,10 @@ fn fails(place: &Place, disk: Disk, arguments: &str, file: &str) {
 
 fn unchanged(place: &Place, disk: Disk, arguments: &str) {
     let (before, after) = (files(&place.path("state")), files(&place.path("after")));
-    for (name, bytes) in before {
-        assert!(after[&name] == bytes, "{arguments}, {disk:?}: {name} has changed");
+    for (name, bytes) in &before {
+        assert!(after[name] == *bytes, "{arguments}, {disk:?}: {name} has changed");
     }
-    check(&place.path("after"));
+    check(&place.path("after"), &before);
     let mut folders = vec![place.path("after")];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -103,10 +106,8 @@ fn a_training_that_cannot_write_keeps_the_checkpoint() {
     let train = ["train", "../net.toml", "--data", "../faces", "--epochs", "1000", "--out", "run"];
     let mut child = place.command(&train).current_dir(place.path("state")).stderr(Stdio::null()).spawn().unwrap();
     place.wait_for("state/run/events.out.tfevents.0.moue");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    moue::fs::remove_temporary_files(place.path("state/run/checkpoints"));
-    moue::fs::remove_temporary_files(place.path("state/run"));
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success() && child.wait().unwrap().code() == Some(130));
     for disk in DISKS {
         fails(&place, disk, "train --resume run", "run/config.toml; an existing file is unchanged");
         fails(&place, disk, "train ../net.toml --data ../faces --out new", "new");
@@ -171,23 +172,43 @@ fn without_space_for_the_cache_a_dataset_is_decoded() {
     }
 }
 
+#[test]
+fn a_full_disk_under_the_log_does_not_stop_the_service() {
+    let Some(full) = full() else { return };
+    let place = Place::new();
+    let mut service = place.command(&["serve", "--addr", "127.0.0.1:0", "--model", "tiny", "--json"]);
+    let mut service = service.stdout(Stdio::piped()).stderr(full).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(service.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = serde_json::from_str::<Value>(&line).unwrap()["address"].as_str().unwrap().to_owned();
+    let response = exchange(&address, "GET", "/healthz", b"");
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+}
+
+/// A device on which nothing can be written.
+fn full() -> Option<Stdio> {
+    let device = fs::OpenOptions::new().write(true).open("/dev/full").ok();
+    if device.is_none() {
+        eprintln!("SKIPPED: there is no /dev/full");
+    }
+    device.map(Stdio::from)
+}
+
 /// Standard output and standard error may be files on the full disk.
 #[test]
 fn a_full_disk_under_the_output_is_an_error() {
-    if !std::path::Path::new("/dev/full").exists() {
-        eprintln!("SKIPPED: there is no /dev/full");
-        return;
-    }
+    let (Some(output), Some(log)) = (full(), full()) else { return };
     let place = prepared(140);
-    let full = || Stdio::from(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let info = ["data", "info", "faces"];
-    let output = place.command(&info).stdout(full()).output().unwrap();
+    let output = place.command(&info).stdout(output).output().unwrap();
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("No space left on device") && !error.contains("panicked"), "{error}");
     // A log that cannot be written does not end a training.
     let train = ["train", "net.toml", "--data", "faces", "--out", "run"];
-    let output = place.command(&train).stderr(full()).output().unwrap();
+    let output = place.command(&train).stderr(log).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(place.path("run/report.html").exists());
 }
