@@ -18,6 +18,10 @@ const USUAL_RATE: f64 = 25.0;
 /// Maximum size of a frame, in pixels.
 const MAX_PIXELS: usize = 1 << 26;
 
+/// A flag of Windows' `CreateProcess`.
+#[cfg(windows)]
+const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+
 /// The source that `ffmpeg` opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -116,6 +120,11 @@ impl Program {
     fn start(mut command: Command) -> Result<Self, VideoError> {
         let complaints = tempfile::tempfile().map_err(VideoError::Pipe)?;
         command.stderr(complaints.try_clone().map_err(VideoError::Pipe)?);
+        // Ctrl-C in a terminal is sent to all processes of a group: this one decides when the program ends.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        #[cfg(windows)]
+        std::os::windows::process::CommandExt::creation_flags(&mut command, CREATE_NEW_PROCESS_GROUP);
         let child = command.spawn().map_err(|error| missing("ffmpeg", error))?;
         Ok(Self { child, complaints })
     }
