@@ -72,6 +72,12 @@ pub fn test_slow() -> anyhow::Result<()> {
         }
         run(tests.env("INSTA_UPDATE", "no"))
     })?;
+    // In CI, they are killed five times.
+    step("commands that are killed fifty times", || {
+        run(cargo("test")
+            .args(["--workspace", "--locked", "--test", "it", "--", "interruption::killed"])
+            .env("MOUE_TEST_KILLS", "50"))
+    })?;
     match python() {
         Some(python) => step("the Python wheel", || wheel(&python)),
         None => {

@@ -17,7 +17,8 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
 
   check        formatting, lints, structure, licenses and documentation
   test         all tests of the workspace
-  test-slow    tests of optional features, of training in several processes (MPI), and of the Python wheel
+  test-slow    tests of optional features, of training in several processes (MPI), of commands that are killed at
+               random moments, and of the Python wheel
   snapshots    accept the current output of the tests as their snapshots
   docs         build the documentation of the libraries (`--open` shows it)
   book         check the links of all Markdown files, and build the book into target/book where mdbook is installed

@@ -1,6 +1,15 @@
 //! The `moue` command: parses arguments, calls the libraries, prints results and
 //! returns exit codes.
 
+/// Prints a line to standard error, in place of the standard macro, which panics where that is impossible: a log on a
+/// full disk must not end a training.
+macro_rules! eprintln {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($arguments)*);
+    }};
+}
+
 mod args;
 mod commands;
 mod environment;

@@ -25,6 +25,24 @@ pub fn read(path: impl AsRef<Path>) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The beginning of the names of temporary files.
+const TEMPORARY: &str = ".moue-";
+
+/// Whether this is the temporary file of an [`AtomicFile`].
+#[must_use]
+pub fn is_temporary(path: impl AsRef<Path>) -> bool {
+    path.as_ref().file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY))
+}
+
+/// Removes the temporary files that a killed process has left in a folder. The folder must be one that no other process
+/// writes. Errors are ignored: a file that remains is not read.
+pub fn remove_temporary_files(folder: impl AsRef<Path>) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()).filter(|path| is_temporary(path)) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// A file that replaces another one when it is complete: it is written to a temporary file in the
 /// same folder, which [`finish`](Self::finish) renames. Without that, nothing changes.
 pub struct AtomicFile {
@@ -49,7 +67,13 @@ impl AtomicFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        Ok(Self { file: tempfile::Builder::new().prefix(".moue-").tempfile_in(folder)?, path })
+        Ok(Self { file: tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?, path })
+    }
+
+    /// The path of the temporary file, for a program that writes it.
+    #[must_use]
+    pub fn temporary_path(&self) -> &Path {
+        self.file.path()
     }
 
     /// Writes what there is of an incomplete file to the path with `.partial` at its end, and returns
@@ -113,6 +137,19 @@ mod tests {
         let partial = file.finish_partial().unwrap();
         assert_eq!(partial, place.path().join("out.csv.partial"));
         assert_eq!((read(&path).unwrap(), read(&partial).unwrap()), (b"complete".to_vec(), b"incomplete".to_vec()));
+    }
+
+    #[test]
+    fn temporary_files_can_be_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let complete = place.path().join("out.csv");
+        write_atomically(&complete, b"complete").unwrap();
+        let killed = AtomicFile::create(place.path().join("out.csv")).unwrap();
+        std::fs::write(killed.temporary_path(), b"by another program").unwrap();
+        assert!(is_temporary(killed.temporary_path()) && !is_temporary(&complete));
+        remove_temporary_files(place.path());
+        assert!(!killed.temporary_path().exists() && complete.exists());
+        remove_temporary_files(place.path().join("missing"));
     }
 
     #[cfg(unix)]

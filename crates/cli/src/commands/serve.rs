@@ -161,7 +161,8 @@ fn model_file(model: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Logs one line per request on stderr.
 fn log(format: LogFormat) {
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    // It would print an error of the log to standard error, and panic where that is impossible.
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).log_internal_errors(false);
     match format {
         LogFormat::Text => lines.with_ansi(colored()).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

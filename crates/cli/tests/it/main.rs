@@ -5,6 +5,8 @@ mod book;
 mod command;
 #[cfg(unix)]
 mod docs;
+#[cfg(unix)]
+mod interruption;
 mod mistakes;
 mod numbers;
 mod onnx;

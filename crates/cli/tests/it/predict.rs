@@ -182,17 +182,18 @@ fn no_output_replaces_an_input() {
     assert_eq!(fs::read(clip).unwrap(), b"video");
 }
 
-/// Waits until the command has begun to write its predictions, when it listens for signals.
+/// Interrupts a process, or a group, whose number is negative. Waits until it has begun to write into the folder, when
+/// it listens for signals.
 #[cfg(unix)]
-fn interrupt(place: &Place, child: &std::process::Child) {
+fn interrupt(folder: &Path, process: i64) {
     let is_begun = || {
-        let mut entries = fs::read_dir(place.0.path()).unwrap();
+        let mut entries = fs::read_dir(folder).into_iter().flatten();
         entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(".moue-"))
     };
     while !is_begun() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-INT", "--", &process.to_string()]).status().unwrap().success());
 }
 
 #[cfg(unix)]
@@ -204,7 +205,7 @@ fn interrupted_predictions_do_not_replace_complete_ones() {
     assert!(place.program("mkfifo").arg("slow.png").status().unwrap().success());
     let arguments = ["predict", "--model", "tiny", "photo.png", "slow.png", "*.gif", "--out", "out.csv"];
     let child = place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-    interrupt(&place, &child);
+    interrupt(place.0.path(), child.id().into());
     // The pipe is read until here.
     fs::write(place.path("slow.png"), "no picture").unwrap();
     let output = child.wait_with_output().unwrap();
@@ -219,6 +220,40 @@ fn interrupted_predictions_do_not_replace_complete_ones() {
     assert_eq!(partial.lines().count(), 2, "{partial}");
 }
 
+/// A terminal sends Ctrl-C to all processes of a group, and so to `ffmpeg`.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_completes_a_recording_and_replaces_no_video() {
+    use std::os::unix::process::CommandExt;
+    if !ffmpeg() {
+        return;
+    }
+    let place = Place::new();
+    let clip = ["-v", "error", "-f", "lavfi", "-i", "color=gray:size=96x80:rate=25:duration=200", "clip.mp4"];
+    assert!(place.program("ffmpeg").args(clip).status().unwrap().success());
+    place.put("out/clip.mp4", "complete");
+    let camera = ["--device-format", "lavfi", "color=gray:size=96x80:rate=5"];
+    for (input, written) in [
+        (&camera[..], ["out/camera.mp4", "camera.html"]),
+        (&["clip.mp4"], ["out/clip.mp4.partial", "clip.html.partial"]),
+    ] {
+        let page = written[1].trim_end_matches(".partial");
+        let arguments = ["predict", "--model", "tiny", "--no-detect", "--annotate", "out", "--timeline", page];
+        let mut command = place.command(&[&arguments[..], input].concat());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
+        interrupt(&place.path("out"), -i64::from(child.id()));
+        let output = child.wait_with_output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(130) && said.contains("1 with a face"), "{said}");
+        assert!(fs::read_to_string(place.path(written[1])).unwrap().contains("</html>"), "{said}");
+        let frames =
+            ["-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", written[0]];
+        let frames = text(&place.program("ffprobe").args(frames).output().unwrap().stdout);
+        assert!(frames.trim().parse::<u32>().unwrap() > 0, "{frames}");
+    }
+    assert_eq!(fs::read_to_string(place.path("out/clip.mp4")).unwrap(), "complete");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_video_is_not_said_to_have_no_face() {
@@ -228,7 +263,7 @@ fn an_interrupted_video_is_not_said_to_have_no_face() {
     let place = Place::new();
     let arguments = ["predict", "--model", "tiny", "--device-format", "lavfi", "color=gray:size=320x240:rate=5"];
     let child = place.command(&arguments).args(["--out", "out.csv"]).stderr(Stdio::piped()).spawn().unwrap();
-    interrupt(&place, &child);
+    interrupt(place.0.path(), child.id().into());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     // The predictions of a camera are complete when its recording is ended.

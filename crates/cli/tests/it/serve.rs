@@ -41,7 +41,7 @@ impl Drop for Service {
     }
 }
 
-fn exchange(address: &str, method: &str, path: &str, body: &[u8]) -> String {
+pub fn exchange(address: &str, method: &str, path: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let head =
         format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());

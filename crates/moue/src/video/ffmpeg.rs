@@ -4,10 +4,12 @@
 //! the number of a frame gives its time.
 
 use super::error::VideoError;
+use crate::fs::AtomicFile;
+use crate::message::io_reason;
 use image::RgbImage;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// Frames per second where the source does not state a rate.
@@ -15,6 +17,10 @@ const USUAL_RATE: f64 = 25.0;
 
 /// Maximum size of a frame, in pixels.
 const MAX_PIXELS: usize = 1 << 26;
+
+/// A flag of Windows' `CreateProcess`.
+#[cfg(windows)]
+const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
 
 /// The source that `ffmpeg` opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +105,7 @@ fn missing(program: &'static str, error: std::io::Error) -> VideoError {
 fn unopened(input: &str, message: String) -> VideoError {
     let is_missing = !input.contains("://") && !Path::new(input).exists();
     let missing = crate::fs::open(input).err().filter(|_| is_missing && message.ends_with("No such file or directory"));
-    let reason = missing.map(|error| crate::message::io_reason(&error)).unwrap_or(message);
+    let reason = missing.map(|error| io_reason(&error)).unwrap_or(message);
     let reason = reason.strip_prefix(&format!("{input}: ")).unwrap_or(&reason).to_owned();
     VideoError::Open { input: input.to_owned(), reason }
 }
@@ -114,19 +120,22 @@ impl Program {
     fn start(mut command: Command) -> Result<Self, VideoError> {
         let complaints = tempfile::tempfile().map_err(VideoError::Pipe)?;
         command.stderr(complaints.try_clone().map_err(VideoError::Pipe)?);
+        // Ctrl-C in a terminal is sent to all processes of a group: this one decides when the program ends.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        #[cfg(windows)]
+        std::os::windows::process::CommandExt::creation_flags(&mut command, CREATE_NEW_PROCESS_GROUP);
         let child = command.spawn().map_err(|error| missing("ffmpeg", error))?;
         Ok(Self { child, complaints })
     }
 
     /// Waits for the program to end; returns its last error message, if it failed.
     fn end(&mut self) -> Result<Option<String>, VideoError> {
-        if self.child.wait().map_err(VideoError::Pipe)?.success() {
-            return Ok(None);
-        }
+        let status = self.child.wait().map_err(VideoError::Pipe)?;
         let mut said = Vec::new();
         self.complaints.seek(SeekFrom::Start(0)).map_err(VideoError::Pipe)?;
         (&mut self.complaints).take(1 << 20).read_to_end(&mut said).map_err(VideoError::Pipe)?;
-        Ok(Some(last_line(&said)))
+        Ok((!status.success() || is_cut_off(&said)).then(|| last_line(&said)))
     }
 }
 
@@ -137,10 +146,17 @@ impl Drop for Program {
     }
 }
 
+/// Whether the end of a file could not be written, where older versions of `ffmpeg` exit as after a success.
+fn is_cut_off(errors: &[u8]) -> bool {
+    let unwritten = ["Error writing trailer of ", "Error closing file "];
+    String::from_utf8_lossy(errors).lines().any(|line| unwritten.iter().any(|start| line.starts_with(start)))
+}
+
+/// The last line that gives a reason: `Error initializing output stream 0:0 --` has none after the dashes.
 fn last_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    let line = text.lines().rev().find(|line| !line.trim().is_empty());
-    line.unwrap_or("ffmpeg printed no error message").trim().to_owned()
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.ends_with("--"));
+    line.unwrap_or("ffmpeg printed no error message").to_owned()
 }
 
 /// The frames of a video in order.
@@ -225,11 +241,12 @@ fn read_pixmap(reader: &mut impl Read) -> std::io::Result<Option<RgbImage>> {
     Ok(RgbImage::from_raw(width as u32, height as u32, pixels))
 }
 
-/// A video that is being encoded.
+/// An MP4 video that is being encoded. It replaces a file when it is complete.
 pub struct Writer {
     program: Program,
     pixels: Option<BufWriter<ChildStdin>>,
-    path: String,
+    file: AtomicFile,
+    path: PathBuf,
 }
 
 impl Writer {
@@ -237,7 +254,7 @@ impl Writer {
     /// it has any.
     ///
     /// # Errors
-    /// When the program is missing.
+    /// When the file cannot be created, or the program is missing.
     pub fn create(
         path: impl AsRef<Path>,
         [width, height]: [u32; 2],
@@ -245,6 +262,7 @@ impl Writer {
         source: &Source,
     ) -> Result<Self, VideoError> {
         let path = path.as_ref();
+        let file = AtomicFile::create(path).map_err(|error| unwritten(path, io_reason(&error)))?;
         let mut command = Command::new("ffmpeg");
         command.args(["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]);
         command.args(["-s", &format!("{width}x{height}"), "-r", &video.rate.to_string(), "-i", "-"]);
@@ -253,10 +271,10 @@ impl Writer {
             command.args(["-i", &source.input, "-map", "0:v", "-map", "1:a?", "-shortest"]);
         }
         command.args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]);
-        command.arg(path).stdin(Stdio::piped()).stdout(Stdio::null());
+        command.args(["-f", "mp4"]).arg(file.temporary_path()).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut program = Program::start(command)?;
         let pixels = program.child.stdin.take().map(|pixels| BufWriter::with_capacity(1 << 20, pixels));
-        Ok(Self { program, pixels, path: path.display().to_string() })
+        Ok(Self { program, pixels, file, path: path.to_owned() })
     }
 
     /// Adds a frame.
@@ -270,12 +288,22 @@ impl Writer {
         }
     }
 
-    /// Finishes the video.
+    /// Completes the video, and returns its path.
     ///
     /// # Errors
     /// When the video cannot be written.
-    pub fn finish(mut self) -> Result<(), VideoError> {
-        self.end()
+    pub fn finish(mut self) -> Result<PathBuf, VideoError> {
+        self.end()?;
+        self.file.finish().map_err(|error| unwritten(&self.path, io_reason(&error)))
+    }
+
+    /// Ends an incomplete video, and returns its path, which ends in `.partial`. The file itself does not change.
+    ///
+    /// # Errors
+    /// When the video cannot be written.
+    pub fn finish_partial(mut self) -> Result<PathBuf, VideoError> {
+        self.end()?;
+        self.file.finish_partial().map_err(|error| unwritten(&self.path, io_reason(&error)))
     }
 
     fn end(&mut self) -> Result<(), VideoError> {
@@ -283,9 +311,16 @@ impl Writer {
         let _ = self.pixels.take().map(|mut pixels| pixels.flush());
         match self.program.end()? {
             None => Ok(()),
-            Some(reason) => Err(VideoError::Write { path: self.path.clone(), reason }),
+            Some(reason) => {
+                let (temporary, path) = (self.file.temporary_path().display(), self.path.display());
+                Err(unwritten(&self.path, reason.replace(&temporary.to_string(), &path.to_string())))
+            }
         }
     }
+}
+
+fn unwritten(path: &Path, reason: String) -> VideoError {
+    VideoError::Write { path: path.display().to_string(), reason }
 }
 
 #[cfg(test)]
@@ -305,6 +340,15 @@ mod tests {
         {
             assert!(read_pixmap(&mut &*broken).is_err(), "{broken:?}");
         }
+    }
+
+    #[test]
+    fn the_reason_of_an_error_is_its_last_line_with_a_reason() {
+        let header = "Could not write header: No space left on device\nError initializing output stream 0:0 -- \n";
+        assert_eq!(last_line(header.as_bytes()), "Could not write header: No space left on device");
+        assert_eq!(last_line(b"\n"), "ffmpeg printed no error message");
+        assert!(is_cut_off(b"Error writing trailer of clip.mp4: No space left on device\n"));
+        assert!(!is_cut_off(header.as_bytes()));
     }
 
     #[test]

@@ -4,18 +4,19 @@
 //! gets in a prediction. A table records where each face comes from, and is what a second call
 //! continues from. [`crate::config::DataOptions::faces`] does the same while a dataset is loaded.
 
+use super::face_records::{Record, complete};
+use super::png::write_png;
 use super::sources::is_litter;
 use crate::csv_rows::{Decimals, csv_rows};
-use image::ColorType;
 use moue::detect::{DetectOptions, Detection, Detector, DetectorError};
-use moue::fs::write_atomically;
+use moue::fs::{is_temporary, write_atomically};
 use moue::image::{ImageError, decode_image, is_image, read_image_file};
 use moue::message::at_path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -297,23 +298,11 @@ fn cut_photo(
         let number = if found.len() == 1 { String::new() } else { format!("-{number}") };
         let file = format!("{}{number}.png", source.stem);
         let path = out.join(&file);
-        save(&path, &face.pixels(&photo, options.size, options.channels), options)
+        write_png(&path, &face.pixels(&photo, options.size, options.channels), options.size, options.channels)
             .map_err(|source| CutFacesError::Io { path, source })?;
         rows.push(described(FaceRow { file, ..row.clone() }, face, photo.width(), photo.height()));
     }
     Ok(rows)
-}
-
-fn save(path: &Path, pixels: &[u8], options: &FaceOptions) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let [height, width] = options.size.map(|extent| extent as u32);
-    let color = if options.channels == 1 { ColorType::L8 } else { ColorType::Rgb8 };
-    let mut bytes = Cursor::new(Vec::new());
-    image::write_buffer_with_format(&mut bytes, pixels, width, height, color, image::ImageFormat::Png)
-        .map_err(std::io::Error::other)?;
-    write_atomically(path, bytes.get_ref())
 }
 
 fn described(row: FaceRow, face: &Detection, width: u32, height: u32) -> FaceRow {
@@ -365,16 +354,16 @@ impl Table {
                 rows = complete(&std::fs::read(&path).unwrap_or_default());
             }
             Ok(_) => return Err(CutFacesError::OtherOptions(out.to_owned())),
-            Err(_) if std::fs::read_dir(out).map_err(io)?.next().is_some() => {
+            Err(_) if std::fs::read_dir(out).map_err(io)?.flatten().any(|entry| !is_temporary(entry.path())) => {
                 return Err(CutFacesError::NotEmpty(out.to_owned()));
             }
             Err(_) => {}
         }
         let finished = rows.iter().map(|record| record.source().to_owned()).collect();
         let counts = counted(rows.iter().map(|record| (record.file(), record.error())));
-        // The rows of a photo whose last line is incomplete are dropped: it is cut again.
-        write_atomically(&path, &csv_text(&rows)).map_err(io)?;
+        // The options are first: without them, a folder is taken for one with other content.
         write_atomically(&about, text.as_bytes()).map_err(io)?;
+        write_atomically(&path, &csv_text(&rows)).map_err(io)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io)?;
         Ok(Self { file, path, finished, counts })
     }
@@ -397,39 +386,9 @@ impl Table {
 fn csv_text(rows: &[Record]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(csv_rows::<FaceRow>(&[]));
     for row in rows {
-        let _ = writer.write_record(&row.0);
+        let _ = writer.write_record(row.fields());
     }
     writer.into_inner().unwrap_or_default()
-}
-
-/// A row that was read again.
-struct Record(csv::StringRecord);
-
-impl Record {
-    fn source(&self) -> &str {
-        self.0.get(0).unwrap_or_default()
-    }
-
-    fn file(&self) -> &str {
-        self.0.get(1).unwrap_or_default()
-    }
-
-    fn error(&self) -> &str {
-        self.0.iter().next_back().unwrap_or_default()
-    }
-}
-
-/// The rows of a table, up to its last line break; those of the photo before an incomplete line
-/// are dropped with it.
-fn complete(bytes: &[u8]) -> Vec<Record> {
-    let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    let torn = end < bytes.len();
-    let mut reader = csv::Reader::from_reader(&bytes[..end]);
-    let mut rows: Vec<Record> = reader.records().map_while(Result::ok).map(Record).collect();
-    if torn && let Some(last) = rows.last().map(|row| row.source().to_owned()) {
-        rows.retain(|row| row.source() != last);
-    }
-    rows
 }
 
 #[cfg(test)]
@@ -486,6 +445,19 @@ mod tests {
         let third = cut(place.path(), &options, usize::MAX).unwrap();
         assert_eq!((third.resumed, third.without_faces, third.complete), (5, 4, true));
         assert_eq!(std::fs::read_to_string(&table).unwrap(), text);
+    }
+
+    /// The first file of a folder may be incomplete, and the options may be the only one.
+    #[test]
+    fn a_call_that_was_killed_at_its_first_file_is_repeated() {
+        let (place, options) = (place(), FaceOptions::default());
+        let out = place.path().join("faces");
+        std::fs::create_dir(&out).unwrap();
+        std::fs::write(out.join(".moue-x1y2z3"), b"{").unwrap();
+        assert!(cut(place.path(), &options, usize::MAX).unwrap().complete);
+        std::fs::remove_file(out.join(TABLE)).unwrap();
+        let again = cut(place.path(), &options, usize::MAX).unwrap();
+        assert_eq!((again.complete, again.resumed), (true, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! (Ekman, Friesen 1978); head, skin, hair, glasses, pose, light and noise are independent of it.
 
 use super::dataset::{Broken, Dataset, ImageSpec, Split};
+use super::png::write_png;
 use moue_engine::random::{Stream, key};
 use rayon::prelude::*;
 use std::path::Path;
@@ -123,10 +124,8 @@ pub fn write(folder: impl AsRef<Path>, count: usize, seed: u64) -> std::io::Resu
     (0..count).into_par_iter().try_for_each(|index| {
         let class = &faces.classes[faces.labels[index] as usize];
         let place = folder.join(faces.splits[index].name()).join(class);
-        std::fs::create_dir_all(&place)?;
-        let (width, height) = (faces.width as u32, faces.height as u32);
         let path = place.join(format!("face-{index:05}.png"));
-        image::save_buffer(path, faces.image(index), width, height, image::ColorType::L8).map_err(std::io::Error::other)
+        write_png(&path, faces.image(index), [faces.height, faces.width], 1)
     })?;
     Ok(count)
 }

@@ -185,9 +185,8 @@ fn run(
             if run.finished && !trained {
                 observe(Event::Note(format!("{} is finished already", folder.path().display())));
             }
-            if trained || !folder.report().exists() {
-                run.error = conclude(&outcome, &job).err().map(|error| with_causes(&error));
-            }
+            // Also without a further epoch: the run may have been killed before its report was written.
+            run.error = conclude(&outcome, &job).err().map(|error| with_causes(&error));
         }
         Err(error) => run.error = Some(with_causes(&error)),
     }

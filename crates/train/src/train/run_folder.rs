@@ -6,7 +6,7 @@ use super::tensorboard;
 use crate::config::Config;
 use crate::csv_rows::{Decimals, csv_rows};
 use crate::data::{TRAINING_IMAGES_FILE, TrainingImages};
-use moue::fs::write_atomically;
+use moue::fs::{remove_temporary_files, write_atomically};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -78,6 +78,12 @@ impl RunFolder {
         let _ = std::fs::remove_dir(&self.0);
     }
 
+    /// Removes what a killed process has left.
+    pub(super) fn remove_temporary_files(&self) {
+        remove_temporary_files(&self.0);
+        remove_temporary_files(self.0.join("checkpoints"));
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
         let path = self.0.join(name);
         let folder = path.parent().unwrap_or(&self.0);
@@ -105,16 +111,14 @@ impl RunFolder {
         self.write("report.html", page.as_bytes())
     }
 
-    /// The checkpoint is written first, since the tables can be restored from it.
-    pub(super) fn write_checkpoint(
-        &self,
-        bytes: Result<Vec<u8>, String>,
-        history: &[EpochRecord],
-    ) -> Result<(), TrainError> {
+    pub(super) fn write_checkpoint(&self, bytes: Result<Vec<u8>, String>) -> Result<(), TrainError> {
         let path = self.checkpoint();
-        let bytes =
-            bytes.map_err(|reason| TrainError::Write { path: path.clone(), source: std::io::Error::other(reason) })?;
-        self.write("checkpoints/last.safetensors", &bytes)?;
+        let bytes = bytes.map_err(|reason| TrainError::Write { path, source: std::io::Error::other(reason) })?;
+        self.write("checkpoints/last.safetensors", &bytes)
+    }
+
+    /// Writes the metrics of all epochs, which a checkpoint contains as well.
+    pub(super) fn write_tables(&self, history: &[EpochRecord]) -> Result<(), TrainError> {
         self.write("metrics.csv", &metrics_csv(history))?;
         let lines: Vec<String> = history.iter().filter_map(|record| serde_json::to_string(record).ok()).collect();
         self.write("metrics.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;

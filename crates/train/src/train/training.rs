@@ -242,7 +242,9 @@ impl<'a> Training<'a> {
             return Ok(());
         }
         let bytes = self.checkpoint.to_bytes(&self.network, &self.average, &self.optimizer);
-        self.job.folder.write_checkpoint(bytes, &self.checkpoint.history)
+        // First, since the tables can be restored from it.
+        self.job.folder.write_checkpoint(bytes)?;
+        self.job.folder.write_tables(&self.checkpoint.history)
     }
 
     /// The model of the best epoch, calibrated on the split it was selected on, with its
@@ -275,6 +277,7 @@ impl<'a> Training<'a> {
 pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
     let mut training = Training::new(job, observe).inspect_err(|_| job.folder.remove_if_empty())?;
     if training.ranks.leads() {
+        job.folder.remove_temporary_files();
         job.folder.write_config(job.config)?;
         let mut images = TrainingImages::of(job.dataset);
         // A model that starts from a bundled one was trained on its images, too.
@@ -282,6 +285,10 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
             images = images.with(more);
         }
         job.folder.write_training_images(&images)?;
+        if !training.checkpoint.history.is_empty() {
+            // The run may have been killed between its checkpoint and the tables.
+            job.folder.write_tables(&training.checkpoint.history)?;
+        }
     }
     let ending = loop {
         if training.checkpoint.history.len() >= job.config.train.epochs {

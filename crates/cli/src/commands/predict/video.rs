@@ -4,13 +4,14 @@ use super::output::{Moment, PredictionWriter};
 use crate::args::{Common, Format, PredictArgs};
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::fs::write_atomically;
+use moue::fs::AtomicFile;
 use moue::predict::Predictor;
 use moue::prediction::Face;
 use moue::render::{annotated, draw_landmarks};
 use moue::video::{self, FramePrediction, Source, TrackedFace, Video, VideoFrame, Writer};
 use moue_train::report::Timeline;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -50,8 +51,10 @@ pub fn watch(
         anyhow::Ok(!stop.load(Ordering::Relaxed))
     });
     progress.done();
+    // A recording from a device has no other end.
+    let complete = ended.is_ok() && (source.format.is_some() || !stop.load(Ordering::Relaxed));
     // The frames before an error are kept.
-    watched.finish(args.timeline.as_deref(), &progress)?;
+    watched.finish(args.timeline.as_deref(), complete, &progress)?;
     ended?;
     // The rest of an interrupted video may show a face.
     if !has_face && stop.load(Ordering::Relaxed) {
@@ -136,13 +139,20 @@ impl Watched<'_> {
         Ok(())
     }
 
-    fn finish(&mut self, timeline: Option<&Path>, progress: &Progress) -> anyhow::Result<()> {
+    /// Writes the outputs; those of an incomplete video replace no file, and have `.partial` at the end of their names.
+    fn finish(&mut self, timeline: Option<&Path>, complete: bool, progress: &Progress) -> anyhow::Result<()> {
         if let Some(writer) = self.writer.take() {
-            writer.finish()?;
+            let path = if complete { writer.finish()? } else { writer.finish_partial()? };
+            progress.line(&format!("Annotated video: {}", path.display()));
         }
         if let Some(path) = timeline {
             let page = self.timeline.page(&format!("Expressions in {}", self.source.input));
-            write_atomically(path, page.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+            let finish = if complete { AtomicFile::finish } else { AtomicFile::finish_partial };
+            let written = AtomicFile::create(path).and_then(|mut file| {
+                file.write_all(page.as_bytes())?;
+                finish(file)
+            });
+            let path = written.with_context(|| format!("cannot write {}", path.display()))?;
             progress.line(&format!("Timeline: {}", path.display()));
         }
         Ok(())
