@@ -1,5 +1,6 @@
 //! The `moue` command: parses arguments, calls the libraries, prints results and
 //! returns exit codes.
+#![forbid(unsafe_code)]
 
 mod args;
 mod commands;
