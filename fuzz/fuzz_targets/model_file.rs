@@ -19,7 +19,7 @@ fuzz_target!(init: moue_fuzz::one_thread(), |bytes: &[u8]| {
         let classes = model.classes().len();
         let classifier = Classifier::new(model);
         let [height, width, channels] = classifier.input();
-        let pixels = vec![100; height * width * channels];
+        let pixels = vec![100u8; height * width * channels];
         let probabilities = classifier.face_probabilities(&pixels).expect("the pixels have the input's shape");
         assert_eq!(probabilities.len(), classes);
     }

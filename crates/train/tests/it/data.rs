@@ -165,6 +165,16 @@ fn broken_rows_are_reported_by_row_and_a_few_are_skipped() {
     insta::assert_snapshot!(error.split_once(": ").unwrap().1);
 }
 
+/// 20 KB on disk.
+#[test]
+fn a_row_of_a_decompression_bomb_is_an_error() {
+    let table = [b"emotion,pixels\n0,1\n1,".as_slice(), &vec![b'1'; 20 << 20]].concat();
+    let folder = Folder::new();
+    let path = folder.put("bomb.csv.gz", gzip(&table));
+    let error = read(&path).unwrap_err().to_string();
+    assert!(error.ends_with("row 1 is longer than 16 MB"), "{error}");
+}
+
 #[test]
 fn errors_for_unrecognized_files_name_the_supported_formats() {
     let folder = Folder::new();

@@ -180,9 +180,9 @@ fn parse_pixels(field: &[u8]) -> Result<Vec<u8>, String> {
         .filter(|token| !token.is_empty())
         .enumerate()
         .map(|(i, token)| {
-            let digits = token.len() <= 3 && token.iter().all(u8::is_ascii_digit);
-            let value = token.iter().fold(0u32, |value, digit| value * 10 + u32::from(digit.wrapping_sub(b'0')) % 10);
-            u8::try_from(value).ok().filter(|_| digits).ok_or_else(|| {
+            let add = |value: u32, digit: &u8| digit.is_ascii_digit().then(|| value * 10 + u32::from(digit - b'0'));
+            let value = if token.len() <= 3 { token.iter().try_fold(0, add) } else { None };
+            value.and_then(|value| u8::try_from(value).ok()).ok_or_else(|| {
                 format!("pixel {i} is `{}`, expected 0 to 255", shorten(&String::from_utf8_lossy(token)))
             })
         })
