@@ -165,14 +165,20 @@ fn broken_rows_are_reported_by_row_and_a_few_are_skipped() {
     insta::assert_snapshot!(error.split_once(": ").unwrap().1);
 }
 
-/// 20 KB on disk.
+/// Rows and names of 20 MB, which are 20 KB on disk.
 #[test]
-fn a_row_of_a_decompression_bomb_is_an_error() {
-    let table = [b"emotion,pixels\n0,1\n1,".as_slice(), &vec![b'1'; 20 << 20]].concat();
+fn decompression_bombs_are_errors() {
     let folder = Folder::new();
-    let path = folder.put("bomb.csv.gz", gzip(&table));
-    let error = read(&path).unwrap_err().to_string();
+    let table = [b"emotion,pixels\n0,1\n1,".as_slice(), &vec![b'1'; 20 << 20]].concat();
+    let error = read(&folder.put("bomb.csv.gz", gzip(&table))).unwrap_err().to_string();
     assert!(error.ends_with("row 1 is longer than 16 MB"), "{error}");
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(20 << 20);
+    header.set_cksum();
+    let long_name = [header.as_bytes().as_slice(), &vec![b'a'; 20 << 20]].concat();
+    let error = read(&folder.put("bomb.tar.gz", gzip(&long_name))).unwrap_err().to_string();
+    assert!(error.ends_with("its headers are larger than 1 MB"), "{error}");
 }
 
 #[test]
