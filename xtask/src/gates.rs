@@ -28,9 +28,26 @@ pub fn check() -> anyhow::Result<()> {
     })?;
     step("structure", structure::check)?;
     step("licenses", licenses::check)?;
+    step("dependencies", dependencies)?;
     step("words", words::check)?;
     step("book", book::build)?;
     step("documentation", || docs(&[]))
+}
+
+/// Checks the workspace and the wheel by the rules of `deny.toml`.
+fn dependencies() -> anyhow::Result<()> {
+    if !works(cargo("deny").arg("--version")) {
+        println!("SKIPPED: licenses, duplicates and sources of dependencies, without cargo-deny");
+        return Ok(());
+    }
+    let checks = ["licenses", "bans", "sources"];
+    run(cargo("deny").args(["--locked", "check"]).args(checks))?;
+    // The wheel has no optional features, for which there are exceptions.
+    let unused = ["--allow", "unmatched-skip", "--allow", "license-exception-not-encountered"];
+    run(cargo("deny")
+        .args(["--locked", "--manifest-path", WHEEL, "--config", "deny.toml", "check"])
+        .args(unused)
+        .args(checks))
 }
 
 pub fn docs(arguments: &[String]) -> anyhow::Result<()> {

@@ -1,4 +1,5 @@
 //! Tasks of the repository: `cargo xtask` lists them.
+#![forbid(unsafe_code)]
 
 mod book;
 mod gates;

@@ -1,5 +1,6 @@
 //! The `moue` command: parses arguments, calls the libraries, prints results and
 //! returns exit codes.
+#![forbid(unsafe_code)]
 
 /// Prints a line to standard error, in place of the standard macro, which panics where that is impossible: a log on a
 /// full disk must not end a training.

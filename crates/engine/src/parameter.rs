@@ -35,15 +35,18 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    pub(crate) fn new(layer: &str, array: &str, shape: Vec<usize>, role: Role, mut fill: impl FnMut() -> f32) -> Self {
+    /// Without `draw` the values are zeros, which take no memory before they are set.
+    pub(crate) fn new(
+        layer: &str,
+        array: &str,
+        shape: Vec<usize>,
+        role: Role,
+        draw: Option<impl FnMut() -> f32>,
+    ) -> Self {
         let len: usize = shape.iter().product();
         let mut value = Buffer::zeros(len);
-        // A zero is not written, so that a network whose weights are set afterwards costs no memory yet.
-        for value in value.iter_mut() {
-            let initial = fill();
-            if initial != 0.0 {
-                *value = initial;
-            }
+        if let Some(draw) = draw {
+            value.fill_with(draw);
         }
         let gradient = Buffer::zeros(if role == Role::RunningStat { 0 } else { len });
         Self { name: format!("{layer}.{array}"), shape, role, frozen: false, l2: 0.0, value, gradient }
@@ -56,6 +59,6 @@ impl Parameter {
     }
 
     pub(crate) fn constant(layer: &str, array: &str, len: usize, role: Role, value: f32) -> Self {
-        Self::new(layer, array, vec![len], role, || value)
+        Self::new(layer, array, vec![len], role, (value != 0.0).then_some(|| value))
     }
 }

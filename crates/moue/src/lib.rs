@@ -56,6 +56,7 @@
 //! layers and their kernels. This library never writes to standard output and never panics on
 //! input: a file that cannot be used is an error that names it.
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 pub mod classifier;
 pub mod detect;

@@ -1,5 +1,6 @@
 //! `moue._moue`: the extension module of the Python package `moue`. `python/moue/__init__.py` checks
 //! arguments and creates dataclasses; structured results are passed as JSON.
+#![forbid(unsafe_code)]
 
 mod error;
 mod images;

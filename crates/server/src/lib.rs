@@ -6,6 +6,7 @@
 //! API, and `problem` defines errors. The program that uses this crate handles arguments, signals
 //! and log output.
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod access;
 mod api;

@@ -58,6 +58,7 @@
 //!
 //! [`evaluate::compute_metrics`] computes the same metrics from labels and probabilities of your own.
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 pub mod augment;
 pub mod bench;

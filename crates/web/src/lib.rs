@@ -3,6 +3,7 @@
 //! Pictures are passed as files or as pixels, predictions are returned as the JSON of `moue
 //! predict`. The page handles threads, files and the network.
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 use moue::Classifier;
 use moue::detect::DetectOptions;

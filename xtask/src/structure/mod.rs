@@ -1,10 +1,11 @@
 //! Checks the structure of the repository: `cargo xtask structure`.
 //!
-//! Files do not import each other in circles and stay short, and crates depend on each
-//! other in one direction.
+//! Files do not import each other in circles and stay short, crates depend on each
+//! other in one direction, and the list of unsafe code is complete.
 
 mod circles;
 mod names;
+mod unsafe_code;
 
 use crate::shared::{output, root};
 use anyhow::{Context, ensure};
@@ -47,11 +48,16 @@ pub fn check() -> anyhow::Result<()> {
     faults.extend(length_faults(&sources));
     faults.extend(dependency_faults()?);
     faults.extend(share_faults(&sources));
+    faults.extend(unsafe_code::faults(&sources, &read(unsafe_code::LIST)?)?);
     for fault in &faults {
         eprintln!("{fault}\n");
     }
     ensure!(faults.is_empty(), "the repository breaks its rules of structure in {} places", faults.len());
     Ok(())
+}
+
+fn read(name: &str) -> anyhow::Result<String> {
+    fs::read_to_string(root().join(name)).with_context(|| name.to_owned())
 }
 
 /// All Rust files, by their paths from the repository's folder.

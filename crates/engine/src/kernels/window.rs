@@ -110,6 +110,9 @@ pub struct Window {
     pub padding: Option<Padding>,
 }
 
+/// Maximum extent of a window.
+const LARGEST: usize = 1 << 28;
+
 impl Window {
     /// A window over maps of this shape.
     ///
@@ -118,6 +121,9 @@ impl Window {
     pub fn new(input: Shape, size: [usize; 2], strides: [usize; 2], padding: Padding) -> Result<Self, BuildError> {
         if size.contains(&0) {
             return Err(BuildError::Zero { what: "the window's size" });
+        }
+        if size.iter().any(|&extent| extent > LARGEST) {
+            return Err(BuildError::TooLarge("a window of more than 2^28 rows or columns"));
         }
         if strides.contains(&0) {
             return Err(BuildError::Zero { what: "strides" });

@@ -25,20 +25,17 @@ pub enum Initializer {
 }
 
 impl Initializer {
-    /// A source of values.
-    pub(crate) fn draw(self, fan_in: usize, fan_out: usize, stream: &mut Stream) -> impl FnMut() -> f32 {
+    /// A source of values; `None` for zeros.
+    pub(crate) fn draw(self, fan_in: usize, fan_out: usize, stream: &mut Stream) -> Option<impl FnMut() -> f32> {
         let variance = match self {
             Self::HeNormal | Self::HeUniform => 2.0 / fan_in as f32,
             Self::GlorotNormal | Self::GlorotUniform => 2.0 / (fan_in + fan_out) as f32,
-            Self::Zeros => 0.0,
+            Self::Zeros => return None,
         };
+        let is_normal = matches!(self, Self::HeNormal | Self::GlorotNormal);
         let deviation = variance.sqrt();
         let limit = (3.0 * variance).sqrt();
-        move || match self {
-            Self::HeNormal | Self::GlorotNormal => deviation * stream.normal(),
-            Self::HeUniform | Self::GlorotUniform => stream.between(-limit, limit),
-            Self::Zeros => 0.0,
-        }
+        Some(move || if is_normal { deviation * stream.normal() } else { stream.between(-limit, limit) })
     }
 }
 
@@ -73,7 +70,7 @@ mod tests {
             (Initializer::GlorotUniform, 2.0 / 80.0),
         ] {
             let mut stream = Stream::new(5);
-            let mut draw = initializer.draw(50, 30, &mut stream);
+            let mut draw = initializer.draw(50, 30, &mut stream).unwrap();
             let variance = (0..50_000).map(|_| f64::from(draw()).powi(2)).sum::<f64>() / 50_000.0;
             assert!((variance / expected - 1.0).abs() < 0.03, "{initializer:?}: {variance}");
         }

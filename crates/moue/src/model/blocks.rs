@@ -69,7 +69,7 @@ fn inverted_bottleneck(spec: &LayerSpec, channels: usize) -> Vec<LayerSpec> {
     let normalize = |activation| LayerSpec::BatchNormalization { momentum, epsilon, activation };
     let mut layers = Vec::new();
     if expansion != 1 {
-        layers.push(pointwise(channels * expansion, false, Activation::Linear, 0.0));
+        layers.push(pointwise(channels.saturating_mul(expansion), false, Activation::Linear, 0.0));
         layers.push(normalize(activation));
     }
     layers.push(LayerSpec::DepthwiseConv2d {

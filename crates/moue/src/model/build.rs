@@ -2,6 +2,7 @@
 
 use super::architecture::{self as spec, Architecture, LayerSpec};
 use super::blocks;
+use super::size::{Weights, check_map, weights_of};
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Concatenate, Conv2d, Conv2dOptions, Dense,
     DenseOptions, DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Output, Pooling2d,
@@ -10,9 +11,6 @@ use moue_engine::layers::{
 use moue_engine::random::{Stream, key};
 use moue_engine::{Activation, BuildError, Layer, Network, Padding, Role, Shape};
 use std::collections::{HashMap, HashSet};
-
-/// Maximum number of weights of a layer: a gigabyte.
-const MOST_WEIGHTS: usize = 1 << 28;
 
 /// Why a network cannot be built from an architecture.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +81,7 @@ pub struct LayerSummary {
 /// # Errors
 /// When a layer cannot be built on the output of the previous one.
 pub fn build(architecture: &Architecture, classes: usize, seed: u64) -> Result<Network, ArchitectureError> {
-    build_from(architecture, classes, architecture.kernel_initializer, seed)
+    build_from(architecture, classes, architecture.kernel_initializer, seed, Weights::any())
 }
 
 /// Builds the network with all weights 0, for weights that are loaded afterwards: initialization of
@@ -92,7 +90,20 @@ pub fn build(architecture: &Architecture, classes: usize, seed: u64) -> Result<N
 /// # Errors
 /// When a layer cannot be built on the output of the previous one.
 pub fn build_blank(architecture: &Architecture, classes: usize) -> Result<Network, ArchitectureError> {
-    build_from(architecture, classes, Initializer::Zeros, 0)
+    build_from(architecture, classes, Initializer::Zeros, 0, Weights::any())
+}
+
+/// Builds the network as [`build_blank`] does for a file with this number of values. An architecture
+/// with more weights takes no memory for them.
+///
+/// # Errors
+/// When a layer cannot be built on the output of the previous one, or the file is too small.
+pub(super) fn build_stored(
+    architecture: &Architecture,
+    classes: usize,
+    values: usize,
+) -> Result<Network, ArchitectureError> {
+    build_from(architecture, classes, Initializer::Zeros, 0, Weights::stored(values))
 }
 
 /// Builds a network for something other than classes, with all weights 0: its last layer and its
@@ -101,7 +112,7 @@ pub fn build_blank(architecture: &Architecture, classes: usize) -> Result<Networ
 /// # Errors
 /// When a layer cannot be built on the output of the previous one.
 pub fn build_any(architecture: &Architecture) -> Result<Network, ArchitectureError> {
-    tree(architecture, &architecture.layers, 1, Initializer::Zeros, 0).map(Network::new)
+    tree(architecture, &architecture.layers, 1, Initializer::Zeros, 0, Weights::any()).map(Network::new)
 }
 
 /// Number of layers of the network that the first `layers` of an architecture become; an activation
@@ -111,7 +122,7 @@ pub fn build_any(architecture: &Architecture) -> Result<Network, ArchitectureErr
 /// When a layer cannot be built on the output of the previous one.
 pub fn built_layers(architecture: &Architecture, layers: usize) -> Result<usize, ArchitectureError> {
     let first = architecture.layers.get(..layers).unwrap_or(&architecture.layers);
-    Ok(tree(architecture, first, 1, Initializer::Zeros, 0)?.children().len())
+    Ok(tree(architecture, first, 1, Initializer::Zeros, 0, Weights::any())?.children().len())
 }
 
 fn build_from(
@@ -119,9 +130,10 @@ fn build_from(
     classes: usize,
     initializer: Initializer,
     seed: u64,
+    weights: Weights,
 ) -> Result<Network, ArchitectureError> {
     let layers = without_final_softmax(&architecture.layers);
-    let network = tree(architecture, &layers, classes, initializer, seed)?;
+    let network = tree(architecture, &layers, classes, initializer, seed, weights)?;
     let output = network.output_shape();
     if output != Shape::flat(classes) {
         return Err(ArchitectureError::Classes { output, classes });
@@ -135,12 +147,14 @@ fn tree(
     classes: usize,
     initializer: Initializer,
     seed: u64,
+    weights: Weights,
 ) -> Result<Sequence, ArchitectureError> {
     let [height, width, channels] = architecture.input;
     if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) || ![1, 3].contains(&channels) {
         return Err(ArchitectureError::Input(architecture.input));
     }
-    let mut builder = Builder { classes, initializer, seed, count: HashMap::new(), outputs: HashSet::new(), made: 0 };
+    let (count, outputs) = (HashMap::new(), HashSet::new());
+    let mut builder = Builder { classes, initializer, seed, weights, count, outputs, made: 0 };
     builder.chain("model", layers, Shape::new(height, width, channels), &mut Vec::new(), 0)
 }
 
@@ -197,6 +211,7 @@ struct Builder {
     classes: usize,
     initializer: Initializer,
     seed: u64,
+    weights: Weights,
     count: HashMap<&'static str, usize>,
     /// Names of the outputs.
     outputs: HashSet<String>,
@@ -248,7 +263,9 @@ impl Builder {
                 },
             };
             layers.extend(made);
-            shape = layers.last().map_or(shape, |layer| layer.output_shape());
+            let output = layers.last().map_or(shape, |layer| layer.output_shape());
+            check_map(output).map_err(|source| located(path, spec, shape, source))?;
+            shape = output;
             path.pop();
         }
         Ok(layers)
@@ -333,9 +350,7 @@ impl Builder {
     /// The layers of one description: the layer itself, followed by its activation as a separate
     /// layer where the layer cannot apply it.
     fn layer(&mut self, spec: &LayerSpec, input: Shape) -> Result<Vec<Box<dyn Layer>>, BuildError> {
-        if kernel_len(spec, input) > MOST_WEIGHTS {
-            return Err(BuildError::TooLarge("more than 2^28 weights"));
-        }
+        self.weights.take(weights_of(spec, input, self.classes))?;
         self.made += 1;
         let mut stream = Stream::new(key(&[self.seed, u64::from_le_bytes(*b"weights\0"), self.made]));
         let name = self.name(spec.kind());
@@ -431,19 +446,6 @@ impl Builder {
             layers.push(Box::new(ActivationLayer::new(&name, shape, activation)));
         }
         layers
-    }
-}
-
-/// Number of weights in the layer's kernel.
-fn kernel_len(spec: &LayerSpec, input: Shape) -> usize {
-    let area = |size: &spec::Size| size.extents().into_iter().fold(1, usize::saturating_mul);
-    match spec {
-        LayerSpec::Conv2d { filters, kernel_size, .. } => {
-            area(kernel_size).saturating_mul(input.channels).saturating_mul(*filters)
-        }
-        LayerSpec::DepthwiseConv2d { kernel_size, .. } => area(kernel_size).saturating_mul(input.channels),
-        LayerSpec::Dense { units: spec::Units::Number(units), .. } => input.len().saturating_mul(*units),
-        _ => 0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Model files: safetensors with one JSON document under the key `moue`.
 
-use super::build::build_blank;
+use super::build::build_stored;
 use super::error::ModelFileError;
 use super::model::{Document, Model};
 use super::tensors::{Precision, Stored, TensorFile, write_stored};
@@ -62,7 +62,7 @@ impl Model {
             .map_err(|error| error.to_string())
             .and_then(Document::from_fields)
             .map_err(|reason| not_a_model(path, format!("its `{KEY}` metadata is not valid: {reason}")))?;
-        let mut network = build_blank(&document.architecture, document.classes.len())
+        let mut network = build_stored(&document.architecture, document.classes.len(), tensors.values())
             .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
         fill(&mut network, &tensors).map_err(|reason| not_a_model(path, reason))?;
         Ok(document.into_model(network))

@@ -20,6 +20,7 @@ mod normalization;
 pub mod onnx;
 mod open;
 mod provenance;
+mod size;
 mod tensors;
 pub mod weights;
 

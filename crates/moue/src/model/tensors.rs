@@ -231,6 +231,11 @@ impl<'a> TensorFile<'a> {
         self.arrays.len()
     }
 
+    /// Number of values in all arrays.
+    pub fn values(&self) -> usize {
+        self.arrays.values().map(|array| array.shape.iter().product::<usize>()).sum()
+    }
+
     /// The shape of an array.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.arrays.get(name).map(|array| array.shape.as_slice())

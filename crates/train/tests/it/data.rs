@@ -165,6 +165,22 @@ fn broken_rows_are_reported_by_row_and_a_few_are_skipped() {
     insta::assert_snapshot!(error.split_once(": ").unwrap().1);
 }
 
+/// Rows and names of 20 MB, which are 20 KB on disk.
+#[test]
+fn decompression_bombs_are_errors() {
+    let folder = Folder::new();
+    let table = [b"emotion,pixels\n0,1\n1,".as_slice(), &vec![b'1'; 20 << 20]].concat();
+    let error = read(&folder.put("bomb.csv.gz", gzip(&table))).unwrap_err().to_string();
+    assert!(error.ends_with("row 1 is longer than 16 MB"), "{error}");
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(20 << 20);
+    header.set_cksum();
+    let long_name = [header.as_bytes().as_slice(), &vec![b'a'; 20 << 20]].concat();
+    let error = read(&folder.put("bomb.tar.gz", gzip(&long_name))).unwrap_err().to_string();
+    assert!(error.ends_with("its headers are larger than 1 MB"), "{error}");
+}
+
 #[test]
 fn errors_for_unrecognized_files_name_the_supported_formats() {
     let folder = Folder::new();

@@ -6,8 +6,9 @@
 use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::write::graph;
 use super::{BIAS, MEAN, OPSET, SCALE, STD, TEMPERATURE, channels_first};
+use crate::model::build::build_stored;
 use crate::model::model::Document;
-use crate::model::{Model, ModelFileError, Normalization, build_blank, fold};
+use crate::model::{Model, ModelFileError, Normalization, fold};
 use moue_engine::Role;
 use prost::Message;
 use std::collections::HashMap;
@@ -54,10 +55,12 @@ pub fn from_onnx(bytes: &[u8], path: impl AsRef<Path>) -> Result<Model, ModelFil
     let found = found.ok_or_else(|| not_a_model("it is not an ONNX file, or has no graph".into()))?;
     operators(found).map_err(not_a_model)?;
     let document = document(&proto).map_err(not_a_model)?;
-    let network = build_blank(&document.architecture, document.classes.len())
+    let arrays = arrays(found).map_err(not_a_model)?;
+    let values = arrays.values().map(|(_, values)| values.len()).sum();
+    let network = build_stored(&document.architecture, document.classes.len(), values)
         .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
     let mut model = document.into_model(network);
-    fill(&mut model, &arrays(found).map_err(not_a_model)?).map_err(not_a_model)?;
+    fill(&mut model, &arrays).map_err(not_a_model)?;
     model.calibration.check(model.classes.len()).map_err(|error| not_a_model(error.to_string()))?;
     same(&graph(&model), found).map_err(not_a_model)?;
     Ok(model)

@@ -3,9 +3,13 @@
 
 use crate::data::error::DataError;
 use moue::message::{at_path, io_reason};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
+
+/// Maximum bytes of the headers before an entry of a tar archive, which are read into memory.
+const MOST_HEADER: u64 = 1 << 20;
 
 /// Is called with each file's name inside the source and a reader.
 pub type Visit<'a> = &'a mut dyn FnMut(&str, &mut dyn Read) -> Result<(), DataError>;
@@ -89,12 +93,34 @@ fn stream(
     if !is_tar {
         return if wanted(name) { visit(name, &mut whole) } else { Ok(()) };
     }
-    for entry in tar::Archive::new(whole).entries().map_err(damaged)? {
+    let left = Cell::new(MOST_HEADER);
+    let mut archive = tar::Archive::new(Limited { reader: whole, left: &left });
+    for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
+        left.set(u64::MAX);
         let name = entry.path().map_err(damaged)?.to_string_lossy().trim_start_matches("./").to_owned();
         if entry.header().entry_type().is_file() && !is_litter(&name) && wanted(&name) {
             visit(&name, &mut entry)?;
         }
+        io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
+        left.set(MOST_HEADER);
     }
     Ok(())
+}
+
+/// A reader that fails when no bytes are left.
+struct Limited<'a, R> {
+    reader: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Limited<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 {
+            return Err(io::Error::other(format!("its headers are larger than {} MB", MOST_HEADER >> 20)));
+        }
+        let read = self.reader.read(buffer)?;
+        self.left.set(self.left.get().saturating_sub(read as u64));
+        Ok(read)
+    }
 }

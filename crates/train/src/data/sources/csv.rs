@@ -5,8 +5,11 @@ use crate::data::dataset::{FER2013_CLASSES, ImageSpec, Split};
 use crate::data::error::DataError;
 use crate::data::raw::Raw;
 use moue::image::to_pixels;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
+
+/// Maximum bytes of a row: more than a square image of 2048 pixels needs.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// Whether a file name has the extension of a CSV table, compressed or not.
 fn is_csv(name: &str) -> bool {
@@ -63,13 +66,24 @@ fn read(
     progress: &dyn Fn(usize),
 ) -> Result<Option<Table>, DataError> {
     let damaged = |error: csv::Error| DataError::Archive { path: path.to_owned(), reason: error.to_string() };
-    let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(BufReader::with_capacity(1 << 18, reader));
+    let mut rows =
+        csv::ReaderBuilder::new().flexible(true).buffer_capacity(1 << 18).from_reader(reader.take(MOST_BYTES));
     let Ok(header) = rows.byte_headers() else { return Ok(None) };
     let Some(columns) = Columns::find(header) else { return Ok(None) };
     let mut table = Rows { form, size: None, names: Vec::new(), raw: Raw::empty(form.channels) };
     let mut record = csv::ByteRecord::new();
     let mut row = 0;
-    while rows.read_byte_record(&mut record).map_err(damaged)? {
+    loop {
+        // An archive of a few megabytes may contain a row of gigabytes.
+        rows.get_mut().set_limit(MOST_BYTES);
+        let is_row = rows.read_byte_record(&mut record).map_err(damaged)?;
+        if rows.get_ref().limit() == 0 {
+            let reason = format!("row {row} is longer than {} MB", MOST_BYTES >> 20);
+            return Err(DataError::Archive { path: path.to_owned(), reason });
+        }
+        if !is_row {
+            break;
+        }
         let line = record.position().map_or(0, csv::Position::line);
         if let Err(reason) = table.add(&columns, &record, row) {
             table.raw.broken.add(|| format!("row {row} (line {line}): {reason}"));
@@ -166,9 +180,9 @@ fn parse_pixels(field: &[u8]) -> Result<Vec<u8>, String> {
         .filter(|token| !token.is_empty())
         .enumerate()
         .map(|(i, token)| {
-            let digits = token.len() <= 3 && token.iter().all(u8::is_ascii_digit);
-            let value = token.iter().fold(0u32, |value, digit| value * 10 + u32::from(digit.wrapping_sub(b'0')) % 10);
-            u8::try_from(value).ok().filter(|_| digits).ok_or_else(|| {
+            let add = |value: u32, digit: &u8| digit.is_ascii_digit().then(|| value * 10 + u32::from(digit - b'0'));
+            let value = if token.len() <= 3 { token.iter().try_fold(0, add) } else { None };
+            value.and_then(|value| u8::try_from(value).ok()).ok_or_else(|| {
                 format!("pixel {i} is `{}`, expected 0 to 255", shorten(&String::from_utf8_lossy(token)))
             })
         })

@@ -12,8 +12,9 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Images decoded at a time.
+/// Images decoded at a time, and the bytes of their files after which no more are added.
 const CHUNK: usize = 512;
+const CHUNK_BYTES: usize = 64 << 20;
 
 /// Split and class from a file's path.
 struct Place<'a> {
@@ -88,6 +89,7 @@ pub struct Folders {
     /// Index of each image by split, class and file name: Kaggle's zip contains some folders twice.
     seen: HashMap<String, usize>,
     waiting: Vec<(String, Result<Vec<u8>, String>)>,
+    waiting_bytes: usize,
 }
 
 impl Folders {
@@ -99,13 +101,15 @@ impl Folders {
             names: Vec::new(),
             seen: HashMap::new(),
             waiting: Vec::new(),
+            waiting_bytes: 0,
         }
     }
 
     /// Adds a file, named as in `split/class/file`; returns the number of decoded images.
     pub fn add(&mut self, name: String, bytes: Result<Vec<u8>, String>) -> usize {
+        self.waiting_bytes += bytes.as_ref().map_or(0, Vec::len);
         self.waiting.push((name, bytes));
-        if self.waiting.len() == CHUNK {
+        if self.waiting.len() == CHUNK || self.waiting_bytes > CHUNK_BYTES {
             self.decode();
         }
         self.raw.labels.len()
@@ -118,25 +122,22 @@ impl Folders {
     }
 
     fn decode(&mut self) {
-        let images: Vec<_> = self
+        if self.form.size.is_none() && !self.faces {
+            let image = |bytes: &Result<Vec<u8>, String>| decode_image(bytes.as_ref().ok()?).ok();
+            let first = self.waiting.iter().find_map(|(_, bytes)| image(bytes));
+            self.form.size = first.map(|first| [first.height() as usize, first.width() as usize]);
+        }
+        let size = self.form.size.unwrap_or([48, 48]);
+        self.raw.size = size;
+        self.waiting_bytes = 0;
+        // Each thread has one picture of full size at a time.
+        let pixels: Vec<_> = self
             .waiting
             .par_drain(..)
             .map(|(name, bytes)| {
                 let image = bytes.and_then(|bytes| decode_image(&bytes).map_err(|error| error.to_string()));
-                (name, image)
+                (name, image.map(|image| pixels(&image, size, self.form.channels, self.faces)))
             })
-            .collect();
-        if self.form.size.is_none()
-            && !self.faces
-            && let Some(first) = images.iter().find_map(|(_, image)| image.as_ref().ok())
-        {
-            self.form.size = Some([first.height() as usize, first.width() as usize]);
-        }
-        let size = self.form.size.unwrap_or([48, 48]);
-        self.raw.size = size;
-        let pixels: Vec<_> = images
-            .into_par_iter()
-            .map(|(name, image)| (name, image.map(|image| pixels(&image, size, self.form.channels, self.faces))))
             .collect();
         for (name, found) in pixels {
             match found {
