@@ -49,6 +49,10 @@ impl AtomicFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        if !folder.exists() {
+            let reason = format!("the folder {} does not exist", folder.display());
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, reason));
+        }
         Ok(Self { file: tempfile::Builder::new().prefix(".moue-").tempfile_in(folder)?, path })
     }
 
@@ -113,6 +117,13 @@ mod tests {
         let partial = file.finish_partial().unwrap();
         assert_eq!(partial, place.path().join("out.csv.partial"));
         assert_eq!((read(&path).unwrap(), read(&partial).unwrap()), (b"complete".to_vec(), b"incomplete".to_vec()));
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let error = write_atomically(place.path().join("none/out.csv"), b"x").unwrap_err().to_string();
+        assert_eq!(error, format!("the folder {} does not exist", place.path().join("none").display()));
     }
 
     #[cfg(unix)]
