@@ -46,7 +46,7 @@ fn folders_outside_the_splits_are_ignored_with_a_warning() {
         let name = folder.replace('/', "-");
         (0..images).for_each(|number| copy(&place, format!("faces/{folder}/{name}-{number}.png")));
     }
-    let ignored = "8 images outside the split folders are ignored: eval (3), happy (1), tests (2), train (1), \
+    let ignored = "images outside the split folders are ignored: eval (3), happy (1), tests (2), train (1), \
         train/happy/more (1); to use them, move them to class folders in train, validation or test, or rename their \
         folder to one of these";
     let expected = place.json(&["data", "info", "faces", "--json"]);

@@ -202,7 +202,8 @@ fn interrupted_predictions_do_not_replace_complete_ones() {
     image::DynamicImage::new_rgb8(300, 200).save(place.path("photo.png")).unwrap();
     place.put("out.csv", "complete");
     assert!(place.program("mkfifo").arg("slow.png").status().unwrap().success());
-    let arguments = ["predict", "--model", "tiny", "photo.png", "slow.png", "*.gif", "--out", "out.csv"];
+    let arguments =
+        ["predict", "--threads", "2", "--model", "tiny", "photo.png", "slow.png", "*.gif", "--out", "out.csv"];
     let child = place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     interrupt(&place, &child);
     // The pipe is read until here.

@@ -154,15 +154,14 @@ impl Folders {
         if ignored.is_empty() {
             return;
         }
-        let images: usize = ignored.values().sum();
         let mut named: Vec<String> =
             ignored.iter().take(NAMED).map(|(folder, images)| format!("{folder} ({images})")).collect();
         if ignored.len() > NAMED {
             named.push(format!("{} more", ignored.len() - NAMED));
         }
         self.raw.unused.push(format!(
-            "{images} images outside the split folders are ignored: {}; to use them, move them to class folders in \
-             train, validation or test, or rename their folder to one of these",
+            "images outside the split folders are ignored: {}; to use them, move them to class folders in train, \
+             validation or test, or rename their folder to one of these",
             named.join(", ")
         ));
         self.raw.retain(&keep);
