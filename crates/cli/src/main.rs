@@ -26,6 +26,7 @@ use clap::{CommandFactory, FromArgMatches};
 use environment::USAGE;
 use error::UsageError;
 use moue::Isa;
+use moue::message::printable;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         if let Some(usage) = error.downcast_ref::<UsageError>() {
-            eprintln!("moue: {usage}");
+            eprintln!("moue: {}", printable(&usage.to_string()));
             return ExitCode::from(USAGE);
         }
         // A closed pipe (`moue … | head`) is not an error.
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
         if closed {
             return ExitCode::SUCCESS;
         }
-        eprintln!("moue: {}", moue::with_causes(error.as_ref()));
+        eprintln!("moue: {}", printable(&moue::with_causes(error.as_ref())));
         ExitCode::FAILURE
     })
 }

@@ -2,6 +2,7 @@
 //! `--quiet`. Nothing is colored.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use moue::message::printable;
 use std::io::IsTerminal;
 
 /// The progress of a command.
@@ -41,26 +42,31 @@ impl Progress {
         }
     }
 
+    /// Sets the number of items when it has been counted in another thread, if a bar is shown.
+    pub fn total_later(&self, count: impl FnOnce() -> usize + Send + 'static) {
+        if let Some(bar) = self.bar.clone() {
+            std::thread::spawn(move || bar.set_length(count() as u64));
+        }
+    }
+
     /// Sets the number of finished items and the message.
     pub fn set(&self, done: usize, message: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(message.to_owned());
+            bar.set_message(printable(message).into_owned());
             bar.set_position(done as u64);
         }
     }
 
     /// Prints a line above the bar.
     pub fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None if !self.quiet => eprintln!("{text}"),
-            None => {}
+        if !self.quiet {
+            self.line_always(text);
         }
     }
 
     /// Prints an error above the bar, even when quiet.
     pub fn line_always(&self, text: &str) {
-        self.suspend(|| eprintln!("{text}"));
+        self.suspend(|| eprintln!("{}", printable(text)));
     }
 
     /// Hides the bar while `action` runs.

@@ -67,6 +67,10 @@ impl AtomicFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        if !folder.exists() {
+            let reason = format!("the folder {} does not exist", folder.display());
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, reason));
+        }
         Ok(Self { file: tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?, path })
     }
 
@@ -150,6 +154,13 @@ mod tests {
         remove_temporary_files(place.path());
         assert!(!killed.temporary_path().exists() && complete.exists());
         remove_temporary_files(place.path().join("missing"));
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let error = write_atomically(place.path().join("none/out.csv"), b"x").unwrap_err().to_string();
+        assert_eq!(error, format!("the folder {} does not exist", place.path().join("none").display()));
     }
 
     #[cfg(unix)]

@@ -69,6 +69,7 @@ pub mod predict;
 pub mod prediction;
 pub mod render;
 pub mod video;
+pub mod walk;
 
 pub use classifier::Classifier;
 pub use message::with_causes;

@@ -3,6 +3,7 @@
 //! All messages of the libraries and of the front ends take them from here, so that every mistake
 //! of one kind is reported in the same way.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,30 @@ pub fn at_path(path: &Path, error: io::Error) -> io::Error {
     }
 }
 
+/// A text for a terminal: control characters of file names, which could move the cursor or change
+/// colors, are escaped. Line breaks and tabs are kept.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+/// A name for a line of text: as [`printable`], with line breaks and tabs escaped.
+#[must_use]
+pub fn on_one_line(name: &str) -> Cow<'_, str> {
+    escaped(name, char::is_control)
+}
+
+fn escaped(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&unwanted) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for c in text.chars() {
+        if unwanted(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
 /// An error and its causes on one line, without repetitions.
 #[must_use]
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
@@ -132,6 +157,13 @@ mod tests {
         let error = std::fs::read(place.path().join("fer2013.cvs")).unwrap_err();
         let text = with_causes(&at_path(&place.path().join("fer2013.cvs"), error));
         assert!(text.ends_with(&format!("; did you mean `{}`?", at("fer2013.csv").unwrap())), "{text}");
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("a\u{1b}[2J\rb\u{9b}\n\tc é"), "a\\u{1b}[2J\\rb\\u{9b}\n\tc é");
+        assert_eq!(on_one_line("a\nb\tc"), "a\\nb\\tc");
+        assert!(matches!(printable("photo é.jpg"), Cow::Borrowed(_)));
     }
 
     #[test]

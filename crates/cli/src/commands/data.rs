@@ -1,6 +1,6 @@
 //! `moue data`.
 
-use super::{open_source, print, print_json, stop_on_interrupt};
+use super::{open_source, print, print_json, print_warning, stop_on_interrupt};
 use crate::args::{Common, DataCommand, FacesArgs, SplitArgs};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
@@ -11,9 +11,9 @@ use moue::fs::write_atomically;
 use moue_train::config::Config;
 use moue_train::config::DataOptions;
 use moue_train::data::faces::{self, CutFaces, FaceOptions, cut_faces};
-use moue_train::data::statistics::{Duplicates, Statistics, describe};
+use moue_train::data::statistics::{Duplicates, Extents, Statistics, describe};
 use moue_train::data::table::{TableRow, rows, to_csv};
-use moue_train::data::{DataSource, Dataset, ImageSpec, synthetic};
+use moue_train::data::{DataSource, Dataset, ImageSpec, synthetic, warnings};
 use moue_train::report::preview::{self, Preview};
 use serde::Serialize;
 use std::path::Path;
@@ -71,7 +71,9 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
     let open = |path: &Path, split: &SplitArgs| -> anyhow::Result<Dataset> {
         let options = DataOptions::default().with_split(split.official_split, split.as_given);
         let source = DataSource::Given(path.to_owned());
-        Ok(open_source(&source, ImageSpec { size: None, channels: 1 }, &options, seed, common)?)
+        let dataset = open_source(&source, ImageSpec { size: None, channels: 1 }, &options, seed, common)?;
+        warnings(&dataset).iter().for_each(|warning| print_warning(warning));
+        Ok(dataset)
     };
     match command {
         DataCommand::Info { path, split_of } => {
@@ -215,7 +217,11 @@ fn text(statistics: &Statistics) -> String {
     }
     let totals = statistics.splits.iter().map(|split| split.images.to_string());
     rows.push(std::iter::once("total".to_owned()).chain(totals).collect());
-    let [height, width, _] = statistics.shape;
+    let Extents { height: [low, high], width: [narrow, wide] } = statistics.extents;
+    let size = match (low == high, narrow == wide) {
+        (true, true) => format!("{low}x{narrow}"),
+        _ => format!("different sizes, {low} to {high} rows and {narrow} to {wide} columns"),
+    };
     let duplicates = |name: &str, what: &Duplicates| {
         let counts = [what.images, what.groups, what.groups_across_splits, what.groups_with_conflicting_labels];
         std::iter::once(name.to_owned()).chain(counts.map(|count| count.to_string())).collect()
@@ -227,7 +233,7 @@ fn text(statistics: &Statistics) -> String {
         duplicates("near-duplicates", &statistics.near_duplicates),
     ];
     format!(
-        "{} images of {height}x{width}, {} of them blank\n\n{}\n{}\n\
+        "{} images of {size}, {} of them blank\n\n{}\n{}\n\
          A group contains images of the same picture; \"images\" counts those after the first of each group.\n\
          Near-duplicates differ in brightness, noise or compression, and include exact duplicates.\n",
         statistics.images,

@@ -10,6 +10,7 @@ use moue::Isa;
 use moue::fs::write_atomically;
 use moue::model::{ModelFileError, stored};
 use moue_train::bench::latency_ms;
+use moue_train::data::split_warnings;
 use moue_train::evaluate::{
     EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Metrics, corruptions, evaluate,
     evaluate_split,
@@ -99,6 +100,7 @@ impl Watcher<'_> {
             EvaluateEvent::Opened(dataset) => {
                 self.done();
                 print_notes(dataset, self.common);
+                split_warnings(dataset).iter().for_each(|warning| print_warning(warning));
             }
             EvaluateEvent::Begin(images) => self.begin(*images, "evaluating".to_owned()),
             EvaluateEvent::BeginAltered(images) => self.begin(*images, "evaluating on corrupted images".to_owned()),

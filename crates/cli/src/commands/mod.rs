@@ -19,6 +19,7 @@ use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
+use moue::message::printable;
 use moue_train::config::DataOptions;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
@@ -27,7 +28,7 @@ use moue_train::train::Event;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -53,7 +54,7 @@ pub fn open_source(
 /// Prints the notes of a dataset.
 pub fn print_notes(dataset: &Dataset, common: &Common) {
     if !common.quiet {
-        dataset.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        dataset.notes().iter().for_each(|note| eprintln!("note: {}", printable(note)));
     }
 }
 
@@ -66,7 +67,7 @@ pub fn print_note(run: &RunConfig, common: &Common) {
 
 /// Prints a warning, with `--quiet` as well.
 pub fn print_warning(text: &str) {
-    eprintln!("warning: {text}");
+    eprintln!("warning: {}", printable(text));
 }
 
 /// Converts the error of a run that cannot be resolved: wrong usage, or an unusable file.
@@ -111,9 +112,11 @@ pub fn show_event(event: &Event<'_>, progress: &Progress) {
     }
 }
 
-/// Prints to stdout; `main` recognizes the error of a closed pipe.
+/// Prints to stdout; `main` recognizes the error of a closed pipe. Names of files and classes may
+/// contain anything, but do not control a terminal.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
+    let text = if out.is_terminal() { printable(text) } else { text.into() };
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())

@@ -245,11 +245,27 @@ fn bytes(path: &Path) -> Vec<u8> {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_run_resumes_bit_identically() {
+fn a_killed_or_interrupted_run_resumes_bit_identically() {
     let place = Place::new();
-    let train = |out: &str| place.command(&["train", "tiny.toml", "--epochs", "12", "--out", out]);
+    let train = |out: &str| place.command(&["train", "tiny.toml", "--epochs", "8", "--out", out]);
     assert!(train("whole").output().unwrap().status.success());
     let whole = bytes(&place.path("whole/model.safetensors"));
+
+    // kill -9 in the first epoch, and after it, at whatever moment that is.
+    for (out, file) in [("early", "config.toml"), ("killed", "metrics.csv")] {
+        let mut child = train(out).stderr(Stdio::null()).spawn().unwrap();
+        place.wait_for(&format!("{out}/{file}"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!place.path(out).join("model.safetensors").exists(), "it was killed before its end");
+        let starts_over = !place.path(out).join("metrics.csv").exists();
+        let resumed = place.run(&["train", "--resume", out]);
+        let said = text(&resumed.stderr);
+        assert!(resumed.status.success(), "{said}");
+        let note = "the run was stopped before its first epoch was saved: it starts over";
+        assert_eq!(said.lines().any(|line| line == note), starts_over, "{said}");
+        assert_eq!(bytes(&place.path(out).join("model.safetensors")), whole);
+    }
 
     // Ctrl-C saves a checkpoint and the model of the best epoch.
     let mut child = train("stopped").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -282,12 +298,13 @@ fn a_second_signal_stops_a_run_immediately() {
     let slow = ["train", "seed/model-9", "--batch-size", "128", "--threads", "1", "--out", "slow", "--quiet"];
     let mut child = place.command(&slow).stdout(Stdio::null()).spawn().unwrap();
     place.wait_for("slow/config.toml");
+    let begun = bytes(&place.path("slow/checkpoints/last.safetensors"));
     send("-TERM", &child);
     std::thread::sleep(Duration::from_millis(100));
     assert!(child.try_wait().unwrap().is_none(), "the first signal lets the step finish");
     send("-TERM", &child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(!place.path("slow/checkpoints").exists(), "it stopped immediately");
+    assert_eq!(bytes(&place.path("slow/checkpoints/last.safetensors")), begun, "it stopped immediately");
 }
 
 /// SIGTERM saves a checkpoint, as Ctrl-C does. Under `nohup`, a closed terminal stops nothing.

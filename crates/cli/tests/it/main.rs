@@ -5,6 +5,7 @@ mod book;
 mod command;
 #[cfg(unix)]
 mod docs;
+mod folders;
 #[cfg(unix)]
 mod interruption;
 mod mistakes;

@@ -56,6 +56,8 @@ fn mistakes_get_suggestions() {
         (&["train", "tiny.toml", "--set", "train.epoch=3"], "did you mean `epochs`?"),
         (&["train", "tiny.toml", "--set", "trian.epochs=3"], "did you mean `train.epochs`?"),
         (&["train", "tiny.toml", "--set", "train.optimizer=addam"], "did you mean `adam`?"),
+        (&["train", "tiny.toml", "--set", "train.epochs=many"], "expected a whole number, 0 or more"),
+        (&["train", "tiny.toml", "--set", "train.learning_rate=fast"], "expected a number"),
         (&["compare", "tiny.toml", "--vary", "batch_size=16,32"], "did you mean `train.batch_size`?"),
         (&["compare", "tiny.toml", "--vary", "drop_out.rate=0.1"], "did you mean `dropout.rate`?"),
         (&["compare", "tiny.toml", "--vary", "dropout.rat=0.1"], "did you mean `rate`?"),
@@ -73,6 +75,7 @@ fn mistakes_get_suggestions() {
         (&["train", "--output", "x"], "a similar argument exists: '--out'"),
         (&["predict", "face.png", "--output", "x"], "a similar argument exists: '--out'"),
         (&["train", "--resume", "runs/frist"], "did you mean `runs/first`?"),
+        (&["predict", "face.png", "--out", "none/x.csv"], "cannot write none/x.csv: the folder none does not exist"),
         (&["predict", "fase.png"], "fase.png: No such file or directory; did you mean `face.png`?"),
     ];
     for (args, says) in cases {

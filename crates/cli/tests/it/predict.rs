@@ -104,7 +104,7 @@ fn every_input_of_a_folder_has_a_row_and_the_summary_counts_them() {
     let said = run(&["--annotate", "annotated", "--explain", "maps"]);
     for line in [
         "note: not predicted in in: 1 video; name videos to predict them: moue predict in/clip.mp4",
-        "note: not predicted in in: 1 other file; -v lists them",
+        "note: not predicted in in: 2 other files; -v lists them",
         "moue: in/bad.png: not a PNG, JPEG, WebP, BMP, GIF, TIFF, PNM, QOI or ICO image",
         "Without a face: --no-detect predicts the whole picture",
         "Predictions: out.csv",
@@ -119,7 +119,7 @@ fn every_input_of_a_folder_has_a_row_and_the_summary_counts_them() {
     assert_eq!(rows.len(), 2, "{written}");
     assert!(rows[0].starts_with("in/bad.png,,") && rows[0].contains("not a PNG"), "{written}");
     assert_eq!(rows[1].replace(',', ""), "in/paper.png");
-    assert!(run(&["-v"]).contains("  in/notes.txt\n") && !said.contains("notes.txt"));
+    assert!(run(&["-v"]).contains("not predicted: in/notes.txt\n") && !said.contains("notes.txt"));
     assert_eq!(run(&["-q"]).lines().count(), 1);
     // The extension selects the format, and a folder without images is an input that cannot be read.
     let output = place.run(&["predict", "--model", "tiny", "videos", "--out", "out.jsonl"]);
@@ -203,7 +203,8 @@ fn interrupted_predictions_do_not_replace_complete_ones() {
     image::DynamicImage::new_rgb8(300, 200).save(place.path("photo.png")).unwrap();
     place.put("out.csv", "complete");
     assert!(place.program("mkfifo").arg("slow.png").status().unwrap().success());
-    let arguments = ["predict", "--model", "tiny", "photo.png", "slow.png", "*.gif", "--out", "out.csv"];
+    let arguments =
+        ["predict", "--threads", "2", "--model", "tiny", "photo.png", "slow.png", "*.gif", "--out", "out.csv"];
     let child = place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     interrupt(place.0.path(), child.id().into());
     // The pipe is read until here.

@@ -8,6 +8,7 @@ use super::tiff::Palette;
 use crate::message::io_reason;
 use image::error::ImageError as DecoderError;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, imageops::FilterType};
+use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
 
 /// Extensions of image files.
@@ -118,6 +119,17 @@ impl ImageError {
 #[must_use]
 pub fn is_image(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
+}
+
+/// Reads an open image file, if it does not exceed the size limit; a larger one is not read at all.
+///
+/// # Errors
+/// When the file cannot be read or is too large.
+pub fn read_opened_image(file: File) -> Result<Vec<u8>, ImageError> {
+    if file.metadata()?.len() > MAX_FILE {
+        return Err(ImageError::FileTooLarge);
+    }
+    read_image_file(file)
 }
 
 /// Reads an image file, if it does not exceed the size limit.

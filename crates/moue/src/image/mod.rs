@@ -10,7 +10,8 @@ mod tiff;
 
 pub use crop::{Square, face_pixels};
 pub use decode::{
-    ImageError, decode_image, decode_truncated_image, image_extent, is_image, read_image_file, to_pixels,
+    ImageError, decode_image, decode_truncated_image, image_extent, is_image, read_image_file, read_opened_image,
+    to_pixels,
 };
 pub use mirror::mirror;
 pub use sample::Bilinear;

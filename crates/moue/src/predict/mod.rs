@@ -9,7 +9,7 @@ mod options;
 mod photo;
 mod predictor;
 
-pub use inputs::{Expanded, Input, InputError};
+pub use inputs::{Input, Listed};
 pub use options::PredictOptions;
 pub use photo::{Photo, PhotoError};
 pub use predictor::{FaceCrops, Inspected, Predictor};

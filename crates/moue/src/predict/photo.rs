@@ -1,8 +1,7 @@
 //! Photos: paths, bytes or decoded pictures.
 
-use super::inputs::Input;
 use super::options::PredictOptions;
-use crate::image::{ImageError, decode_image, decode_truncated_image, image_extent, read_image_file};
+use crate::image::{ImageError, decode_image, decode_truncated_image, image_extent, read_opened_image};
 use image::DynamicImage;
 use std::borrow::Cow;
 use std::path::Path;
@@ -60,7 +59,7 @@ impl<'a> Photo<'a> {
         match self {
             Self::File(path) => {
                 let file = crate::fs::open(path).map_err(ImageError::Read)?;
-                decode(&read_image_file(file)?)
+                decode(&read_opened_image(file)?)
             }
             Self::Bytes(_, bytes) => decode(bytes),
             Self::Image(_, photo) => {
@@ -99,14 +98,5 @@ impl<'a> From<&'a std::path::PathBuf> for Photo<'a> {
 impl<'a> From<&'a DynamicImage> for Photo<'a> {
     fn from(photo: &'a DynamicImage) -> Self {
         Self::Image("<image>", photo)
-    }
-}
-
-impl<'a> From<&'a Input> for Photo<'a> {
-    fn from(input: &'a Input) -> Self {
-        match input {
-            Input::File(path) => Self::File(path),
-            Input::Bytes { name, bytes } => Self::Bytes(name, bytes),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Predicts the facial expressions in a photo.
 
-use super::inputs::Input;
+use super::inputs::{self, Input};
 use super::options::PredictOptions;
 use super::photo::{Photo, PhotoError};
 use crate::classifier::Classifier;
@@ -13,11 +13,11 @@ use crate::render::explain_faces;
 use image::DynamicImage;
 use moue_engine::loss::argmax;
 use rayon::prelude::*;
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Photos that each thread processes before predictions are emitted.
+/// Photos that each thread processes before predictions are emitted, once it has begun.
 const PHOTOS_A_THREAD: usize = 16;
 
 /// The faces of a photo, cropped, before they are classified.
@@ -82,6 +82,12 @@ impl Inspected<'_> {
     /// The prediction for an input that cannot be read.
     fn failed(input: String, error: String) -> Self {
         Inspected { prediction: Prediction::failed(input, error), photo: None, crops: Vec::new() }
+    }
+
+    /// The same with a picture of its own.
+    fn into_owned(self) -> Inspected<'static> {
+        let Self { prediction, photo, crops } = self;
+        Inspected { prediction, photo: photo.map(|photo| Cow::Owned(photo.into_owned())), crops }
     }
 
     /// The same without the picture, which can be large.
@@ -199,25 +205,45 @@ impl Predictor {
 
     /// Predicts many inputs in parallel on all threads of the pool. The results of `work` are
     /// emitted in the order of the inputs. An input that cannot be read gives a prediction with an
-    /// `error`. Memory use does not depend on the number of inputs. `emit` returns whether to
-    /// continue.
-    pub fn predict_all<T: Send>(
+    /// `error`. Memory use does not depend on the number of inputs, which are taken as they are
+    /// needed; each may come with more that belongs to it. `emit` returns whether to continue.
+    pub fn predict_all<I: Borrow<Input> + Send, T: Send>(
         &self,
-        inputs: &[Input],
-        work: impl Fn(Inspected<'_>) -> T + Sync,
+        inputs: impl IntoIterator<Item = I>,
+        work: impl Fn(I, Inspected<'_>) -> T + Sync,
         mut emit: impl FnMut(T) -> bool,
     ) {
-        for chunk in inputs.chunks(PHOTOS_A_THREAD * rayon::current_num_threads()) {
+        let mut inputs = inputs.into_iter();
+        // The first predictions are emitted early.
+        let mut photos_a_thread = 1;
+        loop {
+            let chunk: Vec<I> = inputs.by_ref().take(photos_a_thread * rayon::current_num_threads()).collect();
+            if chunk.is_empty() {
+                return;
+            }
             // The pool takes photos one at a time, because their sizes differ a hundredfold.
-            let inspect = |input: &Input| {
-                let failed = |error: PhotoError| Inspected::failed(input.name(), error.to_string());
-                work(self.inspect(input, &self.options).unwrap_or_else(failed))
-            };
-            let done: Vec<T> = chunk.par_iter().with_max_len(1).map(inspect).collect();
+            let one_at_a_time = chunk.into_par_iter().with_max_len(1);
+            let done: Vec<T> = one_at_a_time.map(|input| self.inspect_input(input, &work)).collect();
             if !done.into_iter().all(&mut emit) {
                 return;
             }
+            photos_a_thread = (2 * photos_a_thread).min(PHOTOS_A_THREAD);
         }
+    }
+
+    fn inspect_input<I: Borrow<Input>, T>(&self, input: I, work: impl Fn(I, Inspected<'_>) -> T) -> T {
+        let name = input.borrow().name();
+        let bytes = match input.borrow() {
+            Input::File(path) => inputs::read(path).map(Cow::Owned).map_err(|error| error.to_string()),
+            Input::Bytes { bytes, .. } => Ok(Cow::Borrowed(&**bytes)),
+            Input::Unreadable { reason, .. } => Err(reason.clone()),
+        };
+        // The bytes may belong to the input, which is handed over.
+        let inspected = bytes.and_then(|bytes| {
+            let inspected = self.inspect(Photo::Bytes(&name, &bytes), &self.options);
+            inspected.map(Inspected::into_owned).map_err(|error| error.to_string())
+        });
+        work(input, inspected.unwrap_or_else(|error| Inspected::failed(name, error)))
     }
 
     /// Decodes a photo, and detects and crops its faces as [`Self::crop_faces`] does.

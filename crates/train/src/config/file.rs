@@ -121,6 +121,9 @@ impl Config {
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|error| {
             let mut message = broken_layer(text).unwrap_or_else(|| error.to_string().trim().to_owned());
+            for (rust, plain) in TYPES {
+                message = message.replace(&format!("expected {rust}"), &format!("expected {plain}"));
+            }
             message += &did_you_mean(suggestion(&message).as_deref());
             ConfigError::Syntax { name: name.to_owned(), message }
         })?;
@@ -172,6 +175,15 @@ impl Config {
         self.data.bounded().into_iter().chain(self.augment.bounded()).chain(self.train.bounded()).collect()
     }
 }
+
+/// Types in the parser's messages, and what a person calls them.
+const TYPES: [(&str, &str); 5] = [
+    ("usize", "a whole number, 0 or more"),
+    ("u64", "a whole number, 0 or more"),
+    ("u32", "a whole number, 0 or more"),
+    ("f32", "a number"),
+    ("f64", "a number"),
+];
 
 type Value<'a> = toml::Spanned<toml::de::DeValue<'a>>;
 

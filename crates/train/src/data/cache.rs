@@ -11,6 +11,7 @@ use base16ct::lower::encode_string as hex;
 use etcetera::BaseStrategy;
 use moue::fs::write_atomically;
 use moue::message::at_path;
+use moue::walk::{Item, walk};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Version of the layout of entries and of the decoding.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Marks entries of faces that are cut out of pictures; the number is the version of detection and
 /// cropping.
@@ -42,8 +43,8 @@ struct Header {
     ids: Vec<String>,
     split_names: [Option<String>; 3],
     broken: Broken,
-    #[serde(default)]
     faceless: Broken,
+    unused: Vec<String>,
 }
 
 impl Cache {
@@ -103,22 +104,23 @@ impl Cache {
     }
 }
 
-/// SHA-256 of a file, or of the names and contents of all files in a folder.
+/// SHA-256 of a file, or of the names and contents of all files in a folder; what cannot be read is
+/// there without a content.
 fn content_hash(path: &Path) -> std::io::Result<String> {
     if !path.is_dir() {
         return Ok(hex(&file_hash(path)?));
     }
     let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
-        let entry = entry?;
-        if entry.file_type().is_file() {
-            files.push(entry.into_path());
+    for item in walk(path, usize::MAX) {
+        match item {
+            Item::File(file) | Item::Unreadable(file, _) => files.push(file),
+            Item::Other(_) => {}
         }
     }
-    let hashes: std::io::Result<Vec<_>> = files.par_iter().map(|file| file_hash(file)).collect();
+    let hashes: Vec<_> = files.par_iter().map(|file| file_hash(file).unwrap_or_default()).collect();
     let mut hasher = Sha256::new();
-    for (file, hash) in files.iter().zip(hashes?) {
-        hasher.update(file.strip_prefix(path).unwrap_or(file).to_string_lossy().as_bytes());
+    for (file, hash) in files.iter().zip(hashes) {
+        hasher.update(file.strip_prefix(path).unwrap_or(file).as_os_str().as_encoded_bytes());
         hasher.update([0]);
         hasher.update(hash);
     }
@@ -148,6 +150,7 @@ fn write(raw: &Raw, source: String) -> Option<Vec<u8>> {
         split_names: raw.split_names.clone(),
         broken: raw.broken.clone(),
         faceless: raw.faceless.clone(),
+        unused: raw.unused.clone(),
     };
     let labels: Vec<u8> = raw.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
     let splits: Vec<u8> = raw.splits.iter().map(|split| split.map_or(u8::MAX, |split| split as u8)).collect();
@@ -199,5 +202,6 @@ fn read(bytes: &[u8], source: &str) -> Option<Raw> {
         split_names: header.split_names,
         broken: header.broken,
         faceless: header.faceless,
+        unused: header.unused,
     })
 }

@@ -37,12 +37,15 @@ impl Split {
         }
     }
 
-    /// The split for a source's own name.
+    /// The split for a source's own name, such as `Training`, `dev` or `test_set`. `eval` is none: it
+    /// is used for validation and for test splits.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        match name.trim().to_ascii_lowercase().as_str() {
+        let name = name.trim().to_ascii_lowercase();
+        let stem = ["set", "data", "images"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        match stem.trim_end_matches(['_', '-', ' ']) {
             "train" | "training" => Some(Self::Train),
-            "validation" | "valid" | "val" | "publictest" => Some(Self::Validation),
+            "validation" | "valid" | "val" | "dev" | "development" | "publictest" => Some(Self::Validation),
             "test" | "testing" | "privatetest" => Some(Self::Test),
             _ => None,
         }
@@ -104,6 +107,8 @@ pub struct Dataset {
     pub(crate) broken: Broken,
     /// Notes about the source for the user.
     pub(crate) notes: Vec<String>,
+    /// Parts of the source that are not used although they may be meant.
+    pub(crate) unused: Vec<String>,
 }
 
 /// Items that cannot be read.
@@ -168,6 +173,7 @@ impl Dataset {
             numbered: None,
             broken: Broken::default(),
             notes: Vec::new(),
+            unused: Vec::new(),
         };
         for LabeledImage { id, label, split, pixels } in images {
             if pixels.len() != dataset.image_len() {
@@ -299,12 +305,8 @@ impl Dataset {
 
     /// Removes the images whose flag is false.
     pub(super) fn retain(&mut self, keep: &[bool]) {
-        fn pick<T>(values: &mut Vec<T>, keep: &[bool]) {
-            let mut flags = keep.iter();
-            values.retain(|_| flags.next().copied().unwrap_or(false));
-        }
-        let images = self.pixels.chunks_exact(self.image_len().max(1)).zip(keep);
-        self.pixels = images.filter(|(_, keep)| **keep).flat_map(|(image, _)| image).copied().collect();
+        let len = self.image_len();
+        pick_images(&mut self.pixels, len, keep);
         pick(&mut self.labels, keep);
         pick(&mut self.splits, keep);
         pick(&mut self.ids, keep);
@@ -404,9 +406,33 @@ impl Dataset {
     }
 }
 
+/// Removes the values whose flag is false.
+pub(super) fn pick<T>(values: &mut Vec<T>, keep: &[bool]) {
+    let mut flags = keep.iter();
+    values.retain(|_| flags.next().copied().unwrap_or(false));
+}
+
+/// Removes the images whose flag is false; `len` is the number of values of an image.
+pub(super) fn pick_images(pixels: &mut Vec<u8>, len: usize, keep: &[bool]) {
+    let images = pixels.chunks_exact(len.max(1)).zip(keep);
+    *pixels = images.filter(|(_, keep)| **keep).flat_map(|(image, _)| image).copied().collect();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_splits_are_recognized() {
+        let all = |names: &[&str]| names.iter().map(|name| Split::from_name(name)).collect::<Vec<_>>();
+        let train =
+            ["train", "Training", "TRAIN", "training_set", "train-set", "trainset", "train_images", "TrainData"];
+        assert_eq!(all(&train), [Some(Split::Train); 8]);
+        let validation = ["validation", "Valid", "val", "dev", "development", "dev_set", "ValidationSet", "PublicTest"];
+        assert_eq!(all(&validation), [Some(Split::Validation); 8]);
+        assert_eq!(all(&["test", "Testing", "Test_set", "test set", "PrivateTest"]), [Some(Split::Test); 5]);
+        assert_eq!(all(&["eval", "tests", "set", "images", "holdout", "happy", ""]), [None; 7]);
+    }
 
     fn image(id: &str, label: u32, pixels: Vec<u8>) -> LabeledImage {
         LabeledImage { id: id.into(), label, split: Split::Train, pixels }

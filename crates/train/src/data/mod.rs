@@ -38,4 +38,4 @@ pub use source::DataSource;
 #[cfg(feature = "parquet")]
 pub use table_parquet::{ParquetTableError, to_parquet};
 pub use training_images::{TRAINING_IMAGES_FILE, TrainingImages};
-pub use warnings::warnings;
+pub use warnings::{split_warnings, warnings};

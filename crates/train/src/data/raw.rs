@@ -1,6 +1,6 @@
 //! Images as a source contains them, before the splits are determined.
 
-use super::dataset::{Broken, Split};
+use super::dataset::{Broken, Split, pick, pick_images};
 use super::error::DataError;
 use std::path::Path;
 
@@ -20,6 +20,8 @@ pub struct Raw {
     pub broken: Broken,
     /// Pictures without a face, where faces are cut out.
     pub faceless: Broken,
+    /// Parts of the source that are not used although they may be meant.
+    pub unused: Vec<String>,
 }
 
 impl Raw {
@@ -36,7 +38,17 @@ impl Raw {
             split_names: [None, None, None],
             broken: Broken::default(),
             faceless: Broken::default(),
+            unused: Vec::new(),
         }
+    }
+
+    /// Removes the images whose flag is false.
+    pub fn retain(&mut self, keep: &[bool]) {
+        pick_images(&mut self.pixels, self.size[0] * self.size[1] * self.channels, keep);
+        pick(&mut self.labels, keep);
+        pick(&mut self.splits, keep);
+        pick(&mut self.ids, keep);
+        pick(&mut self.sizes, keep);
     }
 
     /// The index of a class, in order of first occurrence.

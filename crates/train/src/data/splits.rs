@@ -5,6 +5,7 @@ use super::error::DataError;
 use super::raw::Raw;
 use crate::config::DataOptions;
 use moue_engine::random::{Stream, key};
+use std::collections::BTreeSet;
 
 /// FER2013's rows: Training, then PublicTest, then PrivateTest.
 const PUBLIC_TEST: usize = 28_709;
@@ -58,6 +59,7 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
             leaked.count()
         ));
     }
+    notes.extend(folders_without_split(&raw));
     if !raw.splits.contains(&Some(Split::Validation)) {
         let aside =
             share_of_training(&raw, options.validation_fraction, key(&[seed, u64::from_le_bytes(*b"aside\0\0\0")]));
@@ -112,11 +114,27 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
         numbered,
         broken: raw.broken,
         notes,
+        unused: raw.unused,
     };
     if let Some(keep) = keep {
         dataset.retain(&keep);
     }
     Ok(dataset)
+}
+
+/// The note that several folders contain class folders, none of which is named after a split.
+fn folders_without_split(raw: &Raw) -> Option<String> {
+    let folders: BTreeSet<&str> = raw.ids.iter().filter_map(|id| id.rsplitn(3, '/').nth(2)).collect();
+    if folders.len() < 2 || raw.splits.iter().any(Option::is_some) {
+        return None;
+    }
+    let named: Vec<&str> = folders.iter().take(3).copied().collect();
+    Some(format!(
+        "none of the {} folders with class folders is named after a split, so they are one data set: {}{}",
+        folders.len(),
+        named.join(", "),
+        if folders.len() > named.len() { ", …" } else { "" }
+    ))
 }
 
 /// Shorter side in pixels, and ratio of the sides, from which an image is more likely a photo than

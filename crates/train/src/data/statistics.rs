@@ -12,8 +12,10 @@ use std::collections::HashMap;
 pub struct Statistics {
     /// Number of images.
     pub images: usize,
-    /// `[height, width, channels]` of an image.
+    /// `[height, width, channels]` to which the images are resized: of the first one.
     pub shape: [usize; 3],
+    /// Smallest and largest height and width of the images in the source.
+    pub extents: Extents,
     /// Classes in alphabetical order.
     pub classes: Vec<String>,
     /// The splits that have images.
@@ -26,6 +28,26 @@ pub struct Statistics {
     pub near_duplicates: Duplicates,
     /// Items that could not be read.
     pub broken: Broken,
+}
+
+/// Smallest and largest height and width of images, in pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Extents {
+    /// Smallest and largest height.
+    pub height: [u32; 2],
+    /// Smallest and largest width.
+    pub width: [u32; 2],
+}
+
+impl Extents {
+    fn of(sizes: &[[u32; 2]]) -> Self {
+        let range = |axis: usize| {
+            let sides = || sizes.iter().map(|size| size[axis]);
+            [sides().min().unwrap_or(0), sides().max().unwrap_or(0)]
+        };
+        Self { height: range(0), width: range(1) }
+    }
 }
 
 /// Counts of a split.
@@ -92,6 +114,7 @@ pub fn describe(dataset: &Dataset) -> Statistics {
     Statistics {
         images: dataset.len(),
         shape: [dataset.height, dataset.width, dataset.channels],
+        extents: Extents::of(&dataset.sizes),
         classes: dataset.classes.clone(),
         splits: splits.collect(),
         blank,

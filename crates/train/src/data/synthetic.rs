@@ -98,6 +98,7 @@ pub fn dataset(count: usize, form: ImageSpec, seed: u64) -> Dataset {
         numbered: None,
         broken: Broken::default(),
         notes: Vec::new(),
+        unused: Vec::new(),
     }
 }
 

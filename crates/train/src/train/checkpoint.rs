@@ -23,7 +23,8 @@ const KEY: &str = "moue-checkpoint";
 pub enum CheckpointError {
     /// The checkpoint cannot be read.
     #[error(
-        "cannot read the checkpoint {}; --resume takes the folder of a run that `moue train` has started",
+        "cannot read the checkpoint {}; --resume takes the folder of a run that `moue train` has started; if it was \
+         stopped before it wrote a checkpoint, repeat the command that started it",
         .path.display()
     )]
     Read {

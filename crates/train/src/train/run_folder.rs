@@ -21,13 +21,14 @@ impl RunFolder {
     /// When the folder cannot be created or already contains a run.
     pub fn create(out: Option<&Path>, architecture: &str) -> std::io::Result<Self> {
         if let Some(path) = out {
-            if path.join("config.toml").exists() || path.join("checkpoints").exists() {
+            let run = Self(path.to_owned());
+            if path.join("config.toml").exists() || run.checkpoint().exists() {
                 return Err(std::io::Error::other(
                     "it already contains a run; choose another folder, or resume the run with --resume",
                 ));
             }
             std::fs::create_dir_all(path)?;
-            return Ok(Self(path.to_owned()));
+            return Ok(run);
         }
         let stem = architecture.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "-");
         std::fs::create_dir_all("runs")?;
@@ -96,11 +97,13 @@ impl RunFolder {
         self.write("config.toml", config.to_toml()?.as_bytes())
     }
 
-    /// Writes the fingerprints of the training images, unless a resumed run has them already.
+    pub(super) fn has_training_images(&self) -> bool {
+        self.0.join(TRAINING_IMAGES_FILE).exists()
+    }
+
+    /// Writes the fingerprints of the training images.
     pub(super) fn write_training_images(&self, images: &TrainingImages) -> Result<(), TrainError> {
-        let bytes = images.to_bytes();
-        let written = std::fs::read(self.0.join(TRAINING_IMAGES_FILE)).is_ok_and(|written| written == bytes);
-        if written { Ok(()) } else { self.write(TRAINING_IMAGES_FILE, &bytes) }
+        self.write(TRAINING_IMAGES_FILE, &images.to_bytes())
     }
 
     /// Writes the report.
@@ -117,8 +120,12 @@ impl RunFolder {
         self.write("checkpoints/last.safetensors", &bytes)
     }
 
-    /// Writes the metrics of all epochs, which a checkpoint contains as well.
+    /// Writes the metrics of all epochs, which a checkpoint contains as well. Before the end of the first epoch there
+    /// are no tables.
     pub(super) fn write_tables(&self, history: &[EpochRecord]) -> Result<(), TrainError> {
+        if history.is_empty() {
+            return Ok(());
+        }
         self.write("metrics.csv", &metrics_csv(history))?;
         let lines: Vec<String> = history.iter().filter_map(|record| serde_json::to_string(record).ok()).collect();
         self.write("metrics.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;

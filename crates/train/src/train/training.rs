@@ -72,6 +72,9 @@ impl<'a> Training<'a> {
             let saved = checkpoint::load(&job.folder.checkpoint(), &checkpoint)?;
             saved.restore(&mut network, &mut average, &mut optimizer)?;
             checkpoint = saved.checkpoint;
+            if checkpoint.optimizer_steps == 0 {
+                observe(Event::Note("the run was stopped before its first epoch was saved: it starts over".to_owned()));
+            }
         }
         let ranks = Ranks::new(job.communicator.as_ref());
         if let Some(communicator) = ranks.communicator() {
@@ -269,8 +272,8 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Trains until all epochs are finished or `stop` is set, and writes a checkpoint after every
-/// epoch. All ranks return the same outcome.
+/// Trains until all epochs are finished or `stop` is set, and writes a checkpoint before the first
+/// and after every epoch. All ranks return the same outcome.
 ///
 /// # Errors
 /// When the data does not fit, the loss is NaN or infinite, or a file cannot be written.
@@ -278,17 +281,23 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
     let mut training = Training::new(job, observe).inspect_err(|_| job.folder.remove_if_empty())?;
     if training.ranks.leads() {
         job.folder.remove_temporary_files();
-        job.folder.write_config(job.config)?;
-        let mut images = TrainingImages::of(job.dataset);
-        // A model that starts from a bundled one was trained on its images, too.
-        if let Some(more) = job.init.and_then(|init| TrainingImages::bundled(&init.provenance().data_hash)) {
-            images = images.with(more);
+        // A resumed run has those of the model that it was started from as well.
+        if !(job.resume && job.folder.has_training_images()) {
+            let mut images = TrainingImages::of(job.dataset);
+            // A model that starts from a bundled one was trained on its images, too.
+            if let Some(more) = job.init.and_then(|init| TrainingImages::bundled(&init.provenance().data_hash)) {
+                images = images.with(more);
+            }
+            job.folder.write_training_images(&images)?;
         }
-        job.folder.write_training_images(&images)?;
-        if !training.checkpoint.history.is_empty() {
+        if job.resume {
             // The run may have been killed between its checkpoint and the tables.
             job.folder.write_tables(&training.checkpoint.history)?;
+        } else {
+            // From it, a run that is killed in its first epoch starts over with the same weights and data.
+            training.save()?;
         }
+        job.folder.write_config(job.config)?;
     }
     let ending = loop {
         if training.checkpoint.history.len() >= job.config.train.epochs {

@@ -1,75 +1,104 @@
-//! Expands the arguments into images and videos.
+//! What the arguments name: videos, photos, and other files, which are only counted.
 
-use crate::args::{Common, PredictArgs};
-use moue::predict::inputs::{self, Expanded, Input, InputError};
-use moue::prediction::Prediction;
+use crate::args::PredictArgs;
+use crate::progress::Progress;
+use moue::message::on_one_line;
+use moue::predict::Listed;
+use moue::predict::inputs::expand;
 use moue::video::Source;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const EXTENSIONS: [&str; 14] =
     ["3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "webm", "wmv"];
 
+/// Extensions of pictures that are not decoded.
+const UNDECODED: [&str; 12] = ["heic", "heif", "avif", "jxl", "cr2", "cr3", "nef", "arw", "dng", "raf", "orf", "rw2"];
+
 /// Whether a file is a video, by its extension.
 pub fn is_video(path: &Path) -> bool {
-    path.extension().is_some_and(|own| EXTENSIONS.iter().any(|known| own.eq_ignore_ascii_case(known)))
+    has_extension(path, &EXTENSIONS)
 }
 
-/// What the arguments name.
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().is_some_and(|own| extensions.iter().any(|known| own.eq_ignore_ascii_case(known)))
+}
+
+/// The camera and the videos, in the order of the arguments.
+pub fn videos(args: &PredictArgs) -> Vec<Source> {
+    let format = &args.device_format;
+    let named = args.inputs.iter().filter(|argument| format.is_some() || is_video(argument));
+    let named = named.map(|argument| Source { input: argument.display().to_string(), format: format.clone() });
+    args.webcam.iter().map(|device| Source::webcam(device.as_deref())).chain(named).collect()
+}
+
+/// The arguments that are no videos.
+pub fn photo_arguments(args: &PredictArgs) -> Vec<PathBuf> {
+    let arguments = args.inputs.iter().filter(|argument| args.device_format.is_none() && !is_video(argument));
+    arguments.cloned().collect()
+}
+
+/// What each argument names, listed while it is predicted.
+pub fn listed(arguments: &[PathBuf], recursive: bool) -> impl Iterator<Item = (&Path, Listed)> {
+    arguments
+        .iter()
+        .flat_map(move |argument| expand(argument, recursive).map(move |listed| (argument.as_path(), listed)))
+}
+
+/// The files that are not predicted, by argument.
 #[derive(Default)]
-pub struct Inputs {
-    pub photos: Vec<Input>,
-    pub videos: Vec<Source>,
-    /// Arguments that name neither, with the reason, and the number of photos before them.
-    pub unmatched: Vec<(usize, Prediction)>,
+pub struct Skipped<'a>(Vec<Others<'a>>);
+
+struct Others<'a> {
+    argument: &'a Path,
+    first_video: Option<PathBuf>,
+    videos: usize,
+    /// Pictures that are not decoded, by format.
+    pictures: BTreeMap<String, usize>,
+    files: usize,
 }
 
-/// Returns what the arguments name, and reports the other files of folders on stderr.
-pub fn expand(args: &PredictArgs, common: &Common) -> Inputs {
-    let mut found = Inputs::default();
-    found.videos.extend(args.webcam.as_ref().map(|device| Source::webcam(device.as_deref())));
-    for argument in &args.inputs {
-        if args.device_format.is_some() || is_video(argument) {
-            found.videos.push(Source { input: argument.display().to_string(), format: args.device_format.clone() });
-            continue;
+impl<'a> Skipped<'a> {
+    /// Counts a file that the argument lists.
+    pub fn add(&mut self, argument: &'a Path, path: PathBuf) {
+        if self.0.last().is_none_or(|last| last.argument != argument) {
+            self.0.push(Others { argument, first_video: None, videos: 0, pictures: BTreeMap::new(), files: 0 });
         }
-        let others = match inputs::expand(argument, args.recursive) {
-            Ok(Expanded { inputs, others }) => {
-                found.photos.extend(inputs);
-                others
-            }
-            Err(error) => {
-                let failed = Prediction::failed(argument.display().to_string(), error.to_string());
-                found.unmatched.push((found.photos.len(), failed));
-                match error {
-                    InputError::EmptyTree { others } | InputError::EmptyFolder { others } => others,
-                    _ => Vec::new(),
-                }
-            }
-        };
-        if !common.quiet {
-            report(argument, &others, args.verbose);
+        let Some(others) = self.0.last_mut() else { return };
+        if is_video(&path) {
+            others.videos += 1;
+            others.first_video.get_or_insert(path);
+        } else if has_extension(&path, &UNDECODED) {
+            let format = path.extension().unwrap_or_default().to_string_lossy().to_ascii_uppercase();
+            *others.pictures.entry(format).or_default() += 1;
+        } else {
+            others.files += 1;
         }
     }
-    found
-}
 
-/// Reports the files of a folder that are not predicted.
-fn report(folder: &Path, others: &[PathBuf], verbose: bool) {
-    let (videos, others): (Vec<&PathBuf>, Vec<&PathBuf>) = others.iter().partition(|path| is_video(path));
-    let folder = folder.display();
-    if let Some(first) = videos.first() {
-        eprintln!(
-            "note: not predicted in {folder}: {}; name videos to predict them: moue predict {}",
-            count(videos.len(), "video"),
-            first.display()
-        );
-    }
-    if !others.is_empty() {
-        let hint = if verbose { "" } else { "; -v lists them" };
-        eprintln!("note: not predicted in {folder}: {}{hint}", count(others.len(), "other file"));
-    }
-    if verbose {
-        videos.iter().chain(&others).for_each(|path| eprintln!("  {}", path.display()));
+    /// Prints the counts.
+    pub fn report(&self, verbose: bool, progress: &Progress) {
+        for Others { argument, first_video, videos, pictures, files } in &self.0 {
+            let folder = argument.display();
+            if let Some(first) = first_video {
+                progress.line(&format!(
+                    "note: not predicted in {folder}: {}; name videos to predict them: moue predict {}",
+                    count(*videos, "video"),
+                    on_one_line(&first.to_string_lossy())
+                ));
+            }
+            if !pictures.is_empty() {
+                let counts = pictures.iter().map(|(format, number)| count(*number, &format!("{format} picture")));
+                progress.line(&format!(
+                    "note: not predicted in {folder}: {}; convert them to JPEG or PNG",
+                    counts.collect::<Vec<_>>().join(", ")
+                ));
+            }
+            if *files > 0 {
+                let hint = if verbose { "" } else { "; -v lists them" };
+                progress.line(&format!("note: not predicted in {folder}: {}{hint}", count(*files, "other file")));
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `moue predict`: photos, videos and cameras.
 //!
-//! `inputs` expands the arguments, `outputs` checks that no output replaces one, `photos` and `video`
-//! predict, `output` writes.
+//! `inputs` lists what the arguments name, `outputs` checks that no output replaces it, `photos` and
+//! `video` predict, `output` writes.
 
 mod inputs;
 pub mod output;
@@ -15,7 +15,6 @@ use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
-use inputs::Inputs;
 use moue::detect::{DetectOptions, Detector};
 use moue::predict::{PredictOptions, Predictor};
 use moue::prediction::Prediction;
@@ -39,9 +38,8 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.detector {
         predictor = predictor.with_detector(Detector::load(path)?);
     }
-    let inputs = inputs::expand(args, common);
-    let Inputs { photos, videos, .. } = &inputs;
-    outputs::check(args, &inputs)?;
+    let (photos, videos) = (inputs::photo_arguments(args), inputs::videos(args));
+    outputs::check(args, &photos, &videos)?;
     if args.timeline.is_some() && videos.len() != 1 {
         return Err(UsageError(format!("--timeline requires exactly one video, found {}", videos.len())).into());
     }
@@ -51,13 +49,12 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let stop = stop_on_interrupt()?;
     let format = output::format(args, common.json);
     let classes = predictor.classifier().classes();
-    let alone = photos.len() == 1;
-    let mut out = PredictionWriter::new(format, args.out.as_deref(), classes, !videos.is_empty(), alone)?;
+    let mut out = PredictionWriter::new(format, args.out.as_deref(), classes, !videos.is_empty())?;
     let hidden = Progress::new(true, 0, "");
-    photos::run(&predictor, &inputs, args, common, &mut out, &stop)?;
+    photos::run(&predictor, &photos, args, common, &mut out, &stop)?;
     let stopped = || stop.load(Ordering::Relaxed);
     let mut complete = !stopped();
-    for video in videos {
+    for video in &videos {
         if stopped() {
             complete = false;
             break;

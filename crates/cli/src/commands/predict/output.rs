@@ -7,6 +7,7 @@ use crate::output::table::table_with_text;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::fs::AtomicFile;
+use moue::message::on_one_line;
 use moue::prediction::{Face, Prediction};
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -55,7 +56,7 @@ pub struct PredictionWriter {
     /// Whether rows include frame, time and track.
     videos: bool,
     /// Whether there is only one image.
-    alone: bool,
+    pub alone: bool,
     /// Number of classes.
     classes: usize,
     file: Option<AtomicFile>,
@@ -64,16 +65,11 @@ pub struct PredictionWriter {
 
 impl PredictionWriter {
     /// Starts the output, in CSV with the header.
-    pub fn new(
-        format: Format,
-        file: Option<&Path>,
-        classes: &[String],
-        videos: bool,
-        alone: bool,
-    ) -> anyhow::Result<Self> {
+    pub fn new(format: Format, file: Option<&Path>, classes: &[String], videos: bool) -> anyhow::Result<Self> {
         let create = |path: &Path| AtomicFile::create(path).with_context(|| format!("cannot write {}", path.display()));
         let file = file.map(create).transpose()?;
-        let mut writer = Self { format, videos, alone, classes: classes.len(), file, counts: Counts::default() };
+        let counts = Counts::default();
+        let mut writer = Self { format, videos, alone: false, classes: classes.len(), file, counts };
         if format == Format::Csv {
             writer.put(&csv_line(csv_header(classes, videos))?)?;
         }
@@ -103,7 +99,7 @@ impl PredictionWriter {
             None => self.counts.with_face += 1,
         }
         let reasons = error.iter().chain(&prediction.warning).filter(|_| self.format != Format::Json);
-        reasons.for_each(|reason| progress.line_always(&format!("moue: {input}: {reason}")));
+        reasons.for_each(|reason| progress.line_always(&format!("moue: {}: {reason}", on_one_line(input))));
         progress.suspend(|| match self.format {
             Format::Json => self.put(&format!("{}\n", serde_json::to_string(prediction)?)),
             Format::Csv if faces.is_empty() => {
@@ -124,7 +120,7 @@ impl PredictionWriter {
         match self.format {
             Format::Json => Ok(()),
             Format::Csv => self.put_row(input, Moment::default(), None, ""),
-            Format::Table => self.put(&format!("{input}  no face\n")),
+            Format::Table => self.put(&format!("{}  no face\n", on_one_line(input))),
         }
     }
 
@@ -137,16 +133,16 @@ impl PredictionWriter {
 
 /// One image: its prediction and a bar per class. Several images: one line each.
 fn table_text(prediction: &Prediction, alone: bool) -> String {
-    let mut text = String::new();
+    let (mut text, input) = (String::new(), on_one_line(&prediction.input));
     if prediction.error.is_some() {
-        text += &format!("{}  unreadable\n", prediction.input);
+        text += &format!("{input}  unreadable\n");
     } else if prediction.faces.is_empty() {
         let hint = if alone { "; --no-detect predicts the whole picture" } else { "" };
-        text += &format!("{}  no face{hint}\n", prediction.input);
+        text += &format!("{input}  no face{hint}\n");
     }
     for face in &prediction.faces {
         let uncertain = if face.uncertain { " (uncertain)" } else { "" };
-        text += &format!("{}  {} {:.1} %{uncertain}\n", prediction.input, face.label, face.confidence * 100.0);
+        text += &format!("{input}  {} {:.1} %{uncertain}\n", face.label, face.confidence * 100.0);
         if alone {
             let rows: Vec<Vec<String>> = face
                 .probabilities
@@ -255,7 +251,7 @@ mod tests {
         let written = |format| {
             let path = folder.path().join("out");
             let classes = ["happy".to_owned(), "sad".to_owned()];
-            let mut out = PredictionWriter::new(format, Some(&path), &classes, false, false).unwrap();
+            let mut out = PredictionWriter::new(format, Some(&path), &classes, false).unwrap();
             inputs.iter().for_each(|input| out.write(input, &Progress::new(true, 0, "")).unwrap());
             out.end_video("clip.mp4", false).unwrap();
             assert_eq!(out.counts, Counts { with_face: 1, without_face: 2, unreadable: 1 });

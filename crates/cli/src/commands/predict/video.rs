@@ -5,6 +5,7 @@ use crate::args::{Common, Format, PredictArgs};
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::fs::AtomicFile;
+use moue::message::on_one_line;
 use moue::predict::Predictor;
 use moue::prediction::Face;
 use moue::render::{annotated, draw_landmarks};
@@ -125,7 +126,7 @@ impl Watched<'_> {
                 let uncertain = if face.uncertain { " (uncertain)" } else { "" };
                 out.put(&format!(
                     "{}  {:>8.2} s  face {track}  {} {:.1} %{uncertain}\n",
-                    prediction.input,
+                    on_one_line(&prediction.input),
                     prediction.time_s,
                     face.label,
                     face.confidence * 100.0

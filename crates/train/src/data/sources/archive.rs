@@ -3,6 +3,7 @@
 
 use crate::data::error::DataError;
 use moue::message::{at_path, io_reason};
+use moue::walk::{Item, walk};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
@@ -11,8 +12,9 @@ use std::path::Path;
 /// Maximum bytes of the headers before an entry of a tar archive, which are read into memory.
 const MOST_HEADER: u64 = 1 << 20;
 
-/// Is called with each file's name inside the source and a reader.
-pub type Visit<'a> = &'a mut dyn FnMut(&str, &mut dyn Read) -> Result<(), DataError>;
+/// Is called with each file's name inside the source and a reader, or why it cannot be opened. The
+/// name of a folder that cannot be read ends in `/`.
+pub type Visit<'a> = &'a mut dyn FnMut(&str, io::Result<&mut dyn Read>) -> Result<(), DataError>;
 
 /// Calls `visit` with each file whose name is `wanted`: files of a folder and of a zip archive in
 /// order of name, files of a tar archive in stored order.
@@ -42,22 +44,33 @@ pub fn is_litter(name: &str) -> bool {
 }
 
 fn folder(path: &Path, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) -> Result<(), DataError> {
-    for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(path).to_owned();
-            let reason = error.to_string();
-            DataError::Read { path, source: error.into_io_error().unwrap_or_else(|| io::Error::other(reason)) }
-        })?;
-        let Ok(inside) = entry.path().strip_prefix(path) else { continue };
-        let name = inside.to_string_lossy().replace('\\', "/");
-        if entry.file_type().is_file() && !is_litter(&name) && wanted(&name) {
-            match File::open(entry.path()) {
-                Ok(mut file) => visit(&name, &mut file)?,
-                Err(source) => return Err(DataError::Read { path: entry.path().to_owned(), source }),
+    for item in walk(path, usize::MAX) {
+        let (at, file) = match item {
+            Item::File(at) => {
+                let file = File::open(&at);
+                (at, file)
+            }
+            Item::Other(_) => continue,
+            Item::Unreadable(at, source) if at == path => return Err(DataError::Read { path: at, source }),
+            Item::Unreadable(at, error) => (at, Err(error)),
+        };
+        let is_folder = file.is_err() && !at.is_symlink() && !at.is_file();
+        let name = name_inside(path, &at) + if is_folder { "/" } else { "" };
+        if !is_litter(&name) && wanted(&name) {
+            match file {
+                Ok(mut file) => visit(&name, Ok(&mut file))?,
+                Err(error) => visit(&name, Err(error))?,
             }
         }
     }
     Ok(())
+}
+
+/// The name of a file inside a folder, with `/` on every system. Bytes that are not UTF-8 are
+/// replaced.
+fn name_inside(folder: &Path, file: &Path) -> String {
+    let inside = file.strip_prefix(folder).unwrap_or(file);
+    inside.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 fn zip(path: &Path, file: File, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>) -> Result<(), DataError> {
@@ -72,7 +85,7 @@ fn zip(path: &Path, file: File, wanted: &dyn Fn(&str) -> bool, visit: Visit<'_>)
     names.sort_unstable();
     for name in names.iter().filter(|name| wanted(name)) {
         let mut entry = archive.by_name(name).map_err(damaged)?;
-        visit(name, &mut entry)?;
+        visit(name, Ok(&mut entry))?;
     }
     Ok(())
 }
@@ -91,7 +104,7 @@ fn stream(
     let is_tar = head.get(257..262) == Some(b"ustar");
     let mut whole = Cursor::new(head).chain(reader);
     if !is_tar {
-        return if wanted(name) { visit(name, &mut whole) } else { Ok(()) };
+        return if wanted(name) { visit(name, Ok(&mut whole)) } else { Ok(()) };
     }
     let left = Cell::new(MOST_HEADER);
     let mut archive = tar::Archive::new(Limited { reader: whole, left: &left });
@@ -100,7 +113,7 @@ fn stream(
         left.set(u64::MAX);
         let name = entry.path().map_err(damaged)?.to_string_lossy().trim_start_matches("./").to_owned();
         if entry.header().entry_type().is_file() && !is_litter(&name) && wanted(&name) {
-            visit(&name, &mut entry)?;
+            visit(&name, Ok(&mut entry))?;
         }
         io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
         left.set(MOST_HEADER);

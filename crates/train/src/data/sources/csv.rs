@@ -22,7 +22,8 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Op
     let single = path.is_file();
     let mut best: Option<Table> = None;
     let wanted = |name: &str| is_csv(name) || (single && !name.contains('/') && !name.contains('.'));
-    archive::for_each(path, &wanted, &mut |_, reader| {
+    archive::for_each(path, &wanted, &mut |name, reader| {
+        let reader = reader.map_err(|source| DataError::Read { path: path.join(name), source })?;
         if let Some(table) = read(path, reader, form, progress)? {
             // A table with splits is preferred.
             if best.as_ref().is_none_or(|best| table.has_usage && !best.has_usage) {

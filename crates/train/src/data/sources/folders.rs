@@ -8,18 +8,23 @@ use crate::data::raw::Raw;
 use image::DynamicImage;
 use moue::detect::{DetectOptions, Detection, Detector};
 use moue::image::{decode_image, is_image, read_image_file, to_pixels};
+use moue::message::io_reason;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-/// Images decoded at a time, and the bytes of their files after which no more are added.
+/// Image files decoded at a time, and their bytes.
 const CHUNK: usize = 512;
 const CHUNK_BYTES: usize = 64 << 20;
+
+/// Ignored folders that are named.
+const NAMED: usize = 5;
 
 /// Split and class from a file's path.
 struct Place<'a> {
     class: &'a str,
     split: Option<(Split, &'a str)>,
+    in_split_folder: bool,
 }
 
 impl<'a> Place<'a> {
@@ -31,8 +36,9 @@ impl<'a> Place<'a> {
         let class = parts.next()?;
         let prefix = file.split_once('_').map(|(prefix, _)| prefix);
         let official = prefix.filter(|prefix| ["Training", "PublicTest", "PrivateTest"].contains(prefix));
-        let split = official.or_else(|| parts.next()).and_then(|own| Some((Split::from_name(own)?, own)));
-        Some(Self { class, split })
+        let named = |own: &'a str| Some((Split::from_name(own)?, own));
+        let folder = parts.next().and_then(named);
+        Some(Self { class, split: official.and_then(named).or(folder), in_split_folder: folder.is_some() })
     }
 }
 
@@ -41,12 +47,17 @@ pub fn open(path: &Path, form: ImageSpec, faces: bool, progress: &dyn Fn(usize))
     let mut folders = Folders::new(form, faces);
     let (mut others, mut outside) = (0, 0);
     archive::for_each(path, &|_| true, &mut |name, reader| {
-        if !is_image(name) {
+        let reader = reader.map_err(|error| io_reason(&error));
+        if let (true, Err(reason)) = (name.ends_with('/'), &reader) {
+            let folder = name.trim_end_matches('/');
+            folders.raw.unused.push(format!("the folder {folder} cannot be read, so its images are missing: {reason}"));
+        } else if is_image(name) {
+            outside += usize::from(Place::of(name).is_none());
+            let bytes = reader.and_then(|reader| read_image_file(reader).map_err(|error| error.to_string()));
+            progress(folders.add(name.to_owned(), bytes));
+        } else {
             others += 1;
-            return Ok(());
         }
-        outside += usize::from(Place::of(name).is_none());
-        progress(folders.add(name.to_owned(), read_image_file(reader).map_err(|error| error.to_string())));
         Ok(())
     })?;
     let raw = folders.finish();
@@ -60,6 +71,7 @@ pub fn open(path: &Path, form: ImageSpec, faces: bool, progress: &dyn Fn(usize))
     }
     if raw.labels.is_empty() && raw.broken.count == 0 {
         let found = match others {
+            0 if !raw.unused.is_empty() => raw.unused.join("; "),
             0 => "it has no files".to_owned(),
             1 => "one file that is neither an image nor a CSV table".to_owned(),
             _ => format!("{others} files, none of which is an image or a CSV table"),
@@ -88,6 +100,7 @@ pub struct Folders {
     names: Vec<String>,
     /// Index of each image by split, class and file name: Kaggle's zip contains some folders twice.
     seen: HashMap<String, usize>,
+    has_split_folders: bool,
     waiting: Vec<(String, Result<Vec<u8>, String>)>,
     waiting_bytes: usize,
 }
@@ -100,6 +113,7 @@ impl Folders {
             raw: Raw::empty(form.channels),
             names: Vec::new(),
             seen: HashMap::new(),
+            has_split_folders: false,
             waiting: Vec::new(),
             waiting_bytes: 0,
         }
@@ -109,7 +123,7 @@ impl Folders {
     pub fn add(&mut self, name: String, bytes: Result<Vec<u8>, String>) -> usize {
         self.waiting_bytes += bytes.as_ref().map_or(0, Vec::len);
         self.waiting.push((name, bytes));
-        if self.waiting.len() == CHUNK || self.waiting_bytes > CHUNK_BYTES {
+        if self.waiting.len() == CHUNK || self.waiting_bytes >= CHUNK_BYTES {
             self.decode();
         }
         self.raw.labels.len()
@@ -117,8 +131,42 @@ impl Folders {
 
     pub fn finish(mut self) -> Raw {
         self.decode();
+        if self.has_split_folders {
+            self.ignore_other_folders();
+        }
         self.raw.sort_classes(&self.names);
         self.raw
+    }
+
+    /// Removes the images outside the split folders: as training images, those of another split
+    /// would make its accuracy meaningless.
+    fn ignore_other_folders(&mut self) {
+        let keep: Vec<bool> = self.raw.splits.iter().map(Option::is_some).collect();
+        let above = |id: &str| -> Vec<String> { id.match_indices('/').map(|(at, _)| id[..at].to_owned()).collect() };
+        let kept = self.raw.ids.iter().zip(&keep).filter(|(_, keep)| **keep);
+        let used: HashSet<String> = kept.flat_map(|(id, _)| above(id)).collect();
+        let mut ignored: BTreeMap<String, usize> = BTreeMap::new();
+        for (id, _) in self.raw.ids.iter().zip(&keep).filter(|(_, keep)| !**keep) {
+            let folders = above(id);
+            let folder = folders.iter().find(|folder| !used.contains(*folder)).or(folders.last());
+            *ignored.entry(folder.cloned().unwrap_or_default()).or_default() += 1;
+        }
+        if ignored.is_empty() {
+            return;
+        }
+        let mut named: Vec<String> =
+            ignored.iter().take(NAMED).map(|(folder, images)| format!("{folder} ({images})")).collect();
+        if ignored.len() > NAMED {
+            named.push(format!("{} more", ignored.len() - NAMED));
+        }
+        self.raw.unused.push(format!(
+            "images outside the split folders are ignored: {}; to use them, move them to class folders in train, \
+             validation or test, or rename their folder to one of these",
+            named.join(", ")
+        ));
+        self.raw.retain(&keep);
+        let names = std::mem::take(&mut self.names);
+        self.raw.labels.iter_mut().for_each(|own| *own = Raw::label_of(&mut self.names, &names[*own as usize]));
     }
 
     fn decode(&mut self) {
@@ -160,6 +208,7 @@ impl Folders {
         };
         let file = name.rsplit('/').next().unwrap_or_default();
         let split = place.split.map(|(split, _)| split);
+        self.has_split_folders |= place.in_split_folder;
         let twin = format!("{split:?}/{}/{file}", place.class);
         let index = *self.seen.entry(twin).or_insert(self.raw.labels.len());
         let len = pixels.len();

@@ -5,6 +5,7 @@ use super::folders::Folders;
 use crate::data::dataset::{FER2013_CLASSES, ImageSpec, Split};
 use crate::data::error::DataError;
 use crate::data::raw::Raw;
+use moue::walk::{Item, walk};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::Value;
@@ -33,11 +34,14 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Op
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
-        let entry = entry.map_err(|error| DataError::Read { path: path.to_owned(), source: error.into() })?;
-        let named = entry.path().extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet"));
-        if named && entry.file_type().is_file() {
-            files.push(entry.into_path());
+    for item in walk(path, usize::MAX) {
+        let named = |file: &Path| file.extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet"));
+        match item {
+            Item::File(file) if named(&file) => files.push(file),
+            Item::Unreadable(file, source) if named(&file) || file == path => {
+                return Err(DataError::Read { path: file, source });
+            }
+            _ => {}
         }
     }
     Ok(files)
