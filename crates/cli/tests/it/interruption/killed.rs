@@ -21,10 +21,10 @@ fn repeated(place: &Place, command: &str, prepare: &dyn Fn(&Path)) {
 fn a_killed_training_resumes() {
     let train = |_: &Path| arguments("train ../net.toml --data ../faces --out run");
     let again = |folder: &Path| {
-        if folder.join("run/checkpoints/last.safetensors").exists() {
+        if folder.join("run/config.toml").exists() {
             return arguments("train --resume run");
         }
-        // Without a checkpoint, there is nothing to resume.
+        // The training had not begun.
         let _ = fs::remove_dir_all(folder.join("run"));
         train(folder)
     };
