@@ -89,7 +89,7 @@ fn a_rank_that_dies_ends_the_job_and_leaves_a_checkpoint() {
     let arguments = ["train", "net.toml", "--out", "killed", "--epochs", "200"];
     let Some(mut command) = mpirun(&place, &[&arguments]) else { return };
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    place.wait_for("killed/checkpoints/last.safetensors");
+    place.wait_for("killed/metrics.csv");
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let rank_1 = children.split_whitespace().find(|pid| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();

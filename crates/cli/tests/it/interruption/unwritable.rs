@@ -109,7 +109,7 @@ fn a_training_that_cannot_write_keeps_the_checkpoint() {
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupt.success() && child.wait().unwrap().code() == Some(130));
     for disk in DISKS {
-        fails(&place, disk, "train --resume run", "run/config.toml; an existing file is unchanged");
+        fails(&place, disk, "train --resume run", "run/metrics.csv; an existing file is unchanged");
         fails(&place, disk, "train ../net.toml --data ../faces --out new", "new");
     }
     // The small files can be written.
