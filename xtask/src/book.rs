@@ -105,7 +105,7 @@ fn fault(root: &Path, texts: &BTreeMap<PathBuf, String>, page: &Path, link: &Lin
 
 /// The Markdown files that people read, without what is built or installed.
 fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let skipped = ["target", "node_modules", ".git", "dist", "fuzz"];
+    let skipped = ["target", "node_modules", ".git", "dist", "corpus", "artifacts"];
     let entries = WalkDir::new(root).sort_by_file_name().into_iter();
     let entries = entries.filter_entry(|entry| !skipped.iter().any(|name| entry.file_name() == *name));
     let mut files = Vec::new();

@@ -75,6 +75,16 @@ fn splits_are_read_from_file_names() {
     assert_eq!(dataset.indices(Split::Test).len(), 14);
 }
 
+/// A page header with a list of 2^31 items; the fuzz target has found it.
+#[test]
+fn a_damaged_page_header_is_an_error() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("train.parquet");
+    std::fs::write(&path, include_bytes!("endless-list.parquet")).unwrap();
+    let error = opened(&path).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read the archive"), "{error}");
+}
+
 #[test]
 fn labels_without_names_are_ids() {
     let (place, faces) = (tempfile::tempdir().unwrap(), faces());

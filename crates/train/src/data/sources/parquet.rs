@@ -5,11 +5,14 @@ use super::folders::Folders;
 use crate::data::dataset::{FER2013_CLASSES, ImageSpec, Split};
 use crate::data::error::DataError;
 use crate::data::raw::Raw;
+use bytes::Bytes;
 use moue::walk::{Item, walk};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::Value;
 use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -53,7 +56,7 @@ fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> DataError {
 
 fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<(), DataError> {
     let file = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-    let reader = SerializedFileReader::new(file).map_err(|error| damaged(path, &error))?;
+    let reader = SerializedFileReader::new(Chunks(file)).map_err(|error| damaged(path, &error))?;
     let schema = reader.metadata().file_metadata().schema();
     let columns: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
     let label = columns.iter().position(|name| LABELS.contains(&name.to_ascii_lowercase().as_str()));
@@ -80,6 +83,43 @@ fn read(path: &Path, folders: &mut Folders, progress: &dyn Fn(usize)) -> Result<
         progress(folders.add(format!("{place}{class}/{stem}:{number}"), bytes));
     }
     Ok(())
+}
+
+/// A file whose end is an error. The crate `parquet` skips a list in a damaged page header item by item, also after
+/// the end of the file, which takes hours; and it reserves the memory for a damaged length.
+struct Chunks(File);
+
+impl Length for Chunks {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl ChunkReader for Chunks {
+    type T = Whole<<File as ChunkReader>::T>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        self.0.get_read(start).map(Whole)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        if start.saturating_add(length as u64) > self.len() {
+            return Err(ParquetError::EOF(format!("{length} bytes from {start} are not in the file")));
+        }
+        self.0.get_bytes(start, length)
+    }
+}
+
+/// A reader that fails at its end.
+struct Whole<R>(R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
+    }
 }
 
 /// An image file in a column of bytes, or in the `bytes` of a struct.
@@ -118,7 +158,7 @@ fn class_of(row: &Row, column: usize, names: &Option<Vec<String>>) -> Result<Str
 
 /// Class names for the ids in a label column: from Hugging Face's metadata, or FER2013's where the
 /// column is named `emotion`.
-fn class_names(reader: &SerializedFileReader<File>, column: &str) -> Option<Vec<String>> {
+fn class_names(reader: &impl FileReader, column: &str) -> Option<Vec<String>> {
     let metadata = reader.metadata().file_metadata().key_value_metadata();
     let entry = metadata.into_iter().flatten().find(|entry| entry.key == "huggingface");
     let document: Option<Value> = entry.and_then(|entry| serde_json::from_str(entry.value.as_deref()?).ok());
