@@ -4,8 +4,8 @@
 
 use crate::body::{Account, Refusal};
 use crate::metrics::{MEDIA_TYPE, Metrics};
-use crate::observe::Faces;
 use crate::options::{Limits, Options};
+use crate::outcome::Faces;
 use crate::problem::Problem;
 use crate::work::{Upload, Wanted, Work};
 use axum::body::{Bytes, HttpBody};

@@ -16,6 +16,7 @@ mod metrics;
 mod observe;
 mod openapi;
 mod options;
+mod outcome;
 mod page;
 mod problem;
 mod work;

@@ -7,6 +7,7 @@ use crate::api::PREDICT;
 use crate::body::{Account, Intake};
 use crate::metrics::Metrics;
 use crate::options::Limits;
+use crate::outcome::{Faces, Failure};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::EXPECT;
@@ -27,14 +28,6 @@ const LONGEST_ID: usize = 64;
 /// Status in the log and the metrics for a client that has disconnected before its response; it is
 /// never sent.
 const DISCONNECTED: u16 = 499;
-
-/// Number of faces in a response, for the log.
-#[derive(Clone, Copy)]
-pub struct Faces(pub usize);
-
-/// What failed, for the log.
-#[derive(Clone)]
-pub struct Failure(pub Arc<str>);
 
 /// What the log and the metrics need.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Errors as problem details (RFC 9457).
 
-use crate::observe::Failure;
+use crate::outcome::Failure;
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};

@@ -156,7 +156,7 @@ mod unix {
 
     /// Removes all permissions; false where that changes nothing, as for root.
     fn forbid(path: &Path) -> bool {
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
         let is_forbidden = fs::File::open(path).is_err();
         if !is_forbidden {
             eprintln!("SKIPPED: permissions do not apply to this user");
