@@ -129,7 +129,7 @@ fn a_compressed_color_profile_takes_a_limited_amount_of_memory() {
 fn a_shutdown_under_load_completes_all_requests() {
     let place = Place::new();
     let mut service = Service::start(&place, &["--workers", "1", "--quiet"]);
-    let (count, body) = (6, image_bytes(1200));
+    let (count, body) = (6, image_bytes(2400));
     let clients: Vec<_> = (0..count)
         .map(|_| {
             let (address, body) = (service.address.clone(), body.clone());
