@@ -28,7 +28,7 @@ CLIENTS = (1, 8, 64)
 SCRIPT = """
 local function read(path) local f = io.open(path, "rb"); local c = f:read("*a"); f:close(); return c end
 local bodies = {}
-for path in string.gmatch(os.getenv("BODY"), "[^\n]+") do table.insert(bodies, read(path)) end
+for path in string.gmatch(os.getenv("BODY"), "%S+") do table.insert(bodies, read(path)) end
 local large = string.rep("x", 3 * 1024 * 1024)
 local bad = os.getenv("BAD")
 local count, threads = 0, {}
@@ -102,6 +102,8 @@ def load(name, process, port, bodies, path, seconds, clients=64, bad=False):
             sender.join()
     metrics = {key: round(float(value), 2) for key, value in re.findall(r"^(rate|p50|p99|errors) (\S+)", output, re.M)}
     statuses = {status: int(n) for status, n in re.findall(r"^status (\d+) (\d+)", output, re.M)}
+    if not statuses:
+        sys.exit(f"{name}: no response; {output}")
     for status in incomplete:
         statuses[f"{status} (cut off)"] = statuses.get(f"{status} (cut off)", 0) + 1
     memory = {"mb_before": round(before), "mb_after": round(resident(process))}
