@@ -396,7 +396,7 @@ pub struct ServeArgs {
     /// Timeout of a request in seconds, including the time to receive it
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub timeout: f64,
-    /// Close a connection on which the client sends nothing for this many seconds; at least --timeout
+    /// Close a connection on which neither side sends anything for this many seconds; at least one more than --timeout
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
     pub idle_timeout: f64,
     /// Format of the log on stderr

@@ -21,7 +21,14 @@ impl Workspace {
         let fitting = self.free.iter().enumerate().filter(|(_, buffer)| buffer.len() >= len);
         match fitting.min_by_key(|(_, buffer)| buffer.len()).map(|(i, _)| i) {
             Some(i) => Tensor::from_buffer(batch, shape, self.free.swap_remove(i)),
-            None => Tensor::zeros(batch, shape),
+            None => {
+                // It replaces the largest one, so that tensors of rising sizes leave a constant number of buffers.
+                let largest = self.free.iter().enumerate().max_by_key(|(_, buffer)| buffer.len());
+                if let Some(i) = largest.map(|(i, _)| i) {
+                    self.free.swap_remove(i);
+                }
+                Tensor::zeros(batch, shape)
+            }
         }
     }
 
@@ -77,6 +84,16 @@ mod tests {
         assert_eq!(workspace.take(1, Shape::flat(9)).data().as_ptr(), at.1);
         let again = workspace.take(1, Shape::flat(150));
         assert_eq!((again.data().as_ptr(), again.data().len()), (at.0, 150));
+    }
+
+    #[test]
+    fn rising_sizes_leave_a_constant_number_of_buffers() {
+        let mut workspace = Workspace::default();
+        for size in (100..2000).step_by(100) {
+            let pair = [size, size / 2].map(|size| workspace.take(1, Shape::flat(size)));
+            pair.into_iter().for_each(|tensor| workspace.give(tensor));
+        }
+        assert!(workspace.free.len() <= 2, "{}", workspace.free.len());
     }
 
     #[test]

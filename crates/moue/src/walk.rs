@@ -1,4 +1,5 @@
-//! Lists what a folder contains in order of names, each file once, with what cannot be read.
+//! Lists what a folder contains in order of names, with what cannot be read. Links are followed, but not to a folder
+//! that contains them.
 
 use std::io;
 use std::path::{Path, PathBuf};

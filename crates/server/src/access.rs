@@ -56,7 +56,8 @@ fn cors(origins: &[String]) -> Result<CorsLayer, SetupError> {
     Ok(CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE]))
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE])
+        .expose_headers([HeaderName::from_static("x-request-id")]))
 }
 
 fn digest(text: &str) -> [u8; 32] {
@@ -71,7 +72,8 @@ async fn check(State(wanted): State<[u8; 32]>, request: Request, next: Next) -> 
         return next.run(request).await;
     }
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
+    let given = given.and_then(|value| value.split_once(' '));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token);
     if bool::from(digest(given).ct_eq(&wanted)) {
         return next.run(request).await;
     }

@@ -8,7 +8,7 @@ use crate::options::{Limits, Options};
 use crate::outcome::Faces;
 use crate::problem::Problem;
 use crate::work::{Upload, Wanted, Work};
-use axum::body::{Bytes, HttpBody};
+use axum::body::HttpBody;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Extension, FromRequest, Multipart, Query, Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -16,6 +16,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::BytesMut;
 use moue::Classifier;
 use moue::prediction::Prediction;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ use utoipa::{IntoParams, ToSchema};
 
 /// The path for predictions.
 pub const PREDICT: &str = "/v1/predict";
+
+/// Characters of a picture's name that a response contains.
+const LONGEST_NAME: usize = 255;
 
 /// The state of all handlers.
 #[derive(Clone)]
@@ -116,6 +120,8 @@ fn yes() -> bool {
         (status = 422, body = Problem, content_type = "application/problem+json", description = "No picture can be read."),
         (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many requests are waiting (`--workers`, \
             `--queue`), or their bodies are too large together (`--max-buffer`). Try again after `Retry-After` seconds."),
+        (status = 500, body = Problem, content_type = "application/problem+json", description = "An internal error, which no request should \
+            cause; please report it."),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "The request exceeded the time limit (`--timeout`)."),
     )
 )]
@@ -134,7 +140,7 @@ pub async fn predict(
     let until = Instant::now() + limits.time;
     let received = timeout_at(until, receive(request, &account, limits)).await;
     let received = received.map_err(|_| {
-        account.abandon();
+        account.linger();
         let detail = format!("the body did not arrive within the time limit of {} s", limits.time.as_secs_f32());
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
     })??;
@@ -170,11 +176,12 @@ async fn receive(request: Request, account: &Account, limits: &Limits) -> Result
         );
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_ascii_lowercase();
     let received = if kind.starts_with("multipart/") {
         parts(request, account, limits).await.map(Received::Form)
     } else {
-        match Bytes::from_request(request, &()).await {
+        // Copied: the parts of a body that arrives slowly take more memory than their bytes.
+        match BytesMut::from_request(request, &()).await.map(BytesMut::freeze) {
             Ok(bytes) if bytes.is_empty() => Err(Problem::bad_request("the body is empty; send an image file")),
             Ok(bytes) => Ok(Received::One(Upload { name: "image".into(), bytes, account: account.clone() })),
             Err(_) => Err(Problem::bad_request("the body is incomplete; send the request again")),
@@ -234,7 +241,8 @@ async fn parts(request: Request, account: &Account, limits: &Limits) -> Result<V
                 limits.images
             )));
         }
-        let name = field.file_name().or(field.name()).map_or_else(|| format!("{}", uploads.len()), str::to_owned);
+        let name = field.file_name().or(field.name());
+        let name = name.map_or_else(|| uploads.len().to_string(), |name| name.chars().take(LONGEST_NAME).collect());
         let bytes = field.bytes().await.map_err(|error| Problem::bad_request(error.body_text()))?;
         uploads.push(Upload { name, bytes, account: account.clone() });
     }

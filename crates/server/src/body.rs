@@ -19,6 +19,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// closed.
 const DISCARDED: usize = 8;
 
+/// The time in which a client that was too slow can read its response.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// Why no more of a body is received.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum Refusal {
@@ -68,7 +71,7 @@ struct Inner {
     bytes: AtomicUsize,
     memory: Mutex<Option<OwnedSemaphorePermit>>,
     refusal: OnceLock<Refusal>,
-    abandoned: AtomicBool,
+    lingers: AtomicBool,
 }
 
 impl Account {
@@ -82,9 +85,9 @@ impl Account {
         self.0.refusal.get().copied()
     }
 
-    /// The rest of the body will not be discarded: the connection is closed instead.
-    pub fn abandon(&self) {
-        self.0.abandoned.store(true, Ordering::Relaxed);
+    /// The rest of the body is discarded only as long as the client needs to read the response.
+    pub fn linger(&self) {
+        self.0.lingers.store(true, Ordering::Relaxed);
     }
 
     fn add(&self, bytes: usize, intake: &Intake) -> Result<(), Refusal> {
@@ -138,12 +141,13 @@ impl HttpBody for Received {
 impl Drop for Received {
     fn drop(&mut self) {
         let done = self.ended || self.body.is_end_stream();
-        if done || !self.discarded_when_dropped || self.account.0.abandoned.load(Ordering::Relaxed) {
+        if done || !self.discarded_when_dropped {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let body = std::mem::take(&mut self.body);
-        let (most, time) = (self.intake.body_bytes.saturating_mul(DISCARDED), self.intake.time);
+        let time = if self.account.0.lingers.load(Ordering::Relaxed) { LINGER } else { self.intake.time };
+        let most = self.intake.body_bytes.saturating_mul(DISCARDED);
         // An error or the end of the time: the connection is closed, as it would be without this.
         runtime.spawn(async move { drop(tokio::time::timeout(time, discard(body, most)).await) });
     }

@@ -23,11 +23,16 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 const BUFFER: usize = 64 << 10;
 const HEAD: u32 = 16 << 10;
 
-/// Maximum requests at the same time in an HTTP/2 connection.
-const STREAMS: u32 = 64;
+/// Maximum requests at the same time in an HTTP/2 connection, and the bytes that it receives ahead: less would slow a
+/// distant client down.
+const STREAMS: u32 = 16;
+const WINDOW: u32 = 512 << 10;
 
 /// Number of the first bytes of a connection, which show its protocol.
 const PREFACE: usize = 24;
+
+/// The shortest time between two warnings of one kind.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// The longest time that a shutdown takes after the running requests.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -35,12 +40,13 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 /// Serves the routes until `stop` is ready, then finishes the requests of all connections.
 ///
 /// A connection is closed when a request's head does not arrive within `limits.time`, when the
-/// client receives nothing of a response for this time, or when it sends nothing for `limits.idle`.
+/// client takes no bytes for this time while there are some for it, or when neither side sends
+/// anything for `limits.idle`.
 pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop: impl Future<Output = ()>) {
     let http = http(limits);
     let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let connections = GracefulShutdown::new();
-    let mut stop = pin!(stop);
+    let (mut stop, mut warned) = (pin!(stop), None);
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -50,10 +56,17 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
             accepted = accept => accepted,
             () = &mut stop => break,
         };
-        let Ok((stream, _)) = accepted else {
-            // Usually too many open files: some will be closed soon.
-            sleep(Duration::from_millis(50)).await;
-            continue;
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Usually too many open files: some will be closed soon.
+                if warned.is_none_or(|at: Instant| at.elapsed() > QUIET) {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    warned = Some(Instant::now());
+                }
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
         // Predictions are small and sent without delay.
         let _ = stream.set_nodelay(true);
@@ -77,8 +90,8 @@ fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
-        .initial_stream_window_size(BUFFER as u32)
-        .initial_connection_window_size(2 * BUFFER as u32)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .max_send_buf_size(BUFFER)
         .max_header_list_size(HEAD);
     http
@@ -104,10 +117,19 @@ impl Guarded {
         Self { stream, received: 0, idle, stalled: limits.time, read_until, write_until: None }
     }
 
+    /// The client is not idle: the protocol is known, and it sends or receives.
+    fn extend(&mut self) {
+        if self.received >= PREFACE {
+            let until = Instant::now() + self.idle;
+            self.read_until.as_mut().reset(until);
+        }
+    }
+
     /// A result of writing: an error where the client has received nothing for too long.
     fn written<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.write_until = None;
+            self.extend();
             return result;
         }
         let stalled = self.stalled;
@@ -121,10 +143,7 @@ impl AsyncRead for Guarded {
         let before = buffer.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
             self.received = self.received.saturating_add(buffer.filled().len() - before);
-            if self.received >= PREFACE {
-                let until = Instant::now() + self.idle;
-                self.read_until.as_mut().reset(until);
-            }
+            self.extend();
             return Poll::Ready(result);
         }
         self.read_until.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))

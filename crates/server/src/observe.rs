@@ -117,8 +117,10 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if !self.finished {
-            self.record(DISCONNECTED, None, Some("the client has disconnected"));
+        match (self.finished, std::thread::panicking()) {
+            (true, _) => {}
+            (false, true) => self.record(500, None, Some("an internal error")),
+            (false, false) => self.record(DISCONNECTED, None, Some("the client has disconnected")),
         }
     }
 }

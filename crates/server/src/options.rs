@@ -6,7 +6,8 @@ use std::time::Duration;
 /// Limits of the service. Requests beyond a limit are rejected with the status in parentheses.
 ///
 /// They bound the memory: `buffer_bytes` for bodies, for each worker a decoded picture of `pixels`
-/// (3–16 bytes each) and the detector's activations, and about 200 kB for each connection.
+/// (up to 24 bytes each, and a gigabyte) and the detector's activations, and about 200 kB for each
+/// connection (600 kB with HTTP/2).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limits {
     /// Maximum bytes of a request's body (413).
@@ -27,8 +28,8 @@ pub struct Limits {
     /// (408), and for the prediction, including the body (503).
     #[serde(rename = "time_seconds", serialize_with = "seconds")]
     pub time: Duration,
-    /// Maximum time in seconds in which a client sends nothing; then its connection is closed. It
-    /// is at least `time`.
+    /// Maximum time in seconds in which neither side of a connection sends anything; then it is
+    /// closed. At least a second longer than `time`. Between the requests of HTTP/1.1 it is `time`.
     #[serde(rename = "idle_seconds", serialize_with = "seconds")]
     pub idle: Duration,
 }

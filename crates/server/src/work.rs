@@ -181,12 +181,12 @@ fn run_network(predictor: &Predictor, asked: &mpsc::Receiver<Ask>, metrics: &Met
 
 /// The next request; the predictor's memory is freed if there is none for a while.
 fn next(predictor: &Predictor, asked: &mpsc::Receiver<Ask>) -> Option<Ask> {
-    match asked.recv_timeout(IDLE) {
-        Ok(ask) => Some(ask),
-        Err(RecvTimeoutError::Disconnected) => None,
-        Err(RecvTimeoutError::Timeout) => {
-            predictor.release_memory();
-            asked.recv().ok()
+    loop {
+        match asked.recv_timeout(IDLE) {
+            Ok(ask) => return Some(ask),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            // Again each time: a picture whose client has disconnected may have been decoded meanwhile.
+            Err(RecvTimeoutError::Timeout) => predictor.release_memory(),
         }
     }
 }

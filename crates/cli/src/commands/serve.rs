@@ -46,6 +46,10 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         let text = format!("--max-buffer {} is less than --max-body {}; increase it", args.max_buffer, args.max_body);
         return Err(UsageError(text).into());
     }
+    if args.token.as_ref().is_some_and(String::is_empty) {
+        let text = "the token is empty; set --token or MOUE_TOKEN to a text that is hard to guess, or unset it";
+        return Err(UsageError(text.into()).into());
+    }
     if args.timeout == 0.0 {
         return Err(
             UsageError("--timeout 0 would reject every request; use a positive number of seconds".into()).into()
@@ -68,9 +72,9 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
             queue: args.queue.into(),
             connections: args.max_connections.into(),
             time: Duration::from_secs_f64(args.timeout),
-            idle: Duration::from_secs_f64(args.idle_timeout),
+            idle: Duration::from_secs_f64(args.idle_timeout.max(args.timeout + 1.0)),
         },
-        token: args.token.clone().filter(|token| !token.is_empty()),
+        token: args.token.clone(),
         cors: args.cors.clone(),
         model_name: model.display().to_string(),
     };
@@ -182,15 +186,18 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         .context("cannot listen for SIGTERM")?;
     Ok(async move {
         #[cfg(unix)]
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
+        let mut signal = async move || {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        };
         #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-        tracing::info!("shutting down after the running requests; Ctrl-C ends them");
-        tokio::spawn(async {
-            let _ = tokio::signal::ctrl_c().await;
+        let mut signal = async || drop(tokio::signal::ctrl_c().await);
+        signal().await;
+        tracing::info!("shutting down after the running requests; a second signal ends them");
+        tokio::spawn(async move {
+            signal().await;
             std::process::exit(INTERRUPTED.into());
         });
     })

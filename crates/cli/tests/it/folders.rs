@@ -113,6 +113,21 @@ fn classes_that_only_some_splits_have_are_warned_about_before_training() {
 }
 
 #[test]
+fn outputs_below_the_folder_are_no_inputs() {
+    let place = place();
+    for name in ["photos/a.png", "photos/inner/b.png", "photos/z.png"] {
+        copy(&place, name);
+    }
+    for _ in 0..2 {
+        let (rows, _, code) = predict(&place, &["photos", "-r", "--annotate", "photos/maps"]);
+        let names: Vec<&str> = errors(&rows).into_iter().map(|(name, _)| name).collect();
+        assert_eq!((names, code), (vec!["photos/a.png", "photos/inner/b.png", "photos/z.png"], 0));
+    }
+    let (_, error, code) = predict(&place, &["photos", "-r", "--annotate", "photos"]);
+    assert!(code == 2 && error.contains("this folder contains inputs"), "{error}");
+}
+
+#[test]
 fn a_damaged_file_never_ends_a_batch() {
     let place = place();
     copy(&place, "in/a.png");

@@ -193,6 +193,8 @@ fn interrupt(folder: &Path, process: i64) {
     while !is_begun() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+    // `ffmpeg` leaves the group of processes while it is started.
+    std::thread::sleep(std::time::Duration::from_millis(100));
     assert!(Command::new("kill").args(["-INT", "--", &process.to_string()]).status().unwrap().success());
 }
 

@@ -182,6 +182,8 @@ fn wrong_addresses_and_options_are_errors() {
     assert!(code == 2 && error.contains("https://example.org"), "{error}");
     let (code, error) = fails(&["--timeout", "0"]);
     assert!(code == 2 && error.contains("--timeout 0"), "{error}");
+    let (code, error) = fails(&["--token", ""]);
+    assert!(code == 2 && error.contains("the token is empty"), "{error}");
     let (code, error) = fails(&["--max-buffer", "10"]);
     assert!(code == 2 && error.contains("--max-buffer 10 is less than --max-body 20"), "{error}");
     // A port in use: the error names one that is free.

@@ -171,7 +171,10 @@ pub fn decode_truncated_image(bytes: &[u8]) -> Result<(DynamicImage, bool), Imag
                 (Format::Pnm, _) => image_extent(bytes)?.into_iter().map(u64::from).product::<u64>().saturating_mul(8),
                 _ => 0,
             };
-            whole.resize(bytes.len() + zeros.min(MAX_FILE) as usize, 0);
+            // A header may claim any number; the pixels need no more than this.
+            let pixels: u64 = image_extent(bytes)?.into_iter().map(u64::from).product();
+            let most = pixels.saturating_mul(PIXEL_MEMORY).saturating_add(1 << 16).min(MAX_FILE);
+            whole.resize(bytes.len() + zeros.min(most) as usize, 0);
             let part = decode(&whole, format, true).map_err(|_| truncated)?;
             Ok((part, true))
         }

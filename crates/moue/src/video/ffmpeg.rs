@@ -8,7 +8,7 @@ use crate::fs::AtomicFile;
 use crate::message::io_reason;
 use image::RgbImage;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -98,7 +98,7 @@ fn ratio(text: &str) -> Option<f64> {
 }
 
 fn missing(program: &'static str, error: std::io::Error) -> VideoError {
-    if error.kind() == std::io::ErrorKind::NotFound { VideoError::Missing { program } } else { VideoError::Pipe(error) }
+    if error.kind() == ErrorKind::NotFound { VideoError::Missing { program } } else { VideoError::Pipe(error) }
 }
 
 /// The error of an input that `ffmpeg` cannot read; its message may begin with the name of the input.
@@ -193,6 +193,11 @@ impl Frames {
         match read_pixmap(&mut self.pixmaps) {
             Ok(Some(frame)) => Ok(Some(frame)),
             Ok(None) => self.end().map(|()| None),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                // It would wait until the rest of the frame is read.
+                let _ = self.program.child.kill();
+                Err(VideoError::Pipe(error))
+            }
             Err(error) => Err(self.end().err().unwrap_or(VideoError::Pipe(error))),
         }
     }
@@ -208,7 +213,7 @@ impl Frames {
 
 /// A binary pixmap (`P6`); `None` where the stream ends before it.
 fn read_pixmap(reader: &mut impl Read) -> std::io::Result<Option<RgbImage>> {
-    let broken = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, format!("not a frame: {what}"));
+    let broken = |what: &str| std::io::Error::new(ErrorKind::InvalidData, format!("not a frame: {what}"));
     let mut byte = [0];
     if reader.read(&mut byte)? == 0 {
         return Ok(None);

@@ -79,6 +79,15 @@ async fn several_pictures_keep_their_order_and_errors_are_per_picture() {
 }
 
 #[tokio::test]
+async fn media_types_have_no_case_and_long_names_are_cut() {
+    let service = service(&Options::default());
+    let mut request = form(&[(&"n".repeat(5000), &face(0))]);
+    request.headers_mut().insert("content-type", "Multipart/Form-Data; boundary=edge".parse().unwrap());
+    let reply = send(&service, request).await;
+    assert_eq!(reply.json()[0]["input"], "n".repeat(255));
+}
+
+#[tokio::test]
 async fn a_truncated_picture_is_an_error_unless_allowed() {
     let service = service(&Options::default());
     let cut = face(0)[..2000].to_vec();
@@ -186,6 +195,7 @@ async fn predictions_and_metrics_require_the_token() {
         }
         request.body(Body::from(face(0))).unwrap()
     };
+    assert_eq!(send(&service, asks(Some("bearer secret"))).await.status, StatusCode::OK, "schemes have no case");
     for wrong in [None, Some("secret"), Some("Bearer "), Some("Bearer secre"), Some("Bearer secrets")] {
         let reply = send(&service, asks(wrong)).await;
         reply.problem(401);

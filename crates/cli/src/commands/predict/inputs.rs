@@ -3,8 +3,8 @@
 use crate::args::PredictArgs;
 use crate::progress::Progress;
 use moue::message::on_one_line;
-use moue::predict::Listed;
 use moue::predict::inputs::expand;
+use moue::predict::{Input, Listed};
 use moue::video::Source;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,11 +38,31 @@ pub fn photo_arguments(args: &PredictArgs) -> Vec<PathBuf> {
     arguments.cloned().collect()
 }
 
-/// What each argument names, listed while it is predicted.
-pub fn listed(arguments: &[PathBuf], recursive: bool) -> impl Iterator<Item = (&Path, Listed)> {
-    arguments
-        .iter()
-        .flat_map(move |argument| expand(argument, recursive).map(move |listed| (argument.as_path(), listed)))
+/// The folders of outputs that exist.
+pub fn output_folders(args: &PredictArgs) -> Vec<PathBuf> {
+    [&args.annotate, &args.explain].into_iter().flatten().filter_map(|folder| folder.canonicalize().ok()).collect()
+}
+
+/// What each argument names, listed while it is predicted, without the files in `outputs` below a folder that is named.
+pub fn listed<'a>(
+    arguments: &'a [PathBuf],
+    recursive: bool,
+    outputs: &[PathBuf],
+) -> impl Iterator<Item = (&'a Path, Listed)> {
+    arguments.iter().flat_map(move |argument| {
+        let own = argument.canonicalize().ok().filter(|_| !outputs.is_empty());
+        let is_below = |folder: &&PathBuf| own.as_ref().is_some_and(|own| folder.starts_with(own) && *folder != own);
+        let below: Vec<PathBuf> = outputs.iter().filter(is_below).cloned().collect();
+        let is_output = move |path: &Path| {
+            !below.is_empty()
+                && path.parent().is_some_and(|parent| parent.canonicalize().is_ok_and(|parent| below.contains(&parent)))
+        };
+        let listed = expand(argument, recursive).filter(move |listed| match listed {
+            Listed::Input(Input::File(path)) | Listed::Other(path) => !is_output(path),
+            Listed::Input(_) => true,
+        });
+        listed.map(move |listed| (argument.as_path(), listed))
+    })
 }
 
 /// The files that are not predicted, by argument.

@@ -51,7 +51,11 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let classes = predictor.classifier().classes();
     let mut out = PredictionWriter::new(format, args.out.as_deref(), classes, !videos.is_empty())?;
     let hidden = Progress::new(true, 0, "");
-    photos::run(&predictor, &photos, args, common, &mut out, &stop)?;
+    if let Err(error) = photos::run(&predictor, &photos, args, common, &mut out, &stop) {
+        // The predictions so far are kept in FILE.partial; the first error is the one to report.
+        let _ = out.finish(false);
+        return Err(error);
+    }
     let stopped = || stop.load(Ordering::Relaxed);
     let mut complete = !stopped();
     for video in &videos {

@@ -1,6 +1,6 @@
 //! Checks that no output of `predict` replaces an input.
 
-use super::inputs::{is_video, listed};
+use super::inputs::{is_video, listed, output_folders};
 use crate::args::PredictArgs;
 use crate::error::UsageError;
 use moue::image::is_image;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// inputs: annotated pictures have the names of their inputs. The inputs are listed only where an
 /// output exists already.
 pub fn check(args: &PredictArgs, photos: &[PathBuf], videos: &[Source]) -> Result<(), UsageError> {
-    let inputs = Inputs { photos, videos, recursive: args.recursive };
+    let inputs = Inputs { photos, videos, recursive: args.recursive, outputs: &output_folders(args) };
     for (option, file, example) in
         [("out", &args.out, "predictions.csv"), ("timeline", &args.timeline, "timeline.html")]
     {
@@ -43,13 +43,14 @@ struct Inputs<'a> {
     photos: &'a [PathBuf],
     videos: &'a [Source],
     recursive: bool,
+    outputs: &'a [PathBuf],
 }
 
 impl Inputs<'_> {
     fn paths(&self) -> impl Iterator<Item = PathBuf> {
         // Listing standard input would read it.
         let photos = self.photos.iter().filter(|argument| *argument != Path::new("-"));
-        let files = photos.flat_map(|argument| listed(std::slice::from_ref(argument), self.recursive));
+        let files = photos.flat_map(|argument| listed(std::slice::from_ref(argument), self.recursive, self.outputs));
         let files = files.filter_map(|(_, listed)| match listed {
             Listed::Input(Input::File(path)) => Some(path),
             _ => None,

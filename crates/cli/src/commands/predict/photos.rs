@@ -1,6 +1,6 @@
 //! Predicts photos and writes annotated images and saliency maps.
 
-use super::inputs::{Skipped, listed};
+use super::inputs::{Skipped, listed, output_folders};
 use super::output::PredictionWriter;
 use crate::args::{Common, ExplainMethod, PredictArgs};
 use crate::progress::Progress;
@@ -24,13 +24,14 @@ pub fn run(
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let progress = Progress::new(common.quiet, 0, "images/s");
-    let (counted, recursive) = (arguments.to_vec(), args.recursive);
-    progress.total_later(move || count(&counted, recursive));
+    let (recursive, outputs) = (args.recursive, output_folders(args));
+    let (counted, written) = (arguments.to_vec(), outputs.clone());
+    progress.total_later(move || count(&counted, recursive, &written));
     let (mut skipped, mut stems) = (Skipped::default(), Stems::default());
     let has_stems = args.annotate.is_some() || args.explain.is_some();
     let stopped = || stop.load(Ordering::Relaxed);
-    let mut inputs =
-        listed(arguments, recursive).take_while(|_| !stopped()).filter_map(|(argument, listed)| match listed {
+    let mut inputs = listed(arguments, recursive, &outputs).take_while(|_| !stopped()).filter_map(
+        |(argument, listed)| match listed {
             Listed::Input(input) => {
                 let stem = if has_stems { stems.of(&input) } else { String::new() };
                 Some(Photo { input, stem })
@@ -42,7 +43,8 @@ pub fn run(
                 skipped.add(argument, path);
                 None
             }
-        });
+        },
+    );
     let first: Vec<Photo> = inputs.by_ref().take(2).collect();
     out.alone = first.len() == 1;
     let annotate = args.annotate.as_deref();
@@ -71,9 +73,10 @@ pub fn run(
 }
 
 /// The number of photos that the arguments name.
-fn count(arguments: &[PathBuf], recursive: bool) -> usize {
+fn count(arguments: &[PathBuf], recursive: bool, outputs: &[PathBuf]) -> usize {
     let (standard_input, named): (Vec<PathBuf>, _) = arguments.iter().cloned().partition(|own| own == Path::new("-"));
-    standard_input.len() + listed(&named, recursive).filter(|(_, listed)| matches!(listed, Listed::Input(_))).count()
+    standard_input.len()
+        + listed(&named, recursive, outputs).filter(|(_, listed)| matches!(listed, Listed::Input(_))).count()
 }
 
 /// An input with the stem of its output files.

@@ -23,7 +23,12 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Op
     let mut best: Option<Table> = None;
     let wanted = |name: &str| is_csv(name) || (single && !name.contains('/') && !name.contains('.'));
     archive::for_each(path, &wanted, &mut |name, reader| {
-        let reader = reader.map_err(|source| DataError::Read { path: path.join(name), source })?;
+        let reader = match reader {
+            Ok(reader) => reader,
+            // Other files of a folder of images may be unreadable.
+            Err(_) if !single => return Ok(()),
+            Err(source) => return Err(DataError::Read { path: path.join(name), source }),
+        };
         if let Some(table) = read(path, reader, form, progress)? {
             // A table with splits is preferred.
             if best.as_ref().is_none_or(|best| table.has_usage && !best.has_usage) {

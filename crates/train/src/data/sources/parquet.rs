@@ -21,7 +21,7 @@ const LABELS: [&str; 4] = ["label", "labels", "emotion", "class"];
 
 /// The images of a Parquet file or of a folder of them; `None` where there is none.
 pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Option<Raw>, DataError> {
-    let files = files(path)?;
+    let (files, unreadable) = files(path)?;
     if files.is_empty() {
         return Ok(None);
     }
@@ -32,11 +32,16 @@ pub fn open(path: &Path, form: ImageSpec, progress: &dyn Fn(usize)) -> Result<Op
         let result = catch_unwind(AssertUnwindSafe(|| read(file, &mut folders, progress)));
         result.unwrap_or_else(|_| Err(damaged(file, &"its metadata is inconsistent")))?;
     }
-    Ok(Some(folders.finish()))
+    let mut raw = folders.finish();
+    let missing =
+        |folder: PathBuf| format!("the folder {} cannot be read, so its images are missing", folder.display());
+    raw.unused.extend(unreadable.into_iter().map(missing));
+    Ok(Some(raw))
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut files = Vec::new();
+/// The Parquet files, and the folders that cannot be read.
+fn files(path: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), DataError> {
+    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     for item in walk(path, usize::MAX) {
         let named = |file: &Path| file.extension().is_some_and(|own| own.eq_ignore_ascii_case("parquet"));
         match item {
@@ -44,10 +49,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
             Item::Unreadable(file, source) if named(&file) || file == path => {
                 return Err(DataError::Read { path: file, source });
             }
+            Item::Unreadable(folder, _) if folder.is_dir() => unreadable.push(folder),
             _ => {}
         }
     }
-    Ok(files)
+    Ok((files, unreadable))
 }
 
 fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> DataError {
