@@ -209,7 +209,8 @@ fn interrupted_predictions_do_not_replace_complete_ones() {
         ["predict", "--threads", "2", "--model", "tiny", "photo.png", "slow.png", "*.gif", "--out", "out.csv"];
     let child = place.command(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     interrupt(place.0.path(), child.id().into());
-    // The pipe is read until here.
+    // The pipe is read until here; the signal is handled by another thread.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     fs::write(place.path("slow.png"), "no picture").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
