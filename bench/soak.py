@@ -11,21 +11,15 @@ import collections
 import json
 import pathlib
 import random
-import re
 import subprocess
 import sys
 import time
 
-MOUE = pathlib.Path(__file__).resolve().parent.parent / "target/release/moue"
+from serve import MOUE, resident
+
 PORT = 8096
 # Seconds; short, so that slow requests end.
 TIMEOUT = 10
-
-
-def resident(process):
-    """Resident memory in MB."""
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
 def request(body, path="/v1/predict", content="application/octet-stream", length=None):

@@ -111,10 +111,9 @@ struct Guarded {
 
 impl Guarded {
     fn new(stream: TcpStream, limits: &Limits) -> Self {
-        let idle = limits.idle.max(limits.time + Duration::from_secs(1));
         // The time of a request's head includes the first bytes, which show the protocol.
         let read_until = Box::pin(sleep(limits.time));
-        Self { stream, received: 0, idle, stalled: limits.time, read_until, write_until: None }
+        Self { stream, received: 0, idle: limits.idle_time(), stalled: limits.time, read_until, write_until: None }
     }
 
     /// The client is not idle: the protocol is known, and it sends or receives.

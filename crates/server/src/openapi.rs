@@ -40,6 +40,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(limits: &Limits) -> Router<S> {
 /// The OpenAPI document, with the limits as `x-limits`.
 pub fn document(limits: &Limits) -> utoipa::openapi::OpenApi {
     let mut document = Api::openapi();
+    let limits = Limits { idle: limits.idle_time(), ..limits.clone() };
     let limits = serde_json::to_value(limits).unwrap_or_default();
     document.extensions = Some(Extensions::builder().add(LIMITS, limits).build());
     document

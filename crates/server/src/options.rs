@@ -34,6 +34,13 @@ pub struct Limits {
     pub idle: Duration,
 }
 
+impl Limits {
+    /// `idle` as it is used: longer than a request may take, in which neither side sends anything.
+    pub(crate) fn idle_time(&self) -> Duration {
+        self.idle.max(self.time.saturating_add(Duration::from_secs(1)))
+    }
+}
+
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_secs_f64())
 }
@@ -83,4 +90,18 @@ pub enum SetupError {
         /// Maximum bytes of all bodies.
         buffer: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_not_idle_while_a_request_may_run() {
+        let times = |time: u64, idle: u64| {
+            let [time, idle] = [time, idle].map(Duration::from_secs);
+            Limits { time, idle, ..Limits::default() }.idle_time().as_secs()
+        };
+        assert_eq!([times(30, 60), times(120, 60)], [60, 121]);
+    }
 }

@@ -72,7 +72,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
             queue: args.queue.into(),
             connections: args.max_connections.into(),
             time: Duration::from_secs_f64(args.timeout),
-            idle: Duration::from_secs_f64(args.idle_timeout.max(args.timeout + 1.0)),
+            idle: Duration::from_secs_f64(args.idle_timeout),
         },
         token: args.token.clone(),
         cors: args.cors.clone(),

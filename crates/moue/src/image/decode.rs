@@ -166,15 +166,16 @@ pub fn decode_truncated_image(bytes: &[u8]) -> Result<(DynamicImage, bool), Imag
         Err(truncated @ ImageError::Truncated { .. }) => {
             let (format, mut whole) = (format(bytes)?, bytes.to_vec());
             // Formats that usually are not compressed: zeros stand for the missing pixels.
-            let zeros = match (format, &truncated) {
-                (Format::Bmp | Format::Tiff, ImageError::Truncated { missing, .. }) => missing.unwrap_or(0),
-                (Format::Pnm, _) => image_extent(bytes)?.into_iter().map(u64::from).product::<u64>().saturating_mul(8),
-                _ => 0,
-            };
-            // A header may claim any number; the pixels need no more than this.
-            let pixels: u64 = image_extent(bytes)?.into_iter().map(u64::from).product();
-            let most = pixels.saturating_mul(PIXEL_MEMORY).saturating_add(1 << 16).min(MAX_FILE);
-            whole.resize(bytes.len() + zeros.min(most) as usize, 0);
+            if matches!(format, Format::Bmp | Format::Tiff | Format::Pnm) {
+                let pixels: u64 = image_extent(bytes)?.into_iter().map(u64::from).product();
+                let missing = match &truncated {
+                    ImageError::Truncated { missing, .. } if format != Format::Pnm => missing.unwrap_or(0),
+                    _ => pixels.saturating_mul(8),
+                };
+                // A header may claim any number; the pixels need no more than this.
+                let most = pixels.saturating_mul(PIXEL_MEMORY).saturating_add(1 << 16).min(MAX_FILE);
+                whole.resize(bytes.len() + missing.min(most) as usize, 0);
+            }
             let part = decode(&whole, format, true).map_err(|_| truncated)?;
             Ok((part, true))
         }
@@ -210,21 +211,24 @@ fn decode(bytes: &[u8], format: Format, partial: bool) -> Result<DynamicImage, I
 
 /// The image as stored, turned as its EXIF orientation says.
 fn decoded(bytes: &[u8], format: Format, partial: bool) -> Result<DynamicImage, DecoderError> {
-    let (width, height) = reader(bytes, format, Limits::default(), HEADER_MEMORY).into_dimensions()?;
+    let mut decoder = reader(bytes, format).into_decoder()?;
+    let (width, height) = decoder.dimensions();
     let memory = (u64::from(width) * u64::from(height)).saturating_mul(PIXEL_MEMORY).saturating_add(HEADER_MEMORY);
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_EXTENT);
     limits.max_image_height = Some(MAX_EXTENT);
-    let mut decoder = reader(bytes, format, limits, memory.min(MAX_MEMORY)).into_decoder()?;
+    limits.max_alloc = Some(memory.min(MAX_MEMORY));
+    decoder.set_limits(limits)?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(Part { decoder, partial })?;
     image.apply_orientation(orientation);
     Ok(image)
 }
 
-/// A reader of a file that may allocate this number of bytes.
-fn reader(bytes: &[u8], format: Format, mut limits: Limits, memory: u64) -> ImageReader<Cursor<&[u8]>> {
-    limits.max_alloc = Some(memory);
+/// A reader of a file that may allocate the memory for everything but the pixels.
+fn reader(bytes: &[u8], format: Format) -> ImageReader<Cursor<&[u8]>> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(HEADER_MEMORY);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.decoder());
     reader.limits(limits);
     reader
@@ -263,9 +267,8 @@ impl<D: ImageDecoder> ImageDecoder for Part<D> {
 /// When the bytes are not an image, or the image is damaged.
 pub fn image_extent(bytes: &[u8]) -> Result<[u32; 2], ImageError> {
     let format = format(bytes)?;
-    let (width, height) = reader(bytes, format, Limits::default(), HEADER_MEMORY)
-        .into_dimensions()
-        .map_err(|error| ImageError::of_decoder(error, format))?;
+    let (width, height) =
+        reader(bytes, format).into_dimensions().map_err(|error| ImageError::of_decoder(error, format))?;
     Ok([width, height])
 }
 

@@ -361,7 +361,7 @@ impl Table {
         }
         let finished = rows.iter().map(|record| record.source().to_owned()).collect();
         let counts = counted(rows.iter().map(|record| (record.file(), record.error())));
-        // The options are first: without them, a folder is taken for one with other content.
+        // The options are written first: without them, a later call refuses the folder.
         write_atomically(&about, text.as_bytes()).map_err(io)?;
         write_atomically(&path, &csv_text(&rows)).map_err(io)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io)?;

@@ -50,7 +50,7 @@ pub fn listed<'a>(
     outputs: &[PathBuf],
 ) -> impl Iterator<Item = (&'a Path, Listed)> {
     arguments.iter().flat_map(move |argument| {
-        let own = argument.canonicalize().ok().filter(|_| !outputs.is_empty());
+        let own = if outputs.is_empty() { None } else { argument.canonicalize().ok() };
         let is_below = |folder: &&PathBuf| own.as_ref().is_some_and(|own| folder.starts_with(own) && *folder != own);
         let below: Vec<PathBuf> = outputs.iter().filter(is_below).cloned().collect();
         let is_output = move |path: &Path| {

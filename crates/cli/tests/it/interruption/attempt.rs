@@ -1,15 +1,15 @@
 //! Runs a command once without interruption, and any number of times with SIGKILL at a random moment, after which it is
 //! repeated. Both must leave the same bytes.
 
-use super::contents::{check, files, without_times};
+use super::contents::{check, files, listed, without_times};
 use crate::place::{Place, text};
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How often a command is killed, unless `MOUE_TEST_KILLS` is a number.
 const KILLS: u64 = 5;
@@ -128,25 +128,6 @@ fn watch(place: &Place, folder: &Path, arguments: &[String], moment: Option<Mome
         }
         sleep(POLL);
     }
-}
-
-/// All files below a folder, temporary ones included, with their lengths and times.
-fn listed(folder: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(current) = folders.pop() {
-        for path in fs::read_dir(current).into_iter().flatten().flatten().map(|entry| entry.path()) {
-            // Temporary files disappear at any time.
-            let Ok(about) = path.metadata() else { continue };
-            if about.is_dir() {
-                folders.push(path);
-            } else {
-                found.push((path, about.len(), about.modified().ok()));
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// SplitMix64.

@@ -8,27 +8,36 @@ use moue_train::train::SavedRun;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Fields and columns with measured times, which differ from run to run.
 const TIMES: [&str; 3] = ["seconds", "images_per_second", "wall_time"];
 
 /// The files below a folder, without temporary ones, by their paths.
 pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
+    let paths = listed(folder).into_iter().map(|(path, ..)| path).filter(|path| !is_temporary(path));
+    let name = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
+    paths.map(|path| (name(&path), fs::read(&path).unwrap())).collect()
+}
+
+/// All files below a folder, temporary ones included, with their lengths and times.
+pub fn listed(folder: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(current) = folders.pop() {
-        for entry in fs::read_dir(current).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
+        for path in fs::read_dir(current).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            // Temporary files disappear at any time.
+            let Ok(about) = path.metadata() else { continue };
+            if about.is_dir() {
                 folders.push(path);
-            } else if !is_temporary(&path) {
-                let name = path.strip_prefix(folder).unwrap().display().to_string();
-                files.insert(name, fs::read(&path).unwrap());
+            } else {
+                found.push((path, about.len(), about.modified().ok()));
             }
         }
     }
-    files
+    found.sort();
+    found
 }
 
 /// The files without measured times.
