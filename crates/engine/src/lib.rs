@@ -17,6 +17,7 @@ mod buffer;
 mod error;
 mod kernels;
 mod parameter;
+mod precision;
 mod profile;
 mod tensor;
 mod workspace;
@@ -42,6 +43,7 @@ pub use network::Network;
 #[cfg(feature = "optimizers")]
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameter::{Parameter, Role};
+pub use precision::{Kernels, Precision, UnknownKernels};
 pub use profile::{LayerTime, Profile};
 pub use tensor::{Shape, Tensor};
 pub use workspace::{Workspace, WorkspacePool};

@@ -8,6 +8,7 @@ use crate::layers::gradient::take_back;
 use crate::layers::layer::{Layer, Mode};
 use crate::layers::{Context, Sequence};
 use crate::parameter::Parameter;
+use crate::precision::Precision;
 use crate::profile::Profile;
 use crate::tensor::{Shape, Tensor};
 use std::sync::Arc;
@@ -48,6 +49,17 @@ impl Network {
     /// images, and [`Self::backward`] computes the sums of all ranks' gradients.
     pub fn join(&mut self, communicator: Arc<dyn Communicator>) {
         self.context.communicator = Some(communicator);
+    }
+
+    /// Sets the precision of all further passes; f32 without a call.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.context.precision = precision;
+    }
+
+    /// The precision of the passes.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.context.precision
     }
 
     /// Freezes the first layers of the outermost sequence: a training pass runs them as at inference,

@@ -9,6 +9,7 @@ use super::resize::resized;
 use crate::error::BuildError;
 use crate::layers::layer::lower;
 use crate::network::{Network, in_pool};
+use crate::precision::Precision;
 use crate::profile::{Profile, Profiler};
 use crate::tensor::{Shape, Tensor};
 use crate::workspace::Workspace;
@@ -33,21 +34,29 @@ pub struct InferenceNetwork {
     input: Shape,
     output_shape: Shape,
     steps: Vec<Step>,
+    precision: Precision,
     workspace: Workspace,
     profiler: Profiler,
     output: Tensor,
 }
 
 impl InferenceNetwork {
-    /// Prepares a network's current weights. Later changes of the network have no effect.
+    /// Prepares a network's current weights for inference in f32. Later changes of the network have no effect.
     #[must_use]
     pub fn new(network: &Network) -> Self {
+        Self::with_precision(network, Precision::F32)
+    }
+
+    /// Prepares a network's current weights for inference in this precision.
+    #[must_use]
+    pub fn with_precision(network: &Network, precision: Precision) -> Self {
         let mut steps = steps(network);
         steps.iter_mut().for_each(Step::prepare);
         Self {
             input: network.input_shape(),
             output_shape: network.output_shape(),
             steps,
+            precision,
             workspace: Workspace::default(),
             profiler: Profiler::default(),
             output: Tensor::default(),
@@ -68,6 +77,7 @@ impl InferenceNetwork {
             input,
             output_shape,
             steps,
+            precision: self.precision,
             workspace: Workspace::default(),
             profiler: Profiler::default(),
             output: Tensor::default(),
@@ -78,6 +88,12 @@ impl InferenceNetwork {
     #[must_use]
     pub fn input_shape(&self) -> Shape {
         self.input
+    }
+
+    /// The precision of the arithmetic.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Starts to measure the time of each step.

@@ -5,6 +5,7 @@
 
 use crate::buffer::Buffer;
 use crate::communicator::Communicator;
+use crate::precision::Precision;
 use crate::profile::Profiler;
 use crate::tensor::Tensor;
 use crate::workspace::Workspace;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 pub struct Context {
     /// The pool of activations and gradients.
     pub workspace: Workspace,
+    /// The precision of maps between layers.
+    pub precision: Precision,
     pub(crate) scratch: Scratch,
     pub(crate) profiler: Profiler,
     /// The other processes of a distributed training.

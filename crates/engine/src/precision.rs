@@ -1,0 +1,114 @@
+//! The precision that a network computes in, and the kernels that multiply in bf16.
+//!
+//! f32 is the default. bf16 has the range of f32 and 8 bits of precision: maps between layers and the factors of products
+//! are bf16; sums, weights, statistics and the loss are f32 or f64. See [`Precision`].
+
+use std::fmt;
+
+/// The precision of a network's arithmetic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+    /// Maps, gradients of maps and factors of products in bf16, sums in f32. The network's input and output, its
+    /// weights, statistics, gradients of weights and the optimizer stay f32; the first and the last layer compute in f32.
+    Bf16,
+}
+
+impl Precision {
+    /// The name in options and reports: `f32` or `bf16`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The fastest precision on this machine: bf16 where a matrix unit computes it ([`Kernels::Amx`]), else f32.
+    #[must_use]
+    pub fn fastest() -> Self {
+        if Kernels::in_use() == Kernels::Amx { Self::Bf16 } else { Self::F32 }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Name of the environment variable that selects the kernels.
+const VARIABLE: &str = "MOUE_KERNELS";
+
+/// The kernels that multiply in bf16. All of them compute the same sums in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// Intel's Advanced Matrix Extensions (AMX-TILE, AMX-BF16), on Linux.
+    Amx,
+    /// Fused multiply-adds in f32, at the instruction-set level in use.
+    Portable,
+}
+
+impl Kernels {
+    /// The name in `MOUE_KERNELS` and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Amx => "amx",
+            Self::Portable => "portable",
+        }
+    }
+
+    /// The kernels that this machine supports.
+    pub fn available() -> impl Iterator<Item = Self> {
+        [Self::Amx, Self::Portable].into_iter().filter(|kernels| *kernels == Self::Portable)
+    }
+
+    /// The kernels in use: those that `MOUE_KERNELS` selects where this machine supports them, else the default.
+    #[must_use]
+    pub fn in_use() -> Self {
+        Self::requested().unwrap_or(Self::Portable)
+    }
+
+    /// The kernels that `MOUE_KERNELS` selects, or the default where it is not set.
+    ///
+    /// # Errors
+    /// When `MOUE_KERNELS` is unknown, or selects kernels that this machine does not support.
+    pub fn requested() -> Result<Self, UnknownKernels> {
+        choose(std::env::var(VARIABLE).ok().as_deref()).map_err(|asked| UnknownKernels {
+            asked,
+            available: Self::available().map(Self::name).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+/// `MOUE_KERNELS` selects kernels that are not available.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("MOUE_KERNELS={asked} is not available on this machine; it supports {available}")]
+pub struct UnknownKernels {
+    asked: String,
+    available: String,
+}
+
+fn choose(asked: Option<&str>) -> Result<Kernels, String> {
+    match asked {
+        None | Some("") => Ok(Kernels::Portable),
+        Some(name) => Kernels::available().find(|kernels| kernels.name() == name).ok_or_else(|| name.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_selected_by_name() {
+        assert_eq!(choose(None), Ok(Kernels::Portable));
+        assert_eq!(choose(Some("")), Ok(Kernels::Portable));
+        assert_eq!(choose(Some("portable")), Ok(Kernels::Portable));
+        assert_eq!(choose(Some("amx")).is_ok(), Kernels::available().any(|kernels| kernels == Kernels::Amx));
+        assert_eq!(choose(Some("avx1024")), Err("avx1024".into()));
+    }
+}
