@@ -118,7 +118,12 @@ impl Network {
         let mut dy = context.workspace.take(gradient.batch(), gradient.shape());
         dy.data_mut().copy_from_slice(gradient.data());
         let (map, gradient) = in_pool(|| layers.backward_to(index + 1, x, output, dy, true, context));
-        Some((map?, gradient?))
+        let widen = |tensor: Tensor| {
+            let mut copy = Tensor::default();
+            copy.copy_from(&tensor);
+            copy
+        };
+        Some((widen(map?), widen(gradient?)))
     }
 
     /// Starts to measure the time of each layer.

@@ -4,6 +4,7 @@
 //! are bf16; sums, weights, statistics and the loss are f32 or f64. See [`Precision`].
 
 use std::fmt;
+use std::sync::OnceLock;
 
 /// The precision of a network's arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,7 +70,8 @@ impl Kernels {
     /// The kernels in use: those that `MOUE_KERNELS` selects where this machine supports them, else the default.
     #[must_use]
     pub fn in_use() -> Self {
-        Self::requested().unwrap_or(Self::Portable)
+        static IN_USE: OnceLock<Kernels> = OnceLock::new();
+        *IN_USE.get_or_init(|| Self::requested().unwrap_or(Self::Portable))
     }
 
     /// The kernels that `MOUE_KERNELS` selects, or the default where it is not set.

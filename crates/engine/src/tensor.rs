@@ -1,8 +1,10 @@
-//! NHWC tensors of `f32` in memory aligned to 64 bytes.
+//! NHWC tensors in memory aligned to 64 bytes. Those outside of a network have values in `f32`; between layers they may have bf16.
 //!
 //! A tensor has no arithmetic; kernels compute with its values.
 
 use crate::buffer::Buffer;
+use crate::kernels::element::{self, Element, with_element};
+use crate::precision::Precision;
 use std::fmt;
 
 /// The shape of one image or feature map: `[height, width, channels]`.
@@ -59,6 +61,7 @@ impl fmt::Display for Shape {
 pub struct Tensor {
     batch: usize,
     shape: Shape,
+    precision: Precision,
     /// May be longer than the tensor; see [`Self::data`].
     data: Buffer,
 }
@@ -73,7 +76,7 @@ impl Tensor {
     /// A tensor of zeros.
     #[must_use]
     pub fn zeros(batch: usize, shape: Shape) -> Self {
-        Self { batch, shape, data: Buffer::zeros(batch * shape.len()) }
+        Self { batch, shape, precision: Precision::F32, data: Buffer::zeros(batch * shape.len()) }
     }
 
     /// A tensor with these values.
@@ -83,16 +86,23 @@ impl Tensor {
     #[must_use]
     pub fn from_slice(batch: usize, shape: Shape, values: &[f32]) -> Self {
         assert_eq!(values.len(), batch * shape.len(), "the number of values does not match the shape");
-        Self { batch, shape, data: Buffer::from_slice(values) }
+        Self { batch, shape, precision: Precision::F32, data: Buffer::from_slice(values) }
     }
 
     /// Resizes the tensor. Memory only grows; the values are unspecified (but initialized)
     /// afterwards.
     pub fn reset(&mut self, batch: usize, shape: Shape) {
+        self.reset_to(batch, shape, Precision::F32);
+    }
+
+    /// [`Self::reset`] to values of this precision.
+    fn reset_to(&mut self, batch: usize, shape: Shape, precision: Precision) {
         self.batch = batch;
         self.shape = shape;
-        if self.data.len() < batch * shape.len() {
-            self.data.resize(batch * shape.len());
+        self.precision = precision;
+        let needed = buffer_len(batch * shape.len(), precision);
+        if self.data.len() < needed {
+            self.data.resize(needed);
         }
     }
 
@@ -102,9 +112,9 @@ impl Tensor {
     }
 
     /// A tensor in a buffer of sufficient size.
-    pub(crate) fn from_buffer(batch: usize, shape: Shape, data: Buffer) -> Self {
-        let mut tensor = Self { batch, shape, data };
-        tensor.reset(batch, shape);
+    pub(crate) fn from_buffer(batch: usize, shape: Shape, precision: Precision, data: Buffer) -> Self {
+        let mut tensor = Self { batch, shape, precision, data };
+        tensor.reset_to(batch, shape, precision);
         tensor
     }
 
@@ -141,17 +151,58 @@ impl Tensor {
     /// All values, NHWC.
     #[must_use]
     pub fn data(&self) -> &[f32] {
-        &self.data[..self.batch * self.shape.len()]
+        self.values()
     }
 
     /// All values, NHWC.
     pub fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data[..self.batch * self.shape.len()]
+        self.values_mut()
     }
 
     /// Copies size and values of another tensor.
     pub fn copy_from(&mut self, other: &Self) {
         self.reset(other.batch, other.shape);
-        self.data_mut().copy_from_slice(other.data());
+        self.convert_from(other);
+    }
+
+    /// The type of the values.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Whether the values are f32, as those of every tensor outside of a network.
+    pub(crate) fn is_f32(&self) -> bool {
+        self.precision == Precision::F32
+    }
+
+    /// All values, NHWC.
+    ///
+    /// # Panics
+    /// When the values have another type.
+    pub(crate) fn values<E: Element>(&self) -> &[E] {
+        assert_eq!(self.precision, E::PRECISION, "the values of a tensor have another type");
+        &bytemuck::cast_slice(&self.data)[..self.batch * self.shape.len()]
+    }
+
+    /// All values, NHWC.
+    ///
+    /// # Panics
+    /// When the values have another type.
+    pub(crate) fn values_mut<E: Element>(&mut self) -> &mut [E] {
+        assert_eq!(self.precision, E::PRECISION, "the values of a tensor have another type");
+        &mut bytemuck::cast_slice_mut(&mut self.data)[..self.batch * self.shape.len()]
+    }
+
+    /// Copies the values of a tensor of the same size, rounded to the type of this one.
+    pub(crate) fn convert_from(&mut self, other: &Self) {
+        with_element!(other, A => with_element!(self, B => element::convert(other.values::<A>(), self.values_mut::<B>())));
+    }
+}
+
+/// Length of the buffer of that many values.
+pub(crate) fn buffer_len(values: usize, precision: Precision) -> usize {
+    match precision {
+        Precision::F32 => values,
+        Precision::Bf16 => values.div_ceil(2),
     }
 }

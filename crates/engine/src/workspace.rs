@@ -5,7 +5,8 @@
 //! After one step with the largest batch, further steps allocate nothing.
 
 use crate::buffer::Buffer;
-use crate::tensor::{Shape, Tensor};
+use crate::precision::Precision;
+use crate::tensor::{Shape, Tensor, buffer_len};
 use std::sync::Mutex;
 
 /// A pool of tensors.
@@ -17,19 +18,31 @@ pub struct Workspace {
 impl Workspace {
     /// Takes a tensor of this size; its values are unspecified (but initialized).
     pub fn take(&mut self, batch: usize, shape: Shape) -> Tensor {
-        let len = batch * shape.len();
+        self.take_as(batch, shape, Precision::F32)
+    }
+
+    /// [`Self::take`] with values of this precision.
+    pub(crate) fn take_as(&mut self, batch: usize, shape: Shape, precision: Precision) -> Tensor {
+        let len = buffer_len(batch * shape.len(), precision);
         let fitting = self.free.iter().enumerate().filter(|(_, buffer)| buffer.len() >= len);
         match fitting.min_by_key(|(_, buffer)| buffer.len()).map(|(i, _)| i) {
-            Some(i) => Tensor::from_buffer(batch, shape, self.free.swap_remove(i)),
+            Some(i) => Tensor::from_buffer(batch, shape, precision, self.free.swap_remove(i)),
             None => {
                 // It replaces the largest one, so that tensors of rising sizes leave a constant number of buffers.
                 let largest = self.free.iter().enumerate().max_by_key(|(_, buffer)| buffer.len());
                 if let Some(i) = largest.map(|(i, _)| i) {
                     self.free.swap_remove(i);
                 }
-                Tensor::zeros(batch, shape)
+                Tensor::from_buffer(batch, shape, precision, Buffer::zeros(len))
             }
         }
+    }
+
+    /// Takes a copy of a tensor with values of this precision.
+    pub(crate) fn take_copy(&mut self, of: &Tensor, precision: Precision) -> Tensor {
+        let mut copy = self.take_as(of.batch(), of.shape(), precision);
+        copy.convert_from(of);
+        copy
     }
 
     /// Gives a tensor's memory back.

@@ -2,6 +2,7 @@
 //!
 //! Layers apply an activation in place after another layer, or as a separate layer.
 
+use super::element::Element;
 use super::isa;
 use super::math::{exp, sigmoid, tanh};
 use rayon::prelude::*;
@@ -100,7 +101,7 @@ impl Activation {
     }
 
     /// Applies the function to contiguous values; `channels` is used by softmax only.
-    pub(crate) fn apply(self, values: &mut [f32], channels: usize) {
+    pub(crate) fn apply<E: Element>(self, values: &mut [E], channels: usize) {
         if self == Self::Linear {
             return;
         }
@@ -112,24 +113,22 @@ impl Activation {
 
     /// Applies the function inside a kernel.
     #[inline(always)]
-    pub(crate) fn apply_inlined(self, values: &mut [f32], channels: usize) {
+    pub(crate) fn apply_inlined<E: Element>(self, values: &mut [E], channels: usize) {
         match self {
             Self::Linear => {}
             // Not `max`, which would drop a NaN.
-            Self::Relu => values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
-            Self::LeakyRelu { slope } => {
-                values.iter_mut().for_each(|v| *v = if *v > 0.0 { *v } else { slope * *v });
-            }
-            Self::Silu => values.iter_mut().for_each(|v| *v *= sigmoid(*v)),
-            Self::Sigmoid => values.iter_mut().for_each(|v| *v = sigmoid(*v)),
-            Self::Tanh => values.iter_mut().for_each(|v| *v = tanh(*v)),
+            Self::Relu => replace(values, |v| if v < 0.0 { 0.0 } else { v }),
+            Self::LeakyRelu { slope } => replace(values, |v| if v > 0.0 { v } else { slope * v }),
+            Self::Silu => replace(values, |v| v * sigmoid(v)),
+            Self::Sigmoid => replace(values, sigmoid),
+            Self::Tanh => replace(values, tanh),
             Self::Softmax => values.chunks_exact_mut(channels).for_each(softmax),
         }
     }
 
     /// Converts the gradient of the output to that of the input, in place. `y` is the output; `x`,
     /// the input, is needed by SiLU only.
-    pub(crate) fn differentiate(self, gradient: &mut [f32], y: &[f32], x: Option<&[f32]>, channels: usize) {
+    pub(crate) fn differentiate<E: Element>(self, gradient: &mut [E], y: &[E], x: Option<&[E]>, channels: usize) {
         if self == Self::Linear {
             return;
         }
@@ -146,10 +145,10 @@ impl Activation {
     }
 
     #[inline(always)]
-    fn differentiate_chunk(self, g: &mut [f32], y: &[f32], x: Option<&[f32]>, channels: usize) {
+    fn differentiate_chunk<E: Element>(self, g: &mut [E], y: &[E], x: Option<&[E]>, channels: usize) {
         match self {
             Self::Linear => {}
-            Self::Relu => g.iter_mut().zip(y).for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
+            Self::Relu => g.iter_mut().zip(y).for_each(|(g, y)| *g = if y.widen() > 0.0 { *g } else { E::default() }),
             Self::LeakyRelu { slope } => multiply(g, y, |y| if y > 0.0 { 1.0 } else { slope }),
             Self::Sigmoid => multiply(g, y, |y| y * (1.0 - y)),
             Self::Tanh => multiply(g, y, |y| 1.0 - y * y),
@@ -159,8 +158,8 @@ impl Activation {
             }),
             Self::Softmax => {
                 for (g, y) in g.chunks_exact_mut(channels).zip(y.chunks_exact(channels)) {
-                    let mean: f32 = g.iter().zip(y).map(|(g, y)| g * y).sum();
-                    g.iter_mut().zip(y).for_each(|(g, &y)| *g = y * (*g - mean));
+                    let mean: f32 = g.iter().zip(y).map(|(g, y)| g.widen() * y.widen()).sum();
+                    g.iter_mut().zip(y).for_each(|(g, y)| *g = E::round(y.widen() * (g.widen() - mean)));
                 }
             }
         }
@@ -169,36 +168,54 @@ impl Activation {
 
 /// Multiplies each gradient by the derivative at its value.
 #[inline(always)]
-fn multiply(gradients: &mut [f32], values: &[f32], slope: impl Fn(f32) -> f32) {
-    gradients.iter_mut().zip(values).for_each(|(g, &v)| *g *= slope(v));
+fn multiply<E: Element>(gradients: &mut [E], values: &[E], slope: impl Fn(f32) -> f32) {
+    gradients.iter_mut().zip(values).for_each(|(g, v)| *g = E::round(g.widen() * slope(v.widen())));
+}
+
+/// Replaces each value by that of a function.
+#[inline(always)]
+fn replace<E: Element>(values: &mut [E], function: impl Fn(f32) -> f32) {
+    values.iter_mut().for_each(|v| *v = E::round(function(v.widen())));
 }
 
 /// Softmax of one row, in place; subtracts the maximum first so that large
 /// logits do not overflow.
-pub fn softmax(row: &mut [f32]) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+pub fn softmax<E: Element>(row: &mut [E]) {
+    let max = row.iter().map(|v| v.widen()).fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for v in row.iter_mut() {
-        *v = exp(*v - max);
-        sum += *v;
+        let power = exp(v.widen() - max);
+        *v = E::round(power);
+        sum += power;
     }
-    row.iter_mut().for_each(|v| *v /= sum);
+    row.iter_mut().for_each(|v| *v = E::round(v.widen() / sum));
 }
 
 /// Applies an activation in place, threaded.
-pub fn apply_all(activation: Activation, values: &mut [f32], channels: usize) {
+pub fn apply_all<E: Element>(activation: Activation, values: &mut [E], channels: usize) {
     values.par_chunks_mut(CHUNK.div_ceil(channels) * channels).for_each(|part| activation.apply(part, channels));
 }
 
 /// `y = activation(y + x)`, threaded.
-pub fn add_and_apply(x: &[f32], activation: Activation, y: &mut [f32], channels: usize) {
+pub fn add_and_apply<E: Element>(x: &[E], activation: Activation, y: &mut [E], channels: usize) {
     let chunk = CHUNK.div_ceil(channels) * channels;
     y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
         isa::dispatch(
             #[inline(always)]
-            || y.iter_mut().zip(x).for_each(|(y, x)| *y += x),
+            || {
+                if activation == Activation::Relu {
+                    // Not `max`, which would drop a NaN.
+                    let add = |(y, x): (&mut E, &E)| {
+                        let sum = y.widen() + x.widen();
+                        *y = E::round(if sum < 0.0 { 0.0 } else { sum });
+                    };
+                    y.iter_mut().zip(x).for_each(add);
+                } else {
+                    y.iter_mut().zip(x).for_each(|(y, x)| *y = E::round(y.widen() + x.widen()));
+                    activation.apply_inlined(y, channels);
+                }
+            },
         );
-        activation.apply(y, channels);
     });
 }
 

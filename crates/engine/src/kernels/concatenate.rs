@@ -4,7 +4,7 @@
 
 /// Writes the map `part` (`channels` wide) into the columns of `y` (`all` wide)
 /// from `first` on.
-pub fn put(part: &[f32], channels: usize, y: &mut [f32], all: usize, first: usize) {
+pub fn put<E: Copy>(part: &[E], channels: usize, y: &mut [E], all: usize, first: usize) {
     for (part, y) in part.chunks_exact(channels).zip(y.chunks_exact_mut(all)) {
         y[first..first + channels].copy_from_slice(part);
     }
@@ -12,7 +12,7 @@ pub fn put(part: &[f32], channels: usize, y: &mut [f32], all: usize, first: usiz
 
 /// Reads the columns of `y` (`all` wide) from `first` on into the map `part`
 /// (`channels` wide).
-pub fn take(y: &[f32], all: usize, first: usize, part: &mut [f32], channels: usize) {
+pub fn take<E: Copy>(y: &[E], all: usize, first: usize, part: &mut [E], channels: usize) {
     for (part, y) in part.chunks_exact_mut(channels).zip(y.chunks_exact(all)) {
         part.copy_from_slice(&y[first..first + channels]);
     }

@@ -6,22 +6,22 @@ use std::marker::PhantomData;
 
 /// A mutable slice for tasks that write to disjoint, interleaved positions.
 #[derive(Clone, Copy)]
-pub struct SharedMut<'a> {
-    data: *mut f32,
+pub struct SharedMut<'a, T = f32> {
+    data: *mut T,
     len: usize,
-    borrow: PhantomData<&'a mut [f32]>,
+    borrow: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: the pointer is only used through `slice` and `pointer`, whose callers guarantee that no
 // two tasks access the same position.
 #[allow(unsafe_code)]
-unsafe impl Send for SharedMut<'_> {}
+unsafe impl<T: Send> Send for SharedMut<'_, T> {}
 // SAFETY: as above.
 #[allow(unsafe_code)]
-unsafe impl Sync for SharedMut<'_> {}
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
 
-impl<'a> SharedMut<'a> {
-    pub fn new(slice: &'a mut [f32]) -> Self {
+impl<'a, T> SharedMut<'a, T> {
+    pub fn new(slice: &'a mut [T]) -> Self {
         Self { data: slice.as_mut_ptr(), len: slice.len(), borrow: PhantomData }
     }
 
@@ -30,7 +30,7 @@ impl<'a> SharedMut<'a> {
     /// # Panics
     /// When they are outside the slice.
     #[inline(always)]
-    pub fn pointer(&self, start: usize, len: usize) -> *mut f32 {
+    pub fn pointer(&self, start: usize, len: usize) -> *mut T {
         assert!(start <= self.len && len <= self.len - start, "the positions of a task are outside the slice");
         self.data.wrapping_add(start)
     }
@@ -45,7 +45,7 @@ impl<'a> SharedMut<'a> {
     #[allow(unsafe_code)]
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
-    pub unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [f32] {
+    pub unsafe fn slice(&self, start: usize, len: usize) -> &'a mut [T] {
         let data = self.pointer(start, len);
         // SAFETY: inside the slice by `pointer`; not accessed by other tasks, as the caller
         // guarantees.

@@ -3,11 +3,13 @@
 //! Layers determine what is computed; kernels do not depend on layers.
 
 pub mod activation;
+pub mod bf16;
 pub mod channel_scale;
 pub mod concatenate;
 pub mod convolution;
 pub mod depthwise;
 pub mod disjoint;
+pub mod element;
 pub mod epilogue;
 pub mod few_channels;
 pub mod gemm;

@@ -4,6 +4,7 @@
 //! The layer keeps the running statistics, and sums over the ranks of a distributed training.
 
 use super::activation::Activation;
+use super::element::Element;
 use super::gemm::LANES;
 use super::isa::{self, load, store};
 use super::reduce::{self, GROUP};
@@ -14,20 +15,20 @@ use rayon::prelude::*;
 const TASK: usize = 8 * 1024;
 
 /// The sum and the sum of squares of each channel: `sums` contains `2 · channels` values.
-pub fn statistics(x: &[f32], channels: usize, partial: &mut Vec<f64>, sums: &mut [f64]) {
+pub fn statistics<E: Element>(x: &[E], channels: usize, partial: &mut Vec<f64>, sums: &mut [f64]) {
     reduce::over_rows(x.len() / channels, 2 * channels, partial, sums, |rows, sums| {
         let x = &x[rows.start * channels..rows.end * channels];
         isa::dispatch(AddStatistics { x, channels, sums });
     });
 }
 
-struct AddStatistics<'a> {
-    x: &'a [f32],
+struct AddStatistics<'a, E> {
+    x: &'a [E],
     channels: usize,
     sums: &'a mut [f64],
 }
 
-impl WithSimd for AddStatistics<'_> {
+impl<E: Element> WithSimd for AddStatistics<'_, E> {
     type Output = ();
 
     /// Rows are added in groups, in registers, and the groups in f64.
@@ -40,7 +41,7 @@ impl WithSimd for AddStatistics<'_> {
                 let end = channels.min(first + S::F32_LANES);
                 let (mut sum, mut square) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
                 for x in x.chunks_exact(channels) {
-                    let x = load(simd, &x[first..end]);
+                    let x = E::load(simd, &x[first..end]);
                     sum = simd.add_f32s(sum, x);
                     square = simd.mul_add_e_f32s(x, x, square);
                 }
@@ -52,7 +53,7 @@ impl WithSimd for AddStatistics<'_> {
 }
 
 /// `y = activation(scale · x + shift)`, a scale and a shift for each channel.
-pub fn apply(x: &[f32], scale: &[f32], shift: &[f32], activation: Activation, y: &mut [f32]) {
+pub fn apply<E: Element>(x: &[E], scale: &[f32], shift: &[f32], activation: Activation, y: &mut [E]) {
     let channels = scale.len();
     let task = TASK.div_ceil(channels) * channels;
     y.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(y, x)| {
@@ -62,9 +63,9 @@ pub fn apply(x: &[f32], scale: &[f32], shift: &[f32], activation: Activation, y:
                 let floor = if activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY };
                 for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
                     for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                        let value = x * scale + shift;
+                        let value = x.widen() * scale + shift;
                         // Not `max`, which would drop a NaN.
-                        *y = if value < floor { floor } else { value };
+                        *y = E::round(if value < floor { floor } else { value });
                     }
                 }
             },
@@ -76,7 +77,7 @@ pub fn apply(x: &[f32], scale: &[f32], shift: &[f32], activation: Activation, y:
 }
 
 /// [`apply`] in place.
-pub fn apply_in_place(y: &mut [f32], scale: &[f32], shift: &[f32], activation: Activation) {
+pub fn apply_in_place<E: Element>(y: &mut [E], scale: &[f32], shift: &[f32], activation: Activation) {
     let channels = scale.len();
     y.par_chunks_mut(TASK.div_ceil(channels) * channels).for_each(|y| {
         isa::dispatch(
@@ -84,7 +85,7 @@ pub fn apply_in_place(y: &mut [f32], scale: &[f32], shift: &[f32], activation: A
             || {
                 for y in y.chunks_exact_mut(channels) {
                     for ((y, scale), shift) in y.iter_mut().zip(scale).zip(shift) {
-                        *y = *y * scale + shift;
+                        *y = E::round(y.widen() * scale + shift);
                     }
                 }
             },
@@ -105,7 +106,7 @@ pub struct Applied<'a> {
 }
 
 /// For each channel, the sum of the gradients and the sum of gradient times `x − mean`.
-pub fn gradient_sums(applied: Applied<'_>, x: &[f32], dy: &[f32], partial: &mut Vec<f64>, sums: &mut [f64]) {
+pub fn gradient_sums<E: Element>(applied: Applied<'_>, x: &[E], dy: &[E], partial: &mut Vec<f64>, sums: &mut [f64]) {
     let channels = applied.mean.len();
     reduce::over_rows(x.len() / channels, 2 * channels, partial, sums, |rows, sums| {
         let part = rows.start * channels..rows.end * channels;
@@ -114,14 +115,14 @@ pub fn gradient_sums(applied: Applied<'_>, x: &[f32], dy: &[f32], partial: &mut 
     });
 }
 
-struct AddGradients<'a> {
+struct AddGradients<'a, E> {
     applied: Applied<'a>,
-    x: &'a [f32],
-    dy: &'a [f32],
+    x: &'a [E],
+    dy: &'a [E],
     sums: &'a mut [f64],
 }
 
-impl WithSimd for AddGradients<'_> {
+impl<E: Element> WithSimd for AddGradients<'_, E> {
     type Output = ();
 
     /// Rows are added in groups, in registers, and the groups in f64.
@@ -141,7 +142,7 @@ impl WithSimd for AddGradients<'_> {
                 );
                 let (mut sum, mut product) = (zero, zero);
                 for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)) {
-                    let (x, g) = (load(simd, &x[first..end]), load(simd, &dy[first..end]));
+                    let (x, g) = (E::load(simd, &x[first..end]), E::load(simd, &dy[first..end]));
                     let y = simd.mul_add_e_f32s(x, scale, shift);
                     let g = simd.select_f32s(simd.less_than_f32s(least, y), g, zero);
                     sum = simd.add_f32s(sum, g);
@@ -164,7 +165,7 @@ fn add_to<S: Simd>(simd: S, values: S::f32s, sums: &mut [f64]) {
 
 /// `dx = by_gradient · dy + by_value · x + offset` in place of `dy`, with factors for each channel;
 /// with `relu`, `dy` counts only where the output was positive.
-pub fn input_gradient(applied: Applied<'_>, factors: [&[f32]; 3], x: &[f32], dy: &mut [f32]) {
+pub fn input_gradient<E: Element>(applied: Applied<'_>, factors: [&[f32]; 3], x: &[E], dy: &mut [E]) {
     let channels = applied.scale.len();
     let task = TASK.div_ceil(channels) * channels;
     dy.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(dy, x)| {
@@ -172,14 +173,14 @@ pub fn input_gradient(applied: Applied<'_>, factors: [&[f32]; 3], x: &[f32], dy:
     });
 }
 
-struct InputGradient<'a> {
+struct InputGradient<'a, E> {
     applied: Applied<'a>,
     factors: [&'a [f32]; 3],
-    x: &'a [f32],
-    dy: &'a mut [f32],
+    x: &'a [E],
+    dy: &'a mut [E],
 }
 
-impl WithSimd for InputGradient<'_> {
+impl<E: Element> WithSimd for InputGradient<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -196,11 +197,11 @@ impl WithSimd for InputGradient<'_> {
                 |values| load(simd, &values[first..end]),
             );
             for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact_mut(channels)) {
-                let (x, g) = (load(simd, &x[first..end]), load(simd, &dy[first..end]));
+                let (x, g) = (E::load(simd, &x[first..end]), E::load(simd, &dy[first..end]));
                 let y = simd.mul_add_e_f32s(x, scale, shift);
                 let g = simd.select_f32s(simd.less_than_f32s(least, y), g, zero);
                 let constant = simd.mul_add_e_f32s(by_value, x, offset);
-                store(simd, &mut dy[first..end], simd.mul_add_e_f32s(by_gradient, g, constant));
+                E::store(simd, &mut dy[first..end], simd.mul_add_e_f32s(by_gradient, g, constant));
             }
         }
     }

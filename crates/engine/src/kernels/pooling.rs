@@ -2,11 +2,15 @@
 //!
 //! The positions of windows are computed in `window`.
 
+use super::element::Element;
 use super::gemm::LANES;
-use super::isa::{self, load, store};
+use super::isa;
 use super::window::Window;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+
+/// Channels whose sums stay in registers.
+const CHANNELS: usize = 64;
 
 /// The kind of pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub enum PoolingKind {
 
 /// Maximum over each window. `argmax` is set to the index of the maximum within its image, for
 /// [`max_backward`]; the first one wins a tie.
-pub fn max_forward(window: &Window, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
+pub fn max_forward<E: Element>(window: &Window, x: &[E], y: &mut [E], argmax: &mut [u32]) {
     let line = window.output[1] * window.input.channels;
     y.par_chunks_mut(line).zip(argmax.par_chunks_mut(line)).enumerate().for_each(|(line, (y, argmax))| {
         isa::dispatch(Max { window, x, line, y, argmax: Some(argmax) });
@@ -27,7 +31,7 @@ pub fn max_forward(window: &Window, x: &[f32], y: &mut [f32], argmax: &mut [u32]
 }
 
 /// [`max_forward`] without `argmax`, for inference.
-pub fn max_only(window: &Window, x: &[f32], y: &mut [f32]) {
+pub fn max_only<E: Element>(window: &Window, x: &[E], y: &mut [E]) {
     let line = window.output[1] * window.input.channels;
     y.par_chunks_mut(line).enumerate().for_each(|(line, y)| {
         isa::dispatch(Max { window, x, line, y, argmax: None });
@@ -35,15 +39,15 @@ pub fn max_only(window: &Window, x: &[f32], y: &mut [f32]) {
 }
 
 /// One line of the output: line `line % height` of image `line / height`.
-struct Max<'a> {
+struct Max<'a, E> {
     window: &'a Window,
-    x: &'a [f32],
+    x: &'a [E],
     line: usize,
-    y: &'a mut [f32],
+    y: &'a mut [E],
     argmax: Option<&'a mut [u32]>,
 }
 
-impl WithSimd for Max<'_> {
+impl<E: Element> WithSimd for Max<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -64,7 +68,7 @@ impl WithSimd for Max<'_> {
                 for row in top..top + height {
                     for column in left..left + width {
                         let at = (row * window.input.width + column) * channels;
-                        let values = load(simd, &x[at + first..at + end]);
+                        let values = E::load(simd, &x[at + first..at + end]);
                         // A NaN must propagate, so that a diverged network is noticed.
                         let keep = simd.less_than_or_equal_f32s(values, max);
                         let sound = simd.equal_f32s(max, max);
@@ -73,7 +77,7 @@ impl WithSimd for Max<'_> {
                         max = simd.select_f32s(sound, simd.select_f32s(keep, max, values), max);
                     }
                 }
-                store(simd, &mut y[first..end], max);
+                E::store(simd, &mut y[first..end], max);
                 if let Some(argmax) = &mut argmax {
                     simd.partial_store_u32s(&mut argmax[column * channels..][first..end], place);
                 }
@@ -83,21 +87,22 @@ impl WithSimd for Max<'_> {
 }
 
 /// Adds each gradient at the position of the maximum. `dx` is overwritten.
-pub fn max_backward(window: &Window, dy: &[f32], argmax: &[u32], dx: &mut [f32]) {
+pub fn max_backward<E: Element>(window: &Window, dy: &[E], argmax: &[u32], dx: &mut [E]) {
     let channels = window.input.channels;
     let output = window.positions() * channels;
     let apart = window.strides[0] >= window.size[0] && window.strides[1] >= window.size[1];
     dx.par_chunks_mut(window.input.len()).zip(dy.par_chunks(output)).zip(argmax.par_chunks(output)).for_each(
         |((dx, dy), argmax)| {
-            dx.fill(0.0);
+            dx.fill(E::default());
             if apart {
                 isa::dispatch(
                     #[inline(always)]
                     || spread_apart(window, dy, argmax, dx),
                 );
             } else {
-                for (&g, &a) in dy.iter().zip(argmax) {
-                    dx[a as usize] += g;
+                for (g, &a) in dy.iter().zip(argmax) {
+                    let place = &mut dx[a as usize];
+                    *place = E::round(place.widen() + g.widen());
                 }
             }
         },
@@ -107,35 +112,36 @@ pub fn max_backward(window: &Window, dy: &[f32], argmax: &[u32], dx: &mut [f32])
 /// [`max_backward`] of one image whose windows do not overlap: every input has at most one
 /// gradient, so all gradients of a window can be written together.
 #[inline(always)]
-fn spread_apart(window: &Window, dy: &[f32], argmax: &[u32], dx: &mut [f32]) {
+fn spread_apart<E: Element>(window: &Window, dy: &[E], argmax: &[u32], dx: &mut [E]) {
     let channels = window.input.channels;
     for (position, (dy, argmax)) in dy.chunks_exact(channels).zip(argmax.chunks_exact(channels)).enumerate() {
         for_window(window, position, |at| {
             let place = at * channels;
             let dx = &mut dx[place..place + channels];
             for (c, ((dx, &g), &a)) in dx.iter_mut().zip(dy).zip(argmax).enumerate() {
-                *dx = if a == (place + c) as u32 { g } else { 0.0 };
+                *dx = if a == (place + c) as u32 { g } else { E::default() };
             }
         });
     }
 }
 
 /// Average over each window; padding is not counted, as in Keras.
-pub fn average_forward(window: &Window, x: &[f32], y: &mut [f32]) {
+pub fn average_forward<E: Element>(window: &Window, x: &[E], y: &mut [E]) {
     let channels = window.input.channels;
     y.par_chunks_mut(window.positions() * channels).zip(x.par_chunks(window.input.len())).for_each(|(y, x)| {
         isa::dispatch(
             #[inline(always)]
             || {
                 for (position, y) in y.chunks_exact_mut(channels).enumerate() {
-                    y.fill(0.0);
-                    let mut count = 0.0;
-                    for_window(window, position, |at| {
-                        count += 1.0;
-                        let values = &x[at * channels..(at + 1) * channels];
-                        y.iter_mut().zip(values).for_each(|(y, v)| *y += v);
-                    });
-                    y.iter_mut().for_each(|y| *y /= count);
+                    for (block, y) in y.chunks_mut(CHANNELS).enumerate() {
+                        let (mut sums, mut count) = ([0.0; CHANNELS], 0.0);
+                        for_window(window, position, |at| {
+                            count += 1.0;
+                            let values = &x[at * channels + block * CHANNELS..][..y.len()];
+                            sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += v.widen());
+                        });
+                        y.iter_mut().zip(sums).for_each(|(y, sum)| *y = E::round(sum / count));
+                    }
                 }
             },
         );
@@ -143,19 +149,19 @@ pub fn average_forward(window: &Window, x: &[f32], y: &mut [f32]) {
 }
 
 /// Distributes each gradient evenly over its window. `dx` is overwritten.
-pub fn average_backward(window: &Window, dy: &[f32], dx: &mut [f32]) {
+pub fn average_backward<E: Element>(window: &Window, dy: &[E], dx: &mut [E]) {
     let channels = window.input.channels;
     dx.par_chunks_mut(window.input.len()).zip(dy.par_chunks(window.positions() * channels)).for_each(|(dx, dy)| {
         isa::dispatch(
             #[inline(always)]
             || {
-                dx.fill(0.0);
+                dx.fill(E::default());
                 for (position, dy) in dy.chunks_exact(channels).enumerate() {
                     let mut count = 0.0;
                     for_window(window, position, |_| count += 1.0);
                     for_window(window, position, |at| {
                         let places = &mut dx[at * channels..(at + 1) * channels];
-                        places.iter_mut().zip(dy).for_each(|(dx, g)| *dx += g / count);
+                        places.iter_mut().zip(dy).for_each(|(dx, g)| *dx = E::round(dx.widen() + g.widen() / count));
                     });
                 }
             },

@@ -4,6 +4,7 @@
 //! f64, and the sums of the chunks are added in order: the result is bit-identical for any number
 //! of threads. Layers sum over processes.
 
+use super::element::Element;
 use super::isa;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -88,7 +89,7 @@ pub fn round(sums: &[f64], rounded: &mut [f32]) {
 }
 
 /// The sum of each column of `dy` `[rows, channels]`: the gradient of a bias.
-pub fn sum_rows(dy: &[f32], channels: usize, partial: &mut Vec<f64>, sums: &mut Vec<f64>) {
+pub fn sum_rows<E: Element>(dy: &[E], channels: usize, partial: &mut Vec<f64>, sums: &mut Vec<f64>) {
     sums.resize(channels, 0.0);
     over_rows(dy.len() / channels, channels, partial, sums, |rows, sums| {
         let dy = &dy[rows.start * channels..rows.end * channels];
@@ -96,7 +97,7 @@ pub fn sum_rows(dy: &[f32], channels: usize, partial: &mut Vec<f64>, sums: &mut 
             #[inline(always)]
             || {
                 for row in dy.chunks_exact(channels) {
-                    sums.iter_mut().zip(row).for_each(|(sum, &g)| *sum += f64::from(g));
+                    sums.iter_mut().zip(row).for_each(|(sum, g)| *sum += f64::from(g.widen()));
                 }
             },
         );

@@ -8,6 +8,7 @@ use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation;
 use crate::kernels::activation::Activation;
+use crate::kernels::element::with_element;
 use crate::tensor::{Shape, Tensor};
 
 /// `y = activation(x)`.
@@ -52,9 +53,13 @@ impl Layer for ActivationLayer {
         self.shape
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, _context: &mut Context) {
-        y.data_mut().copy_from_slice(x.data());
-        activation::apply_all(self.activation, y.data_mut(), self.shape.channels);
+        y.convert_from(x);
+        with_element!(y, E => activation::apply_all(self.activation, y.values_mut::<E>(), self.shape.channels));
     }
 
     fn backward(
@@ -66,7 +71,10 @@ impl Layer for ActivationLayer {
         context: &mut Context,
     ) -> Option<Tensor> {
         if wants_dx {
-            self.activation.differentiate(dy.data_mut(), y.data(), Some(x.data()), self.shape.channels);
+            let (activation, channels) = (self.activation, self.shape.channels);
+            with_element!(x, E => {
+                activation.differentiate(dy.values_mut::<E>(), y.values(), Some(x.values()), channels);
+            });
         }
         wanted(dy, wants_dx, context)
     }

@@ -9,6 +9,7 @@ use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::activation::Activation;
+use crate::kernels::element::with_element;
 use crate::kernels::normalization::{self, Applied};
 use crate::parameter::{Parameter, Role};
 use crate::tensor::{Shape, Tensor};
@@ -83,7 +84,8 @@ impl BatchNormalization {
     fn measure(&mut self, x: &Tensor, context: &mut Context) {
         let channels = self.shape.channels;
         let partial = &mut context.scratch.partial;
-        normalization::statistics(x.data(), channels, partial, &mut self.sums[..2 * channels]);
+        let sums = &mut self.sums[..2 * channels];
+        with_element!(x, E => normalization::statistics(x.values::<E>(), channels, partial, sums));
         self.sums[2 * channels] = x.rows() as f64;
         sum_over_ranks(context, &mut self.sums);
         let rows = self.sums[2 * channels];
@@ -128,6 +130,10 @@ impl Layer for BatchNormalization {
         self.shape
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         self.used_batch = matches!(mode, Mode::Train { .. });
         if self.used_batch {
@@ -139,7 +145,10 @@ impl Layer for BatchNormalization {
             self.scale[c] = self.gamma.value[c] * self.used_inverse[c];
             self.shift[c] = self.beta.value[c] - self.used_mean[c] * self.scale[c];
         }
-        normalization::apply(x.data(), &self.scale, &self.shift, self.options.activation, y.data_mut());
+        let Self { scale, shift, options, .. } = self;
+        with_element!(x, E => {
+            normalization::apply(x.values::<E>(), scale, shift, options.activation, y.values_mut());
+        });
     }
 
     fn backward(
@@ -152,12 +161,14 @@ impl Layer for BatchNormalization {
     ) -> Option<Tensor> {
         let relu = self.options.activation == Activation::Relu;
         if !relu {
-            self.options.activation.differentiate(dy.data_mut(), y.data(), None, self.shape.channels);
+            let (activation, channels) = (self.options.activation, self.shape.channels);
+            with_element!(y, E => activation.differentiate(dy.values_mut::<E>(), y.values(), None, channels));
         }
         let applied = Applied { mean: &self.used_mean, scale: &self.scale, shift: &self.shift, relu };
         let partial = &mut context.scratch.partial;
         let channels = self.shape.channels;
-        normalization::gradient_sums(applied, x.data(), dy.data(), partial, &mut self.sums[..2 * channels]);
+        let sums = &mut self.sums[..2 * channels];
+        with_element!(x, E => normalization::gradient_sums(applied, x.values::<E>(), dy.values(), partial, sums));
         let sums = &mut context.scratch.sums;
         sums.clear();
         sums.extend_from_slice(&self.sums[..channels]);
@@ -186,7 +197,7 @@ impl Layer for BatchNormalization {
         if wants_dx {
             let [by_gradient, by_value, offset] = &self.factors;
             let factors = [&by_gradient[..], by_value, offset];
-            normalization::input_gradient(applied, factors, x.data(), dy.data_mut());
+            with_element!(x, E => normalization::input_gradient(applied, factors, x.values::<E>(), dy.values_mut()));
         }
         wanted(dy, wants_dx, context)
     }

@@ -3,12 +3,13 @@
 //! The branches are sequences of layers; `kernels::concatenate` copies the channels.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, lower, wanted};
+use super::layer::{Layer, Mode, Sealed, add_and_apply, lower, wanted};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation::Activation;
-use crate::kernels::{activation, concatenate};
+use crate::kernels::concatenate;
+use crate::kernels::element::with_element;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
 
@@ -65,15 +66,20 @@ impl Layer for Concatenate {
         self.branches.iter().map(Layer::macs).sum()
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         self.outputs.drain(..).for_each(|output| context.workspace.give(output));
         let all = y.shape().channels;
         let mut first = 0;
         for branch in &mut self.branches {
-            let mut output = context.workspace.take(x.batch(), branch.output_shape());
+            let mut output = context.workspace.take_as(x.batch(), branch.output_shape(), y.precision());
             branch.forward(x, &mut output, mode, context);
-            concatenate::put(output.data(), output.shape().channels, y.data_mut(), all, first);
-            first += output.shape().channels;
+            let channels = output.shape().channels;
+            with_element!(y, E => concatenate::put(output.values::<E>(), channels, y.values_mut(), all, first));
+            first += channels;
             self.outputs.push(output);
         }
     }
@@ -90,15 +96,15 @@ impl Layer for Concatenate {
         let mut first = 0;
         let mut sum: Option<Tensor> = None;
         for (branch, output) in self.branches.iter_mut().zip(self.outputs.drain(..)) {
-            let mut part = context.workspace.take(output.batch(), output.shape());
+            let mut part = context.workspace.take_as(output.batch(), output.shape(), dy.precision());
             let channels = output.shape().channels;
-            concatenate::take(dy.data(), all, first, part.data_mut(), channels);
+            with_element!(dy, E => concatenate::take(dy.values::<E>(), all, first, part.values_mut(), channels));
             first += channels;
             let dx = branch.backward(x, &output, part, wants_dx, context);
             context.workspace.give(output);
             sum = match (sum, dx) {
                 (Some(mut sum), Some(dx)) => {
-                    activation::add_and_apply(dx.data(), Activation::Linear, sum.data_mut(), x.shape().channels);
+                    add_and_apply(&dx, Activation::Linear, &mut sum);
                     context.workspace.give(dx);
                     Some(sum)
                 }

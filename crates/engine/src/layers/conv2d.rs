@@ -2,14 +2,17 @@
 //!
 //! The layer owns kernel and bias; `kernels::convolution` selects an algorithm and computes it.
 
-use super::context::Context;
-use super::gradient::{kernel_gradient, store_gradient};
+use super::context::{Context, Scratch};
+use super::gradient::{kernel_gradient, kernel_gradient_bf16, store_gradient};
 use super::initializer::Initializer;
 use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
+use crate::kernels::bf16::convolution;
+use crate::kernels::bf16::gradient::KernelGradient;
 use crate::kernels::convolution::Convolution;
+use crate::kernels::element::with_element;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::reduce;
 use crate::kernels::window::{Padding, Window};
@@ -101,12 +104,22 @@ impl Layer for Conv2d {
         self.convolution.method()
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, context: &mut Context) {
         let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
         let epilogue = Epilogue { bias, add: None, activation: self.activation };
         let prepared = &mut context.scratch.first;
-        self.convolution.prepare(&self.kernel.value, prepared);
-        self.convolution.forward(x.data(), prepared, &epilogue, y.data_mut());
+        if y.is_f32() {
+            self.convolution.prepare(&self.kernel.value, prepared);
+            self.convolution.forward(x.data(), prepared, &epilogue, y.data_mut());
+        } else {
+            let Convolution { window, filters, .. } = &self.convolution;
+            convolution::prepare(window, *filters, &self.kernel.value, prepared);
+            convolution::forward(window, *filters, x.values(), prepared, &epilogue, y.values_mut());
+        }
     }
 
     fn backward(
@@ -118,21 +131,32 @@ impl Layer for Conv2d {
         context: &mut Context,
     ) -> Option<Tensor> {
         let filters = self.convolution.filters;
-        self.activation.differentiate(dy.data_mut(), y.data(), None, filters);
+        with_element!(y, E => self.activation.differentiate(dy.values_mut::<E>(), y.values(), None, filters));
         if let Some(bias) = &mut self.bias {
             let scratch = &mut context.scratch;
-            reduce::sum_rows(dy.data(), filters, &mut scratch.partial, &mut scratch.sums);
+            let (partial, sums) = (&mut scratch.partial, &mut scratch.sums);
+            with_element!(dy, E => reduce::sum_rows(dy.values::<E>(), filters, partial, sums));
             store_gradient(context, bias);
         }
         let convolution = &self.convolution;
-        kernel_gradient(context, &mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
-            convolution.backward_kernel(x, dy, scratch, gradient);
-        });
+        if dy.is_f32() {
+            kernel_gradient(context, &mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
+                convolution.backward_kernel(x, dy, scratch, gradient);
+            });
+        } else {
+            let gradient = KernelGradient::new(&convolution.window, filters);
+            kernel_gradient_bf16(context, &mut self.kernel, [x, &dy], &gradient);
+        }
         let dx = wants_dx.then(|| {
-            let mut dx = context.workspace.take(x.batch(), x.shape());
-            let scratch = &mut context.scratch;
-            let scratch = [&mut scratch.first, &mut scratch.second];
-            self.convolution.backward_input(dy.data(), &self.kernel.value, scratch, dx.data_mut());
+            let mut dx = context.workspace.take_as(x.batch(), x.shape(), x.precision());
+            let Scratch { first, second, .. } = &mut context.scratch;
+            let kernel = &self.kernel.value;
+            if dy.is_f32() {
+                convolution.backward_input(dy.data(), kernel, [first, second], dx.data_mut());
+            } else {
+                let window = &convolution.window;
+                convolution::backward_input(window, filters, dy.values(), kernel, first, dx.values_mut());
+            }
             dx
         });
         context.workspace.give(dy);

@@ -84,6 +84,10 @@ impl Layer for Dense {
         self.0.macs()
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         self.0.forward(x, y, mode, context);
     }

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::layer::{Layer, Mode, Sealed, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
+use crate::kernels::element::{Element, with_element};
 use crate::kernels::isa;
 use crate::random::{Stream, key};
 use crate::tensor::{Shape, Tensor};
@@ -48,29 +49,30 @@ impl Dropout {
     }
 
     /// Applies the mask of the keys in place.
-    fn mask(&self, values: &mut [f32]) {
+    fn mask<E: Element>(&self, values: &mut [E]) {
         let scale = 1.0 / (1.0 - self.rate);
         let threshold = (f64::from(self.rate) * f64::from(1u32 << 31) * 2.0) as u32;
         values.par_chunks_mut(self.shape.len()).zip(&self.keys).for_each(|(values, &image)| {
             let stream = Stream::new(key(&[image, self.salt]));
             if self.whole {
                 let scale = if (stream.nth(0) as u32) < threshold { 0.0 } else { scale };
-                values.iter_mut().for_each(|v| *v *= scale);
+                values.iter_mut().for_each(|v| *v = E::round(v.widen() * scale));
                 return;
             }
             isa::dispatch(
                 #[inline(always)]
                 || {
+                    let kept = |bits, v: E| if bits < threshold { E::default() } else { E::round(v.widen() * scale) };
                     // Each random number is used for two values.
                     let (pairs, rest) = values.as_chunks_mut::<2>();
                     for (i, pair) in pairs.iter_mut().enumerate() {
                         let bits = stream.nth(i as u64);
-                        pair[0] = if (bits as u32) < threshold { 0.0 } else { pair[0] * scale };
-                        pair[1] = if ((bits >> 32) as u32) < threshold { 0.0 } else { pair[1] * scale };
+                        pair[0] = kept(bits as u32, pair[0]);
+                        pair[1] = kept((bits >> 32) as u32, pair[1]);
                     }
                     if let [last] = rest {
                         let bits = stream.nth(pairs.len() as u64);
-                        *last = if (bits as u32) < threshold { 0.0 } else { *last * scale };
+                        *last = kept(bits as u32, *last);
                     }
                 },
             );
@@ -97,12 +99,16 @@ impl Layer for Dropout {
         self.shape
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, _context: &mut Context) {
         self.keys.clear();
-        y.data_mut().copy_from_slice(x.data());
+        y.convert_from(x);
         if let Mode::Train { keys } = mode {
             self.keys.extend_from_slice(keys);
-            self.mask(y.data_mut());
+            with_element!(y, E => self.mask(y.values_mut::<E>()));
         }
     }
 
@@ -115,7 +121,7 @@ impl Layer for Dropout {
         context: &mut Context,
     ) -> Option<Tensor> {
         if wants_dx && !self.keys.is_empty() {
-            self.mask(dy.data_mut());
+            with_element!(dy, E => self.mask(dy.values_mut::<E>()));
         }
         wanted(dy, wants_dx, context)
     }

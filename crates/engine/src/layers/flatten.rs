@@ -40,8 +40,12 @@ impl Layer for Flatten {
         Shape::flat(self.input.len())
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, _context: &mut Context) {
-        y.data_mut().copy_from_slice(x.data());
+        y.convert_from(x);
     }
 
     fn backward(

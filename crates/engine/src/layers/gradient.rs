@@ -7,6 +7,7 @@ use super::context::{Context, Scratch};
 use super::layer::Layer;
 use crate::buffer::Buffer;
 use crate::communicator::{Communicator, GRAIN, Gradient};
+use crate::kernels::bf16::gradient::KernelGradient;
 use crate::kernels::reduce;
 use crate::parameter::Parameter;
 use crate::tensor::Tensor;
@@ -46,6 +47,37 @@ pub(super) fn kernel_gradient(
         for (sum, (x, dy)) in second.chunks_exact_mut(width).zip(grains) {
             part(x, dy, first, sum);
         }
+        if at_once {
+            reduce::add_up(&second[..len], &mut parameter.gradient);
+        } else {
+            reduce::add_to(&second[..len], sums);
+        }
+    }
+    if !at_once {
+        store_gradient(context, parameter);
+    }
+}
+
+/// [`kernel_gradient`] of maps of bf16.
+pub(super) fn kernel_gradient_bf16(
+    context: &mut Context,
+    parameter: &mut Parameter,
+    [x, dy]: [&Tensor; 2],
+    kernel: &KernelGradient<'_>,
+) {
+    let Scratch { second, sums, .. } = &mut context.scratch;
+    let (width, input, output) = (parameter.value.len(), x.shape().len(), dy.shape().len());
+    let at_once = context.communicator.is_none() && (1..=GRAIN * GRAINS_AT_ONCE).contains(&x.batch());
+    sums.clear();
+    sums.resize(if at_once { 0 } else { width }, 0.0);
+    for images in (0..x.batch()).step_by(GRAIN * GRAINS_AT_ONCE) {
+        let end = x.batch().min(images + GRAIN * GRAINS_AT_ONCE);
+        let len = (end - images).div_ceil(GRAIN) * kernel.bands() * width;
+        if second.len() < len {
+            second.resize(len);
+        }
+        let (x, dy) = (&x.values()[images * input..end * input], &dy.values()[images * output..end * output]);
+        kernel.compute(x, dy, &mut second[..len]);
         if at_once {
             reduce::add_up(&second[..len], &mut parameter.gradient);
         } else {

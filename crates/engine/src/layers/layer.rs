@@ -5,6 +5,8 @@
 
 use super::context::Context;
 use crate::inference::plan::Step;
+use crate::kernels::activation::{self, Activation};
+use crate::kernels::element::with_element;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
 
@@ -48,6 +50,11 @@ pub trait Layer: Sealed + Send + Sync {
         ""
     }
 
+    /// Whether the layer computes maps of bf16. [`Sequence`](super::Sequence) converts the maps of the others.
+    fn computes_in_bf16(&self) -> bool {
+        false
+    }
+
     /// Computes `y` from `x`.
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context);
 
@@ -79,6 +86,12 @@ pub(super) fn wanted(dx: Tensor, wants_dx: bool, context: &mut Context) -> Optio
     }
     context.workspace.give(dx);
     None
+}
+
+/// `y = activation(y + x)`, for maps of the same precision.
+pub(super) fn add_and_apply(x: &Tensor, activation: Activation, y: &mut Tensor) {
+    let channels = y.shape().channels;
+    with_element!(y, E => activation::add_and_apply(x.values::<E>(), activation, y.values_mut(), channels));
 }
 
 /// The steps of a layer at inference.

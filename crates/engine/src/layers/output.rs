@@ -5,10 +5,9 @@
 //! feature pyramid, or a network that is also trained on an intermediate result, is a tree as well.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, lower, wanted};
+use super::layer::{Layer, Mode, Sealed, add_and_apply, lower, wanted};
 use super::sequence::Sequence;
 use crate::inference::plan::{Operation, Step};
-use crate::kernels::activation;
 use crate::kernels::activation::Activation;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
@@ -53,8 +52,12 @@ impl Layer for Output {
         self.layers.macs()
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
-        y.data_mut().copy_from_slice(x.data());
+        y.convert_from(x);
         let mut output = context.workspace.take(x.batch(), self.layers.output_shape());
         self.layers.forward(x, &mut output, mode, context);
         context.set_output(&self.output, output);
@@ -73,7 +76,7 @@ impl Layer for Output {
         match (context.take_output(&self.output), context.take_output_gradient(&self.output)) {
             (Some(output), Some(gradient)) => {
                 if let Some(dx) = self.layers.backward(x, &output, gradient, wants_dx, context) {
-                    activation::add_and_apply(dx.data(), Activation::Linear, dy.data_mut(), x.shape().channels);
+                    add_and_apply(&dx, Activation::Linear, &mut dy);
                     context.workspace.give(dx);
                 }
                 context.workspace.give(output);

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
+use crate::kernels::element::with_element;
 use crate::kernels::pooling::{self, PoolingKind};
 use crate::kernels::window::{Padding, Window};
 use crate::tensor::{Shape, Tensor};
@@ -75,13 +76,20 @@ impl Layer for Pooling2d {
         Shape::new(self.window.output[0], self.window.output[1], self.window.input.channels)
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, _context: &mut Context) {
         match self.kind {
             PoolingKind::Max => {
-                self.argmax.resize(y.data().len(), 0);
-                pooling::max_forward(&self.window, x.data(), y.data_mut(), &mut self.argmax);
+                self.argmax.resize(y.batch() * y.shape().len(), 0);
+                let Self { window, argmax, .. } = self;
+                with_element!(x, E => pooling::max_forward(window, x.values::<E>(), y.values_mut(), argmax));
             }
-            PoolingKind::Average => pooling::average_forward(&self.window, x.data(), y.data_mut()),
+            PoolingKind::Average => {
+                with_element!(x, E => pooling::average_forward(&self.window, x.values::<E>(), y.values_mut()));
+            }
         }
     }
 
@@ -94,11 +102,12 @@ impl Layer for Pooling2d {
         context: &mut Context,
     ) -> Option<Tensor> {
         let dx = wants_dx.then(|| {
-            let mut dx = context.workspace.take(x.batch(), x.shape());
-            match self.kind {
-                PoolingKind::Max => pooling::max_backward(&self.window, dy.data(), &self.argmax, dx.data_mut()),
-                PoolingKind::Average => pooling::average_backward(&self.window, dy.data(), dx.data_mut()),
-            }
+            let mut dx = context.workspace.take_as(x.batch(), x.shape(), x.precision());
+            let Self { kind, window, argmax, .. } = self;
+            with_element!(x, E => match kind {
+                PoolingKind::Max => pooling::max_backward(window, dy.values::<E>(), argmax, dx.values_mut()),
+                PoolingKind::Average => pooling::average_backward(window, dy.values::<E>(), dx.values_mut()),
+            });
             dx
         });
         context.workspace.give(dy);

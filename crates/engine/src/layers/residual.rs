@@ -3,12 +3,12 @@
 //! Branch and shortcut are sequences of layers; the block adds their outputs.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, lower, wanted};
+use super::layer::{Layer, Mode, Sealed, add_and_apply, lower, wanted};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
-use crate::kernels::activation;
 use crate::kernels::activation::Activation;
+use crate::kernels::element::with_element;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
 
@@ -62,21 +62,25 @@ impl Layer for Residual {
         self.branch.macs() + self.shortcut.macs()
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         let shape = self.output_shape();
         for output in [self.branch_output.take(), self.shortcut_output.take()] {
             output.into_iter().for_each(|output| context.workspace.give(output));
         }
-        let mut branch = context.workspace.take(x.batch(), shape);
+        let mut branch = context.workspace.take_as(x.batch(), shape, y.precision());
         self.branch.forward(x, &mut branch, mode, context);
-        y.data_mut().copy_from_slice(branch.data());
+        y.convert_from(&branch);
         self.branch_output = Some(branch);
         if self.shortcut.is_empty() {
-            activation::add_and_apply(x.data(), self.activation, y.data_mut(), shape.channels);
+            add_and_apply(x, self.activation, y);
         } else {
-            let mut shortcut = context.workspace.take(x.batch(), shape);
+            let mut shortcut = context.workspace.take_as(x.batch(), shape, y.precision());
             self.shortcut.forward(x, &mut shortcut, mode, context);
-            activation::add_and_apply(shortcut.data(), self.activation, y.data_mut(), shape.channels);
+            add_and_apply(&shortcut, self.activation, y);
             self.shortcut_output = Some(shortcut);
         }
     }
@@ -89,9 +93,9 @@ impl Layer for Residual {
         wants_dx: bool,
         context: &mut Context,
     ) -> Option<Tensor> {
-        self.activation.differentiate(dy.data_mut(), y.data(), None, y.shape().channels);
-        let mut copy = context.workspace.take(dy.batch(), dy.shape());
-        copy.data_mut().copy_from_slice(dy.data());
+        let channels = y.shape().channels;
+        with_element!(y, E => self.activation.differentiate(dy.values_mut::<E>(), y.values(), None, channels));
+        let copy = context.workspace.take_copy(&dy, dy.precision());
         let branch_output = self.branch_output.take()?;
         let branch = self.branch.backward(x, &branch_output, copy, wants_dx, context);
         context.workspace.give(branch_output);
@@ -105,7 +109,7 @@ impl Layer for Residual {
         };
         let mut dx = branch?;
         let shortcut = shortcut?;
-        activation::add_and_apply(shortcut.data(), Activation::Linear, dx.data_mut(), x.shape().channels);
+        add_and_apply(&shortcut, Activation::Linear, &mut dx);
         context.workspace.give(shortcut);
         Some(dx)
     }

@@ -1,12 +1,13 @@
 //! Layers that run one after the other.
 //!
-//! A sequence keeps the maps between its layers for the backward pass and measures the time of each
-//! layer.
+//! A sequence keeps the maps between its layers for the backward pass, converts them where a layer computes in
+//! another precision, and measures the time of each layer.
 
 use super::context::Context;
 use super::layer::{Layer, Mode, Sealed};
 use crate::inference::plan::Step;
 use crate::parameter::Parameter;
+use crate::precision::Precision;
 use crate::tensor::{Shape, Tensor};
 
 /// A sequence of layers; the empty sequence is the identity.
@@ -67,8 +68,8 @@ impl Sequence {
             let input = self.outputs.pop();
             let Some(dy) = gradient.take() else { break };
             let start = context.profiler.clock();
-            let x = input.as_ref().unwrap_or(x);
-            gradient = layer.backward(x, output.as_ref().unwrap_or(y), dy, wants_dx || i > first, context);
+            let maps = [input.as_ref().unwrap_or(x), output.as_ref().unwrap_or(y)];
+            gradient = backward(&mut **layer, maps, dy, wants_dx || i > first, context);
             context.profiler.record_backward(layer.name(), start);
             if let Some(read) = std::mem::replace(&mut output, input) {
                 context.workspace.give(read);
@@ -76,6 +77,54 @@ impl Sequence {
         }
         (output, gradient)
     }
+}
+
+/// The precision in which a layer computes `y` from `x`: bf16 where both maps are bf16 and the layer has it.
+fn precision_of(layer: &dyn Layer, [x, y]: [&Tensor; 2]) -> Precision {
+    let all = layer.computes_in_bf16() && !x.is_f32() && !y.is_f32();
+    if all { Precision::Bf16 } else { Precision::F32 }
+}
+
+/// The forward pass of a layer whose maps may have another precision than it computes in.
+fn forward(layer: &mut dyn Layer, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
+    let precision = precision_of(layer, [x, y]);
+    let own_x = (x.precision() != precision).then(|| context.workspace.take_copy(x, precision));
+    if y.precision() == precision {
+        layer.forward(own_x.as_ref().unwrap_or(x), y, mode, context);
+    } else {
+        let mut own_y = context.workspace.take_as(y.batch(), y.shape(), precision);
+        layer.forward(own_x.as_ref().unwrap_or(x), &mut own_y, mode, context);
+        y.convert_from(&own_y);
+        context.workspace.give(own_y);
+    }
+    own_x.into_iter().for_each(|x| context.workspace.give(x));
+}
+
+/// The backward pass of a layer after [`forward`] of the same maps.
+fn backward(
+    layer: &mut dyn Layer,
+    [x, y]: [&Tensor; 2],
+    dy: Tensor,
+    wants_dx: bool,
+    context: &mut Context,
+) -> Option<Tensor> {
+    let precision = precision_of(layer, [x, y]);
+    let [own_x, own_y] =
+        [x, y].map(|map| (map.precision() != precision).then(|| context.workspace.take_copy(map, precision)));
+    let dy = with_precision(dy, precision, context);
+    let dx = layer.backward(own_x.as_ref().unwrap_or(x), own_y.as_ref().unwrap_or(y), dy, wants_dx, context);
+    own_x.into_iter().chain(own_y).for_each(|map| context.workspace.give(map));
+    dx.map(|dx| with_precision(dx, x.precision(), context))
+}
+
+/// The map with values of this precision.
+fn with_precision(map: Tensor, precision: Precision, context: &mut Context) -> Tensor {
+    if map.precision() == precision {
+        return map;
+    }
+    let converted = context.workspace.take_copy(&map, precision);
+    context.workspace.give(map);
+    converted
 }
 
 impl Sealed for Sequence {}
@@ -101,23 +150,27 @@ impl Layer for Sequence {
         self.layers.iter().map(|layer| layer.macs()).sum()
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         let Self { layers, frozen, outputs, .. } = self;
         let mode_of = |i: usize| if i < *frozen { Mode::Inference } else { mode };
         outputs.drain(..).for_each(|output| context.workspace.give(output));
         let Some((last, firsts)) = layers.split_last_mut() else {
-            y.data_mut().copy_from_slice(x.data());
+            y.convert_from(x);
             return;
         };
         for (i, layer) in firsts.iter_mut().enumerate() {
-            let mut output = context.workspace.take(x.batch(), layer.output_shape());
+            let mut output = context.workspace.take_as(x.batch(), layer.output_shape(), context.precision);
             let start = context.profiler.clock();
-            layer.forward(outputs.last().unwrap_or(x), &mut output, mode_of(i), context);
+            forward(&mut **layer, outputs.last().unwrap_or(x), &mut output, mode_of(i), context);
             context.profiler.record_forward(layer.name(), start);
             outputs.push(output);
         }
         let start = context.profiler.clock();
-        last.forward(outputs.last().unwrap_or(x), y, mode_of(outputs.len()), context);
+        forward(&mut **last, outputs.last().unwrap_or(x), y, mode_of(outputs.len()), context);
         context.profiler.record_forward(last.name(), start);
     }
 

@@ -1,0 +1,221 @@
+//! The product of a block of 32 rows with a block of 32 columns, summed over steps of 32.
+//!
+//! A step is what Intel's AMX computes with tiles of 16 rows and 64 bytes (`tdpbf16ps`). For each element of the block:
+//! the products of even and of odd index are added up separately by fused multiply-adds, from 0 and in order; the two
+//! sums are added, and their sum is added to the element. Results of the kernels are equal but for subnormal numbers,
+//! which AMX replaces by zeros, also in between.
+
+use crate::kernels::isa::{self, load, store};
+use crate::precision::Kernels;
+use pulp::{Simd, WithSimd};
+
+/// Rows and columns of a block: two tiles.
+pub const BLOCK: usize = 32;
+
+/// Values that a step adds up, in each row of `a` and column of `b`.
+pub const STEP: usize = 32;
+
+/// Rows whose sums are in registers at a time.
+const ROWS: usize = 4;
+
+/// The sums of a block, by rows.
+pub type Sums = [f32; BLOCK * BLOCK];
+
+/// Where a step's operands are.
+#[derive(Clone, Copy)]
+pub struct Step {
+    /// Offset of `a` from the first value of a row, in pairs of values.
+    pub a: usize,
+    /// Index of the packed step of `b`.
+    pub b: usize,
+}
+
+/// Rows of `a` in memory, as pairs of bf16 values.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    pub pairs: &'a [u32],
+    /// First pair of rows 0 to 15, and of rows 16 to 31.
+    pub tiles: [usize; 2],
+    /// Pairs from a row to the next one of its tile.
+    pub stride: usize,
+}
+
+/// Values of f32 in a packed step of `b`.
+pub fn step_len(kernels: Kernels) -> usize {
+    match kernels {
+        // Two tiles of 16 pairs of rows, 16 columns each.
+        Kernels::Amx => STEP * BLOCK / 2,
+        // For each pair, the even row and then the odd row, as f32.
+        Kernels::Portable => STEP * BLOCK,
+    }
+}
+
+/// Packs two consecutive rows of `b` (`pair` 0 to 15) into a step; the rows have up to 32 columns, further ones are 0.
+#[inline(always)]
+pub fn pack_pair(kernels: Kernels, step: &mut [f32], pair: usize, rows: [&[u16]; 2]) {
+    match kernels {
+        Kernels::Amx => {
+            let step: &mut [u32] = bytemuck::cast_slice_mut(step);
+            for (tile, step) in step.chunks_exact_mut(STEP * BLOCK / 4).enumerate() {
+                for (column, to) in step[pair * BLOCK / 2..][..BLOCK / 2].iter_mut().enumerate() {
+                    let [even, odd] = rows.map(|row| row.get(tile * BLOCK / 2 + column).copied().unwrap_or(0));
+                    *to = u32::from(even) | u32::from(odd) << 16;
+                }
+            }
+        }
+        Kernels::Portable => {
+            for (row, to) in rows.iter().zip(step[2 * pair * BLOCK..].chunks_exact_mut(BLOCK)) {
+                let (values, rest) = to.split_at_mut(row.len());
+                values.iter_mut().zip(*row).for_each(|(to, value)| *to = f32::from_bits(u32::from(*value) << 16));
+                rest.fill(0.0);
+            }
+        }
+    }
+}
+
+/// Computes the block of all steps; `b` contains packed steps.
+///
+/// # Panics
+/// When an operand is shorter than the steps reach.
+pub fn multiply(kernels: Kernels, a: Rows<'_>, steps: &[Step], b: &[f32], sums: &mut Sums) {
+    let furthest = steps.iter().map(|step| step.a).max().unwrap_or(0) + 15 * a.stride + STEP / 2;
+    let inside = steps.is_empty() || a.tiles.iter().all(|tile| tile + furthest <= a.pairs.len());
+    let packed = steps.iter().all(|step| (step.b + 1) * step_len(kernels) <= b.len());
+    assert!(inside && packed, "an operand is shorter than the steps reach");
+    match kernels {
+        Kernels::Amx => unreachable!("not built yet"),
+        Kernels::Portable => isa::dispatch(Multiply { a, steps, b, sums }),
+    }
+}
+
+struct Multiply<'a> {
+    a: Rows<'a>,
+    steps: &'a [Step],
+    b: &'a [f32],
+    sums: &'a mut Sums,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { a, steps, b, sums } = self;
+        sums.fill(0.0);
+        let width = 2 * S::F32_LANES;
+        for first in (0..BLOCK).step_by(width) {
+            for row in (0..BLOCK).step_by(ROWS) {
+                let start = a.tiles[row / 16] + row % 16 * a.stride;
+                let rows: [usize; ROWS] = std::array::from_fn(|i| start + i * a.stride);
+                for step in steps {
+                    let b = &b[step.b * STEP * BLOCK..][..STEP * BLOCK];
+                    let a = rows.map(
+                        #[inline(always)]
+                        |row| &a.pairs[row + step.a..][..STEP / 2],
+                    );
+                    let products = tile(simd, a, b, first);
+                    for (i, products) in products.into_iter().enumerate() {
+                        for (j, [even, odd]) in products.into_iter().enumerate() {
+                            let at = (row + i) * BLOCK + first + j * S::F32_LANES;
+                            let sum = &mut sums[at..][..S::F32_LANES];
+                            let sum_before = load(simd, sum);
+                            store(simd, sum, simd.add_f32s(sum_before, simd.add_f32s(even, odd)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of even and of odd products of one step, for some rows and two vectors of columns.
+#[inline(always)]
+fn tile<S: Simd>(simd: S, a: [&[u32]; ROWS], b: &[f32], first: usize) -> [[[S::f32s; 2]; 2]; ROWS] {
+    let mut sums = [[[simd.splat_f32s(0.0); 2]; 2]; ROWS];
+    let (high, sixteen) = (simd.splat_u32s(0xffff_0000), simd.splat_u32s(16));
+    for pair in 0..STEP / 2 {
+        let b: [[S::f32s; 2]; 2] = std::array::from_fn(
+            #[inline(always)]
+            |odd| {
+                std::array::from_fn(
+                    #[inline(always)]
+                    |j| load(simd, &b[(2 * pair + odd) * BLOCK + first + j * S::F32_LANES..][..S::F32_LANES]),
+                )
+            },
+        );
+        for (sums, a) in sums.iter_mut().zip(a) {
+            let values = simd.splat_u32s(a[pair]);
+            let even = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(values, sixteen));
+            let odd = simd.transmute_f32s_u32s(simd.and_u32s(values, high));
+            for (j, [even_sum, odd_sum]) in sums.iter_mut().enumerate() {
+                *even_sum = simd.mul_add_f32s(even, b[0][j], *even_sum);
+                *odd_sum = simd.mul_add_f32s(odd, b[1][j], *odd_sum);
+            }
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::element::{Bf16, Element};
+    use crate::random::Stream;
+
+    /// A packed `b` and the direct sum, in the order of the module's description.
+    fn check(kernels: Kernels, steps: usize, columns: usize, seed: u64) {
+        let mut stream = Stream::new(seed);
+        let mut draw = |len: usize| -> Vec<u16> { (0..len).map(|_| Bf16::round(stream.normal())).collect() };
+        let (stride, gap) = (24, 7);
+        let a = draw(2 * (31 * stride + (steps + 1) * gap + 64));
+        let b: Vec<Vec<u16>> = (0..steps * STEP).map(|_| draw(columns)).collect();
+        let mut packed = vec![0.0; steps * step_len(kernels)];
+        for (step, to) in packed.chunks_exact_mut(step_len(kernels)).enumerate() {
+            for pair in 0..STEP / 2 {
+                let at = step * STEP + 2 * pair;
+                pack_pair(kernels, to, pair, [&b[at], &b[at + 1]]);
+            }
+        }
+        // The second tile of rows overlaps the first one, and steps of b are in reverse order.
+        let rows = Rows { pairs: bytemuck::cast_slice(&a), tiles: [3, 3 + 15 * stride], stride };
+        let table: Vec<Step> = (0..steps).map(|i| Step { a: i * gap, b: steps - 1 - i }).collect();
+        let mut sums = [f32::NAN; BLOCK * BLOCK];
+        multiply(kernels, rows, &table, &packed, &mut sums);
+        for row in 0..BLOCK {
+            for column in 0..BLOCK {
+                let mut expected = 0.0f32;
+                for step in &table {
+                    let start = 2 * (rows.tiles[row / 16] + row % 16 * stride + step.a);
+                    let product = |k: usize, sum: f32| {
+                        let b = b[step.b * STEP + k].get(column).map_or(0.0, |b| b.widen());
+                        a[start + k].widen().mul_add(b, sum)
+                    };
+                    let even = (0..STEP).step_by(2).fold(0.0, |sum, k| product(k, sum));
+                    let odd = (1..STEP).step_by(2).fold(0.0, |sum, k| product(k, sum));
+                    expected += even + odd;
+                }
+                assert_eq!(sums[row * BLOCK + column], expected, "{kernels:?}, row {row}, column {column}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_is_the_sum_in_the_documented_order() {
+        for kernels in Kernels::available() {
+            for (steps, columns) in [(0, 32), (1, 32), (5, 32), (3, 16), (2, 7)] {
+                check(kernels, steps, columns, steps as u64);
+            }
+        }
+        if !Kernels::available().any(|kernels| kernels == Kernels::Amx) {
+            eprintln!("SKIPPED for AMX: this processor or system does not support it");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "shorter than the steps reach")]
+    fn a_step_outside_of_an_operand_panics() {
+        let rows = Rows { pairs: &[0; 31 * 16 + 15], tiles: [0, 16 * 16], stride: 16 };
+        let b = vec![0.0; step_len(Kernels::Portable)];
+        multiply(Kernels::Portable, rows, &[Step { a: 0, b: 0 }], &b, &mut [0.0; BLOCK * BLOCK]);
+    }
+}
