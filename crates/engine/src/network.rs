@@ -119,6 +119,9 @@ impl Network {
         dy.data_mut().copy_from_slice(gradient.data());
         let (map, gradient) = in_pool(|| layers.backward_to(index + 1, x, output, dy, true, context));
         let widen = |tensor: Tensor| {
+            if tensor.is_f32() {
+                return tensor;
+            }
             let mut copy = Tensor::default();
             copy.copy_from(&tensor);
             copy

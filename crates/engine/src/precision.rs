@@ -64,7 +64,13 @@ impl Kernels {
 
     /// The kernels that this machine supports.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Amx, Self::Portable].into_iter().filter(|kernels| *kernels == Self::Portable)
+        [Self::Amx, Self::Portable].into_iter().filter(|kernels| match kernels {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Amx => crate::kernels::bf16::amx::is_available(),
+            #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+            Self::Amx => false,
+            Self::Portable => true,
+        })
     }
 
     /// The kernels in use: those that `MOUE_KERNELS` selects where this machine supports them, else the default.

@@ -4,8 +4,11 @@
 //! in `plan`; the kernels compute them.
 
 use super::plan::{Operation, Step};
+use crate::kernels::convolution::Convolution;
+use crate::kernels::element::with_element;
 use crate::kernels::pooling::PoolingKind;
-use crate::kernels::{activation, channel_scale, concatenate, depthwise, normalization, pooling, upsampling};
+use crate::kernels::{activation, bf16, channel_scale, concatenate, depthwise, normalization, pooling, upsampling};
+use crate::precision::Precision;
 use crate::profile::Profiler;
 use crate::tensor::{Shape, Tensor};
 use crate::workspace::Workspace;
@@ -28,23 +31,41 @@ impl Map<'_> {
 
     fn into_owned(self, workspace: &mut Workspace) -> Tensor {
         match self {
-            Self::Lent(tensor) => {
-                let mut copy = workspace.take(tensor.batch(), tensor.shape());
-                copy.data_mut().copy_from_slice(tensor.data());
-                copy
-            }
+            Self::Lent(tensor) => workspace.take_copy(tensor, tensor.precision()),
             Self::Owned(tensor) => tensor,
         }
     }
 
-    fn into_other(self, shape: Shape, workspace: &mut Workspace, fill: impl FnOnce(&[f32], &mut [f32])) -> Tensor {
-        let mut y = workspace.take(self.tensor().batch(), shape);
-        fill(self.tensor().data(), y.data_mut());
+    /// The map with values of this precision.
+    fn converted(self, precision: Precision, workspace: &mut Workspace) -> Self {
+        match self {
+            Self::Lent(tensor) if tensor.precision() != precision => {
+                Self::Owned(workspace.take_copy(tensor, precision))
+            }
+            Self::Lent(tensor) => Self::Lent(tensor),
+            Self::Owned(tensor) => Self::Owned(converted(tensor, precision, workspace)),
+        }
+    }
+
+    /// A map of the same precision and of this shape, computed from this map.
+    fn into_other(self, shape: Shape, workspace: &mut Workspace, fill: impl FnOnce(&Tensor, &mut Tensor)) -> Tensor {
+        let mut y = workspace.take_as(self.tensor().batch(), shape, self.tensor().precision());
+        fill(self.tensor(), &mut y);
         if let Self::Owned(x) = self {
             workspace.give(x);
         }
         y
     }
+}
+
+/// The tensor with values of this precision.
+pub fn converted(tensor: Tensor, precision: Precision, workspace: &mut Workspace) -> Tensor {
+    if tensor.precision() == precision {
+        return tensor;
+    }
+    let copy = workspace.take_copy(&tensor, precision);
+    workspace.give(tensor);
+    copy
 }
 
 /// What a pass reads and fills besides the maps.
@@ -71,67 +92,86 @@ fn operate(operation: &Operation, x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
     let workspace = &mut *pass.workspace;
     match operation {
         Operation::Conv2d { convolution, convolved } => {
-            let output = convolution.window.output_shape(convolution.filters);
-            x.into_other(output, workspace, |x, y| {
-                convolution.forward(x, &convolved.prepared, &convolved.epilogue(), y);
+            let Convolution { window, filters, .. } = convolution;
+            let (prepared, epilogue) = (&convolved.prepared, convolved.epilogue());
+            let x = x.converted(convolved.precision, workspace);
+            x.into_other(window.output_shape(*filters), workspace, |x, y| match convolved.precision {
+                Precision::F32 => convolution.forward(x.data(), prepared, &epilogue, y.data_mut()),
+                Precision::Bf16 => {
+                    bf16::convolution::forward(window, *filters, x.values(), prepared, &epilogue, y.values_mut());
+                }
             })
         }
         Operation::DepthwiseConv2d { window, convolved } => {
+            let x = x.converted(Precision::F32, workspace);
             x.into_other(window.output_shape(window.input.channels), workspace, |x, y| {
-                depthwise::forward(window, x, &convolved.kernel, &convolved.epilogue(), y);
+                depthwise::forward(window, x.data(), &convolved.kernel, &convolved.epilogue(), y.data_mut());
             })
         }
         Operation::Affine { scale, shift, activation } => {
             let mut y = x.into_owned(workspace);
-            normalization::apply_in_place(y.data_mut(), scale, shift, *activation);
+            with_element!(y, E => normalization::apply_in_place(y.values_mut::<E>(), scale, shift, *activation));
             y
         }
         Operation::Activation { activation } => {
             let mut y = x.into_owned(workspace);
             let channels = y.shape().channels;
-            activation::apply_all(*activation, y.data_mut(), channels);
+            with_element!(y, E => activation::apply_all(*activation, y.values_mut::<E>(), channels));
             y
         }
         Operation::Pooling { kind, window } => {
-            x.into_other(window.output_shape(window.input.channels), workspace, |x, y| match kind {
-                PoolingKind::Max => pooling::max_only(window, x, y),
-                PoolingKind::Average => pooling::average_forward(window, x, y),
+            x.into_other(window.output_shape(window.input.channels), workspace, |x, y| {
+                with_element!(x, E => match kind {
+                    PoolingKind::Max => pooling::max_only(window, x.values::<E>(), y.values_mut()),
+                    PoolingKind::Average => pooling::average_forward(window, x.values::<E>(), y.values_mut()),
+                });
             })
         }
         Operation::UpSampling { size } => {
             let input = x.tensor().shape();
             let output = Shape::new(input.height * size[0], input.width * size[1], input.channels);
-            x.into_other(output, workspace, |x, y| upsampling::forward(input, *size, x, y))
+            let x = x.converted(Precision::F32, workspace);
+            x.into_other(output, workspace, |x, y| upsampling::forward(input, *size, x.data(), y.data_mut()))
         }
         Operation::Reshape { shape } => x.into_owned(workspace).reshaped(*shape),
         Operation::Residual { branch, shortcut, activation } => {
             let x = x.into_owned(workspace);
             let mut y = run(branch, Map::Lent(&x), pass);
             let other = if shortcut.is_empty() { x } else { run(shortcut, Map::Owned(x), pass) };
+            let other = converted(other, y.precision(), pass.workspace);
             let channels = y.shape().channels;
-            activation::add_and_apply(other.data(), *activation, y.data_mut(), channels);
+            with_element!(y, E => activation::add_and_apply(other.values::<E>(), *activation, y.values_mut(), channels));
             pass.workspace.give(other);
             y
         }
         Operation::Concatenate { branches, output } => {
             let x = x.into_owned(workspace);
-            let mut y = workspace.take(x.batch(), *output);
+            let mut y: Option<Tensor> = None;
             let mut first = 0;
             for branch in branches {
                 let part = run(branch, Map::Lent(&x), pass);
-                let channels = part.shape().channels;
-                concatenate::put(part.data(), channels, y.data_mut(), output.channels, first);
+                let precision = y.as_ref().map_or(part.precision(), Tensor::precision);
+                let part = converted(part, precision, pass.workspace);
+                let y = y.get_or_insert_with(|| pass.workspace.take_as(x.batch(), *output, precision));
+                let (channels, all) = (part.shape().channels, output.channels);
+                with_element!(part, E => concatenate::put(part.values::<E>(), channels, y.values_mut(), all, first));
                 first += channels;
                 pass.workspace.give(part);
             }
-            pass.workspace.give(x);
-            y
+            match y {
+                Some(y) => {
+                    pass.workspace.give(x);
+                    y
+                }
+                None => x,
+            }
         }
         Operation::Gate { gate } => {
             let mut y = x.into_owned(workspace);
             let weights = run(gate, Map::Lent(&y), pass);
+            let weights = converted(weights, Precision::F32, pass.workspace);
             let shape = y.shape();
-            channel_scale::apply(y.data_mut(), weights.data(), shape);
+            with_element!(y, E => channel_scale::apply(y.values_mut::<E>(), weights.data(), shape));
             pass.workspace.give(weights);
             y
         }

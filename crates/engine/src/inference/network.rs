@@ -3,7 +3,7 @@
 //! It owns the prepared steps and their workspace. The steps are defined in `plan`; `execute` runs
 //! them.
 
-use super::execute::{Map, Pass, run};
+use super::execute::{Map, Pass, converted, run};
 use super::plan::Step;
 use super::resize::resized;
 use crate::error::BuildError;
@@ -51,7 +51,11 @@ impl InferenceNetwork {
     #[must_use]
     pub fn with_precision(network: &Network, precision: Precision) -> Self {
         let mut steps = steps(network);
-        steps.iter_mut().for_each(Step::prepare);
+        // As in training, the layers whose input or output is that of the network compute in f32.
+        let last = steps.len().saturating_sub(1);
+        for (i, step) in steps.iter_mut().enumerate() {
+            step.prepare(if i == 0 || i == last { Precision::F32 } else { precision });
+        }
         Self {
             input: network.input_shape(),
             output_shape: network.output_shape(),
@@ -147,6 +151,8 @@ impl InferenceNetwork {
         let mut pass = Pass { workspace, profiler, outputs: &mut named };
         let last = in_pool(|| run(&self.steps, Map::Lent(x), &mut pass));
         debug_assert_eq!(last.shape(), self.output_shape);
-        Outputs { last, named }
+        let last = converted(last, Precision::F32, workspace);
+        let named = named.into_iter().map(|(name, output)| (name, converted(output, Precision::F32, workspace)));
+        Outputs { last, named: named.collect() }
     }
 }

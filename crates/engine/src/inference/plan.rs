@@ -5,11 +5,13 @@
 
 use crate::buffer::Buffer;
 use crate::kernels::activation::Activation;
+use crate::kernels::bf16;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::pooling::PoolingKind;
 use crate::kernels::window::Window;
 use crate::parameter::Parameter;
+use crate::precision::Precision;
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -23,12 +25,21 @@ pub struct Convolved {
     channels: usize,
     /// The kernel in the layout of the algorithm.
     pub(super) prepared: Buffer,
+    /// The precision that it is prepared for.
+    pub(super) precision: Precision,
 }
 
 impl Convolved {
     pub(crate) fn new(kernel: &[f32], bias: Option<&Parameter>, activation: Activation, channels: usize) -> Arc<Self> {
         let bias = bias.map(|bias| bias.value.to_vec());
-        Arc::new(Self { kernel: Buffer::from_slice(kernel), bias, activation, channels, prepared: Buffer::default() })
+        Arc::new(Self {
+            kernel: Buffer::from_slice(kernel),
+            bias,
+            activation,
+            channels,
+            prepared: Buffer::default(),
+            precision: Precision::F32,
+        })
     }
 
     /// Folds `scale · y + shift` in; false where an activation is in between.
@@ -171,22 +182,26 @@ impl Step {
         &self.operation
     }
 
-    pub(super) fn prepare(&mut self) {
+    /// Prepares the weights for products in this precision.
+    pub(super) fn prepare(&mut self, precision: Precision) {
+        let prepare = |step: &mut Self| step.prepare(precision);
         match &mut self.operation {
             Operation::Conv2d { convolution, convolved } => {
                 // The weights are shared only after this.
-                if let Some(Convolved { kernel, prepared, .. }) = Arc::get_mut(convolved) {
-                    convolution.prepare(kernel, prepared);
+                if let Some(Convolved { kernel, prepared, precision: own, .. }) = Arc::get_mut(convolved) {
+                    *own = precision;
+                    match precision {
+                        Precision::F32 => convolution.prepare(kernel, prepared),
+                        Precision::Bf16 => {
+                            bf16::convolution::prepare(&convolution.window, convolution.filters, kernel, prepared);
+                        }
+                    }
                     *kernel = Buffer::default();
                 }
             }
-            Operation::Residual { branch, shortcut, .. } => {
-                branch.iter_mut().chain(shortcut).for_each(Self::prepare);
-            }
-            Operation::Gate { gate: layers } | Operation::Output { layers, .. } => {
-                layers.iter_mut().for_each(Self::prepare);
-            }
-            Operation::Concatenate { branches, .. } => branches.iter_mut().flatten().for_each(Self::prepare),
+            Operation::Residual { branch, shortcut, .. } => branch.iter_mut().chain(shortcut).for_each(prepare),
+            Operation::Gate { gate: layers } | Operation::Output { layers, .. } => layers.iter_mut().for_each(prepare),
+            Operation::Concatenate { branches, .. } => branches.iter_mut().flatten().for_each(prepare),
             _ => {}
         }
     }

@@ -3,18 +3,19 @@
 //!
 //! The caller computes the factors (squeeze-and-excitation).
 
+use super::element::Element;
 use super::isa;
 use crate::tensor::Shape;
 use rayon::prelude::*;
 
 /// `y = y · weights`; `y` `[N, H, W, C]`, `weights` `[N, C]`.
-pub fn apply(y: &mut [f32], weights: &[f32], shape: Shape) {
+pub fn apply<E: Element>(y: &mut [E], weights: &[f32], shape: Shape) {
     y.par_chunks_mut(shape.len()).zip(weights.par_chunks(shape.channels)).for_each(|(y, weights)| {
         isa::dispatch(
             #[inline(always)]
             || {
                 for y in y.chunks_exact_mut(shape.channels) {
-                    y.iter_mut().zip(weights).for_each(|(y, w)| *y *= w);
+                    y.iter_mut().zip(weights).for_each(|(y, w)| *y = E::round(y.widen() * w));
                 }
             },
         );

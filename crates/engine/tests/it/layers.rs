@@ -3,18 +3,21 @@
 use crate::reference::{self, Geometry, Real, Reference, Zeros};
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
-    DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind, UpSampling2d,
+    DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind, Sequence,
+    UpSampling2d,
 };
 use moue_engine::loss::{self, categorical_crossentropy, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
-use moue_engine::{Activation, Context, Isa, Layer, Mode, Padding, Role, Shape, Tensor};
+use moue_engine::{Activation, Context, Isa, Layer, Mode, Padding, Precision, Role, Shape, Tensor};
 use proptest::prelude::*;
 use std::process::Command;
 
 mod composite;
 
+/// Values that bf16 represents, so that no kink is between a value and its rounded value.
 fn draw(len: usize, stream: &mut Stream) -> Vec<f64> {
-    (0..len).map(|_| f64::from(stream.between(-1.0, 1.0))).collect()
+    let mut value = || f32::from_bits(stream.between(-1.0, 1.0).to_bits() & 0xffff_0000);
+    (0..len).map(|_| f64::from(value())).collect()
 }
 
 fn narrow(values: &[f64]) -> Vec<f32> {
@@ -22,11 +25,15 @@ fn narrow(values: &[f64]) -> Vec<f32> {
 }
 
 fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
+    assert_within(2e-5, what, got, expected);
+}
+
+fn assert_within(tolerance: f64, what: &str, got: &[f32], expected: &[f64]) {
     assert_eq!(got.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(1.0, |max: f64, v| max.max(v.abs()));
     for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (f64::from(*got) - expected).abs() / scale;
-        assert!(error < 2e-5, "{what}[{i}] is {got}, but the reference is {expected}");
+        assert!(error < tolerance, "{what}[{i}] is {got}, but the reference is {expected}");
     }
 }
 
@@ -34,13 +41,13 @@ const KEYS: [u64; 4] = [11, 12, 13, 14];
 
 /// Compares output, input gradient and parameter gradients of a layer with its
 /// reference, and the reference's gradients with central differences.
-fn check(layer: impl Layer, reference: &impl Reference, batch: usize, training: bool, key: u64) {
+fn check(layer: impl Layer + 'static, reference: &impl Reference, batch: usize, training: bool, key: u64) {
     check_against(layer, reference, batch, training, key, true);
 }
 
 /// Compares with the reference only, for large layers.
 fn check_against(
-    mut layer: impl Layer,
+    mut layer: impl Layer + 'static,
     reference: &impl Reference,
     batch: usize,
     training: bool,
@@ -84,7 +91,39 @@ fn check_against(
             assert_close(&parameter.name, &parameter.gradient, expected);
         }
     });
+    check_in_bf16(layer, [&x32, &y32], mode, &weights, (&y, &dx, &dparameters));
 }
+
+/// Compares a layer between two others in bf16 with the reference's values.
+fn check_in_bf16(
+    layer: impl Layer + 'static,
+    [x, y]: [&Tensor; 2],
+    mode: Mode<'_>,
+    weights: &[f64],
+    (expected, dx, dparameters): (&[f64], &[f64], &[Vec<f64>]),
+) {
+    let identity = |shape| Box::new(ActivationLayer::new("identity", shape, Activation::Linear)) as Box<dyn Layer>;
+    let layers = vec![identity(x.shape()), Box::new(layer), identity(y.shape())];
+    let mut layers = Sequence::new("layers", x.shape(), layers);
+    let mut context = Context::default();
+    context.precision = Precision::Bf16;
+    let mut y = y.clone();
+    layers.forward(x, &mut y, mode, &mut context);
+    assert_within(TOLERANCE, "y in bf16", y.data(), expected);
+    let dy = Tensor::from_slice(y.batch(), y.shape(), &narrow(weights));
+    let got = layers.backward(x, &y, dy, true, &mut context).unwrap();
+    assert_within(TOLERANCE, "dx in bf16", got.data(), dx);
+    let mut dparameters = dparameters.iter();
+    layers.visit(&mut |parameter| {
+        let expected = dparameters.next().unwrap();
+        if parameter.role != Role::RunningStat {
+            assert_within(TOLERANCE, &parameter.name, &parameter.gradient, expected);
+        }
+    });
+}
+
+/// bf16 has 8 bits, and a few roundings follow one another.
+const TOLERANCE: f64 = 0.02;
 
 fn geometry() -> impl Strategy<Value = Geometry> {
     let padding = prop_oneof![Just(Zeros::Same), (0usize..3).prop_map(Zeros::Each)];

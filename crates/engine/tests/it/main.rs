@@ -4,5 +4,6 @@ mod inference;
 mod layers;
 mod levels;
 mod nets;
+mod precision;
 mod ranks;
 mod reference;

@@ -1,7 +1,7 @@
 //! Training with a communicator of a single rank.
 
 use crate::nets;
-use moue_engine::{Communicator, Gradient};
+use moue_engine::{Communicator, Gradient, Precision};
 use std::sync::{Arc, Mutex};
 
 /// A communicator of one process.
@@ -37,8 +37,9 @@ impl Communicator for Alone {
 #[test]
 fn one_rank_is_bit_identical_to_no_communicator() {
     // 70 images are three grains.
-    let train = |communicator: Option<Arc<dyn Communicator>>| {
+    let train = |communicator: Option<Arc<dyn Communicator>>, precision| {
         let mut training = nets::Training::new(70);
+        training.network.set_precision(precision);
         // Sums are assigned to parameters by name.
         let mut number = 0;
         training.network.visit_mut(|parameter| {
@@ -53,5 +54,7 @@ fn one_rank_is_bit_identical_to_no_communicator() {
         training.network.visit(|parameter| bits.extend(parameter.value.iter().map(|value| value.to_bits())));
         bits
     };
-    assert_eq!(train(Some(Arc::new(Alone::default()))), train(None));
+    for precision in [Precision::F32, Precision::Bf16] {
+        assert_eq!(train(Some(Arc::new(Alone::default())), precision), train(None, precision));
+    }
 }

@@ -4,7 +4,7 @@
 //! copies a part of a batch (`layout`) and multiplies its blocks by panels of 32 columns of the kernel.
 
 use super::layout::{Axis, Layout, Part};
-use super::product::{BLOCK, Rows, STEP, Sums, multiply, pack_pair, step_len};
+use super::product::{BLOCK, Products, Rows, STEP, Sums, pack_pair, step_len};
 use crate::buffer::Buffer;
 use crate::kernels::activation::Activation;
 use crate::kernels::disjoint::SharedMut;
@@ -165,10 +165,10 @@ impl TapSum {
         epilogue: &Epilogue<'_>,
         y: &SharedMut<'_, Bf16>,
     ) {
-        let kernels = Kernels::in_use();
+        let products = Products::new(Kernels::in_use());
         let layout = &self.layout;
         let steps = layout.steps(part);
-        let panel_len = steps.len() * step_len(kernels);
+        let panel_len = layout.step_count() * step_len(products.kernels);
         SCRATCH.with_borrow_mut(|scratch| {
             let len = layout.len(part);
             if scratch.len() < len / 2 {
@@ -183,7 +183,7 @@ impl TapSum {
                 let packed = &packed[panel * panel_len..][..panel_len];
                 for first in (0..layout.positions(part)).step_by(BLOCK) {
                     let a = Rows { pairs, tiles: [first * stride, (first + BLOCK / 2) * stride], stride };
-                    multiply(kernels, a, &steps, packed, &mut sums);
+                    products.multiply(a, &steps, packed, &mut sums);
                     self.store(part, first, panel * BLOCK, &sums, epilogue, y);
                 }
             }

@@ -5,7 +5,7 @@
 //! steps. Rows of positions are divided into bands, whose sums are partial results.
 
 use super::layout::{Axis, Layout};
-use super::product::{BLOCK, Rows, STEP, Step, multiply, pack_pair, step_len};
+use super::product::{BLOCK, Products, Rows, STEP, Step, Steps, pack_pair, step_len};
 use crate::buffer::Buffer;
 use crate::communicator::GRAIN;
 use crate::kernels::disjoint::SharedMut;
@@ -103,7 +103,8 @@ impl Band<'_> {
         self.pack_gradients(kernels, first_filter..last_filter, outputs);
         let pairs: &[u32] = bytemuck::cast_slice(inputs);
         let taps = if layout.patches { 1 } else { window.size[0] * window.size[1] };
-        let steps: Vec<Vec<Step>> = (0..taps).map(|tap| self.steps(tap, lines.start)).collect();
+        let steps: Vec<Steps> = (0..taps).map(|tap| self.steps(tap, lines.start)).collect();
+        let products = Products::new(kernels);
         let mut sums = [0.0; BLOCK * BLOCK];
         for block in 0..layout.depth / BLOCK {
             let a = Rows { pairs, tiles: [2 * block * plane, (2 * block + 1) * plane], stride: GRAIN / 2 };
@@ -111,7 +112,7 @@ impl Band<'_> {
                 let count = BLOCK.min(last_filter - filter);
                 let b = &outputs[panel * positions * step_len(kernels)..][..positions * step_len(kernels)];
                 for (tap, steps) in steps.iter().enumerate() {
-                    multiply(kernels, a, steps, b, &mut sums);
+                    products.multiply(a, steps, b, &mut sums);
                     let blocks = layout.depth / BLOCK;
                     for (row, sums) in sums.chunks_exact(BLOCK).enumerate() {
                         let Some(([down, across], channel)) = layout.source(tap * blocks + block, row) else {
@@ -194,7 +195,7 @@ impl Band<'_> {
     }
 
     /// The steps of a tap: all positions of the band whose input is inside the map.
-    fn steps(&self, tap: usize, first_line: usize) -> Vec<Step> {
+    fn steps(&self, tap: usize, first_line: usize) -> Steps {
         let KernelGradient { window, layout, .. } = self.gradient;
         let [down, across] = &layout.axes;
         let mut steps = Vec::new();
@@ -211,6 +212,6 @@ impl Band<'_> {
                 }
             }
         }
-        steps
+        Steps::new(steps)
     }
 }

@@ -5,7 +5,7 @@
 //! memory, without a matrix of patches. With stride `s`, an axis is divided into `s` *planes* of the inputs with equal
 //! remainders. Where a map has few channels, its patches are copied instead, and the kernel has one tap.
 
-use super::product::{STEP, Step};
+use super::product::{STEP, Step, Steps};
 use crate::kernels::window::Window;
 
 /// One axis of a sum over taps: position `p` and tap `t` read the input at `first + p · step + t`.
@@ -159,7 +159,7 @@ impl Layout {
     }
 
     /// The steps of the sum: taps in order, and for each tap its channels in order.
-    pub fn steps(&self, part: &Part) -> Vec<Step> {
+    pub fn steps(&self, part: &Part) -> Steps {
         let [down, across] = self.axes.map(|axis| (axis.taps, axis.step));
         let mut steps = Vec::with_capacity(self.step_count());
         for tap in 0..self.step_count() * STEP / self.depth {
@@ -171,7 +171,7 @@ impl Layout {
                 steps.push(Step { a: (start + block * STEP) / 2, b: steps.len() });
             }
         }
-        steps
+        Steps::new(steps)
     }
 
     /// The tap (row, column) and the channel of value `k` of a step of the kernel; `None` for padding.

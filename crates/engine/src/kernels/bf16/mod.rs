@@ -5,6 +5,8 @@
 //! a constant offset; for the kernel's gradient, rows are channels, and images are summed over. The operands are bf16,
 //! sums f32.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod amx;
 pub mod convolution;
 pub mod gradient;
 mod layout;

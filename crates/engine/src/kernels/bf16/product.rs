@@ -23,11 +23,32 @@ pub type Sums = [f32; BLOCK * BLOCK];
 
 /// Where a step's operands are.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Step {
     /// Offset of `a` from the first value of a row, in pairs of values.
     pub a: usize,
     /// Index of the packed step of `b`.
     pub b: usize,
+}
+
+/// The steps of a sum, in their order.
+pub struct Steps {
+    list: Vec<Step>,
+    /// The largest offset and index.
+    furthest: Step,
+}
+
+impl Steps {
+    pub fn new(list: Vec<Step>) -> Self {
+        let largest = |of: fn(&Step) -> usize| list.iter().map(of).max().unwrap_or(0);
+        let furthest = Step { a: largest(|step| step.a), b: largest(|step| step.b) };
+        Self { list, furthest }
+    }
+
+    /// The steps and the largest offset and index; `None` where there are no steps.
+    pub fn get(&self) -> Option<(&[Step], Step)> {
+        (!self.list.is_empty()).then_some((&self.list, self.furthest))
+    }
 }
 
 /// Rows of `a` in memory, as pairs of bf16 values.
@@ -73,18 +94,34 @@ pub fn pack_pair(kernels: Kernels, step: &mut [f32], pair: usize, rows: [&[u16];
     }
 }
 
-/// Computes the block of all steps; `b` contains packed steps.
-///
-/// # Panics
-/// When an operand is shorter than the steps reach.
-pub fn multiply(kernels: Kernels, a: Rows<'_>, steps: &[Step], b: &[f32], sums: &mut Sums) {
-    let furthest = steps.iter().map(|step| step.a).max().unwrap_or(0) + 15 * a.stride + STEP / 2;
-    let inside = steps.is_empty() || a.tiles.iter().all(|tile| tile + furthest <= a.pairs.len());
-    let packed = steps.iter().all(|step| (step.b + 1) * step_len(kernels) <= b.len());
-    assert!(inside && packed, "an operand is shorter than the steps reach");
-    match kernels {
-        Kernels::Amx => unreachable!("not built yet"),
-        Kernels::Portable => isa::dispatch(Multiply { a, steps, b, sums }),
+/// The kernels in use, ready on this thread. A thread has one value at a time, and does not run other tasks meanwhile.
+pub struct Products {
+    pub kernels: Kernels,
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    tiles: Option<super::amx::Tiles>,
+}
+
+impl Products {
+    /// # Panics
+    /// When this machine does not support the kernels.
+    pub fn new(kernels: Kernels) -> Self {
+        Self {
+            kernels,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            tiles: (kernels == Kernels::Amx).then(super::amx::Tiles::new),
+        }
+    }
+
+    /// Computes the block of all steps; `b` contains packed steps.
+    ///
+    /// # Panics
+    /// When an operand is shorter than the steps reach.
+    pub fn multiply(&self, a: Rows<'_>, steps: &Steps, b: &[f32], sums: &mut Sums) {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if let Some(tiles) = &self.tiles {
+            return tiles.multiply(a, steps, b, sums);
+        }
+        isa::dispatch(Multiply { a, steps: &steps.list, b, sums });
     }
 }
 
@@ -176,15 +213,15 @@ mod tests {
                 pack_pair(kernels, to, pair, [&b[at], &b[at + 1]]);
             }
         }
-        // The second tile of rows overlaps the first one, and steps of b are in reverse order.
+        // The second tile of rows overlaps the first one, and the steps of b are in reverse order.
         let rows = Rows { pairs: bytemuck::cast_slice(&a), tiles: [3, 3 + 15 * stride], stride };
-        let table: Vec<Step> = (0..steps).map(|i| Step { a: i * gap, b: steps - 1 - i }).collect();
+        let table = Steps::new((0..steps).map(|i| Step { a: i * gap, b: steps - 1 - i }).collect());
         let mut sums = [f32::NAN; BLOCK * BLOCK];
-        multiply(kernels, rows, &table, &packed, &mut sums);
+        Products::new(kernels).multiply(rows, &table, &packed, &mut sums);
         for row in 0..BLOCK {
             for column in 0..BLOCK {
                 let mut expected = 0.0f32;
-                for step in &table {
+                for step in &table.list {
                     let start = 2 * (rows.tiles[row / 16] + row % 16 * stride + step.a);
                     let product = |k: usize, sum: f32| {
                         let b = b[step.b * STEP + k].get(column).map_or(0.0, |b| b.widen());
@@ -212,10 +249,15 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "shorter than the steps reach")]
+    #[should_panic(expected = "out of range")]
     fn a_step_outside_of_an_operand_panics() {
         let rows = Rows { pairs: &[0; 31 * 16 + 15], tiles: [0, 16 * 16], stride: 16 };
         let b = vec![0.0; step_len(Kernels::Portable)];
-        multiply(Kernels::Portable, rows, &[Step { a: 0, b: 0 }], &b, &mut [0.0; BLOCK * BLOCK]);
+        Products::new(Kernels::Portable).multiply(
+            rows,
+            &Steps::new(vec![Step { a: 0, b: 0 }]),
+            &b,
+            &mut [0.0; BLOCK * BLOCK],
+        );
     }
 }
