@@ -113,13 +113,16 @@ impl Level {
     }
 }
 
-static LEVEL: OnceLock<Level> = OnceLock::new();
+/// The level in use.
+fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| Level::of(Isa::in_use()).unwrap_or(Level::Scalar))
+}
 
 /// Runs `op` compiled for the level in use. Its body and all functions that it calls must be
 /// `#[inline(always)]`, otherwise they are compiled for the lowest level.
 pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
-    let level = LEVEL.get_or_init(|| Level::of(Isa::in_use()).unwrap_or(Level::Scalar));
-    match *level {
+    match level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512(simd) => Simd::vectorize(simd, op),
         #[cfg(target_arch = "x86_64")]
@@ -129,6 +132,15 @@ pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         Level::Simd128(simd) => Simd::vectorize(simd, op),
         Level::Scalar => Simd::vectorize(pulp::Scalar::new(), op),
+    }
+}
+
+/// The instructions of AVX-512, where it is the level in use.
+#[cfg(target_arch = "x86_64")]
+pub fn avx512() -> Option<pulp::x86::V4> {
+    match level() {
+        Level::Avx512(simd) => Some(simd),
+        _ => None,
     }
 }
 

@@ -5,14 +5,16 @@
 
 use super::layout::{Axis, Layout, Part};
 use super::product::{BLOCK, Products, Rows, STEP, Sums, pack_pair, step_len};
+use super::transpose::{Block, transpose};
 use crate::buffer::Buffer;
 use crate::kernels::activation::Activation;
 use crate::kernels::disjoint::SharedMut;
 use crate::kernels::element::{Bf16, Element};
 use crate::kernels::epilogue::Epilogue;
-use crate::kernels::isa;
+use crate::kernels::isa::{self, load};
 use crate::kernels::window::Window;
 use crate::precision::Kernels;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -36,10 +38,13 @@ thread_local! {
 pub fn prepare(window: &Window, filters: usize, kernel: &[f32], prepared: &mut Buffer) {
     let layout = output_layout(window);
     let channels = window.input.channels;
-    pack(&layout, filters, prepared, |[row, column], channel, first, to| {
-        let at = (row * window.size[1] + column) * channels + channel;
-        let from = &kernel[at * filters + first..];
-        to.iter_mut().zip(from).for_each(|(to, value)| *to = Bf16::round(*value));
+    pack(&layout, filters, prepared, |step, first, block| {
+        for (k, row) in block.iter_mut().enumerate() {
+            if let Some(([down, across], channel)) = layout.source(step, k) {
+                let at = (down * window.size[1] + across) * channels + channel;
+                round_some(&kernel[at * filters + first..(at + 1) * filters], row);
+            }
+        }
     });
 }
 
@@ -75,11 +80,28 @@ pub fn backward_input(
             continue;
         }
         let layout = Layout::new(axes, filters);
-        pack(&layout, channels, prepared, |tap, filter, first, to| {
-            let [row, column] =
+        let row_of = |tap: [usize; 2], channel: usize| {
+            let [down, across] =
                 [0, 1].map(|axis| rest[axis] + (axes[axis].taps - 1 - tap[axis]) * window.strides[axis]);
-            let from = &kernel[((row * window.size[1] + column) * channels + first) * filters + filter..];
-            to.iter_mut().zip(from.iter().step_by(filters)).for_each(|(to, value)| *to = Bf16::round(*value));
+            &kernel[((down * window.size[1] + across) * channels + channel) * filters..][..filters]
+        };
+        pack(&layout, channels, prepared, |step, first, block| {
+            let count = BLOCK.min(channels - first);
+            if layout.patches {
+                for (k, row) in block.iter_mut().enumerate() {
+                    if let Some((tap, filter)) = layout.source(step, k) {
+                        let values = (first..first + count).map(|channel| row_of(tap, channel)[filter]);
+                        row.iter_mut().zip(values).for_each(|(to, value)| *to = Bf16::round(value));
+                    }
+                }
+            } else if let Some((tap, filter)) = layout.source(step, 0) {
+                let mut columns = [[0; BLOCK]; BLOCK];
+                for (channel, column) in columns[..count].iter_mut().enumerate() {
+                    round_some(&row_of(tap, first + channel)[filter..], column);
+                }
+                let (low, high) = block.split_at_mut(BLOCK / 2);
+                transpose(&columns, [low.as_flattened_mut(), high.as_flattened_mut()]);
+            }
         });
         let output = [window.input.height, window.input.width];
         let epilogue = Epilogue { bias: None, add: None, activation: Activation::Linear };
@@ -87,33 +109,33 @@ pub fn backward_input(
     }
 }
 
-/// Packs a matrix of `columns` columns into panels; `fill(tap, channel, first, to)` writes the values of a row from
-/// column `first` on.
-fn pack(
-    layout: &Layout,
-    columns: usize,
-    packed: &mut Buffer,
-    fill: impl Fn([usize; 2], usize, usize, &mut [Bf16]) + Sync,
-) {
+/// Rounds as many values as fit, or as there are.
+#[inline(always)]
+fn round_some(from: &[f32], to: &mut [Bf16; BLOCK]) {
+    if let Some(from) = from.first_chunk::<BLOCK>() {
+        to.iter_mut().zip(from).for_each(|(to, value)| *to = Bf16::round(*value));
+    } else {
+        to.iter_mut().zip(from).for_each(|(to, value)| *to = Bf16::round(*value));
+    }
+}
+
+/// Packs a matrix of `columns` columns into panels; `fill(step, first, block)` writes the rows of a step, from column
+/// `first` on, into a block of zeros.
+fn pack(layout: &Layout, columns: usize, packed: &mut Buffer, fill: impl Fn(usize, usize, &mut Block) + Sync) {
     let kernels = Kernels::in_use();
     let steps = layout.step_count();
-    let panel = steps * step_len(kernels);
-    packed.resize(columns.div_ceil(BLOCK) * panel);
-    if panel == 0 {
-        return;
-    }
+    packed.resize(columns.div_ceil(BLOCK) * steps * step_len(kernels));
     packed.par_chunks_mut(step_len(kernels)).enumerate().for_each(|(i, packed)| {
-        let (first, step) = (i / steps * BLOCK, i % steps);
-        let count = BLOCK.min(columns - first);
-        for pair in 0..STEP / 2 {
-            let mut rows = [[0; BLOCK]; 2];
-            for (odd, row) in rows.iter_mut().enumerate() {
-                if let Some((tap, channel)) = layout.source(step, 2 * pair + odd) {
-                    fill(tap, channel, first, &mut row[..count]);
+        isa::dispatch(
+            #[inline(always)]
+            || {
+                let mut block = [[0; BLOCK]; STEP];
+                fill(i % steps, i / steps * BLOCK, &mut block);
+                for (pair, [even, odd]) in block.as_chunks::<2>().0.iter().enumerate() {
+                    pack_pair(kernels, packed, pair, [even, odd]);
                 }
-            }
-            pack_pair(kernels, packed, pair, [&rows[0], &rows[1]]);
-        }
+            },
+        );
     });
 }
 
@@ -178,68 +200,97 @@ impl TapSum {
             layout.copy(x, part, copy);
             let pairs: &[u32] = bytemuck::cast_slice(copy);
             let stride = layout.depth / 2;
+            let places = self.places(part);
             let mut sums = [0.0; BLOCK * BLOCK];
             for panel in panels {
                 let packed = &packed[panel * panel_len..][..panel_len];
-                for first in (0..layout.positions(part)).step_by(BLOCK) {
-                    let a = Rows { pairs, tiles: [first * stride, (first + BLOCK / 2) * stride], stride };
-                    products.multiply(a, &steps, packed, &mut sums);
-                    self.store(part, first, panel * BLOCK, &sums, epilogue, y);
+                for (block, places) in places.iter().enumerate() {
+                    let tiles = [0, BLOCK / 2].map(|row| (block * BLOCK + row) * stride);
+                    products.multiply(Rows { pairs, tiles, stride }, &steps, packed, &mut sums);
+                    self.store(places, panel * BLOCK, &sums, epilogue, y);
                 }
             }
         });
     }
 
     /// Stores the rows of a block that are positions of maps.
-    fn store(
-        &self,
-        part: &Part,
-        first: usize,
-        column: usize,
-        sums: &Sums,
-        epilogue: &Epilogue<'_>,
-        y: &SharedMut<'_, Bf16>,
-    ) {
+    fn store(&self, places: &Places, column: usize, sums: &Sums, epilogue: &Epilogue<'_>, y: &SharedMut<'_, Bf16>) {
         let count = BLOCK.min(self.columns - column);
         let mut bias = [0.0; BLOCK];
         if let Some(values) = epilogue.bias {
             bias[..count].copy_from_slice(&values[column..][..count]);
         }
-        let places = self.places(part, first);
-        isa::dispatch(
-            #[inline(always)]
-            || {
-                for (sums, place) in sums.chunks_exact(BLOCK).zip(places) {
-                    let Some(place) = place else { continue };
-                    let mut values = [0.0; BLOCK];
-                    for ((value, sum), bias) in values.iter_mut().zip(sums).zip(bias) {
-                        *value = sum + bias;
-                    }
-                    epilogue.activation.apply_inlined(&mut values[..count], count);
-                    let mut rounded = [0; BLOCK];
-                    rounded.iter_mut().zip(values).for_each(|(rounded, value)| *rounded = Bf16::round(value));
-                    // SAFETY: a position belongs to one task, and a column to one panel.
-                    #[allow(unsafe_code)]
-                    let to = unsafe { y.slice(place * self.columns + column, count) };
-                    to.copy_from_slice(&rounded[..count]);
-                }
-            },
-        );
+        let (width, activation) = (self.columns, epilogue.activation);
+        isa::dispatch(Store { sums, bias, activation, places, width, column, count, y });
     }
 
-    /// The positions of the output of a block's rows; `None` for padding.
-    fn places(&self, part: &Part, first: usize) -> [Option<usize>; BLOCK] {
-        let lines = self.layout.lines(part);
-        std::array::from_fn(|i| {
-            let (line, column) = ((first + i) / self.layout.pitch, (first + i) % self.layout.pitch);
-            let (image, row) = (line / lines, line % lines);
-            let [down, across] = &self.layout.axes;
-            let inside = column < across.positions && row < part.rows && image < part.images;
-            inside.then(|| {
-                let row = down.to_first + (part.row + row) * down.to_step;
-                let column = across.to_first + column * across.to_step;
-                ((part.image + image) * self.output[0] + row) * self.output[1] + column
-            })
-        })
+    /// The positions of the output of a part's blocks, or [`PADDING`].
+    fn places(&self, part: &Part) -> Vec<Places> {
+        let [down, across] = &self.layout.axes;
+        let (pitch, lines) = (self.layout.pitch, self.layout.lines(part));
+        let mut places = vec![[PADDING; BLOCK]; self.layout.positions(part).div_ceil(BLOCK)];
+        for image in 0..part.images {
+            for row in 0..part.rows {
+                let start = (image * lines + row) * pitch;
+                let line = (part.image + image) * self.output[0] + down.to_first + (part.row + row) * down.to_step;
+                let to = &mut places.as_flattened_mut()[start..][..across.positions];
+                for (column, to) in to.iter_mut().enumerate() {
+                    *to = line * self.output[1] + across.to_first + column * across.to_step;
+                }
+            }
+        }
+        places
     }
 }
+
+/// Adds the bias to a block, applies the activation and stores the rows that are positions of the output.
+struct Store<'a> {
+    sums: &'a Sums,
+    bias: [f32; BLOCK],
+    activation: Activation,
+    places: &'a Places,
+    /// Channels of the output.
+    width: usize,
+    /// First channel of the block, and their number.
+    column: usize,
+    count: usize,
+    y: &'a SharedMut<'a, Bf16>,
+}
+
+impl WithSimd for Store<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { sums, bias, activation, places, width, column, count, y } = self;
+        let zero = simd.splat_f32s(0.0);
+        for (sums, &place) in sums.as_chunks::<BLOCK>().0.iter().zip(places) {
+            if place == PADDING {
+                continue;
+            }
+            // SAFETY: a position belongs to one task, and a column to one panel.
+            #[allow(unsafe_code)]
+            let to = unsafe { y.slice(place * width + column, count) };
+            if !matches!(activation, Activation::Linear | Activation::Relu) {
+                let mut values: [f32; BLOCK] = std::array::from_fn(|i| sums[i] + bias[i]);
+                activation.apply_inlined(&mut values[..count], count);
+                to.iter_mut().zip(values).for_each(|(to, value)| *to = Bf16::round(value));
+                continue;
+            }
+            for first in (0..count).step_by(S::F32_LANES) {
+                let lanes = first..first + S::F32_LANES;
+                let sum = simd.add_f32s(load(simd, &sums[lanes.clone()]), load(simd, &bias[lanes]));
+                // Not a maximum, which would drop a NaN.
+                let relu = simd.select_f32s(simd.less_than_f32s(sum, zero), zero, sum);
+                let value = if activation == Activation::Relu { relu } else { sum };
+                Bf16::store(simd, &mut to[first..count.min(first + S::F32_LANES)], value);
+            }
+        }
+    }
+}
+
+/// The positions of the output of a block's rows.
+type Places = [usize; BLOCK];
+
+/// A row of a block that is not a position of the output.
+const PADDING: usize = usize::MAX;

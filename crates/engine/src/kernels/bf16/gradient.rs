@@ -6,10 +6,12 @@
 
 use super::layout::{Axis, Layout};
 use super::product::{BLOCK, Products, Rows, STEP, Step, Steps, pack_pair, step_len};
+use super::transpose::transpose;
 use crate::buffer::Buffer;
 use crate::communicator::GRAIN;
 use crate::kernels::disjoint::SharedMut;
 use crate::kernels::element::Bf16;
+use crate::kernels::isa;
 use crate::kernels::window::Window;
 use crate::precision::Kernels;
 use rayon::prelude::*;
@@ -20,6 +22,9 @@ const PANELS: usize = 4;
 
 /// Pairs of values of the packed operands of a task, 1 MiB, unless one row of positions needs more.
 const PACKED: usize = 256 * 1024;
+
+/// Blocks that are copied before they are transposed, 32 KiB.
+const BLOCKS: usize = 16;
 
 /// Pairs of values in a tile of 16 channels and 32 images.
 const TILE: usize = BLOCK / 2 * GRAIN / 2;
@@ -152,24 +157,37 @@ impl Band<'_> {
         packed.resize(layout.depth / (BLOCK / 2) * plane);
         let packed: &mut [u16] = bytemuck::cast_slice_mut(packed);
         let len = window.input.len();
+        // Several positions at a time, so that longer parts of each image are read.
+        let blocks = layout.depth / BLOCK;
+        let group = (BLOCKS / blocks).max(1);
+        let mut values = vec![[[0; BLOCK]; GRAIN]; group * blocks];
         let mut patch = vec![0; layout.depth];
-        for (i, position) in (lines.start * width..lines.end * width).enumerate() {
-            for image in 0..GRAIN {
-                let x = self.x.get(image * len..(image + 1) * len);
-                if layout.patches {
-                    match x {
-                        Some(x) => layout.copy_patch(x, position / width, position % width, &mut patch),
-                        None => patch.fill(0),
-                    }
-                } else {
-                    match x {
-                        Some(x) => patch[..channels].copy_from_slice(&x[position * channels..][..channels]),
-                        None => patch.fill(0),
+        let (first, end) = (lines.start * width, lines.end * width);
+        for start in (first..end).step_by(group) {
+            let positions = start..end.min(start + group);
+            // The rows of images beyond the last one stay 0.
+            for (image, x) in self.x.chunks_exact(len).enumerate() {
+                for (position, values) in positions.clone().zip(values.chunks_exact_mut(blocks)) {
+                    let from = if layout.patches {
+                        layout.copy_patch(x, position / width, position % width, &mut patch);
+                        &patch
+                    } else {
+                        &x[position * channels..][..channels]
+                    };
+                    // As the values beyond the last channel.
+                    for (from, block) in from.chunks(BLOCK).zip(values) {
+                        match from.first_chunk() {
+                            Some(from) => block[image] = *from,
+                            None => block[image][..from.len()].copy_from_slice(from),
+                        }
                     }
                 }
-                for (block, values) in patch.chunks_exact(BLOCK / 2).enumerate() {
-                    let tile = &mut packed[2 * (block * plane + i * TILE)..][..2 * TILE];
-                    values.iter().zip(tile.chunks_exact_mut(GRAIN)).for_each(|(value, row)| row[image] = *value);
+            }
+            for (position, values) in positions.zip(values.chunks_exact(blocks)) {
+                for (i, block) in values.iter().enumerate() {
+                    let at = 2 * (2 * i * plane + (position - first) * TILE);
+                    let (low, high) = packed[at..].split_at_mut(2 * plane);
+                    transpose(block, [&mut low[..2 * TILE], &mut high[..2 * TILE]]);
                 }
             }
         }
@@ -182,16 +200,23 @@ impl Band<'_> {
         let positions = self.rows.len() * window.output[1];
         packed.resize(columns.len().div_ceil(BLOCK) * positions * step_len(kernels));
         let len = window.positions() * filters;
-        for (i, step) in packed.chunks_exact_mut(step_len(kernels)).enumerate() {
-            let (panel, position) = (i / positions, i % positions);
-            let first = columns.start + panel * BLOCK;
-            let count = BLOCK.min(columns.end - first);
-            let at = (self.rows.start * window.output[1] + position) * filters + first;
-            for pair in 0..STEP / 2 {
-                let row = |image: usize| self.dy.get(image * len + at..image * len + at + count).unwrap_or(&[]);
-                pack_pair(kernels, step, pair, [row(2 * pair), row(2 * pair + 1)]);
-            }
-        }
+        let first = self.rows.start * window.output[1];
+        isa::dispatch(
+            #[inline(always)]
+            || {
+                // Two images at a time, so that they are read in order.
+                for pair in 0..STEP / 2 {
+                    for (i, step) in packed.chunks_exact_mut(step_len(kernels)).enumerate() {
+                        let (panel, position) = (i / positions, i % positions);
+                        let column = columns.start + panel * BLOCK;
+                        let count = BLOCK.min(columns.end - column);
+                        let at = (first + position) * filters + column;
+                        let row = |image: usize| self.dy.get(image * len + at..image * len + at + count).unwrap_or(&[]);
+                        pack_pair(kernels, step, pair, [row(2 * pair), row(2 * pair + 1)]);
+                    }
+                }
+            },
+        );
     }
 
     /// The steps of a tap: all positions of the band whose input is inside the map.

@@ -222,6 +222,18 @@ impl Layout {
     fn copy_line(&self, x: &[u16], row: usize, plane: usize, copy: &mut [u16]) {
         let (axis, channels) = (&self.axes[1], self.channels);
         let x = &x[row * axis.extent * channels..][..axis.extent * channels];
+        if channels == self.depth && axis.step == 1 {
+            // The line is contiguous between its padding.
+            let before = usize::try_from(-axis.first).unwrap_or(0).min(self.pitch);
+            let start = usize::try_from(axis.first).unwrap_or(0).min(axis.extent);
+            let count = (axis.extent - start).min(self.pitch - before);
+            let (padding, to) = copy.split_at_mut(before * channels);
+            let (values, rest) = to.split_at_mut(count * channels);
+            padding.fill(0);
+            values.copy_from_slice(&x[start * channels..][..count * channels]);
+            rest.fill(0);
+            return;
+        }
         for (place, to) in copy.chunks_exact_mut(self.depth).enumerate() {
             match axis.input_of(place, plane) {
                 Some(column) => {

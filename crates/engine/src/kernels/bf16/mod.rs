@@ -11,6 +11,7 @@ pub mod convolution;
 pub mod gradient;
 mod layout;
 mod product;
+mod transpose;
 
 #[cfg(test)]
 mod tests {

@@ -77,7 +77,19 @@ pub fn pack_pair(kernels: Kernels, step: &mut [f32], pair: usize, rows: [&[u16];
     match kernels {
         Kernels::Amx => {
             let step: &mut [u32] = bytemuck::cast_slice_mut(step);
-            for (tile, step) in step.chunks_exact_mut(STEP * BLOCK / 4).enumerate() {
+            let (first, second) = step.split_at_mut(STEP * BLOCK / 4);
+            if let [Some(even), Some(odd)] = rows.map(|row| row.first_chunk::<BLOCK>()) {
+                let tiles =
+                    [first, second].into_iter().zip(even.as_chunks::<16>().0.iter().zip(odd.as_chunks::<16>().0));
+                for (to, (even, odd)) in tiles {
+                    let to = &mut to[pair * BLOCK / 2..][..BLOCK / 2];
+                    for ((to, even), odd) in to.iter_mut().zip(even).zip(odd) {
+                        *to = u32::from(*even) | u32::from(*odd) << 16;
+                    }
+                }
+                return;
+            }
+            for (tile, step) in [first, second].into_iter().enumerate() {
                 for (column, to) in step[pair * BLOCK / 2..][..BLOCK / 2].iter_mut().enumerate() {
                     let [even, odd] = rows.map(|row| row.get(tile * BLOCK / 2 + column).copied().unwrap_or(0));
                     *to = u32::from(even) | u32::from(odd) << 16;
