@@ -24,7 +24,7 @@ pub fn apply<E: Element>(y: &mut [E], weights: &[f32], shape: Shape) {
 
 /// The weights' gradient: for each image and channel the sum of `x · dy` over
 /// its positions, in order.
-pub fn gradient(x: &[f32], dy: &[f32], dweights: &mut [f32], shape: Shape) {
+pub fn gradient<E: Element>(x: &[E], dy: &[E], dweights: &mut [f32], shape: Shape) {
     let images = x.par_chunks(shape.len()).zip(dy.par_chunks(shape.len()));
     dweights.par_chunks_mut(shape.channels).zip(images).for_each(|(sums, (x, dy))| {
         isa::dispatch(
@@ -32,7 +32,7 @@ pub fn gradient(x: &[f32], dy: &[f32], dweights: &mut [f32], shape: Shape) {
             || {
                 sums.fill(0.0);
                 for (x, dy) in x.chunks_exact(shape.channels).zip(dy.chunks_exact(shape.channels)) {
-                    sums.iter_mut().zip(x).zip(dy).for_each(|((sum, x), g)| *sum += x * g);
+                    sums.iter_mut().zip(x).zip(dy).for_each(|((sum, x), g)| *sum += x.widen() * g.widen());
                 }
             },
         );

@@ -4,12 +4,13 @@
 //! `kernels::channel_scale`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, lower};
+use super::layer::{Layer, Mode, Sealed, add_and_apply, lower};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation::Activation;
-use crate::kernels::{activation, channel_scale};
+use crate::kernels::channel_scale;
+use crate::kernels::element::with_element;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
 
@@ -58,14 +59,18 @@ impl Layer for SqueezeExcite {
         self.gate.macs()
     }
 
+    fn computes_in_bf16(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
         if let Some(weights) = self.weights.take() {
             context.workspace.give(weights);
         }
         let mut weights = context.workspace.take(x.batch(), self.gate.output_shape());
         self.gate.forward(x, &mut weights, mode, context);
-        y.data_mut().copy_from_slice(x.data());
-        channel_scale::apply(y.data_mut(), weights.data(), x.shape());
+        y.convert_from(x);
+        with_element!(y, E => channel_scale::apply(y.values_mut::<E>(), weights.data(), x.shape()));
         self.weights = Some(weights);
     }
 
@@ -79,11 +84,13 @@ impl Layer for SqueezeExcite {
     ) -> Option<Tensor> {
         let weights = self.weights.take()?;
         let mut dweights = context.workspace.take(weights.batch(), weights.shape());
-        channel_scale::gradient(x.data(), dy.data(), dweights.data_mut(), x.shape());
+        with_element!(x, E => {
+            channel_scale::gradient(x.values::<E>(), dy.values(), dweights.data_mut(), x.shape());
+        });
         let through_gate = self.gate.backward(x, &weights, dweights, wants_dx, context);
         let dx = through_gate.map(|mut dx| {
-            channel_scale::apply(dy.data_mut(), weights.data(), x.shape());
-            activation::add_and_apply(dy.data(), Activation::Linear, dx.data_mut(), x.shape().channels);
+            with_element!(dy, E => channel_scale::apply(dy.values_mut::<E>(), weights.data(), x.shape()));
+            add_and_apply(&dy, Activation::Linear, &mut dx);
             dx
         });
         context.workspace.give(weights);
