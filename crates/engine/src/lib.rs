@@ -1,8 +1,9 @@
 //! A small CPU engine for convolutional networks.
 //!
-//! Tensors are NHWC `f32`. A [`Layer`] has fixed shapes from the moment it is built, computes its
-//! output in `forward` and its gradients in `backward`; a [`Network`] is a tree of layers. The
-//! engine has no code for faces or files, and prints nothing.
+//! Tensors are NHWC `f32`; between layers they may be bf16 ([`Precision`]). A [`Layer`] has fixed
+//! shapes from the moment it is built, computes its output in `forward` and its gradients in
+//! `backward`; a [`Network`] is a tree of layers. The engine has no code for faces or files, and
+//! prints nothing.
 //!
 //! **Bit-identical results.** The same binary at the same instruction-set level computes
 //! bit-identical results for any number of threads, and for any number of processes that divide a

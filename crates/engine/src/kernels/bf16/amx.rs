@@ -4,7 +4,7 @@
 //! rows, 6 and 7 its columns. A process asks the system once for the tiles; their configuration belongs to a thread
 //! ([`Tiles`]).
 
-use super::product::{BLOCK, Rows, STEP, Step, Steps, Sums};
+use super::block::{BLOCK, Rows, STEP, Step, Steps, Sums};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid_count, _xgetbv};
 use std::marker::PhantomData;
@@ -107,10 +107,10 @@ impl Tiles {
     /// # Panics
     /// When an operand is shorter than the steps reach.
     pub fn multiply(&self, a: Rows<'_>, steps: &Steps, b: &[f32], sums: &mut Sums) {
-        let Some((steps, furthest)) = steps.get() else {
-            sums.fill(0.0);
-            return;
-        };
+        let (steps, furthest) = (steps.list(), steps.furthest());
+        if steps.is_empty() {
+            return sums.fill(0.0);
+        }
         let reach = furthest.a + 15 * a.stride + STEP / 2;
         assert!(a.tiles.iter().all(|tile| tile + reach <= a.pairs.len()), "rows are shorter than the steps reach");
         assert!((furthest.b + 1) * PACKED <= size_of_val(b), "columns are shorter than the steps reach");

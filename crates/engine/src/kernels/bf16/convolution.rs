@@ -3,8 +3,9 @@
 //! Both are sums over taps of a map; the gradient has one sum for each remainder of positions modulo the stride. A task
 //! copies a part of a batch (`layout`) and multiplies its blocks by panels of 32 columns of the kernel.
 
+use super::block::{BLOCK, Rows, STEP, Sums};
 use super::layout::{Axis, Layout, Part};
-use super::product::{BLOCK, Products, Rows, STEP, Sums, pack_pair, step_len};
+use super::product::{Products, pack_pair, step_len};
 use super::transpose::{Block, transpose};
 use crate::buffer::Buffer;
 use crate::kernels::activation::Activation;

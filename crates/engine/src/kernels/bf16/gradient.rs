@@ -4,8 +4,9 @@
 //! all images, so that a tap of the kernel selects whole tiles of the input, and a sum over positions is a sum over
 //! steps. Rows of positions are divided into bands, whose sums are partial results.
 
+use super::block::{BLOCK, Rows, STEP, Step, Steps};
 use super::layout::{Axis, Layout};
-use super::product::{BLOCK, Products, Rows, STEP, Step, Steps, pack_pair, step_len};
+use super::product::{Products, pack_pair, step_len};
 use super::transpose::transpose;
 use crate::buffer::Buffer;
 use crate::communicator::GRAIN;

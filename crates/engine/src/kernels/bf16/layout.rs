@@ -5,7 +5,7 @@
 //! memory, without a matrix of patches. With stride `s`, an axis is divided into `s` *planes* of the inputs with equal
 //! remainders. Where a map has few channels, its patches are copied instead, and the kernel has one tap.
 
-use super::product::{STEP, Step, Steps};
+use super::block::{BLOCK, STEP, Step, Steps};
 use crate::kernels::window::Window;
 
 /// One axis of a sum over taps: position `p` and tap `t` read the input at `first + p · step + t`.
@@ -148,7 +148,7 @@ impl Layout {
     /// Values of a copy. Blocks may read past the last position.
     pub fn len(&self, part: &Part) -> usize {
         let [down, across] = self.planes();
-        let padding = self.axes[1].reach() + super::product::BLOCK;
+        let padding = self.axes[1].reach() + BLOCK;
         down * across * self.plane_len(part) + padding * self.depth
     }
 

@@ -7,6 +7,7 @@
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod amx;
+mod block;
 pub mod convolution;
 pub mod gradient;
 mod layout;

@@ -5,61 +5,13 @@
 //! sums are added, and their sum is added to the element. Results of the kernels are equal but for subnormal numbers,
 //! which AMX replaces by zeros, also in between.
 
+use super::block::{BLOCK, Rows, STEP, Step, Steps, Sums};
 use crate::kernels::isa::{self, load, store};
 use crate::precision::Kernels;
 use pulp::{Simd, WithSimd};
 
-/// Rows and columns of a block: two tiles.
-pub const BLOCK: usize = 32;
-
-/// Values that a step adds up, in each row of `a` and column of `b`.
-pub const STEP: usize = 32;
-
 /// Rows whose sums are in registers at a time.
 const ROWS: usize = 4;
-
-/// The sums of a block, by rows.
-pub type Sums = [f32; BLOCK * BLOCK];
-
-/// Where a step's operands are.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Step {
-    /// Offset of `a` from the first value of a row, in pairs of values.
-    pub a: usize,
-    /// Index of the packed step of `b`.
-    pub b: usize,
-}
-
-/// The steps of a sum, in their order.
-pub struct Steps {
-    list: Vec<Step>,
-    /// The largest offset and index.
-    furthest: Step,
-}
-
-impl Steps {
-    pub fn new(list: Vec<Step>) -> Self {
-        let largest = |of: fn(&Step) -> usize| list.iter().map(of).max().unwrap_or(0);
-        let furthest = Step { a: largest(|step| step.a), b: largest(|step| step.b) };
-        Self { list, furthest }
-    }
-
-    /// The steps and the largest offset and index; `None` where there are no steps.
-    pub fn get(&self) -> Option<(&[Step], Step)> {
-        (!self.list.is_empty()).then_some((&self.list, self.furthest))
-    }
-}
-
-/// Rows of `a` in memory, as pairs of bf16 values.
-#[derive(Clone, Copy)]
-pub struct Rows<'a> {
-    pub pairs: &'a [u32],
-    /// First pair of rows 0 to 15, and of rows 16 to 31.
-    pub tiles: [usize; 2],
-    /// Pairs from a row to the next one of its tile.
-    pub stride: usize,
-}
 
 /// Values of f32 in a packed step of `b`.
 pub fn step_len(kernels: Kernels) -> usize {
@@ -133,7 +85,7 @@ impl Products {
         if let Some(tiles) = &self.tiles {
             return tiles.multiply(a, steps, b, sums);
         }
-        isa::dispatch(Multiply { a, steps: &steps.list, b, sums });
+        isa::dispatch(Multiply { a, steps: steps.list(), b, sums });
     }
 }
 
@@ -233,7 +185,7 @@ mod tests {
         for row in 0..BLOCK {
             for column in 0..BLOCK {
                 let mut expected = 0.0f32;
-                for step in &table.list {
+                for step in table.list() {
                     let start = 2 * (rows.tiles[row / 16] + row % 16 * stride + step.a);
                     let product = |k: usize, sum: f32| {
                         let b = b[step.b * STEP + k].get(column).map_or(0.0, |b| b.widen());
