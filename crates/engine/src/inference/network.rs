@@ -21,6 +21,10 @@ pub fn steps(network: &Network) -> Vec<Step> {
     lower(network.layers())
 }
 
+/// Images for each thread that pass through all layers together in bf16, so that the maps between
+/// layers stay in the cache.
+const IMAGES_AT_ONCE: usize = 8;
+
 /// The outputs of a network. Their memory may be given back to the workspace.
 pub struct Outputs {
     /// The last layer's output.
@@ -147,6 +151,35 @@ impl InferenceNetwork {
 
     fn run_with(&self, x: &Tensor, workspace: &mut Workspace, profiler: &mut Profiler) -> Outputs {
         assert_eq!(x.shape(), self.input, "images of another shape than the network's");
+        let at_once = IMAGES_AT_ONCE * rayon::current_num_threads();
+        if self.precision == Precision::F32 || x.batch() <= at_once {
+            return self.run_at_once(x, workspace, profiler);
+        }
+        let mut all: Option<Outputs> = None;
+        let mut part = workspace.take(at_once, self.input);
+        for first in (0..x.batch()).step_by(at_once) {
+            let count = at_once.min(x.batch() - first);
+            part.reset(count, self.input);
+            part.data_mut().copy_from_slice(&x.data()[first * self.input.len()..][..count * self.input.len()]);
+            let Outputs { last, named } = self.run_at_once(&part, workspace, profiler);
+            let all = all.get_or_insert_with(|| {
+                let mut whole = |part: &Tensor| workspace.take(x.batch(), part.shape());
+                let last = whole(&last);
+                Outputs { last, named: named.iter().map(|(name, part)| (name.clone(), whole(part))).collect() }
+            });
+            let outputs = std::iter::once(&mut all.last).chain(all.named.iter_mut().map(|(_, output)| output));
+            let parts = std::iter::once(last).chain(named.into_iter().map(|(_, part)| part));
+            for (output, part) in outputs.zip(parts) {
+                let len = part.shape().len();
+                output.data_mut()[first * len..][..count * len].copy_from_slice(part.data());
+                workspace.give(part);
+            }
+        }
+        workspace.give(part);
+        all.unwrap_or_else(|| self.run_at_once(x, workspace, profiler))
+    }
+
+    fn run_at_once(&self, x: &Tensor, workspace: &mut Workspace, profiler: &mut Profiler) -> Outputs {
         let mut named = Vec::new();
         let mut pass = Pass { workspace, profiler, outputs: &mut named };
         let last = in_pool(|| run(&self.steps, Map::Lent(x), &mut pass));
