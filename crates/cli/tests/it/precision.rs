@@ -12,7 +12,7 @@ fn run(place: &Place, args: &[&str]) -> (String, Vec<String>) {
     let output = place.command(args).env("MOUE_KERNELS", "portable").output().unwrap();
     let said = text(&output.stderr);
     assert!(output.status.success(), "{args:?}: {said}");
-    let lines = said.lines().filter(|line| line.contains("precision")).map(str::to_owned);
+    let lines = said.lines().filter(|line| line.starts_with("precision: ")).map(str::to_owned);
     (text(&output.stdout), lines.collect())
 }
 

@@ -130,6 +130,7 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Precision of the training, also of its teachers and validations.
     #[serde(skip_serializing_if = "is_f32")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "f32")))]
     pub precision: PrecisionName,
     /// The optimizer.
     pub optimizer: OptimizerName,
