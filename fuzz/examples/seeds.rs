@@ -2,7 +2,7 @@
 //!
 //! Those of `picture` are the files in `crates/moue/tests/pictures`.
 
-use moue::model::{Architecture, Model, Precision, onnx};
+use moue::model::{Architecture, Model, StoredPrecision, onnx};
 use moue_fuzz::training::Run;
 use moue_train::config::{Config, PRESETS};
 use parquet::basic::Compression;
@@ -87,7 +87,8 @@ fn models() -> Result<()> {
     let architectures: [(&str, Architecture); 2] = [("dense", moue_fuzz::architecture()), ("layers", all)];
     for (name, architecture) in architectures {
         let model = Model::untrained(architecture, ["happy", "sad"].map(str::to_owned).to_vec(), 0)?;
-        for (end, precision) in [("f32", Precision::F32), ("f16", Precision::F16), ("i8", Precision::I8)] {
+        let precisions = [("f32", StoredPrecision::F32), ("f16", StoredPrecision::F16), ("i8", StoredPrecision::I8)];
+        for (end, precision) in precisions {
             put("model_file", &format!("{name}-{end}"), &split(&model.to_bytes_with(precision)?)?)?;
         }
         put("onnx_file", name, &onnx::to_onnx(&model)?)?;

@@ -4,6 +4,7 @@ mod data;
 mod values;
 
 pub use data::{DataCommand, FacesArgs, SplitArgs};
+pub use values::PrecisionChoice;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -113,8 +114,9 @@ pub enum Command {
     Arch(ArchCommand),
     /// Measure the training and prediction speed of a network
     #[command(after_long_help = "The images are random noise in memory: decoding and augmentation are not measured.\n\
-        MOUE_ISA=avx2 (or scalar) restricts the engine to a lower instruction set.\n\n\
-        Examples:\n  moue bench\n  moue bench bench/vgg --batch-size 64 --layers\n  moue bench my-net.toml --json --threads 1")]
+        MOUE_ISA=avx2 (or scalar) restricts the engine to a lower instruction set, MOUE_KERNELS selects the kernels of bf16.\n\n\
+        Examples:\n  moue bench\n  moue bench bench/vgg --batch-size 64 --layers\n  \
+        moue bench --precision bf16\n  moue bench my-net.toml --json --threads 1")]
     Bench(BenchArgs),
     /// Check this installation: hardware, ffmpeg, bundled models and a self-test prediction
     #[command(after_long_help = "Exit code 1: the self-test failed.\n\nExamples:\n  moue doctor\n  moue doctor --json")]
@@ -162,6 +164,9 @@ pub struct TrainArgs {
     /// Maximum learning rate of the schedule [default: the architecture file's]
     #[arg(long, value_name = "X")]
     pub learning_rate: Option<f32>,
+    /// Precision of the training; the run folder records it [default: the architecture file's]
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionChoice>,
     /// Initialize the weights from this model; the head is initialized anew for other classes, and missing teachers of
     /// the architecture file are not used
     #[arg(long, value_name = "MODEL")]
@@ -173,7 +178,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "init", "no_teachers", "set", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub split_of: SplitArgs,
@@ -206,6 +211,9 @@ pub struct CompareArgs {
     /// Number of passes over the training images in every run [default: the architecture file's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
+    /// Precision of every training [default: the architecture file's]
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionChoice>,
     #[command(flatten)]
     pub split_of: SplitArgs,
 }
@@ -240,6 +248,9 @@ pub struct EvaluateArgs {
     /// Number of training recipes that were compared on this split, to be stated in the model card
     #[arg(long, value_name = "N", requires = "card")]
     pub recipes: Option<usize>,
+    /// Precision of the predictions, also for the models of --compare
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: PrecisionChoice,
     #[command(flatten)]
     pub split_of: SplitArgs,
 }
@@ -255,7 +266,7 @@ pub enum Format {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Precision {
+pub enum StoredPrecision {
     /// 4 bytes per weight, exact
     F32,
     /// 2 bytes per weight
@@ -273,7 +284,7 @@ pub struct ExportArgs {
     pub file: PathBuf,
     /// Precision of the weights in a .safetensors file
     #[arg(long, value_enum, default_value = "f32")]
-    pub precision: Precision,
+    pub precision: StoredPrecision,
 }
 
 #[derive(Args)]
@@ -285,6 +296,9 @@ pub struct PredictArgs {
     /// Model file, run folder, or bundled model (`default`, `tiny`)
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
+    /// Precision of the classifier; faces are detected in f32
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: PrecisionChoice,
     /// Skip face detection: treat each whole image as one face
     #[arg(long)]
     pub no_detect: bool,
@@ -366,6 +380,9 @@ pub struct ServeArgs {
     /// Model file or bundled model (`default`, `tiny`) [default: default; with --export: tiny, as in the browser]
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
+    /// Precision of the classifier; faces are detected in f32
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: PrecisionChoice,
     /// Require `Authorization: Bearer TOKEN` for predictions and metrics
     #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -414,6 +431,9 @@ pub struct BenchArgs {
     /// Number of images per step [default: the architecture file's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub batch_size: Option<u16>,
+    /// Precision of training and prediction [default: the architecture file's]
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionChoice>,
     /// Seconds to spend on each measurement
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,

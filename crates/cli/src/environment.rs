@@ -21,7 +21,7 @@ pub const EXIT_CODES: [(u8, &str); 5] = [
 ];
 
 /// The environment variables that change what commands do.
-pub const VARIABLES: [(&str, &str); 7] = [
+pub const VARIABLES: [(&str, &str); 8] = [
     (
         "MOUE_CACHE",
         "Folder of decoded images; `off` disables the cache. Default: the folder `moue` in the cache folder of the \
@@ -31,6 +31,11 @@ pub const VARIABLES: [(&str, &str); 7] = [
         "MOUE_ISA",
         "Instruction set of the engine: `avx512`, `avx2`, `neon` or `scalar`. A level that this machine does not \
          support is an error. Default: the fastest that this machine supports (see `moue doctor`).",
+    ),
+    (
+        "MOUE_KERNELS",
+        "Kernels that compute in bf16 (see `--precision`): `amx` or `portable`. All give bit-identical results. Kernels that \
+         this machine does not support are an error. Default: `portable`.",
     ),
     ("MOUE_TOKEN", "Token that `moue serve` requires from clients, unless `--token` is given. Default: none."),
     ("NO_COLOR", "Disables colors in help texts and logs if it is not empty."),

@@ -25,8 +25,8 @@ use args::{Arguments, Command};
 use clap::{CommandFactory, FromArgMatches};
 use environment::USAGE;
 use error::UsageError;
-use moue::Isa;
 use moue::message::printable;
+use moue::{Isa, Kernels};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
     Isa::requested().map_err(|error| UsageError(error.to_string()))?;
+    Kernels::requested().map_err(|error| UsageError(error.to_string()))?;
     match &arguments.command {
         Command::Train(args) => commands::train::run(args, common),
         Command::Compare(args) => commands::compare::run(args, common),

@@ -4,7 +4,7 @@
 //! detection is in [`crate::detect`].
 
 use crate::model::{Calibration, CalibrationError, Model, ModelFileError, weights};
-use moue_engine::{InferenceNetwork, Shape, Tensor, WorkspacePool};
+use moue_engine::{InferenceNetwork, Precision, Shape, Tensor, WorkspacePool};
 use std::path::Path;
 
 /// Faces of an array that are predicted in one batch.
@@ -28,7 +28,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Loads a bundled model by name, or any other model from its file.
+    /// Loads a bundled model by name, or any other model from its file, for inference in f32.
     ///
     /// # Errors
     /// When the file cannot be read or is not a model file.
@@ -36,11 +36,23 @@ impl Classifier {
         Ok(Self::new(Model::open(model)?))
     }
 
-    /// Prepares a model for inference.
+    /// Prepares a model for inference in f32.
     #[must_use]
     pub fn new(model: Model) -> Self {
-        let network = InferenceNetwork::new(&model.network);
+        Self::with_precision(model, Precision::F32)
+    }
+
+    /// Prepares a model for inference in this precision.
+    #[must_use]
+    pub fn with_precision(model: Model, precision: Precision) -> Self {
+        let network = InferenceNetwork::with_precision(&model.network, precision);
         Self { model, network, workspaces: WorkspacePool::default() }
+    }
+
+    /// The precision of the network's arithmetic.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.network.precision()
     }
 
     /// The model.
@@ -88,7 +100,7 @@ impl Classifier {
     /// Replaces the network's weights: one array for each parameter, in the network's order.
     pub fn set_weights(&mut self, values: &[Vec<f32>]) {
         weights::set_weights(&mut self.model.network, values);
-        self.network = InferenceNetwork::new(&self.model.network);
+        self.network = InferenceNetwork::with_precision(&self.model.network, self.precision());
     }
 
     /// Sets the calibration, and the confidence (0–1) below which predictions are marked as
@@ -167,5 +179,18 @@ impl Classifier {
             rows.extend(self.probabilities(images));
         }
         Ok(rows)
+    }
+}
+
+#[cfg(all(test, feature = "model-tiny"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_weights_keep_the_precision() {
+        let mut classifier = Classifier::with_precision(Model::open("tiny").unwrap(), Precision::Bf16);
+        classifier.set_weights(&weights::snapshot(classifier.model().network()));
+        assert_eq!(classifier.precision(), Precision::Bf16);
+        assert_eq!(Classifier::open("tiny").unwrap().precision(), Precision::F32);
     }
 }

@@ -58,7 +58,7 @@ pub struct Explainer {
     classifier: Arc<Classifier>,
     /// Index of the layer in the outermost sequence whose output Grad-CAM uses.
     layer: Option<usize>,
-    /// A copy of the network for gradients, made for the first Grad-CAM map.
+    /// A copy of the network for gradients in f32, made for the first Grad-CAM map.
     network: Mutex<Option<Network>>,
 }
 

@@ -74,7 +74,7 @@ pub mod walk;
 pub use classifier::Classifier;
 pub use message::with_causes;
 pub use model::Model;
-pub use moue_engine::Isa;
+pub use moue_engine::{Isa, Kernels, Precision};
 pub use predict::{Photo, PredictOptions, Predictor};
 pub use prediction::{Face, FaceBox, Point, Prediction};
 

@@ -4,6 +4,7 @@
 
 mod error;
 mod images;
+mod precision;
 mod predictor;
 mod runs;
 

@@ -1,8 +1,11 @@
 //! Predictions for pictures and for arrays of faces.
 
 use crate::error::refused;
+use crate::precision::precision;
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
+use moue::Classifier;
 use moue::detect::DetectOptions;
+use moue::model::Model;
 use moue::predict::{self, Photo, PhotoError, PredictOptions};
 use moue::prediction::Prediction;
 use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn};
@@ -47,7 +50,15 @@ pub struct Predictor {
 #[pymethods]
 impl Predictor {
     #[new]
-    fn new(py: Python<'_>, model: PathBuf, min_face: u32, min_score: f32, threads: usize) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        model: PathBuf,
+        min_face: u32,
+        min_score: f32,
+        threads: usize,
+        precision_name: &str,
+    ) -> PyResult<Self> {
+        let precision = precision(precision_name)?;
         py.detach(|| {
             let options = PredictOptions {
                 detect_options: DetectOptions { min_face, min_score, ..Default::default() },
@@ -55,7 +66,8 @@ impl Predictor {
             };
             let pool = (threads > 0).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
             let pool = pool.transpose().map_err(|error| refused(&error))?;
-            let inner = predict::Predictor::open(&model).map_err(|error| refused(&error))?;
+            let model = Model::open(&model).map_err(|error| refused(&error))?;
+            let inner = predict::Predictor::new(Classifier::with_precision(model, precision));
             Ok(Self { inner: inner.with_options(options), pool })
         })
     }
@@ -75,6 +87,12 @@ impl Predictor {
     #[getter]
     fn uncertain_below(&self) -> f32 {
         self.inner.classifier().uncertain_below()
+    }
+
+    /// The precision of the classifier.
+    #[getter]
+    fn precision(&self) -> &'static str {
+        self.inner.classifier().precision().name()
     }
 
     /// A JSON document for each picture, in order.

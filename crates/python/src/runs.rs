@@ -1,6 +1,7 @@
 //! Training and evaluation, as in the commands of the same names.
 
 use crate::error::refused;
+use crate::precision::precision;
 use moue::model::Model;
 use moue_train::config::Config;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
@@ -25,8 +26,10 @@ pub fn train(
     init: Option<PathBuf>,
     resume: bool,
     options: Vec<(String, String)>,
+    precision_name: Option<&str>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
+    let precision = precision_name.map(precision).transpose()?;
     py.detach(|| {
         // A missing checkpoint is not an error: a job that may be restarted always passes `resume=True`.
         let begun = resume && out.as_deref().is_some_and(|out| RunFolder::existing(out).checkpoint().exists());
@@ -36,6 +39,7 @@ pub fn train(
             data,
             resume: resume_from,
             set: options,
+            precision,
             init: init.is_some(),
             ..RunOptions::default()
         };
@@ -107,10 +111,12 @@ pub fn evaluate(
     data: Option<PathBuf>,
     split: Option<&str>,
     tta: bool,
+    precision_name: &str,
 ) -> PyResult<String> {
+    let precision = precision(precision_name)?;
     py.detach(|| {
-        let options =
-            EvaluateOptions { model, data, split: split.map(str::to_owned), tta, ..EvaluateOptions::default() };
+        let split = split.map(str::to_owned);
+        let options = EvaluateOptions { model, data, split, tta, precision, ..EvaluateOptions::default() };
         let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
             EvaluationError::NoData => {
                 let text = "this model was not trained on synthetic faces; pass the data to evaluate it on with data=";
@@ -124,13 +130,14 @@ pub fn evaluate(
     })
 }
 
-/// The options of experiments: architectures, variations (`key=a,b,c`), seeds, epochs.
-type Plan = (Vec<String>, Vec<String>, u64, Option<usize>);
+/// The options of experiments: architectures, variations (`key=a,b,c`), seeds, epochs, precision.
+type Plan = (Vec<String>, Vec<String>, u64, Option<usize>, Option<String>);
 
-fn experiments((archs, variations, seeds, epochs): &Plan) -> PyResult<Vec<Experiment>> {
+fn experiments((archs, variations, seeds, epochs, precision_name): &Plan) -> PyResult<Vec<Experiment>> {
+    let precision = precision_name.as_deref().map(precision).transpose()?;
     let mut configs = Vec::new();
     for arch in archs {
-        let options = RunOptions { arch: Some(arch.clone()), epochs: *epochs, ..RunOptions::default() };
+        let options = RunOptions { arch: Some(arch.clone()), epochs: *epochs, precision, ..RunOptions::default() };
         configs.push(RunConfig::resolve_untaught(&options).map_err(|error| refused(&error))?.config);
     }
     let variations: Result<Vec<Variation>, _> = variations.iter().map(|text| text.parse()).collect();

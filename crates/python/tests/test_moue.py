@@ -161,6 +161,31 @@ def test_predictors_can_be_pickled(faces):
     numpy.testing.assert_array_equal(probabilities, moue.Predictor("tiny").predict_faces(faces[1]))
 
 
+def test_predictors_have_a_precision(faces):
+    assert moue.Predictor("tiny").precision == "f32"
+    predictor = pickle.loads(pickle.dumps(moue.Predictor("tiny", precision="bf16")))
+    assert predictor.precision == "bf16"
+    assert predictor.predict_faces(faces[1]).shape == (20, 7)
+    assert moue.Predictor("tiny", precision="auto").precision in ("f32", "bf16")
+    with pytest.raises(ValueError, match="there is no precision `f64`; use f32, bf16 or auto"):
+        moue.Predictor("tiny", precision="f64")
+
+
+def test_trainings_record_their_precision(tmp_path):
+    settings = {"epochs": 1, "options": {"image_size": "24x24"}}
+    run = moue.train("small", out=tmp_path / "run", precision="bf16", **settings)
+    assert 'precision = "bf16"' in (tmp_path / "run/config.toml").read_text()
+    for precision in ("f32", "bf16"):
+        evaluated = moue.evaluate(run["model"], split="validation", precision=precision)
+        assert evaluated["precision"] == precision
+    plan = moue.plan(["small"], out=tmp_path, epochs=1, precision="bf16")
+    assert ['precision = "bf16"' in experiment.config for experiment in plan] == [True]
+    moue.train("small", out=tmp_path / "plain", precision="f32", **settings)
+    assert "precision" not in (tmp_path / "plain/config.toml").read_text()
+    with pytest.raises(ValueError, match="a resumed run keeps its settings"):
+        moue.train(resume=tmp_path / "run", precision="f32")
+
+
 def test_an_unknown_model_raises():
     with pytest.raises(ValueError, match="there is no model file or bundled model `nowhere.safetensors`"):
         moue.Predictor("nowhere.safetensors")

@@ -45,6 +45,7 @@ impl App {
         let validation = classifier.model().provenance().validation;
         let health = Health {
             model: options.model_name.clone(),
+            precision: classifier.precision().name(),
             accuracy: validation.map(|count| count.accuracy()),
             accuracy_images: validation.map(|count| count.images),
             status: "ok",
@@ -266,6 +267,8 @@ fn with_faces(mut response: Response, faces: Faces) -> Response {
 pub struct Health {
     /// The model, as given to `moue serve`.
     model: String,
+    /// Precision of the classifier: `f32` or `bf16`.
+    precision: &'static str,
     /// Accuracy of the model on its validation split, 0–1 (optimistic: the weights were selected on this split); null
     /// if the model file does not contain it.
     accuracy: Option<f64>,

@@ -1,4 +1,30 @@
-//! Parsers of option values.
+//! Option values: their parsers, and those that several commands have.
+
+use clap::ValueEnum;
+use moue::Precision;
+
+/// The precision of a network's arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionChoice {
+    /// 32-bit floating point
+    #[value(alias = "fp32")]
+    F32,
+    /// Maps between layers and factors of products in bfloat16; sums and weights in f32
+    Bf16,
+    /// The fastest on this machine: bf16 if the AMX kernels are in use, else f32
+    Auto,
+}
+
+impl PrecisionChoice {
+    /// The precision on this machine.
+    pub fn resolve(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
+            Self::Auto => Precision::fastest(),
+        }
+    }
+}
 
 /// Parses `key=value`.
 pub fn setting(text: &str) -> Result<(String, String), String> {

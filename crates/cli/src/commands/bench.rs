@@ -1,6 +1,6 @@
 //! `moue bench`.
 
-use super::{print, print_json};
+use super::{precision_text, print, print_json};
 use crate::args::{BenchArgs, Common};
 use crate::output::table::table;
 use moue_train::bench::{self, BenchOptions, LayerCost, Measurement};
@@ -21,7 +21,11 @@ pub struct BenchDocument<'a> {
 }
 
 pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let config = Config::open(args.arch.as_deref().unwrap_or("small"))?;
+    let mut config = Config::open(args.arch.as_deref().unwrap_or("small"))?;
+    if let Some(choice) = args.precision {
+        config.train.precision = choice.resolve().into();
+    }
+    let precision = config.train.precision.into();
     let options = BenchOptions {
         batch_size: args.batch_size.map_or(config.train.batch_size, usize::from),
         time: Duration::from_secs_f64(args.seconds),
@@ -45,12 +49,13 @@ pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let memory =
         measured.peak_rss_bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
     print(&format!(
-        "{}: {} threads, batch {}, {}\n\ntrain    {:.0} images/s, peak memory {memory}\npredict  {:.0} images/s\n\
+        "{}: {} threads, batch {}, {}, {}\n\ntrain    {:.0} images/s, peak memory {memory}\npredict  {:.0} images/s\n\
          latency  {:.2} ms per image, batch 1\n",
         measured.arch,
         measured.threads,
         measured.batch_size,
         measured.isa,
+        precision_text(precision),
         measured.train_images_per_second,
         measured.predict_images_per_second,
         measured.latency_ms_p50,

@@ -1,7 +1,7 @@
 //! `moue compare`.
 
-use super::{open_source, print, print_note, print_warning, run_error, show_event, stop_on_interrupt};
-use crate::args::{Common, CompareArgs};
+use super::{open_source, precision_line, print, print_note, print_warning, run_error, show_event, stop_on_interrupt};
+use crate::args::{Common, CompareArgs, PrecisionChoice};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::output::table::{table, table_with_text};
@@ -48,7 +48,7 @@ pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
         &mut |number, event| match &event {
             // Most trainings have the same data.
             Event::Warning(text) if !warnings.insert(text.clone()) => {}
-            _ => observe(&experiments, number, &event, &mut bar, common),
+            _ => observe(&experiments, number, &event, &mut bar, args, common),
         },
     )?;
     if let Some((_, progress)) = bar {
@@ -116,6 +116,7 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experimen
             },
             set: args.set.clone(),
             epochs: args.epochs,
+            precision: args.precision.map(PrecisionChoice::resolve),
             seed: common.seed,
             no_teachers: args.no_teachers,
             official_split: args.split_of.official_split,
@@ -135,6 +136,7 @@ fn observe(
     number: usize,
     event: &Event<'_>,
     bar: &mut Option<(usize, Progress)>,
+    args: &CompareArgs,
     common: &Common,
 ) {
     let experiment = &experiments[number];
@@ -143,8 +145,12 @@ fn observe(
             progress.done();
         }
         let progress = Progress::new(common.quiet, 0, "images/s");
-        let seed = experiment.config.train.seed;
-        progress.line(&format!("[{}/{}] {}, seed {seed}", number + 1, experiments.len(), experiment.name));
+        let options = &experiment.config.train;
+        let (of, name) = (experiments.len(), &experiment.name);
+        progress.line(&format!("[{}/{of}] {name}, seed {}", number + 1, options.seed));
+        if let Some(line) = precision_line(options.precision.into(), args.precision) {
+            progress.line(&line);
+        }
         *bar = Some((number, progress));
     }
     let Some((_, progress)) = bar else { return };

@@ -6,7 +6,7 @@ use crate::output::table::table_with_text;
 use crate::version::{VERSION, features, features_text};
 use moue::model::{EMBEDDED, Embedded};
 use moue::video::VideoError;
-use moue::{Classifier, Isa};
+use moue::{Classifier, Isa, Kernels};
 use moue_train::data::{Cache, ImageSpec, synthetic};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -48,6 +48,12 @@ pub struct Report {
     isa_requested: Option<String>,
     /// Instruction sets that this machine supports, the fastest first.
     isa_available: Vec<&'static str>,
+    /// Kernels of bf16 in use: `amx` or `portable`.
+    kernels: &'static str,
+    /// Value of the environment variable `MOUE_KERNELS`; null if it is not set.
+    kernels_requested: Option<String>,
+    /// Kernels of bf16 that this machine supports.
+    kernels_available: Vec<&'static str>,
     /// Number of threads in use.
     threads: usize,
     /// Number of threads that the system offers; null where it does not report it.
@@ -123,8 +129,11 @@ impl Report {
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
             processor: proc_value("/proc/cpuinfo", "model name"),
             isa: Isa::in_use().name(),
-            isa_requested: std::env::var("MOUE_ISA").ok().filter(|name| !name.is_empty()),
+            isa_requested: variable("MOUE_ISA"),
             isa_available: Isa::available().map(Isa::name).collect(),
+            kernels: Kernels::in_use().name(),
+            kernels_requested: variable("MOUE_KERNELS"),
+            kernels_available: Kernels::available().map(Kernels::name).collect(),
             threads: rayon::current_num_threads(),
             threads_available: std::thread::available_parallelism().ok().map(NonZero::get),
             memory_bytes: proc_value("/proc/meminfo", "MemTotal").as_deref().and_then(kibibytes),
@@ -139,7 +148,10 @@ impl Report {
 
     fn text(&self) -> String {
         let known = |value: Option<String>| value.unwrap_or_else(|| "unknown".to_owned());
-        let set_by = self.isa_requested.as_ref().map(|_| "set by MOUE_ISA; ").unwrap_or_default();
+        let choice = |used: &str, requested: &Option<String>, variable: &str, available: &[&str]| {
+            let set_by = requested.as_ref().map(|_| format!("set by {variable}; ")).unwrap_or_default();
+            format!("{used} ({set_by}available: {})", available.join(", "))
+        };
         let available = self.threads_available.map(|count| format!(" of {count}")).unwrap_or_default();
         let cache = self.cache.as_ref().map_or("off".to_owned(), |cache| {
             format!("{} ({:.1} MB)", cache.folder.display(), cache.bytes as f64 / 1e6)
@@ -149,7 +161,8 @@ impl Report {
             ("version", format!("{} (features: {})", self.version, features_text())),
             ("platform", self.platform.clone()),
             ("processor", known(self.processor.clone())),
-            ("instruction set", format!("{} ({set_by}available: {})", self.isa, self.isa_available.join(", "))),
+            ("instruction set", choice(self.isa, &self.isa_requested, "MOUE_ISA", &self.isa_available)),
+            ("kernels of bf16", choice(self.kernels, &self.kernels_requested, "MOUE_KERNELS", &self.kernels_available)),
             ("threads", format!("{}{available}", self.threads)),
             ("memory", known(self.memory_bytes.map(|bytes| format!("{:.1} GB", bytes as f64 / 1e9)))),
             ("cache", cache),
@@ -161,6 +174,11 @@ impl Report {
         rows.push(("self-test", self.self_test.text()));
         table_with_text(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
     }
+}
+
+/// The value of an environment variable that is set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Bundled {

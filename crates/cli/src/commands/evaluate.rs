@@ -1,6 +1,6 @@
 //! `moue evaluate`.
 
-use super::{accuracy_text, print, print_notes, print_warning};
+use super::{accuracy_text, precision_line, precision_text, print, print_notes, print_warning};
 use crate::args::{Common, EvaluateArgs};
 use crate::error::UsageError;
 use crate::output::table::table;
@@ -30,7 +30,11 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         seed: common.seed,
         compare: args.compare.clone(),
         corruptions: args.corruptions,
+        precision: args.precision.resolve(),
     };
+    if let (Some(line), false) = (precision_line(options.precision, Some(args.precision)), common.quiet) {
+        eprintln!("{line}");
+    }
     let mut watcher = Watcher { common, progress: None };
     let evaluated = evaluate(&options, &mut |event| watcher.observe(&event)).map_err(|error| match error {
         EvaluationError::NoData => UsageError(error.to_string()).into(),
@@ -136,7 +140,12 @@ fn write_card(
         bytes: stored(&args.model)?.len(),
         macs: model.macs(),
         latency_ms: latency_ms(classifier),
-        machine: &format!("{} threads, {}", rayon::current_num_threads(), Isa::in_use().name()),
+        machine: &format!(
+            "{} threads, {}, {}",
+            rayon::current_num_threads(),
+            Isa::in_use().name(),
+            precision_text(classifier.precision())
+        ),
     });
     write(path, &card)?;
     if !watcher.common.quiet {

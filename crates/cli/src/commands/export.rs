@@ -2,9 +2,9 @@
 
 use super::{print, print_json};
 use crate::UsageError;
-use crate::args::{Common, ExportArgs, Precision};
-use moue::model::Model;
+use crate::args::{Common, ExportArgs, StoredPrecision};
 use moue::model::onnx::is_named_so;
+use moue::model::{self, Model};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,14 +28,14 @@ pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
             UsageError(format!("{}: the file name must end in .safetensors or .onnx", args.file.display())).into()
         );
     }
-    if onnx && !matches!(args.precision, Precision::F32) {
+    if onnx && !matches!(args.precision, StoredPrecision::F32) {
         return Err(UsageError("--precision applies to .safetensors files; ONNX files are always f32".into()).into());
     }
     let model = Model::open(&args.model)?;
     let (precision, name) = match args.precision {
-        Precision::F32 => (moue::model::Precision::F32, "f32"),
-        Precision::F16 => (moue::model::Precision::F16, "f16"),
-        Precision::I8 => (moue::model::Precision::I8, "i8"),
+        StoredPrecision::F32 => (model::StoredPrecision::F32, "f32"),
+        StoredPrecision::F16 => (model::StoredPrecision::F16, "f16"),
+        StoredPrecision::I8 => (model::StoredPrecision::I8, "i8"),
     };
     if onnx {
         model.save_onnx(&args.file)?;

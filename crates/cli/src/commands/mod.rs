@@ -14,12 +14,13 @@ pub mod predict;
 pub mod serve;
 pub mod train;
 
-use crate::args::Common;
+use crate::args::{Common, PrecisionChoice};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::message::printable;
+use moue::{Kernels, Precision};
 use moue_train::config::DataOptions;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
@@ -62,6 +63,20 @@ pub fn print_notes(dataset: &Dataset, common: &Common) {
 pub fn print_note(run: &RunConfig, common: &Common) {
     if let Some(note) = run.note().filter(|_| !common.quiet) {
         eprintln!("note: {note}");
+    }
+}
+
+/// The line that names the precision of a command, if `auto` has selected it or it is not f32.
+pub fn precision_line(precision: Precision, choice: Option<PrecisionChoice>) -> Option<String> {
+    let is_shown = precision != Precision::F32 || choice == Some(PrecisionChoice::Auto);
+    is_shown.then(|| format!("precision: {}", precision_text(precision)))
+}
+
+/// Names a precision, and the kernels that compute in it: `f32`, or `bf16, portable kernels`.
+pub fn precision_text(precision: Precision) -> String {
+    match precision {
+        Precision::F32 => precision.to_string(),
+        Precision::Bf16 => format!("{precision}, {} kernels", Kernels::in_use().name()),
     }
 }
 

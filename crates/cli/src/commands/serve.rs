@@ -1,6 +1,6 @@
 //! `moue serve`.
 
-use super::{print_json, print_warning};
+use super::{precision_line, print_json, print_warning};
 use crate::args::{Common, LogFormat, ServeArgs};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
@@ -23,6 +23,8 @@ use tokio::net::TcpListener;
 pub struct Listening {
     /// IP address and port that the service listens on.
     address: String,
+    /// Precision of the classifier: `f32` or `bf16`.
+    precision: &'static str,
 }
 
 /// The written web page, as `moue serve --export DIR --json` prints it.
@@ -56,7 +58,8 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         );
     }
     let model = args.model.clone().unwrap_or_else(|| PathBuf::from("default"));
-    let classifier = Classifier::open(&model)?;
+    let precision = args.precision.resolve();
+    let classifier = Classifier::with_precision(Model::open(&model)?, precision);
     // The network runs on a thread of its own, outside of `main`'s pool, and uses the global pool.
     rayon::ThreadPoolBuilder::new()
         .num_threads(common.threads.unwrap_or(0).into())
@@ -100,8 +103,11 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         }
         let stop = stop_signal()?;
         if common.json {
-            print_json(&Listening { address: address.to_string() })?;
+            print_json(&Listening { address: address.to_string(), precision: precision.name() })?;
         } else if !common.quiet {
+            if let Some(line) = precision_line(precision, Some(args.precision)) {
+                eprintln!("{line}");
+            }
             eprintln!("Listening on http://{address} (API documentation: http://{address}/docs); stop with Ctrl-C");
         }
         moue_server::serve(listener, router, &options.limits, stop).await;

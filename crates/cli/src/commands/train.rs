@@ -1,7 +1,7 @@
 //! `moue train`.
 
-use super::{accuracy_text, open_source, print, print_note, run_error, show_event, stop_on_interrupt};
-use crate::args::{Common, TrainArgs};
+use super::{accuracy_text, open_source, precision_line, print, print_note, run_error, show_event, stop_on_interrupt};
+use crate::args::{Common, PrecisionChoice, TrainArgs};
 use crate::environment::INTERRUPTED;
 use crate::progress::Progress;
 use anyhow::Context;
@@ -74,6 +74,9 @@ fn train_as(
     };
     let progress = Progress::new(common.quiet, config.train.epochs * dataset.indices(Split::Train).len(), "images/s");
     introduce(config, &dataset, source, &folder, &progress);
+    if let Some(line) = precision_line(config.train.precision.into(), args.precision) {
+        progress.line(&line);
+    }
     let stop = stop_on_interrupt()?;
     let job = Job {
         config,
@@ -103,6 +106,7 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
         epochs: args.epochs,
         batch_size: args.batch_size,
         learning_rate: args.learning_rate,
+        precision: args.precision.map(PrecisionChoice::resolve),
         image_size: args.image_size,
         seed: common.seed,
         no_teachers: args.no_teachers,

@@ -14,6 +14,7 @@ mod onnx;
 mod own_classes;
 mod page;
 mod place;
+mod precision;
 mod predict;
 mod schema;
 #[cfg(unix)]

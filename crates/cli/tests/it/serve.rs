@@ -15,7 +15,11 @@ struct Service {
 impl Service {
     fn start(place: &Place, args: &[&str]) -> Self {
         place.ok(&["train", "tiny.toml", "--epochs", "1", "--out", "run", "--quiet"]);
-        let own = ["serve", "--addr", "127.0.0.1:0", "--json", "--log", "json", "--model", "run/model.safetensors"];
+        Self::of_model(place, "run/model.safetensors", args)
+    }
+
+    fn of_model(place: &Place, model: &str, args: &[&str]) -> Self {
+        let own = ["serve", "--addr", "127.0.0.1:0", "--json", "--log", "json", "--model", model];
         let mut command = place.command(&[&own[..], args].concat());
         let mut program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -93,6 +97,16 @@ fn it_predicts_and_logs_without_content() {
     assert!(first["bytes"].as_u64().unwrap() > 100 && first["id"].as_str().unwrap().len() == 16, "{first}");
     assert!(lines[1]["error"].as_str().unwrap().starts_with("not a PNG"), "{log}");
     assert_eq!(lines.len(), 4, "one line per request and one for the shutdown: {log}");
+}
+
+#[test]
+fn it_names_the_precision_of_the_classifier() {
+    let place = Place::new();
+    for (precision, more) in [("f32", &[][..]), ("bf16", &["--precision", "bf16"])] {
+        let service = Service::of_model(&place, "tiny", more);
+        let health = service.send("GET", "/healthz", b"");
+        assert!(health.contains(&format!("\"precision\":\"{precision}\"")), "{health}");
+    }
 }
 
 /// `png` with a color profile of this many zeros, which is compressed to a thousandth.

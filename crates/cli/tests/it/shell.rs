@@ -98,10 +98,12 @@ fn man_pages_are_written_for_every_command() {
 #[test]
 fn doctor_reports_the_installation() {
     let place = Place::new();
-    let report: Value =
-        serde_json::from_str(&run(place.command(&["doctor", "--json", "--threads", "2"]).env("MOUE_ISA", "scalar")))
-            .unwrap();
+    let mut doctor = place.command(&["doctor", "--json", "--threads", "2"]);
+    let report = run(doctor.env("MOUE_ISA", "scalar").env("MOUE_KERNELS", "portable"));
+    let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["isa"], &report["isa_requested"]), (&"scalar".into(), &"scalar".into()));
+    assert_eq!((&report["kernels"], &report["kernels_requested"]), (&"portable".into(), &"portable".into()));
+    assert!(report["kernels_available"].as_array().unwrap().contains(&"portable".into()), "{report}");
     assert_eq!(report["threads"], 2);
     assert_eq!((&report["cache"]["bytes"], &report["version"]), (&0.into(), &env!("CARGO_PKG_VERSION").into()));
     assert!(report["ffmpeg"].is_null() || report["ffmpeg"].is_string(), "{report}");

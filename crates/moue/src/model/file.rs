@@ -3,7 +3,7 @@
 use super::build::build_stored;
 use super::error::ModelFileError;
 use super::model::{Document, Model};
-use super::tensors::{Precision, Stored, TensorFile, write_stored};
+use super::tensors::{Stored, StoredPrecision, TensorFile, write_stored};
 use crate::fs::write_atomically;
 use moue_engine::{Network, Role};
 use serde_json::Value;
@@ -19,7 +19,7 @@ impl Model {
     /// # Errors
     /// When an array or the metadata cannot be written.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ModelFileError> {
-        self.to_bytes_with(Precision::F32)
+        self.to_bytes_with(StoredPrecision::F32)
     }
 
     /// The bytes of the model file with kernels of lower precision; biases, scales and statistics
@@ -27,11 +27,11 @@ impl Model {
     ///
     /// # Errors
     /// When an array or the metadata cannot be written.
-    pub fn to_bytes_with(&self, kernels: Precision) -> Result<Vec<u8>, ModelFileError> {
+    pub fn to_bytes_with(&self, kernels: StoredPrecision) -> Result<Vec<u8>, ModelFileError> {
         let document = Value::Object(Document::of(self).to_fields().map_err(ModelFileError::Encode)?);
         let mut stored = Vec::new();
         self.network.visit(|parameter| {
-            let precision = if parameter.role == Role::Weight { kernels } else { Precision::F32 };
+            let precision = if parameter.role == Role::Weight { kernels } else { StoredPrecision::F32 };
             stored.extend(Stored::new(&parameter.name, &parameter.shape, &parameter.value, precision));
         });
         write_stored(&stored, KEY, &document.to_string()).map_err(|error| ModelFileError::Encode(error.to_string()))
@@ -42,14 +42,14 @@ impl Model {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelFileError> {
-        self.save_with(path, Precision::F32)
+        self.save_with(path, StoredPrecision::F32)
     }
 
     /// Writes the model file atomically, with kernels of lower precision.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn save_with(&self, path: impl AsRef<Path>, kernels: Precision) -> Result<(), ModelFileError> {
+    pub fn save_with(&self, path: impl AsRef<Path>, kernels: StoredPrecision) -> Result<(), ModelFileError> {
         let path = path.as_ref();
         let bytes = self.to_bytes_with(kernels)?;
         write_atomically(path, &bytes).map_err(|source| ModelFileError::Write { path: path.to_owned(), source })

@@ -34,4 +34,4 @@ pub use model::Model;
 pub use normalization::Normalization;
 pub use provenance::{Provenance, ValidationCount};
 pub(crate) use tensors::TensorFile;
-pub use tensors::{Precision, TensorError, Tensors, read_tensors, write_tensors};
+pub use tensors::{StoredPrecision, TensorError, Tensors, read_tensors, write_tensors};

@@ -58,4 +58,7 @@ pub struct Provenance {
     pub moue_version: String,
     /// Instruction set of the training.
     pub isa: String,
+    /// Precision of the training; `None` for f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
 }

@@ -55,7 +55,7 @@ pub enum TensorError {
 
 /// Precision of stored values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
+pub enum StoredPrecision {
     /// 4 bytes, exact.
     #[default]
     F32,
@@ -80,24 +80,24 @@ const CHUNK: usize = 64 * 1024;
 
 impl Stored {
     /// The arrays that store one array with this precision.
-    pub fn new(name: &str, shape: &[usize], values: &[f32], precision: Precision) -> Vec<Self> {
+    pub fn new(name: &str, shape: &[usize], values: &[f32], precision: StoredPrecision) -> Vec<Self> {
         let stored = |name: String, dtype, shape: &[usize], bytes| Self { name, dtype, shape: shape.to_vec(), bytes };
         match precision {
-            Precision::F32 => {
+            StoredPrecision::F32 => {
                 let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                 vec![stored(name.to_owned(), Dtype::F32, shape, bytes)]
             }
-            Precision::F16 => {
+            StoredPrecision::F16 => {
                 let bytes = values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
                 vec![stored(name.to_owned(), Dtype::F16, shape, bytes)]
             }
-            Precision::I8 => {
+            StoredPrecision::I8 => {
                 let filters = shape.last().copied().unwrap_or(1).max(1);
                 let scales = scales(values, filters);
                 let whole = |(i, value): (usize, &f32)| (value / scales[i % filters]).round().clamp(-127.0, 127.0);
                 let bytes = values.iter().enumerate().map(|at| whole(at) as i8 as u8).collect();
                 let mut both = vec![stored(name.to_owned(), Dtype::I8, shape, bytes)];
-                both.extend(Self::new(&format!("{name}{SCALE}"), &[filters], &scales, Precision::F32));
+                both.extend(Self::new(&format!("{name}{SCALE}"), &[filters], &scales, StoredPrecision::F32));
                 both
             }
         }
@@ -131,8 +131,10 @@ pub fn write_stored(stored: &[Stored], key: &str, document: &str) -> Result<Vec<
 /// # Errors
 /// When safetensors rejects the arrays.
 pub fn write_tensors(tensors: &Tensors, key: &str, document: &str) -> Result<Vec<u8>, TensorError> {
-    let stored: Vec<Stored> =
-        tensors.iter().flat_map(|(name, (shape, values))| Stored::new(name, shape, values, Precision::F32)).collect();
+    let stored: Vec<Stored> = tensors
+        .iter()
+        .flat_map(|(name, (shape, values))| Stored::new(name, shape, values, StoredPrecision::F32))
+        .collect();
     write_stored(&stored, key, document)
 }
 
@@ -146,7 +148,7 @@ pub(crate) struct TensorFile<'a> {
 struct Array<'a> {
     shape: Vec<usize>,
     data: &'a [u8],
-    precision: Precision,
+    precision: StoredPrecision,
     scales: Vec<f32>,
 }
 
@@ -160,21 +162,21 @@ impl Array<'_> {
     fn decode(&self, to: &mut [f32]) {
         let data = self.data;
         match self.precision {
-            Precision::F32 => {
+            StoredPrecision::F32 => {
                 let parts = to.par_chunks_mut(CHUNK).zip(data.par_chunks(4 * CHUNK));
                 parts.for_each(|(to, from)| {
                     let from = from.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
                     to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
                 });
             }
-            Precision::F16 => {
+            StoredPrecision::F16 => {
                 let parts = to.par_chunks_mut(CHUNK).zip(data.par_chunks(2 * CHUNK));
                 parts.for_each(|(to, from)| {
                     let from = from.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32());
                     to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
                 });
             }
-            Precision::I8 => {
+            StoredPrecision::I8 => {
                 let width = self.scales.len().max(1);
                 for (to, from) in to.chunks_mut(width).zip(data.chunks(width)) {
                     let from = from.iter().zip(&self.scales).map(|(&b, scale)| f32::from(b as i8) * scale);
@@ -198,15 +200,15 @@ impl<'a> TensorFile<'a> {
         let mut arrays = BTreeMap::new();
         for (name, view) in SafeTensors::deserialize(bytes)?.tensors() {
             let precision = match view.dtype() {
-                Dtype::F32 => Precision::F32,
-                Dtype::F16 => Precision::F16,
-                Dtype::I8 => Precision::I8,
+                Dtype::F32 => StoredPrecision::F32,
+                Dtype::F16 => StoredPrecision::F16,
+                Dtype::I8 => StoredPrecision::I8,
                 other => return Err(TensorError::Type { name, found: format!("{other:?}") }),
             };
             let array = Array { shape: view.shape().to_vec(), data: view.data(), precision, scales: Vec::new() };
             arrays.insert(name, array);
         }
-        let is_integers = |(_, array): &(&String, &Array<'_>)| array.precision == Precision::I8;
+        let is_integers = |(_, array): &(&String, &Array<'_>)| array.precision == StoredPrecision::I8;
         let integers: Vec<String> = arrays.iter().filter(is_integers).map(|(name, _)| name.clone()).collect();
         for name in integers {
             let factors = format!("{name}{SCALE}");
@@ -262,7 +264,7 @@ pub fn read_tensors(bytes: &[u8], key: &str) -> Result<(Tensors, String), Tensor
 mod tests {
     use super::*;
 
-    fn there_and_back(values: &[f32], precision: Precision) -> Vec<f32> {
+    fn there_and_back(values: &[f32], precision: StoredPrecision) -> Vec<f32> {
         let stored = Stored::new("a.kernel", &[2, 3], values, precision);
         let bytes = write_stored(&stored, "key", "document").unwrap();
         let (tensors, document) = read_tensors(&bytes, "key").unwrap();
@@ -275,29 +277,29 @@ mod tests {
     #[test]
     fn the_quantization_error_is_at_most_half_a_step() {
         let values = [1.0, -0.031, 250.0, -0.7, 0.0, 3.0];
-        assert_eq!(there_and_back(&values, Precision::F32), values);
-        for (value, stored) in values.iter().zip(there_and_back(&values, Precision::F16)) {
+        assert_eq!(there_and_back(&values, StoredPrecision::F32), values);
+        for (value, stored) in values.iter().zip(there_and_back(&values, StoredPrecision::F16)) {
             assert!((value - stored).abs() <= value.abs() / 2048.0, "{value} {stored}");
         }
         // The largest value of each column is exact, the others have an error of at most half a
         // 127th of it.
         let largest = [1.0, 0.031, 250.0];
-        for (i, (value, stored)) in values.iter().zip(there_and_back(&values, Precision::I8)).enumerate() {
+        for (i, (value, stored)) in values.iter().zip(there_and_back(&values, StoredPrecision::I8)).enumerate() {
             assert!((value - stored).abs() <= largest[i % 3] / 253.9, "{value} {stored}");
         }
-        assert_eq!(there_and_back(&[0.0; 6], Precision::I8), [0.0; 6]);
+        assert_eq!(there_and_back(&[0.0; 6], StoredPrecision::I8), [0.0; 6]);
     }
 
     #[test]
     fn lower_precision_gives_smaller_files() {
         let bytes = |precision| Stored::new("a", &[9, 64], &[1.0; 576], precision).iter().map(|s| s.bytes.len()).sum();
-        let sizes: [usize; 3] = [Precision::F32, Precision::F16, Precision::I8].map(bytes);
+        let sizes: [usize; 3] = [StoredPrecision::F32, StoredPrecision::F16, StoredPrecision::I8].map(bytes);
         assert_eq!(sizes, [4 * 576, 2 * 576, 576 + 4 * 64]);
     }
 
     #[test]
     fn missing_or_mismatched_scales_are_errors() {
-        let mut stored = Stored::new("a", &[2, 3], &[1.0; 6], Precision::I8);
+        let mut stored = Stored::new("a", &[2, 3], &[1.0; 6], StoredPrecision::I8);
         let read =
             |stored: &[Stored]| read_tensors(&write_stored(stored, "k", "d").unwrap(), "k").unwrap_err().to_string();
         let scale = stored.pop().unwrap();

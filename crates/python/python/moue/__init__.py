@@ -110,7 +110,10 @@ class Predictor:
     min_score
         The minimum score of a face, 0–1 (0.7 by default); a higher value gives fewer and more reliable faces.
     threads
-        The number of threads; all cores by default."""
+        The number of threads; all cores by default.
+    precision
+        The precision of the classifier: `"f32"`, `"bf16"`, or `"auto"` for the fastest on this machine. Faces are
+        detected in f32."""
 
     def __init__(
         self,
@@ -119,9 +122,10 @@ class Predictor:
         min_face: int | None = None,
         min_score: float | None = None,
         threads: int | None = None,
+        precision: str = "f32",
     ) -> None:
         self._model = model or "default"
-        self._options = (min_face or 0, min_score or 0.0, threads or 0)
+        self._options = (min_face or 0, min_score or 0.0, threads or 0, precision)
         self._inner = _moue.Predictor(self._model, *self._options)
 
     def __repr__(self) -> str:
@@ -144,6 +148,11 @@ class Predictor:
     def uncertain_below(self) -> float:
         """Predictions with a lower confidence are marked as uncertain."""
         return self._inner.uncertain_below
+
+    @property
+    def precision(self) -> str:
+        """The precision of the classifier: `"f32"` or `"bf16"`."""
+        return self._inner.precision
 
     @overload
     def predict(self, picture: Picture, detect: bool = True, allow_truncated: bool = False) -> Prediction: ...
@@ -235,6 +244,7 @@ def train(
     epochs: int | None = None,
     seed: int | None = None,
     options: Mapping[str, object] | None = None,
+    precision: str | None = None,
     progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]:
     """Trains a network and writes a run folder, as `moue train` does.
@@ -255,6 +265,8 @@ def train(
     options
         Any keys of the architecture file, for example
         `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
+    precision
+        `"f32"`, `"bf16"`, or `"auto"` for the fastest on this machine; the architecture file's by default.
     progress
         A function that is called after each epoch with its metrics. The training stops when it returns `False` or
         raises, or at Ctrl-C, and can be resumed.
@@ -269,7 +281,7 @@ def train(
     if seed is not None:
         settings["train.seed"] = seed
     if not isinstance(resume, bool):
-        if settings or init is not None or out is not None:
+        if settings or init is not None or out is not None or precision is not None:
             raise ValueError("a resumed run keeps its settings; pass only data and progress with resume")
         if not os.path.exists(os.path.join(resume, "checkpoints/last.safetensors")):
             raise ValueError(f"{os.fspath(resume)} contains no checkpoint to resume from")
@@ -279,7 +291,8 @@ def train(
     def listener(document: str) -> object:
         return progress(json.loads(document)) if progress else None
 
-    run: dict[str, Any] = json.loads(_moue.train(os.fspath(arch), data, out, init, resume, assignments, listener))
+    document = _moue.train(os.fspath(arch), data, out, init, resume, assignments, precision, listener)
+    run: dict[str, Any] = json.loads(document)
     return run
 
 
@@ -304,9 +317,10 @@ def plan(
     vary: Sequence[str] = (),
     seeds: int = 1,
     epochs: int | None = None,
+    precision: str | None = None,
 ) -> list[Experiment]:
     """The training runs of `compare`, to run them elsewhere or in parallel."""
-    documents = _moue.plan((list(archs), list(vary), seeds, epochs), data, out)
+    documents = _moue.plan((list(archs), list(vary), seeds, epochs, precision), data, out)
     return [Experiment(**json.loads(document)) for document in documents]
 
 
@@ -318,13 +332,16 @@ def compare(
     vary: Sequence[str] = (),
     seeds: int = 1,
     epochs: int | None = None,
+    precision: str | None = None,
     train: bool = True,
 ) -> dict[str, Any]:
     """Trains and compares architectures, as `moue compare` does: each one in `archs`, with each variation
-    (`"dropout.rate=0.1,0.5"`) and `seeds` seeds. Finished runs in `out` are reused. With `train=False` nothing is
+    (`"dropout.rate=0.1,0.5"`) and `seeds` seeds. `precision` is that of every training (`"f32"`, `"bf16"` or `"auto"`),
+    by default the architecture file's. Finished runs in `out` are reused. With `train=False` nothing is
     trained, and the existing runs are compared. Writes `report.html`, and returns the document that
     `moue compare --json` prints."""
-    comparison: dict[str, Any] = json.loads(_moue.compare((list(archs), list(vary), seeds, epochs), data, out, train))
+    experiments = (list(archs), list(vary), seeds, epochs, precision)
+    comparison: dict[str, Any] = json.loads(_moue.compare(experiments, data, out, train))
     return comparison
 
 
@@ -334,16 +351,19 @@ def evaluate(
     *,
     split: str | None = None,
     tta: bool = False,
+    precision: str = "f32",
 ) -> dict[str, Any]:
     """Evaluates a model on a split, as `moue evaluate --json` does: accuracy with its confidence interval, macro F1,
     calibration, metrics of each class, confusion matrix. `tta` averages each prediction over the image and its mirror
-    image."""
-    metrics: dict[str, Any] = json.loads(_moue.evaluate(model or "default", data, split, tta))
+    image. `precision` is that of the predictions: `"f32"`, `"bf16"` or `"auto"`."""
+    metrics: dict[str, Any] = json.loads(_moue.evaluate(model or "default", data, split, tta, precision))
     return metrics
 
 
-def _again(model: str | os.PathLike[str], min_face: int, min_score: float, threads: int) -> Predictor:
-    return Predictor(model, min_face=min_face, min_score=min_score, threads=threads)
+def _again(
+    model: str | os.PathLike[str], min_face: int, min_score: float, threads: int, precision: str
+) -> Predictor:
+    return Predictor(model, min_face=min_face, min_score=min_score, threads=threads, precision=precision)
 
 
 def _toml(value: object) -> str:

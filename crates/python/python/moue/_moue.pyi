@@ -13,7 +13,7 @@ VERSION: str
 @final
 class Predictor:
     def __new__(
-        cls, model: str | PathLike[str], min_face: int, min_score: float, threads: int
+        cls, model: str | PathLike[str], min_face: int, min_score: float, threads: int, precision: str
     ) -> Predictor: ...
     @property
     def classes(self) -> list[str]: ...
@@ -21,6 +21,8 @@ class Predictor:
     def input_shape(self) -> tuple[int, int, int]: ...
     @property
     def uncertain_below(self) -> float: ...
+    @property
+    def precision(self) -> str: ...
     def predict(
         self,
         pictures: Sequence[str | PathLike[str] | bytes | tuple[bytes, int, int, int]],
@@ -41,18 +43,19 @@ def train(
     init: str | PathLike[str] | None,
     resume: bool,
     options: Sequence[tuple[str, str]],
+    precision: str | None,
     progress: Callable[[str], object] | None,
 ) -> str: ...
 def evaluate(
-    model: str | PathLike[str], data: str | PathLike[str] | None, split: str | None, tta: bool
+    model: str | PathLike[str], data: str | PathLike[str] | None, split: str | None, tta: bool, precision: str
 ) -> str: ...
 def plan(
-    plan: tuple[Sequence[str], Sequence[str], int, int | None],
+    plan: tuple[Sequence[str], Sequence[str], int, int | None, str | None],
     data: str | PathLike[str] | None,
     out: str | PathLike[str],
 ) -> list[str]: ...
 def compare(
-    plan: tuple[Sequence[str], Sequence[str], int, int | None],
+    plan: tuple[Sequence[str], Sequence[str], int, int | None, str | None],
     data: str | PathLike[str] | None,
     out: str | PathLike[str],
     trains: bool,

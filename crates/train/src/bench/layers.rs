@@ -5,7 +5,7 @@ use crate::config::Config;
 use moue::model::{ArchitectureError, summary};
 use moue_engine::layers::Layer;
 use moue_engine::loss::sparse_categorical_crossentropy;
-use moue_engine::{InferenceNetwork, Mode, Profile};
+use moue_engine::{Mode, Profile};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ pub struct LayerCost {
     pub predict_share: f64,
 }
 
-/// Benchmarks each layer of a network.
+/// Benchmarks each layer of a network in the precision of its configuration.
 ///
 /// # Errors
 /// When the network cannot be built.
@@ -126,7 +126,7 @@ fn profile_training(bench: &mut Bench, time: Duration) -> (Profile, [Duration; 2
 }
 
 fn profile_prediction(bench: &Bench, time: Duration) -> (Profile, usize) {
-    let mut ready = InferenceNetwork::new(&bench.network);
+    let mut ready = bench.ready();
     (0..WARM_UP).for_each(|_| {
         ready.run(&bench.images);
     });

@@ -13,7 +13,7 @@ use moue::model::{ArchitectureError, build};
 use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
 use moue_engine::optimizer::Optimizer;
 use moue_engine::random::Stream;
-use moue_engine::{InferenceNetwork, Isa, Mode, Network, Shape, Tensor};
+use moue_engine::{InferenceNetwork, Isa, Kernels, Mode, Network, Precision, Shape, Tensor};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -45,8 +45,12 @@ pub struct Measurement {
     pub threads: usize,
     /// Batch size.
     pub batch_size: usize,
-    /// Instruction set.
+    /// Instruction set of the computations in f32.
     pub isa: &'static str,
+    /// Precision: `f32` or `bf16`.
+    pub precision: &'static str,
+    /// Kernels of bf16: `amx` or `portable`; null in f32.
+    pub kernels: Option<&'static str>,
     /// Training images per second: forward pass, loss, backward pass and optimizer.
     pub train_images_per_second: f64,
     /// Inference images per second.
@@ -73,7 +77,8 @@ struct Bench {
 impl Bench {
     fn new(config: &Config, batch_size: usize) -> Result<Self, ArchitectureError> {
         let options = &config.train;
-        let network = build(&config.model, CLASSES, options.seed)?;
+        let mut network = build(&config.model, CLASSES, options.seed)?;
+        network.set_precision(options.precision.into());
         let clip = (options.clip_norm > 0.0).then_some(options.clip_norm);
         let mut stream = Stream::new(options.seed);
         Ok(Self {
@@ -86,6 +91,11 @@ impl Bench {
             gradient: Tensor::default(),
             network,
         })
+    }
+
+    /// The network for inference, in the same precision.
+    fn ready(&self) -> InferenceNetwork {
+        InferenceNetwork::with_precision(&self.network, self.network.precision())
     }
 
     fn step(&mut self) {
@@ -102,7 +112,7 @@ fn noise(batch: usize, shape: Shape, stream: &mut Stream) -> Tensor {
     images
 }
 
-/// Benchmarks a network; `observe` is called with the name of each measurement.
+/// Benchmarks a network in the precision of its configuration; `observe` is called with the name of each measurement.
 ///
 /// # Errors
 /// When the network cannot be built.
@@ -117,7 +127,7 @@ pub fn measure(
     let step = median(options.time, || bench.step());
     let peak_rss_bytes = peak_memory();
     observe("predicting");
-    let mut ready = InferenceNetwork::new(&bench.network);
+    let mut ready = bench.ready();
     let batch = median(options.time, || {
         ready.run(&bench.images);
     });
@@ -126,11 +136,14 @@ pub fn measure(
     let latency = median(options.time, || {
         ready.run(&one);
     });
+    let precision = bench.network.precision();
     Ok(Measurement {
         arch: config.model.name.clone(),
         threads: rayon::current_num_threads(),
         batch_size,
         isa: Isa::in_use().name(),
+        precision: precision.name(),
+        kernels: (precision == Precision::Bf16).then(|| Kernels::in_use().name()),
         train_images_per_second: batch_size as f64 / step,
         predict_images_per_second: batch_size as f64 / batch,
         latency_ms_p50: latency * 1e3,

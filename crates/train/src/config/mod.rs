@@ -15,4 +15,4 @@ pub use file::{Config, ConfigError};
 pub use overrides::{OverrideError, with_option};
 pub use presets::{PRESETS, Preset};
 pub use range::Bounded;
-pub use train::{CalibrationKind, ClassWeights, OptimizerName, ScheduleName, SizeStage, TrainOptions};
+pub use train::{CalibrationKind, ClassWeights, OptimizerName, PrecisionName, ScheduleName, SizeStage, TrainOptions};

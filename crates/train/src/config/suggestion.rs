@@ -2,7 +2,7 @@
 
 use super::augment::Augmentation;
 use super::data::DataOptions;
-use super::train::TrainOptions;
+use super::train::{PrecisionName, TrainOptions};
 use moue::message::nearest;
 use serde::Serialize;
 use toml::Table;
@@ -15,7 +15,7 @@ pub fn option_keys() -> Vec<String> {
     }
     // These are not written where they have their default.
     let data = DataOptions { faces: true, ..DataOptions::default() };
-    let train = TrainOptions { freeze: 1, ..TrainOptions::default() };
+    let train = TrainOptions { freeze: 1, precision: PrecisionName::Bf16, ..TrainOptions::default() };
     [of("data", &data), of("augment", &Augmentation::default()), of("train", &train)].concat()
 }
 
@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(suggested("unknown variant `conv2`, expected `conv2d` or `dense`").unwrap(), "conv2d");
         assert_eq!(suggested("unknown variant `epochs`, expected `conv2d` or `dense`"), None);
         assert_eq!(suggested("missing field `layers`"), None);
-        for key in ["data.faces", "train.freeze", "augment.flip"] {
+        for key in ["data.faces", "train.freeze", "train.precision", "augment.flip"] {
             assert!(option_keys().iter().any(|known| known == key), "{key}");
         }
     }

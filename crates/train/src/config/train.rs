@@ -1,9 +1,40 @@
 //! The `[train]` section of an architecture file.
 
 use super::range::Bounded;
-use moue_engine::OptimizerKind;
+use moue_engine::{OptimizerKind, Precision};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// The precision of a training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionName {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+    /// Maps between layers, their gradients and the factors of products in bfloat16; sums, weights,
+    /// statistics, the loss and the optimizer in f32.
+    Bf16,
+}
+
+impl From<Precision> for PrecisionName {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16 => Self::Bf16,
+        }
+    }
+}
 
 /// The optimizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +128,10 @@ pub struct TrainOptions {
     pub batch_size: usize,
     /// Seed of weights, shuffling, augmentation and dropout.
     pub seed: u64,
+    /// Precision of the training, also of its teachers and validations.
+    #[serde(skip_serializing_if = "is_f32")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "f32")))]
+    pub precision: PrecisionName,
     /// The optimizer.
     pub optimizer: OptimizerName,
     /// Learning rate; the maximum of the schedule.
@@ -164,12 +199,18 @@ fn is_zero(value: &usize) -> bool {
     *value == 0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_f32(precision: &PrecisionName) -> bool {
+    *precision == PrecisionName::F32
+}
+
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             epochs: 20,
             batch_size: 64,
             seed: 0,
+            precision: PrecisionName::F32,
             optimizer: OptimizerName::Adam,
             learning_rate: 0.001,
             momentum: 0.9,

@@ -8,8 +8,8 @@ use super::overlap::TrainingOverlap;
 use super::predictions::{DataMismatch, Predictions, predict_split};
 use crate::config::{CalibrationKind, DataOptions};
 use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split, TrainingImages};
-use moue::Classifier;
 use moue::model::{Model, ModelFileError};
+use moue::{Classifier, Precision};
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -42,6 +42,8 @@ pub struct EvaluationView<'a> {
     pub on_training: bool,
     /// Whether predictions are averaged over mirror images.
     pub tta: bool,
+    /// Precision of the predictions.
+    pub precision: Precision,
     /// Other models on the same images.
     pub others: &'a [Other],
     /// The model on corrupted images; empty unless requested.
@@ -85,6 +87,8 @@ pub struct EvaluationDocument<'a> {
     source_split: Option<&'a str>,
     /// Whether each prediction is the mean over the image and its mirror image (test-time augmentation).
     tta: bool,
+    /// Precision of the predictions: `f32` or `bf16`.
+    precision: &'static str,
     /// Whether the epoch of the model was selected on this split; its metrics are then optimistic.
     selection_split: bool,
     /// Expected calibration error where each prediction is calibrated by a fit on other images of the split.
@@ -135,6 +139,7 @@ impl EvaluationView<'_> {
             split,
             source_split: self.dataset.split_names[split as usize].as_deref(),
             tta: self.tta,
+            precision: self.precision.name(),
             selection_split: self.selection,
             ece_cross_fitted: self.fitted.ece,
             nll_cross_fitted: self.fitted.nll,
@@ -171,6 +176,8 @@ pub struct EvaluateOptions {
     pub compare: Vec<PathBuf>,
     /// Whether to evaluate on corrupted images too.
     pub corruptions: bool,
+    /// Precision of the predictions of all models.
+    pub precision: Precision,
 }
 
 /// Progress of an evaluation.
@@ -340,7 +347,8 @@ pub fn evaluate(
     options: &EvaluateOptions,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Evaluation, EvaluationError> {
-    let classifier = Classifier::open(&options.model)?;
+    let open = |path: &Path| Model::open(path).map(|model| Classifier::with_precision(model, options.precision));
+    let classifier = open(&options.model)?;
     let source = match &options.data {
         Some(path) => DataSource::Given(path.clone()),
         None if classifier.model().provenance().data == DataSource::Synthetic.word() => DataSource::Synthetic,
@@ -351,7 +359,7 @@ pub fn evaluate(
     let result = evaluate_split(&classifier, &dataset, split, options.tta, observe)?;
     let mut others = Vec::new();
     for path in &options.compare {
-        let other = Classifier::open(path)?;
+        let other = open(path)?;
         let own_data = (dataset.shape() != other.input())
             .then(|| opened(options, &source, classifier.model(), other.input(), observe))
             .transpose()?;
@@ -428,6 +436,7 @@ impl Evaluation {
             selection: self.split == Split::Validation,
             on_training: self.split == Split::Train,
             tta: self.tta,
+            precision: self.classifier.precision(),
             others: &self.others,
             corruptions: &self.corruptions,
         }

@@ -89,6 +89,7 @@ fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, SplitEvaluation)> {
             selection: true,
             on_training: false,
             tta: false,
+            precision: job.config.train.precision.into(),
             others: &[],
             corruptions: &[],
         },

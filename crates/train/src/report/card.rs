@@ -4,6 +4,7 @@ use super::evaluation::{calibration_text, p_value, points, vector_line};
 use super::page::percent;
 use crate::data::Split;
 use crate::evaluate::{EvaluationView, Metrics, risk_coverage, wilson};
+use moue::Precision;
 use std::fmt::Write as _;
 
 /// Values of a model card in addition to the evaluation.
@@ -20,7 +21,7 @@ pub struct Card<'a> {
     pub macs: usize,
     /// Median latency for one image, in milliseconds.
     pub latency_ms: f64,
-    /// Computer, instruction set and threads of that measurement.
+    /// Computer, instruction set, precision and threads of that measurement.
     pub machine: &'a str,
 }
 
@@ -59,7 +60,7 @@ fn test_name(card: &Card<'_>) -> &'static str {
 }
 
 fn summary(card: &Card<'_>) -> String {
-    let EvaluationView { model, metrics, split, .. } = &card.evaluation;
+    let EvaluationView { model, metrics, split, precision, .. } = &card.evaluation;
     let mut text = format!("# {}\n\n", model.architecture().name);
     if card.evaluation.selection {
         let _ = writeln!(text, "**{}: pending.**", test_name(card));
@@ -85,10 +86,11 @@ fn summary(card: &Card<'_>) -> String {
         (
             "trained with",
             format!(
-                "`moue train {}` (moue {}, seed {}), weights of epoch {}",
+                "`moue train {}` (moue {}, seed {}{}), weights of epoch {}",
                 model.architecture().name,
                 model.provenance().moue_version,
                 model.provenance().seed,
+                model.provenance().precision.as_ref().map(|precision| format!(", {precision}")).unwrap_or_default(),
                 model.provenance().epoch
             ),
         ),
@@ -97,6 +99,9 @@ fn summary(card: &Card<'_>) -> String {
     text += "| | |\n|---|---|\n";
     for (name, value) in rows {
         let _ = writeln!(text, "| {name} | {value} |");
+    }
+    if *precision != Precision::F32 {
+        let _ = writeln!(text, "| evaluated in | {precision} |");
     }
     if let Some(hash) = &model.provenance().init {
         let _ = writeln!(text, "| initialized from | `{}` (start of the model's SHA-256) |", &hash[..12]);

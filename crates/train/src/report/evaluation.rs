@@ -6,6 +6,7 @@ use crate::evaluate::{
     EvaluationView, Metrics, Other, VectorMetrics, corruptions, most_confident_first, reliability, risk_coverage,
 };
 use maud::{Markup, html};
+use moue::Precision;
 use moue::render::image_url;
 use moue_engine::loss::argmax;
 
@@ -44,6 +45,7 @@ pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> 
         }
         p.soft {
             "Majority-class baseline: " (percent(most)) " %."
+            @if report.precision != Precision::F32 { " Computed in " (report.precision.name()) "." }
             @if let Some((best, all)) = epochs {
                 " Weights of epoch " (best) " of " (all)
                 " (optimistic: the epoch was selected on this split)."

@@ -273,3 +273,19 @@ impl Checkpoint {
         write_tensors(&tensors, KEY, &document).map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a resumed run could select another epoch, where accuracies are equal.
+    #[test]
+    fn numbers_are_read_exactly() {
+        for images in 1..400 {
+            let accuracy = 2.0 / f64::from(images);
+            let best = Best { epoch: 1, accuracy, loss: accuracy.sqrt() };
+            let read: Best = serde_json::from_str(&serde_json::to_string(&best).unwrap()).unwrap();
+            assert_eq!(read, best);
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub fn network(job: &Job<'_>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Netw
         return Err(TrainError::FrozenRandom(config.train.freeze));
     }
     let mut network = build(&config.model, job.dataset.classes.len(), config.train.seed)?;
+    network.set_precision(config.train.precision.into());
     let frozen = freeze(job, &mut network)?;
     if let Some(init) = job.init {
         let new = start_from(init, &mut network, observe)?;

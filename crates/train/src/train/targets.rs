@@ -101,7 +101,8 @@ pub fn model_hash(model: &Model) -> Result<String, TrainError> {
 fn teachers(options: &TrainOptions, dataset: &Dataset) -> Result<Vec<Classifier>, TrainError> {
     let mut teachers = Vec::new();
     for path in &options.teachers {
-        let teacher = Classifier::open(path).map_err(TrainError::UnreadTeacher)?;
+        let teacher = Model::open(path).map_err(TrainError::UnreadTeacher)?;
+        let teacher = Classifier::with_precision(teacher, options.precision.into());
         if teacher.classes() != dataset.classes || teacher.input() != dataset.shape() {
             return Err(TrainError::Teacher(format!(
                 "{} takes images of shape {:?} with the classes {}, but the data has shape {:?} and the classes {}",

@@ -16,7 +16,7 @@ use moue::Classifier;
 use moue::model::weights::{snapshot, transfer};
 use moue::model::{ArchitectureError, Calibration, Model, Provenance, ValidationCount, build_blank};
 use moue_engine::loss::{categorical_crossentropy, count_correct};
-use moue_engine::{Mode, Network, Optimizer, Shape, Tensor};
+use moue_engine::{Mode, Network, Optimizer, Precision, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -87,7 +87,7 @@ impl<'a> Training<'a> {
             ])?;
             network.join(communicator);
         }
-        let validated = Classifier::new(unfitted(job, &checkpoint)?);
+        let validated = Classifier::with_precision(unfitted(job, &checkpoint)?, options.precision.into());
         evaluate::check_fit(&validated, dataset)?;
         Ok(Self { job, network, optimizer, ranks, targets, indices, average, validated, checkpoint })
     }
@@ -337,6 +337,7 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
     if !transfer(network, &mut resized).is_empty() {
         return Err(other());
     }
+    resized.set_precision(network.precision());
     initial::freeze(job, &mut resized)?;
     Ok(resized)
 }
@@ -344,6 +345,7 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
 /// A model of the job's architecture, whose weights are set afterwards.
 fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, ArchitectureError> {
     let (config, dataset) = (job.config, job.dataset);
+    let precision = Precision::from(config.train.precision);
     let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;
     model.set_normalization(dataset.normalization(config.data.normalization));
     *model.provenance_mut() = Provenance {
@@ -356,6 +358,7 @@ fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, Architectur
         official_split: dataset.numbered == Some(NumberedSplit::Official),
         as_given: dataset.numbered == Some(NumberedSplit::AsGiven),
         faces: config.data.faces,
+        precision: (precision != Precision::F32).then(|| precision.name().to_owned()),
         ..model.provenance().clone()
     };
     Ok(model)

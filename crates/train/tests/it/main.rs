@@ -8,6 +8,7 @@ mod data;
 mod fine_tuning;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod precision;
 mod ranks;
 mod real_data;
 mod training;

@@ -170,7 +170,7 @@ fn teachers_change_the_target_and_are_recorded() {
     };
     let model = taught(0.7, "taught");
     assert_eq!(model.provenance().teachers.len(), 2);
-    assert_eq!(model.provenance().teachers[0], moue_sha256(&alone));
+    assert_eq!(model.provenance().teachers[0], sha256(&alone));
     assert_ne!(model_bytes(&folder("taught")), model_bytes(&folder("weightless")));
     let mut both_ways = config.clone();
     (both_ways.train.teacher_weight, both_ways.train.teacher_tta) = (0.7, true);
@@ -322,7 +322,7 @@ fn fine_tuning_keeps_the_body_and_initializes_a_new_head() {
     );
     assert_eq!(tuned.classes(), ["open", "shut", "wide"]);
     let file = fs::read(place.path().join("base/model.safetensors")).unwrap();
-    assert_eq!(tuned.provenance().init, Some(moue_sha256(&file)));
+    assert_eq!(tuned.provenance().init, Some(sha256(&file)));
     let kernel = |model: &Model| {
         let mut found = Vec::new();
         model.network().visit(|p| {
@@ -365,7 +365,7 @@ fn model_files_round_trip_and_damaged_files_are_errors() {
     }
 }
 
-fn moue_sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     base16ct::lower::encode_string(&sha2::Sha256::digest(bytes))
 }
@@ -407,6 +407,7 @@ fn reports_contain_the_metrics_and_escape_names() {
             split: "validation",
             selection: true,
             tta: true,
+            precision: classifier.precision(),
             others: &[],
             corruptions: &[],
         },

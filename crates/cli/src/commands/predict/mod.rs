@@ -9,13 +9,15 @@ mod outputs;
 mod photos;
 mod video;
 
-use super::stop_on_interrupt;
+use super::{precision_line, stop_on_interrupt};
 use crate::args::{Common, PredictArgs};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
+use moue::Classifier;
 use moue::detect::{DetectOptions, Detector};
+use moue::model::Model;
 use moue::predict::{PredictOptions, Predictor};
 use moue::prediction::Prediction;
 use output::{Counts, PredictionWriter};
@@ -34,7 +36,9 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         allow_truncated: args.allow_truncated,
         ..PredictOptions::default()
     };
-    let mut predictor = Predictor::open(&args.model)?.with_options(options);
+    let classifier = Classifier::with_precision(Model::open(&args.model)?, args.precision.resolve());
+    let line = precision_line(classifier.precision(), Some(args.precision)).filter(|_| !common.quiet);
+    let mut predictor = Predictor::new(classifier).with_options(options);
     if let Some(path) = &args.detector {
         predictor = predictor.with_detector(Detector::load(path)?);
     }
@@ -45,6 +49,9 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     }
     for folder in [&args.annotate, &args.explain].into_iter().flatten() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    if let Some(line) = line {
+        eprintln!("{line}");
     }
     let stop = stop_on_interrupt()?;
     let format = output::format(args, common.json);
