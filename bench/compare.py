@@ -39,13 +39,14 @@ class Moue:
         result = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
         return result.stdout
 
-    def bench(self, arch, batch, seconds):
-        return json.loads(self.run("bench", arch, "--batch-size", batch, "--seconds", seconds, "--json"))
+    def bench(self, arch, batch, seconds, precision="f32"):
+        options = ("--batch-size", batch, "--seconds", seconds, "--precision", precision)
+        return json.loads(self.run("bench", arch, *options, "--json"))
 
-    def measure(self, arch, train_batch, seconds):
+    def measure(self, arch, train_batch, seconds, precision):
         """The value of every task, each measured once."""
-        train = self.bench(arch, train_batch, seconds)
-        predict = train if train_batch == PREDICT_BATCH else self.bench(arch, PREDICT_BATCH, seconds)
+        train = self.bench(arch, train_batch, seconds, precision)
+        predict = train if train_batch == PREDICT_BATCH else self.bench(arch, PREDICT_BATCH, seconds, precision)
         return {
             "train": train["train_images_per_second"],
             "predict": predict["predict_images_per_second"],
@@ -94,11 +95,16 @@ def train_batch(toml):
     return nets.parse(toml)[1]["batch_size"]
 
 
+def own_name(precision):
+    """The name of moue in a precision in tables and results."""
+    return "moue" if precision == "f32" else f"moue+{precision}"
+
+
 def compare_speed(moue, peers, net, arch, options, environment):
     """Medians by task and program."""
     toml = moue.run("arch", "show", arch, "--toml")
     batch = train_batch(toml)
-    samples = {task: {name: [] for name in ["moue", *peers]} for task in TASKS}
+    samples = {task: {name: [] for name in [*map(own_name, options.precisions), *peers]} for task in TASKS}
 
     def add(name, values):
         for task, value in values.items():
@@ -115,7 +121,8 @@ def compare_speed(moue, peers, net, arch, options, environment):
             for number in range(options.rounds):
                 print(f"{net}: round {number + 1} of {options.rounds}", file=sys.stderr)
                 for peer in running:
-                    add("moue", moue.measure(arch, batch, options.seconds))
+                    for precision in options.precisions:
+                        add(own_name(precision), moue.measure(arch, batch, options.seconds, precision))
                     add(peer.name, peer.measure(batch, options.seconds))
         finally:
             for peer in running:
@@ -126,9 +133,9 @@ def compare_speed(moue, peers, net, arch, options, environment):
     }
 
 
-def compare_memory(moue, arch, threads, environment):
+def compare_memory(moue, arch, precisions, threads, environment):
     """Peak memory of a process that trains at batch size 128, in bytes."""
-    result = {"moue": moue.bench(arch, MEMORY_BATCH, 0.5)["peak_rss_bytes"]}
+    result = {own_name(p): moue.bench(arch, MEMORY_BATCH, 0.5, p)["peak_rss_bytes"] for p in precisions}
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(moue.run("arch", "show", arch, "--toml"))
         file.flush()
@@ -173,19 +180,21 @@ def ratio(task, ours, theirs):
     return theirs / ours if task == "latency" else ours / theirs
 
 
-def speed_table(speeds, peers):
+def speed_table(speeds, precisions, peers):
     lines = []
+    own = [own_name(precision) for precision in precisions]
     for task, unit in TASKS.items():
-        lines += [f"### {task} ({unit})", "", "| net | moue | " + " | ".join(peers) + " |"]
-        lines.append("|---|---" * 1 + "|---" * len(peers) + "|")
+        lines += [f"### {task} ({unit})", "", "| net | " + " | ".join(own + peers) + " |"]
+        lines.append("|---" * (1 + len(own) + len(peers)) + "|")
         for net, tasks in speeds.items():
-            values, cells = tasks[task], []
-            ours = values["moue"]
+            values = tasks[task]
             number = ".2f" if task == "latency" else ".0f"
+            cells = [f"**{values[name]:{number}}**" for name in own]
             for name in peers:
                 theirs = values.get(name)
-                cells.append(f"{theirs:{number}} ({ratio(task, ours, theirs):.2f}×)" if theirs else "–")
-            lines.append(f"| {net} | **{ours:{number}}** | " + " | ".join(cells) + " |")
+                ratios = [f"{ratio(task, values[name], theirs):.2f}×" for name in own] if theirs else []
+                cells.append(f"{theirs:{number}} ({', '.join(ratios)})" if theirs else "–")
+            lines.append(f"| {net} | " + " | ".join(cells) + " |")
         lines.append("")
     return lines
 
@@ -206,6 +215,9 @@ def main():
     arguments.add_argument("--moue", default="target/release/moue", help="the binary")
     arguments.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS))
     arguments.add_argument("--peers", nargs="+", default=PEERS)
+    arguments.add_argument(
+        "--precisions", nargs="+", default=["f32"], choices=["f32", "bf16"], help="of moue (MOUE_KERNELS selects kernels)"
+    )
     arguments.add_argument("--threads", type=int, default=os.cpu_count())
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
@@ -223,9 +235,9 @@ def main():
     lines = [
         f"{results['processor']}, {options.threads} threads; medians of {options.rounds} rounds, "
         f"{options.seconds:g} s for each measurement.",
-        "In parentheses: the speed of moue divided by that of the peer.",
+        "In parentheses: the speed of moue, in each precision, divided by that of the peer.",
         "",
-        *speed_table(speeds, options.peers),
+        *speed_table(speeds, options.precisions, options.peers),
     ]
     if options.avx2:
         environment = {**os.environ, **AVX2_LIMITS}
@@ -241,9 +253,12 @@ def main():
                 for task in ("train", "predict")
             ]
             lines.append(f"Speed of {name} when limited, divided by its speed without limits: {', '.join(ratios)}.")
-        lines += ["", *speed_table(slow, peers)]
+        lines += ["", *speed_table(slow, options.precisions, peers)]
     if not options.speed_only:
-        memory = {net: compare_memory(moue, NETS[net], options.threads, moue.environment) for net in options.nets}
+        memory = {
+            net: compare_memory(moue, NETS[net], options.precisions, options.threads, moue.environment)
+            for net in options.nets
+        }
         results["memory"] = memory
         names = list(next(iter(memory.values())))
         lines += [f"## Peak memory of a process that trains at batch {MEMORY_BATCH}, MB", ""]
