@@ -17,6 +17,7 @@ use crate::kernels::epilogue::Epilogue;
 use crate::kernels::reduce;
 use crate::kernels::window::{Padding, Window};
 use crate::parameter::{Parameter, Role};
+use crate::precision::Precision;
 use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
@@ -46,6 +47,8 @@ pub struct Conv2d {
     activation: Activation,
     kernel: Parameter,
     bias: Option<Parameter>,
+    /// The precision of the last forward pass.
+    precision: Precision,
 }
 
 impl Conv2d {
@@ -72,6 +75,7 @@ impl Conv2d {
             activation: options.activation,
             kernel: Parameter::new(name, "kernel", shape, Role::Weight, draw),
             bias: options.use_bias.then(|| Parameter::constant(name, "bias", filters, Role::NoDecay, 0.0)),
+            precision: Precision::F32,
         })
     }
 }
@@ -101,7 +105,10 @@ impl Layer for Conv2d {
     }
 
     fn method(&self) -> &'static str {
-        self.convolution.method()
+        match self.precision {
+            Precision::F32 => self.convolution.method(),
+            Precision::Bf16 => "bf16",
+        }
     }
 
     fn computes_in_bf16(&self) -> bool {
@@ -112,6 +119,7 @@ impl Layer for Conv2d {
         let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
         let epilogue = Epilogue { bias, add: None, activation: self.activation };
         let prepared = &mut context.scratch.first;
+        self.precision = y.precision();
         if y.is_f32() {
             self.convolution.prepare(&self.kernel.value, prepared);
             self.convolution.forward(x.data(), prepared, &epilogue, y.data_mut());

@@ -45,7 +45,7 @@ pub trait Layer: Sealed + Send + Sync {
         0
     }
 
-    /// The algorithm, where the layer has several.
+    /// The algorithm of the last forward pass, where the layer has several.
     fn method(&self) -> &'static str {
         ""
     }

@@ -2,7 +2,7 @@
 
 use crate::training::{TINY, config, faces, run, sha256};
 use moue::Precision;
-use moue::model::Model;
+use moue::model::{Model, weights};
 use moue_train::config::{Config, PrecisionName};
 use moue_train::train::Ending;
 use std::fs;
@@ -41,8 +41,9 @@ fn a_training_in_bf16_is_recorded_and_resumed_bit_identically() {
     // The file says so, too, and a training in f32 records nothing.
     let read = Model::load(folder("whole").join("model.safetensors")).unwrap();
     assert_eq!(read.provenance(), whole.provenance());
-    let whole = run(&plain, &dataset, &folder("f32"), false, 0).unwrap().model.unwrap();
-    assert_eq!(whole.provenance().precision, None);
+    let exact = run(&plain, &dataset, &folder("f32"), false, 0).unwrap().model.unwrap();
+    assert_eq!(exact.provenance().precision, None);
+    assert!(weights::snapshot(exact.network()) != weights::snapshot(whole.network()), "bf16 computes in f32");
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub struct Step {
 pub struct Steps {
     list: Vec<Step>,
     /// The largest offset and index.
+    #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), expect(dead_code))]
     furthest: Step,
 }
 
@@ -38,6 +39,7 @@ impl Steps {
     }
 
     /// The largest offset and the largest index.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     pub fn furthest(&self) -> Step {
         self.furthest
     }
