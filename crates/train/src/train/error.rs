@@ -42,6 +42,12 @@ pub enum TrainError {
         /// Learning rate of that step.
         learning_rate: f32,
     },
+    /// Another process trains in the run folder.
+    #[error("another process is training in {}; wait until it ends, or choose another folder", .folder.display())]
+    InUse {
+        /// The run folder.
+        folder: PathBuf,
+    },
     /// A file of the run folder cannot be written.
     #[error("cannot write {}; an existing file is unchanged", .path.display())]
     Write {

@@ -8,6 +8,7 @@ use crate::csv_rows::{Decimals, csv_rows};
 use crate::data::{TRAINING_IMAGES_FILE, TrainingImages};
 use moue::fs::{remove_temporary_files, write_atomically};
 use serde::Serialize;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// A run's folder.
@@ -77,6 +78,19 @@ impl RunFolder {
     pub(super) fn remove_if_empty(&self) {
         // Fails where there is a file, which is kept.
         let _ = std::fs::remove_dir(&self.0);
+    }
+
+    /// Keeps other processes from training in this folder until the value is dropped or the process ends. `None` where
+    /// the system cannot lock folders.
+    pub(super) fn lock(&self) -> Result<Option<File>, TrainError> {
+        // Where the folder cannot be created, writing its first file is an error that says why.
+        let opened = std::fs::create_dir_all(&self.0).and_then(|()| File::open(&self.0));
+        let Ok(folder) = opened else { return Ok(None) };
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(TrainError::InUse { folder: self.0.clone() }),
+            Err(TryLockError::Error(_)) => Ok(None),
+            Ok(()) => Ok(Some(folder)),
+        }
     }
 
     /// Removes what a killed process has left.

@@ -276,8 +276,11 @@ impl<'a> Training<'a> {
 /// and after every epoch. All ranks return the same outcome.
 ///
 /// # Errors
-/// When the data does not fit, the loss is NaN or infinite, or a file cannot be written.
+/// When the data does not fit, the loss is NaN or infinite, a file cannot be written, or another process is training in
+/// the run folder.
 pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
+    let is_first = job.communicator.as_ref().is_none_or(|communicator| communicator.rank() == 0);
+    let _lock = if is_first { job.folder.lock()? } else { None };
     let mut training = Training::new(job, observe).inspect_err(|_| job.folder.remove_if_empty())?;
     if training.ranks.leads() {
         job.folder.remove_temporary_files();

@@ -121,6 +121,38 @@ fn models_are_bit_identical_for_any_number_of_threads_and_interruptions() {
 }
 
 #[test]
+fn a_run_folder_is_used_by_one_training_at_a_time() {
+    let mut config = config(TINY);
+    config.train.epochs = 1;
+    let dataset = faces(&config, 140);
+    let place = tempfile::tempdir().unwrap();
+    let folder = RunFolder::existing(place.path());
+    let job = |resume| Job {
+        config: &config,
+        dataset: &dataset,
+        source: DataSource::Synthetic,
+        folder: &folder,
+        init: None,
+        resume,
+        communicator: None,
+    };
+    let mut others = Vec::new();
+    let outcome = train(&job(false), &AtomicBool::new(false), &mut |event| {
+        if let Event::Step { .. } = event {
+            others.push(train(&job(true), &AtomicBool::new(false), &mut |_| {}).err().expect("it is in use"));
+        }
+    });
+    assert_eq!(outcome.unwrap().ending, Ending::Finished);
+    assert!(!others.is_empty());
+    for other in others {
+        assert!(matches!(other, TrainError::InUse { .. }), "{other}");
+        assert!(other.to_string().starts_with("another process is training in "), "{other}");
+    }
+    // The lock ends with the training.
+    assert_eq!(run(&config, &dataset, place.path(), true, 0).unwrap().ending, Ending::Finished);
+}
+
+#[test]
 fn resuming_with_another_configuration_is_an_error() {
     let mut config = config(TINY);
     let dataset = faces(&config, 140);
