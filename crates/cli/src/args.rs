@@ -381,7 +381,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     /// Precision of the classifier; faces are detected in f32
-    #[arg(long, value_enum, default_value = "f32")]
+    #[arg(long, value_enum, default_value = "f32", conflicts_with = "export")]
     pub precision: PrecisionChoice,
     /// Require `Authorization: Bearer TOKEN` for predictions and metrics
     #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]

@@ -118,15 +118,8 @@ impl Network {
         let mut dy = context.workspace.take(gradient.batch(), gradient.shape());
         dy.data_mut().copy_from_slice(gradient.data());
         let (map, gradient) = in_pool(|| layers.backward_to(index + 1, x, output, dy, true, context));
-        let widen = |tensor: Tensor| {
-            if tensor.is_f32() {
-                return tensor;
-            }
-            let mut copy = Tensor::default();
-            copy.copy_from(&tensor);
-            copy
-        };
-        Some((widen(map?), widen(gradient?)))
+        let mut widened = |tensor| context.workspace.convert(tensor, Precision::F32);
+        Some((widened(map?), widened(gradient?)))
     }
 
     /// Starts to measure the time of each layer.

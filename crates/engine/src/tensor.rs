@@ -1,4 +1,4 @@
-//! NHWC tensors in memory aligned to 64 bytes. Those outside of a network have values in `f32`; between layers they may have bf16.
+//! NHWC tensors in memory aligned to 64 bytes. Their values are `f32`; between layers of a network they may be bf16.
 //!
 //! A tensor has no arithmetic; kernels compute with its values.
 

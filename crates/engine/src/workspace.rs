@@ -2,7 +2,7 @@
 //!
 //! Activations and gradients are taken from the pool and given back as soon as they are not needed,
 //! so a training step uses little more memory than the activations that its backward pass reads.
-//! After one step with the largest batch, further steps allocate nothing.
+//! After one step with the largest batch, further steps in f32 allocate nothing (in bf16, only small tables).
 
 use crate::buffer::Buffer;
 use crate::precision::Precision;
@@ -42,6 +42,16 @@ impl Workspace {
     pub(crate) fn take_copy(&mut self, of: &Tensor, precision: Precision) -> Tensor {
         let mut copy = self.take_as(of.batch(), of.shape(), precision);
         copy.convert_from(of);
+        copy
+    }
+
+    /// The tensor with values of this precision.
+    pub(crate) fn convert(&mut self, tensor: Tensor, precision: Precision) -> Tensor {
+        if tensor.precision() == precision {
+            return tensor;
+        }
+        let copy = self.take_copy(&tensor, precision);
+        self.give(tensor);
         copy
     }
 

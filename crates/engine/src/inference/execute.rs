@@ -43,7 +43,7 @@ impl Map<'_> {
                 Self::Owned(workspace.take_copy(tensor, precision))
             }
             Self::Lent(tensor) => Self::Lent(tensor),
-            Self::Owned(tensor) => Self::Owned(converted(tensor, precision, workspace)),
+            Self::Owned(tensor) => Self::Owned(workspace.convert(tensor, precision)),
         }
     }
 
@@ -56,16 +56,6 @@ impl Map<'_> {
         }
         y
     }
-}
-
-/// The tensor with values of this precision.
-pub fn converted(tensor: Tensor, precision: Precision, workspace: &mut Workspace) -> Tensor {
-    if tensor.precision() == precision {
-        return tensor;
-    }
-    let copy = workspace.take_copy(&tensor, precision);
-    workspace.give(tensor);
-    copy
 }
 
 /// What a pass reads and fills besides the maps.
@@ -138,7 +128,7 @@ fn operate(operation: &Operation, x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
             let x = x.into_owned(workspace);
             let mut y = run(branch, Map::Lent(&x), pass);
             let other = if shortcut.is_empty() { x } else { run(shortcut, Map::Owned(x), pass) };
-            let other = converted(other, y.precision(), pass.workspace);
+            let other = pass.workspace.convert(other, y.precision());
             let channels = y.shape().channels;
             with_element!(y, E => activation::add_and_apply(other.values::<E>(), *activation, y.values_mut(), channels));
             pass.workspace.give(other);
@@ -151,7 +141,7 @@ fn operate(operation: &Operation, x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
             for branch in branches {
                 let part = run(branch, Map::Lent(&x), pass);
                 let precision = y.as_ref().map_or(part.precision(), Tensor::precision);
-                let part = converted(part, precision, pass.workspace);
+                let part = pass.workspace.convert(part, precision);
                 let y = y.get_or_insert_with(|| pass.workspace.take_as(x.batch(), *output, precision));
                 let (channels, all) = (part.shape().channels, output.channels);
                 with_element!(part, E => concatenate::put(part.values::<E>(), channels, y.values_mut(), all, first));
@@ -169,7 +159,7 @@ fn operate(operation: &Operation, x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
         Operation::Gate { gate } => {
             let mut y = x.into_owned(workspace);
             let weights = run(gate, Map::Lent(&y), pass);
-            let weights = converted(weights, Precision::F32, pass.workspace);
+            let weights = pass.workspace.convert(weights, Precision::F32);
             let shape = y.shape();
             with_element!(y, E => channel_scale::apply(y.values_mut::<E>(), weights.data(), shape));
             pass.workspace.give(weights);

@@ -3,8 +3,8 @@
 //! It owns the prepared steps and their workspace. The steps are defined in `plan`; `execute` runs
 //! them.
 
-use super::execute::{Map, Pass, converted, run};
-use super::plan::Step;
+use super::execute::{Map, Pass, run};
+use super::plan::{Step, prepare};
 use super::resize::resized;
 use crate::error::BuildError;
 use crate::layers::layer::lower;
@@ -26,6 +26,7 @@ pub fn steps(network: &Network) -> Vec<Step> {
 const IMAGES_AT_ONCE: usize = 8;
 
 /// The outputs of a network. Their memory may be given back to the workspace.
+#[derive(Default)]
 pub struct Outputs {
     /// The last layer's output.
     pub last: Tensor,
@@ -55,11 +56,7 @@ impl InferenceNetwork {
     #[must_use]
     pub fn with_precision(network: &Network, precision: Precision) -> Self {
         let mut steps = steps(network);
-        // As in training, the layers whose input or output is that of the network compute in f32.
-        let last = steps.len().saturating_sub(1);
-        for (i, step) in steps.iter_mut().enumerate() {
-            step.prepare(if i == 0 || i == last { Precision::F32 } else { precision });
-        }
+        prepare(&mut steps, precision, [true, true]);
         Self {
             input: network.input_shape(),
             output_shape: network.output_shape(),
@@ -176,7 +173,7 @@ impl InferenceNetwork {
             }
         }
         workspace.give(part);
-        all.unwrap_or_else(|| self.run_at_once(x, workspace, profiler))
+        all.unwrap_or_default()
     }
 
     fn run_at_once(&self, x: &Tensor, workspace: &mut Workspace, profiler: &mut Profiler) -> Outputs {
@@ -184,8 +181,8 @@ impl InferenceNetwork {
         let mut pass = Pass { workspace, profiler, outputs: &mut named };
         let last = in_pool(|| run(&self.steps, Map::Lent(x), &mut pass));
         debug_assert_eq!(last.shape(), self.output_shape);
-        let last = converted(last, Precision::F32, workspace);
-        let named = named.into_iter().map(|(name, output)| (name, converted(output, Precision::F32, workspace)));
+        let last = workspace.convert(last, Precision::F32);
+        let named = named.into_iter().map(|(name, output)| (name, workspace.convert(output, Precision::F32)));
         Outputs { last, named: named.collect() }
     }
 }

@@ -182,15 +182,17 @@ impl Step {
         &self.operation
     }
 
-    /// Prepares the weights for products in this precision.
-    pub(super) fn prepare(&mut self, precision: Precision) {
-        let prepare = |step: &mut Self| step.prepare(precision);
+    /// Prepares the weights for products in this precision. The input or the output of the step may be f32 in every
+    /// precision, as those of the network are; the layers that read or write them compute in f32, as in training.
+    fn prepare(&mut self, precision: Precision, f32_ends: [bool; 2]) {
+        let is_f32 = f32_ends[0] || f32_ends[1];
+        let own = if is_f32 { Precision::F32 } else { precision };
         match &mut self.operation {
             Operation::Conv2d { convolution, convolved } => {
                 // The weights are shared only after this.
-                if let Some(Convolved { kernel, prepared, precision: own, .. }) = Arc::get_mut(convolved) {
-                    *own = precision;
-                    match precision {
+                if let Some(Convolved { kernel, prepared, precision, .. }) = Arc::get_mut(convolved) {
+                    *precision = own;
+                    match own {
                         Precision::F32 => convolution.prepare(kernel, prepared),
                         Precision::Bf16 => {
                             bf16::convolution::prepare(&convolution.window, convolution.filters, kernel, prepared);
@@ -199,11 +201,26 @@ impl Step {
                     *kernel = Buffer::default();
                 }
             }
-            Operation::Residual { branch, shortcut, .. } => branch.iter_mut().chain(shortcut).for_each(prepare),
-            Operation::Gate { gate: layers } | Operation::Output { layers, .. } => layers.iter_mut().for_each(prepare),
-            Operation::Concatenate { branches, .. } => branches.iter_mut().flatten().for_each(prepare),
+            Operation::Residual { branch, shortcut, .. } => {
+                [branch, shortcut].into_iter().for_each(|steps| prepare(steps, precision, [is_f32; 2]));
+            }
+            Operation::Concatenate { branches, .. } => {
+                branches.iter_mut().for_each(|steps| prepare(steps, precision, [is_f32; 2]));
+            }
+            Operation::Gate { gate: layers } | Operation::Output { layers, .. } => {
+                prepare(layers, precision, [is_f32, true]);
+            }
             _ => {}
         }
+    }
+}
+
+/// Prepares the weights of steps for products in this precision; `f32_ends`: whether their input and their output are f32
+/// in every precision.
+pub(super) fn prepare(steps: &mut [Step], precision: Precision, f32_ends: [bool; 2]) {
+    let last = steps.len().saturating_sub(1);
+    for (i, step) in steps.iter_mut().enumerate() {
+        step.prepare(precision, [f32_ends[0] && i == 0, f32_ends[1] && i == last]);
     }
 }
 

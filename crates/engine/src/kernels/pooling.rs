@@ -90,7 +90,7 @@ impl<E: Element> WithSimd for Max<'_, E> {
 pub fn max_backward<E: Element>(window: &Window, dy: &[E], argmax: &[u32], dx: &mut [E]) {
     let channels = window.input.channels;
     let output = window.positions() * channels;
-    let apart = window.strides[0] >= window.size[0] && window.strides[1] >= window.size[1];
+    let apart = !window.overlaps();
     dx.par_chunks_mut(window.input.len()).zip(dy.par_chunks(output)).zip(argmax.par_chunks(output)).for_each(
         |((dx, dy), argmax)| {
             dx.fill(E::default());

@@ -167,6 +167,12 @@ impl Window {
         Self { input, size: extents, strides: extents, before: [0, 0], output: [1, 1], padding: None }
     }
 
+    /// Whether windows have positions in common.
+    #[must_use]
+    pub fn overlaps(&self) -> bool {
+        (0..2).any(|axis| self.strides[axis] < self.size[axis])
+    }
+
     /// The same window over maps of another height and width.
     ///
     /// # Errors

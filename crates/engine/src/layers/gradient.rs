@@ -67,11 +67,13 @@ pub(super) fn kernel_gradient_bf16(
 ) {
     let Scratch { second, sums, .. } = &mut context.scratch;
     let (width, input, output) = (parameter.value.len(), x.shape().len(), dy.shape().len());
-    let at_once = context.communicator.is_none() && (1..=GRAIN * GRAINS_AT_ONCE).contains(&x.batch());
+    // A grain has a partial sum for each band.
+    let images_at_once = GRAIN * (GRAINS_AT_ONCE / kernel.bands()).max(1);
+    let at_once = context.communicator.is_none() && (1..=images_at_once).contains(&x.batch());
     sums.clear();
     sums.resize(if at_once { 0 } else { width }, 0.0);
-    for images in (0..x.batch()).step_by(GRAIN * GRAINS_AT_ONCE) {
-        let end = x.batch().min(images + GRAIN * GRAINS_AT_ONCE);
+    for images in (0..x.batch()).step_by(images_at_once) {
+        let end = x.batch().min(images + images_at_once);
         let len = (end - images).div_ceil(GRAIN) * kernel.bands() * width;
         if second.len() < len {
             second.resize(len);

@@ -76,8 +76,9 @@ impl Layer for Pooling2d {
         Shape::new(self.window.output[0], self.window.output[1], self.window.input.channels)
     }
 
+    /// The gradients of overlapping windows are added, in f32.
     fn computes_in_bf16(&self) -> bool {
-        true
+        !self.window.overlaps()
     }
 
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, _context: &mut Context) {

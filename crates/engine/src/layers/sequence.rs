@@ -111,20 +111,10 @@ fn backward(
     let precision = precision_of(layer, [x, y]);
     let [own_x, own_y] =
         [x, y].map(|map| (map.precision() != precision).then(|| context.workspace.take_copy(map, precision)));
-    let dy = with_precision(dy, precision, context);
+    let dy = context.workspace.convert(dy, precision);
     let dx = layer.backward(own_x.as_ref().unwrap_or(x), own_y.as_ref().unwrap_or(y), dy, wants_dx, context);
     own_x.into_iter().chain(own_y).for_each(|map| context.workspace.give(map));
-    dx.map(|dx| with_precision(dx, x.precision(), context))
-}
-
-/// The map with values of this precision.
-fn with_precision(map: Tensor, precision: Precision, context: &mut Context) -> Tensor {
-    if map.precision() == precision {
-        return map;
-    }
-    let converted = context.workspace.take_copy(&map, precision);
-    context.workspace.give(map);
-    converted
+    dx.map(|dx| context.workspace.convert(dx, x.precision()))
 }
 
 impl Sealed for Sequence {}
@@ -184,7 +174,9 @@ impl Layer for Sequence {
     ) -> Option<Tensor> {
         // The gradients of frozen layers are not needed.
         let first = if wants_dx { 0 } else { self.frozen };
-        self.backward_to(first, x, y, dy, wants_dx, context).1
+        let dx = self.backward_to(first, x, y, dy, wants_dx, context).1;
+        // An empty sequence returns the gradient of its output.
+        dx.map(|dx| context.workspace.convert(dx, x.precision()))
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

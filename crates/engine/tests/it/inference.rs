@@ -3,7 +3,7 @@
 use crate::nets;
 use moue_engine::layers::{Conv2d, Conv2dOptions, Flatten, Initializer, Output, Residual, Sequence, UpSampling2d};
 use moue_engine::random::Stream;
-use moue_engine::{Activation, InferenceNetwork, Layer, Mode, Network, Padding, Shape, Tensor, Workspace};
+use moue_engine::{Activation, InferenceNetwork, Layer, Mode, Network, Padding, Precision, Shape, Tensor, Workspace};
 
 #[test]
 fn inference_equals_the_network() {
@@ -120,25 +120,31 @@ fn pyramid(input: Shape) -> Network {
 #[test]
 fn named_outputs_equal_those_of_the_network_at_any_size() {
     let weights = pyramid(Shape::new(16, 16, 3));
-    let prepared = InferenceNetwork::new(&weights);
-    for (height, width) in [(16, 16), (8, 24), (20, 12)] {
-        let shape = Shape::new(height, width, 3);
-        let mut stream = Stream::new(height as u64);
-        let values: Vec<f32> = (0..2 * shape.len()).map(|_| stream.between(-1.0, 1.0)).collect();
-        let x = Tensor::from_slice(2, shape, &values);
-        let mut network = pyramid(shape);
-        let expected = network.forward(&x, Mode::Inference).clone();
-        let ready = prepared.resized(shape).unwrap();
-        let got = ready.run_outputs(&x, &mut Workspace::default());
-        let close = |got: &Tensor, expected: &Tensor| {
-            assert_eq!(got.shape(), expected.shape());
-            assert!(got.data().iter().zip(expected.data()).all(|(a, b)| (a - b).abs() < 1e-5), "{height}x{width}");
-        };
-        close(&got.last, &expected);
-        let names: Vec<&str> = got.named.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["high", "low"]);
-        for (name, output) in &got.named {
-            close(output, network.named_output(name).unwrap());
+    for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.01)] {
+        let prepared = InferenceNetwork::with_precision(&weights, precision);
+        for (height, width) in [(16, 16), (8, 24), (20, 12)] {
+            let shape = Shape::new(height, width, 3);
+            let mut stream = Stream::new(height as u64);
+            let values: Vec<f32> = (0..2 * shape.len()).map(|_| stream.between(-1.0, 1.0)).collect();
+            let x = Tensor::from_slice(2, shape, &values);
+            let mut network = pyramid(shape);
+            network.set_precision(precision);
+            let expected = network.forward(&x, Mode::Inference).clone();
+            let ready = prepared.resized(shape).unwrap();
+            let got = ready.run_outputs(&x, &mut Workspace::default());
+            let close = |got: &Tensor, expected: &Tensor| {
+                assert_eq!(got.shape(), expected.shape());
+                assert!(
+                    got.data().iter().zip(expected.data()).all(|(a, b)| (a - b).abs() < tolerance * (1.0 + b.abs())),
+                    "{height}x{width}"
+                );
+            };
+            close(&got.last, &expected);
+            let names: Vec<&str> = got.named.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["high", "low"]);
+            for (name, output) in &got.named {
+                close(output, network.named_output(name).unwrap());
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Networks in bf16 compared with the same networks in f32.
 
 use crate::nets;
+use moue_engine::layers::{ActivationLayer, Output, Sequence};
 use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
 use moue_engine::random::key;
-use moue_engine::{InferenceNetwork, Mode, Network, Precision, Role, Tensor};
+use moue_engine::{Activation, InferenceNetwork, Layer, Mode, Network, Precision, Role, Shape, Tensor};
 
 /// The loss of a training pass with the labels of [`nets::Training`], and the gradients of all parameters.
 fn gradients(network: &mut Network, x: &Tensor) -> (f64, Vec<(String, Vec<f32>)>) {
@@ -82,4 +83,19 @@ fn inference_in_bf16_is_close_to_f32_and_independent_of_the_batch() {
     for (a, b) in unfolded.iter().zip(&rounded) {
         assert!((a - b).abs() < 0.05 * (1.0 + a.abs()), "{a} and {b}");
     }
+}
+
+#[test]
+fn gradients_of_named_outputs_reach_the_layers_before_in_bf16() {
+    let shape = Shape::new(4, 4, 8);
+    let identity = || Box::new(ActivationLayer::new("identity", shape, Activation::Linear)) as Box<dyn Layer>;
+    let output = Output::new("output", "middle", Sequence::new("layers", shape, Vec::new()));
+    let mut network = Network::new(Sequence::new("model", shape, vec![identity(), Box::new(output), identity()]));
+    network.set_precision(Precision::Bf16);
+    let x = Tensor::from_slice(2, shape, &[0.5; 256]);
+    assert_eq!(network.forward(&x, Mode::Train { keys: &[1, 2] }).data(), x.data());
+    assert_eq!(network.named_output("middle").unwrap().data(), x.data());
+    network.set_output_gradient("middle", Tensor::from_slice(2, shape, &[0.25; 256]));
+    let (map, gradient) = network.gradient_at(0, &x, &Tensor::from_slice(2, shape, &[2.0; 256])).unwrap();
+    assert_eq!((map.data(), gradient.data()), (x.data(), &[2.25; 256][..]));
 }

@@ -7,6 +7,7 @@
 use super::block::{BLOCK, Rows, STEP, Step, Steps, Sums};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid_count, _xgetbv};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
@@ -86,14 +87,20 @@ static CONFIGURATION: Configuration = {
     Configuration(bytes)
 };
 
-/// The configured tiles of this thread, until they are dropped. A thread has one value at a time.
+thread_local! {
+    /// Whether this thread has configured tiles.
+    static CONFIGURED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The configured tiles of this thread, until they are dropped.
 pub struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
     /// # Panics
-    /// When AMX is not available.
+    /// When AMX is not available, or this thread has another value.
     pub fn new() -> Self {
         assert!(is_available(), "this processor or system does not support AMX");
+        assert!(!CONFIGURED.replace(true), "the tiles of this thread are in use");
         // SAFETY: AMX is available; the instruction reads the 64 bytes of a valid configuration.
         #[allow(unsafe_code)]
         unsafe {
@@ -180,6 +187,7 @@ impl Drop for Tiles {
         unsafe {
             asm!("tilerelease", options(nostack, nomem));
         }
+        CONFIGURED.set(false);
     }
 }
 

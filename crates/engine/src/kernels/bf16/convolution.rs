@@ -39,14 +39,20 @@ thread_local! {
 pub fn prepare(window: &Window, filters: usize, kernel: &[f32], prepared: &mut Buffer) {
     let layout = output_layout(window);
     let channels = window.input.channels;
-    pack(&layout, filters, prepared, |step, first, block| {
-        for (k, row) in block.iter_mut().enumerate() {
-            if let Some(([down, across], channel)) = layout.source(step, k) {
-                let at = (down * window.size[1] + across) * channels + channel;
-                round_some(&kernel[at * filters + first..(at + 1) * filters], row);
+    pack(
+        &layout,
+        filters,
+        prepared,
+        #[inline(always)]
+        |step, first, block| {
+            for (k, row) in block.iter_mut().enumerate() {
+                if let Some(([down, across], channel)) = layout.source(step, k) {
+                    let at = (down * window.size[1] + across) * channels + channel;
+                    round_some(&kernel[at * filters + first..(at + 1) * filters], row);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// `y = epilogue(x ∗ kernel)` with a prepared kernel. `x` is `[N, H, W, C]`, `y` `[N, OH, OW, F]`. The epilogue adds no
@@ -86,24 +92,30 @@ pub fn backward_input(
                 [0, 1].map(|axis| rest[axis] + (axes[axis].taps - 1 - tap[axis]) * window.strides[axis]);
             &kernel[((down * window.size[1] + across) * channels + channel) * filters..][..filters]
         };
-        pack(&layout, channels, prepared, |step, first, block| {
-            let count = BLOCK.min(channels - first);
-            if layout.patches {
-                for (k, row) in block.iter_mut().enumerate() {
-                    if let Some((tap, filter)) = layout.source(step, k) {
-                        let values = (first..first + count).map(|channel| row_of(tap, channel)[filter]);
-                        row.iter_mut().zip(values).for_each(|(to, value)| *to = Bf16::round(value));
+        pack(
+            &layout,
+            channels,
+            prepared,
+            #[inline(always)]
+            |step, first, block| {
+                let count = BLOCK.min(channels - first);
+                if layout.patches {
+                    for (k, row) in block.iter_mut().enumerate() {
+                        if let Some((tap, filter)) = layout.source(step, k) {
+                            let values = (first..first + count).map(|channel| row_of(tap, channel)[filter]);
+                            row.iter_mut().zip(values).for_each(|(to, value)| *to = Bf16::round(value));
+                        }
                     }
+                } else if let Some((tap, filter)) = layout.source(step, 0) {
+                    let mut columns = [[0; BLOCK]; BLOCK];
+                    for (channel, column) in columns[..count].iter_mut().enumerate() {
+                        round_some(&row_of(tap, first + channel)[filter..], column);
+                    }
+                    let (low, high) = block.split_at_mut(BLOCK / 2);
+                    transpose(&columns, [low.as_flattened_mut(), high.as_flattened_mut()]);
                 }
-            } else if let Some((tap, filter)) = layout.source(step, 0) {
-                let mut columns = [[0; BLOCK]; BLOCK];
-                for (channel, column) in columns[..count].iter_mut().enumerate() {
-                    round_some(&row_of(tap, first + channel)[filter..], column);
-                }
-                let (low, high) = block.split_at_mut(BLOCK / 2);
-                transpose(&columns, [low.as_flattened_mut(), high.as_flattened_mut()]);
-            }
-        });
+            },
+        );
         let output = [window.input.height, window.input.width];
         let epilogue = Epilogue { bias: None, add: None, activation: Activation::Linear };
         TapSum { layout, columns: channels, output }.compute(images, dy, prepared, &epilogue, &dx);

@@ -21,8 +21,11 @@ use std::cell::RefCell;
 /// Panels of 32 filters of a task.
 const PANELS: usize = 4;
 
-/// Pairs of values of the packed operands of a task, 1 MiB, unless one row of positions needs more.
+/// Pairs of values of the packed operands of a task, 1 MiB, unless [`FEWEST_POSITIONS`] need more.
 const PACKED: usize = 256 * 1024;
+
+/// Minimum positions of a band: a partial sum is as large as the kernel.
+const FEWEST_POSITIONS: usize = 64;
 
 /// Blocks that are copied before they are transposed, 32 KiB.
 const BLOCKS: usize = 16;
@@ -52,7 +55,8 @@ impl<'a> KernelGradient<'a> {
         let columns = filters.next_multiple_of(BLOCK).min(PANELS * BLOCK);
         let inputs = if layout.patches { window.output[1] } else { window.input.width * window.strides[0] };
         let line = (inputs * layout.depth + window.output[1] * columns) * GRAIN / 2;
-        let rows = (PACKED / line).clamp(1, window.output[0]);
+        let fewest = FEWEST_POSITIONS.div_ceil(window.output[1]);
+        let rows = (PACKED / line).max(fewest).clamp(1, window.output[0]);
         // Bands of equal length.
         let rows = window.output[0].div_ceil(window.output[0].div_ceil(rows));
         Self { window, filters, layout, rows }
@@ -97,7 +101,7 @@ struct Band<'a> {
 }
 
 impl Band<'_> {
-    /// Adds nothing and overwrites its columns of the partial sum that starts at `start`.
+    /// Overwrites its columns of the partial sum that starts at `start`.
     fn compute(&self, [inputs, outputs]: &mut [Buffer; 2], start: usize, partial: &SharedMut<'_>) {
         let kernels = Kernels::in_use();
         let KernelGradient { window, filters, layout, .. } = self.gradient;
@@ -175,7 +179,7 @@ impl Band<'_> {
                     } else {
                         &x[position * channels..][..channels]
                     };
-                    // As the values beyond the last channel.
+                    // Values beyond the last channel stay 0, too.
                     for (from, block) in from.chunks(BLOCK).zip(values) {
                         match from.first_chunk() {
                             Some(from) => block[image] = *from,

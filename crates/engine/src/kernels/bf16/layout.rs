@@ -77,8 +77,8 @@ impl Axis {
         before.min(after).min(self.reach())
     }
 
-    /// The input that a position reads for a tap; `None` for padding. Tap `plane` of position `place` is the input at a
-    /// place of a plane.
+    /// The input that a position reads for a tap; `None` for padding. A plane contains the inputs of one tap, so this is
+    /// also the input at place `position` of plane `tap`.
     pub fn input_of(&self, position: usize, tap: usize) -> Option<usize> {
         let input = self.first + (position * self.step + tap) as isize;
         usize::try_from(input).ok().filter(|&input| input < self.extent)
@@ -175,6 +175,7 @@ impl Layout {
     }
 
     /// The tap (row, column) and the channel of value `k` of a step of the kernel; `None` for padding.
+    #[inline(always)]
     pub fn source(&self, step: usize, k: usize) -> Option<([usize; 2], usize)> {
         let across = self.axes[1].taps;
         let (tap, channel) = if self.patches {

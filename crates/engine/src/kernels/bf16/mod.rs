@@ -24,6 +24,7 @@ mod tests {
     use crate::kernels::epilogue::Epilogue;
     use crate::kernels::reduce;
     use crate::kernels::window::{Padding, Window};
+    use crate::precision::Kernels;
     use crate::random::Stream;
     use crate::tensor::Shape;
     use proptest::prelude::*;
@@ -140,6 +141,27 @@ mod tests {
         ] {
             let window = Window::new(input, [size, size], [stride, stride], Padding::Same).unwrap();
             check(&window, filters, images, true, 5);
+        }
+    }
+
+    /// Runs the tests of this module again, in processes with the other kernels.
+    #[test]
+    fn convolutions_by_all_kernels_are_direct_sums() {
+        const CHILD: &str = "MOUE_TEST_KERNELS_CHILD";
+        if std::env::var_os(CHILD).is_some() {
+            return;
+        }
+        for kernels in [Kernels::Amx] {
+            if !Kernels::available().any(|available| available == kernels) {
+                eprintln!("SKIPPED: this processor or system does not support the kernels {}", kernels.name());
+                continue;
+            }
+            let status = std::process::Command::new(std::env::current_exe().unwrap())
+                .arg("kernels::bf16::tests::")
+                .env("MOUE_KERNELS", kernels.name())
+                .env(CHILD, "1")
+                .status();
+            assert!(status.unwrap().success(), "{}", kernels.name());
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A step is what Intel's AMX computes with tiles of 16 rows and 64 bytes (`tdpbf16ps`). For each element of the block:
 //! the products of even and of odd index are added up separately by fused multiply-adds, from 0 and in order; the two
-//! sums are added, and their sum is added to the element. Results of the kernels are equal but for subnormal numbers,
-//! which AMX replaces by zeros, also in between.
+//! sums are added, and their sum is added to the element. Subnormal results are 0. Results of the kernels are equal
+//! except where a sum is subnormal in between, which AMX replaces by 0 immediately.
 
 use super::block::{BLOCK, Rows, STEP, Step, Steps, Sums};
 use crate::kernels::isa::{self, load, store};
@@ -126,6 +126,9 @@ impl WithSimd for Multiply<'_> {
                 }
             }
         }
+        for sum in sums.iter_mut() {
+            *sum = if sum.abs() < f32::MIN_POSITIVE { 0.0f32.copysign(*sum) } else { *sum };
+        }
     }
 }
 
@@ -209,6 +212,26 @@ mod tests {
         }
         if !Kernels::available().any(|kernels| kernels == Kernels::Amx) {
             eprintln!("SKIPPED for AMX: this processor or system does not support it");
+        }
+    }
+
+    #[test]
+    fn subnormal_results_are_zero() {
+        for kernels in Kernels::available() {
+            let value = |exponent: i32, sign: f32| Bf16::round(sign * 2f32.powi(exponent));
+            let mut row = [0u16; STEP];
+            let mut packed = vec![0.0; step_len(kernels)];
+            row[0] = value(-70, -1.0);
+            let column = [value(-70, 1.0), value(-56, 1.0), value(-57, 1.0)];
+            pack_pair(kernels, &mut packed, 0, [&column, &[]]);
+            for pair in 1..STEP / 2 {
+                pack_pair(kernels, &mut packed, pair, [&[], &[]]);
+            }
+            let a = [row; 2 * BLOCK].concat();
+            let rows = Rows { pairs: bytemuck::cast_slice(&a), tiles: [0, 16 * 16], stride: 16 };
+            let mut sums = [1.0; BLOCK * BLOCK];
+            Products::new(kernels).multiply(rows, &Steps::new(vec![Step { a: 0, b: 0 }]), &packed, &mut sums);
+            assert_eq!(sums[..4], [0.0, -f32::MIN_POSITIVE, 0.0, 0.0], "{kernels:?}");
         }
     }
 
