@@ -53,7 +53,12 @@ impl Progress {
     pub fn set(&self, done: usize, message: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(printable(message).into_owned());
+            let is_first = bar.position() == 0;
             bar.set_position(done as u64);
+            if is_first {
+                // What was finished before, as by an interrupted training, has no part in the rate.
+                bar.reset_eta();
+            }
         }
     }
 

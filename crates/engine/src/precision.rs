@@ -85,26 +85,30 @@ impl Kernels {
     /// # Errors
     /// When `MOUE_KERNELS` is unknown, or selects kernels that this machine does not support.
     pub fn requested() -> Result<Self, UnknownKernels> {
-        choose(std::env::var(VARIABLE).ok().as_deref()).map_err(|asked| UnknownKernels {
-            asked,
-            available: Self::available().map(Self::name).collect::<Vec<_>>().join(", "),
-        })
+        choose(std::env::var(VARIABLE).ok().as_deref())
     }
 }
 
-/// `MOUE_KERNELS` selects kernels that are not available.
+/// `MOUE_KERNELS` selects kernels that do not exist, or that are not available.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("MOUE_KERNELS={asked} is not available on this machine; it supports {available}")]
-pub struct UnknownKernels {
-    asked: String,
-    available: String,
+pub enum UnknownKernels {
+    /// There are no kernels of this name.
+    #[error("there are no kernels MOUE_KERNELS={0}; use amx or portable")]
+    Name(String),
+    /// This machine does not support them.
+    #[error("MOUE_KERNELS={0} is not available on this machine; use MOUE_KERNELS=portable, or unset it")]
+    Unavailable(&'static str),
 }
 
-fn choose(asked: Option<&str>) -> Result<Kernels, String> {
-    match asked {
-        None | Some("") => Ok(Kernels::Portable),
-        Some(name) => Kernels::available().find(|kernels| kernels.name() == name).ok_or_else(|| name.to_owned()),
-    }
+fn choose(asked: Option<&str>) -> Result<Kernels, UnknownKernels> {
+    let name = match asked {
+        None | Some("") => return Ok(Kernels::Portable),
+        Some(name) => name,
+    };
+    let kernels = [Kernels::Amx, Kernels::Portable].into_iter().find(|kernels| kernels.name() == name);
+    let kernels = kernels.ok_or_else(|| UnknownKernels::Name(name.to_owned()))?;
+    let is_available = Kernels::available().any(|available| available == kernels);
+    is_available.then_some(kernels).ok_or(UnknownKernels::Unavailable(kernels.name()))
 }
 
 #[cfg(test)]
@@ -117,6 +121,6 @@ mod tests {
         assert_eq!(choose(Some("")), Ok(Kernels::Portable));
         assert_eq!(choose(Some("portable")), Ok(Kernels::Portable));
         assert_eq!(choose(Some("amx")).is_ok(), Kernels::available().any(|kernels| kernels == Kernels::Amx));
-        assert_eq!(choose(Some("avx1024")), Err("avx1024".into()));
+        assert_eq!(choose(Some("AMX")), Err(UnknownKernels::Name("AMX".into())));
     }
 }

@@ -10,9 +10,6 @@ use crate::kernels::isa::{self, load, store};
 use crate::precision::Kernels;
 use pulp::{Simd, WithSimd};
 
-/// Rows whose sums are in registers at a time.
-const ROWS: usize = 4;
-
 /// Values of f32 in a packed step of `b`.
 pub fn step_len(kernels: Kernels) -> usize {
     match kernels {
@@ -101,6 +98,15 @@ impl WithSimd for Multiply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        // As many rows as fit into 32 registers with vectors of 16 values, else into 16.
+        if S::F32_LANES == 16 { self.in_rows::<S, 4>(simd) } else { self.in_rows::<S, 2>(simd) }
+    }
+}
+
+impl Multiply<'_> {
+    /// The block, with the sums of `ROWS` rows in registers at a time.
+    #[inline(always)]
+    fn in_rows<S: Simd, const ROWS: usize>(self, simd: S) {
         let Self { a, steps, b, sums } = self;
         sums.fill(0.0);
         let width = 2 * S::F32_LANES;
@@ -134,7 +140,7 @@ impl WithSimd for Multiply<'_> {
 
 /// The sums of even and of odd products of one step, for some rows and two vectors of columns.
 #[inline(always)]
-fn tile<S: Simd>(simd: S, a: [&[u32]; ROWS], b: &[f32], first: usize) -> [[[S::f32s; 2]; 2]; ROWS] {
+fn tile<S: Simd, const ROWS: usize>(simd: S, a: [&[u32]; ROWS], b: &[f32], first: usize) -> [[[S::f32s; 2]; 2]; ROWS] {
     let mut sums = [[[simd.splat_f32s(0.0); 2]; 2]; ROWS];
     let (high, sixteen) = (simd.splat_u32s(0xffff_0000), simd.splat_u32s(16));
     for pair in 0..STEP / 2 {
