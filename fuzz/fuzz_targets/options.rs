@@ -6,7 +6,8 @@ use moue::detect::{DetectOptions, Detector};
 
 fuzz_target!(|input: (u8, u8, u32, f32, Vec<u8>)| {
     let (width, height, min_face, min_score, mut pixels) = input;
-    let (width, height) = (u32::from(width).max(1), u32::from(height).max(1));
+    // Larger pictures take a second with AddressSanitizer; the target `picture` has them.
+    let (width, height) = (u32::from(width % 96).max(1), u32::from(height % 96).max(1));
     pixels.resize((width * height) as usize, 127);
     let Some(photo) = image::GrayImage::from_raw(width, height, pixels) else { return };
     let photo = image::DynamicImage::ImageLuma8(photo);
