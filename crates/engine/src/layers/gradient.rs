@@ -8,6 +8,7 @@ use super::layer::Layer;
 use crate::buffer::Buffer;
 use crate::communicator::{Communicator, GRAIN, Gradient};
 use crate::kernels::bf16::gradient::KernelGradient;
+use crate::kernels::element::Element;
 use crate::kernels::reduce;
 use crate::parameter::Parameter;
 use crate::tensor::Tensor;
@@ -28,58 +29,51 @@ pub(super) fn sum_over_ranks(context: &Context, sums: &mut [f64]) {
 pub(super) fn kernel_gradient(
     context: &mut Context,
     parameter: &mut Parameter,
-    [x, dy]: [&Tensor; 2],
+    maps: [&Tensor; 2],
     part: impl Fn(&[f32], &[f32], &mut Buffer, &mut [f32]),
 ) {
-    let Scratch { first, second, sums, .. } = &mut context.scratch;
-    let (width, input, output) = (parameter.value.len(), x.shape().len(), dy.shape().len());
-    let at_once = context.communicator.is_none() && (1..=GRAIN * GRAINS_AT_ONCE).contains(&x.batch());
-    sums.clear();
-    sums.resize(if at_once { 0 } else { width }, 0.0);
-    for images in (0..x.batch()).step_by(GRAIN * GRAINS_AT_ONCE) {
-        let end = x.batch().min(images + GRAIN * GRAINS_AT_ONCE);
-        let len = (end - images).div_ceil(GRAIN) * width;
-        if second.len() < len {
-            second.resize(len);
+    let (width, [input, output]) = (parameter.value.len(), maps.map(|map| map.shape().len()));
+    sum_partial(context, parameter, maps, 1, |x, dy, scratch, sums| {
+        let grains = x.chunks(GRAIN * input).zip(dy.chunks(GRAIN * output));
+        for (sum, (x, dy)) in sums.chunks_exact_mut(width).zip(grains) {
+            part(x, dy, scratch, sum);
         }
-        let grains = x.data()[images * input..end * input].chunks(GRAIN * input);
-        let grains = grains.zip(dy.data()[images * output..end * output].chunks(GRAIN * output));
-        for (sum, (x, dy)) in second.chunks_exact_mut(width).zip(grains) {
-            part(x, dy, first, sum);
-        }
-        if at_once {
-            reduce::add_up(&second[..len], &mut parameter.gradient);
-        } else {
-            reduce::add_to(&second[..len], sums);
-        }
-    }
-    if !at_once {
-        store_gradient(context, parameter);
-    }
+    });
 }
 
 /// [`kernel_gradient`] of maps of bf16.
 pub(super) fn kernel_gradient_bf16(
     context: &mut Context,
     parameter: &mut Parameter,
-    [x, dy]: [&Tensor; 2],
+    maps: [&Tensor; 2],
     kernel: &KernelGradient<'_>,
 ) {
-    let Scratch { second, sums, .. } = &mut context.scratch;
+    sum_partial(context, parameter, maps, kernel.bands(), |x, dy, _, sums| kernel.compute(x, dy, sums));
+}
+
+/// Sums the gradient of a parameter over a batch: `compute` writes the partial sums of some images, `bands` for each
+/// grain, to its last argument, with a buffer as scratch.
+fn sum_partial<E: Element>(
+    context: &mut Context,
+    parameter: &mut Parameter,
+    [x, dy]: [&Tensor; 2],
+    bands: usize,
+    compute: impl Fn(&[E], &[E], &mut Buffer, &mut [f32]),
+) {
+    let Scratch { first, second, sums, .. } = &mut context.scratch;
     let (width, input, output) = (parameter.value.len(), x.shape().len(), dy.shape().len());
-    // A grain has a partial sum for each band.
-    let images_at_once = GRAIN * (GRAINS_AT_ONCE / kernel.bands()).max(1);
+    let images_at_once = GRAIN * (GRAINS_AT_ONCE / bands).max(1);
     let at_once = context.communicator.is_none() && (1..=images_at_once).contains(&x.batch());
     sums.clear();
     sums.resize(if at_once { 0 } else { width }, 0.0);
     for images in (0..x.batch()).step_by(images_at_once) {
         let end = x.batch().min(images + images_at_once);
-        let len = (end - images).div_ceil(GRAIN) * kernel.bands() * width;
+        let len = (end - images).div_ceil(GRAIN) * bands * width;
         if second.len() < len {
             second.resize(len);
         }
         let (x, dy) = (&x.values()[images * input..end * input], &dy.values()[images * output..end * output]);
-        kernel.compute(x, dy, &mut second[..len]);
+        compute(x, dy, first, &mut second[..len]);
         if at_once {
             reduce::add_up(&second[..len], &mut parameter.gradient);
         } else {
