@@ -51,6 +51,14 @@ impl Buffer {
         }
         self.len = len;
     }
+
+    /// The first `len` values, after growing if needed.
+    pub(crate) fn grown(&mut self, len: usize) -> &mut [f32] {
+        if self.len < len {
+            self.resize(len);
+        }
+        &mut self[..len]
+    }
 }
 
 impl Deref for Buffer {

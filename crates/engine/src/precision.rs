@@ -52,6 +52,9 @@ pub enum Kernels {
     Portable,
 }
 
+/// All kernels, the fastest first.
+const ALL: [Kernels; 2] = [Kernels::Amx, Kernels::Portable];
+
 impl Kernels {
     /// The name in `MOUE_KERNELS` and in reports.
     #[must_use]
@@ -64,7 +67,7 @@ impl Kernels {
 
     /// The kernels that this machine supports.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Amx, Self::Portable].into_iter().filter(|kernels| match kernels {
+        ALL.into_iter().filter(|kernels| match kernels {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Self::Amx => crate::kernels::bf16::amx::is_available(),
             #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -105,7 +108,7 @@ fn choose(asked: Option<&str>) -> Result<Kernels, UnknownKernels> {
         None | Some("") => return Ok(Kernels::Portable),
         Some(name) => name,
     };
-    let kernels = [Kernels::Amx, Kernels::Portable].into_iter().find(|kernels| kernels.name() == name);
+    let kernels = ALL.into_iter().find(|kernels| kernels.name() == name);
     let kernels = kernels.ok_or_else(|| UnknownKernels::Name(name.to_owned()))?;
     let is_available = Kernels::available().any(|available| available == kernels);
     is_available.then_some(kernels).ok_or(UnknownKernels::Unavailable(kernels.name()))

@@ -4,10 +4,10 @@
 //! in `plan`; the kernels compute them.
 
 use super::plan::{Operation, Step};
-use crate::kernels::convolution::Convolution;
 use crate::kernels::element::with_element;
 use crate::kernels::pooling::PoolingKind;
-use crate::kernels::{activation, bf16, channel_scale, concatenate, depthwise, normalization, pooling, upsampling};
+use crate::kernels::{activation, channel_scale, concatenate, depthwise, normalization, pooling, upsampling};
+use crate::layers::layer::add_and_apply;
 use crate::precision::Precision;
 use crate::profile::Profiler;
 use crate::tensor::{Shape, Tensor};
@@ -82,14 +82,10 @@ fn operate(operation: &Operation, x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
     let workspace = &mut *pass.workspace;
     match operation {
         Operation::Conv2d { convolution, convolved } => {
-            let Convolution { window, filters, .. } = convolution;
-            let (prepared, epilogue) = (&convolved.prepared, convolved.epilogue());
+            let output = convolution.window.output_shape(convolution.filters);
             let x = x.converted(convolved.precision, workspace);
-            x.into_other(window.output_shape(*filters), workspace, |x, y| match convolved.precision {
-                Precision::F32 => convolution.forward(x.data(), prepared, &epilogue, y.data_mut()),
-                Precision::Bf16 => {
-                    bf16::convolution::forward(window, *filters, x.values(), prepared, &epilogue, y.values_mut());
-                }
+            x.into_other(output, workspace, |x, y| {
+                convolution.forward(x, &convolved.prepared, &convolved.epilogue(), y);
             })
         }
         Operation::DepthwiseConv2d { window, convolved } => {
@@ -129,8 +125,7 @@ fn operate(operation: &Operation, x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
             let mut y = run(branch, Map::Lent(&x), pass);
             let other = if shortcut.is_empty() { x } else { run(shortcut, Map::Owned(x), pass) };
             let other = pass.workspace.convert(other, y.precision());
-            let channels = y.shape().channels;
-            with_element!(y, E => activation::add_and_apply(other.values::<E>(), *activation, y.values_mut(), channels));
+            add_and_apply(&other, *activation, &mut y);
             pass.workspace.give(other);
             y
         }

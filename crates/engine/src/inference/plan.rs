@@ -5,7 +5,6 @@
 
 use crate::buffer::Buffer;
 use crate::kernels::activation::Activation;
-use crate::kernels::bf16;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::pooling::PoolingKind;
@@ -192,12 +191,7 @@ impl Step {
                 // The weights are shared only after this.
                 if let Some(Convolved { kernel, prepared, precision, .. }) = Arc::get_mut(convolved) {
                     *precision = own;
-                    match own {
-                        Precision::F32 => convolution.prepare(kernel, prepared),
-                        Precision::Bf16 => {
-                            bf16::convolution::prepare(&convolution.window, convolution.filters, kernel, prepared);
-                        }
-                    }
+                    convolution.prepare(own, kernel, prepared);
                     *kernel = Buffer::default();
                 }
             }

@@ -1,18 +1,19 @@
 //! Convolution with an algorithm selected by its shape: the output, the input's gradient and the
 //! kernel's gradient.
 //!
-//! 3 × 3 kernels of stride 1 use [`winograd`], all others [`im2col`]. The selection depends on the
+//! In f32, 3 × 3 kernels of stride 1 use [`winograd`], all others [`im2col`]; in bf16, all use [`bf16`]. The selection depends on the
 //! shape alone ([`Convolution::new`]), so that the same network is always computed in the same way.
 
 use super::activation::Activation;
 use super::epilogue::Epilogue;
-use super::{few_channels, im2col};
+use super::{bf16, few_channels, im2col};
 
 use super::window::Window;
 use super::winograd::{self, Geometry, TileSize};
 use crate::buffer::Buffer;
 use crate::error::BuildError;
-use crate::tensor::Shape;
+use crate::precision::Precision;
+use crate::tensor::{Shape, Tensor};
 
 /// Minimum number of channels, and of filters, for which Winograd is faster.
 const FEWEST_FOR_WINOGRAD: usize = 8;
@@ -98,20 +99,30 @@ impl Convolution {
         }
     }
 
-    /// Prepares a kernel for [`Self::forward`].
-    pub fn prepare(&self, kernel: &[f32], prepared: &mut Buffer) {
-        match &self.forward {
-            Some(geometry) => {
+    /// Prepares a kernel for [`Self::forward`] of maps of this precision.
+    pub fn prepare(&self, precision: Precision, kernel: &[f32], prepared: &mut Buffer) {
+        match (precision, &self.forward) {
+            (Precision::Bf16, _) => bf16::convolution::prepare(&self.window, self.filters, kernel, prepared),
+            (Precision::F32, Some(geometry)) => {
                 prepared.resize(geometry.transformed_len());
                 winograd::transform_filters(geometry, kernel, prepared);
             }
-            None => im2col::prepare(&self.window, self.filters, kernel, prepared),
+            (Precision::F32, None) => im2col::prepare(&self.window, self.filters, kernel, prepared),
         }
     }
 
-    /// `y = epilogue(x ∗ kernel)` with a prepared kernel. `x` is `[N, H, W, C]`,
+    /// `y = epilogue(x ∗ kernel)` with a prepared kernel, for maps of one precision. `x` is `[N, H, W, C]`,
     /// `y` `[N, OH, OW, F]`.
-    pub fn forward(&self, x: &[f32], prepared: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
+    pub fn forward(&self, x: &Tensor, prepared: &[f32], epilogue: &Epilogue<'_>, y: &mut Tensor) {
+        match y.precision() {
+            Precision::F32 => self.forward_f32(x.data(), prepared, epilogue, y.data_mut()),
+            Precision::Bf16 => {
+                bf16::convolution::forward(&self.window, self.filters, x.values(), prepared, epilogue, y.values_mut());
+            }
+        }
+    }
+
+    fn forward_f32(&self, x: &[f32], prepared: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
         match &self.forward {
             _ if y.is_empty() => {}
             Some(geometry) => winograd::convolve(geometry, x, prepared, epilogue, y),
@@ -122,8 +133,19 @@ impl Convolution {
         }
     }
 
-    /// Computes `dx` from `dy`; overwrites `dx`. The two buffers are scratch.
-    pub fn backward_input(&self, dy: &[f32], kernel: &[f32], scratch: [&mut Buffer; 2], dx: &mut [f32]) {
+    /// Computes `dx` from `dy`, for maps of one precision; overwrites `dx`. The two buffers are scratch.
+    pub fn backward_input(&self, dy: &Tensor, kernel: &[f32], scratch: [&mut Buffer; 2], dx: &mut Tensor) {
+        match dx.precision() {
+            Precision::F32 => self.backward_input_f32(dy.data(), kernel, scratch, dx.data_mut()),
+            Precision::Bf16 => {
+                let [prepared, _] = scratch;
+                let (dy, dx) = (dy.values(), dx.values_mut());
+                bf16::convolution::backward_input(&self.window, self.filters, dy, kernel, prepared, dx);
+            }
+        }
+    }
+
+    fn backward_input_f32(&self, dy: &[f32], kernel: &[f32], scratch: [&mut Buffer; 2], dx: &mut [f32]) {
         if dx.is_empty() {
             return;
         }
@@ -139,7 +161,7 @@ impl Convolution {
         winograd::convolve(geometry, dy, prepared, &epilogue, dx);
     }
 
-    /// Computes the kernel's gradient from `x` and `dy`; overwrites `dkernel`.
+    /// Computes the kernel's gradient from `x` and `dy` in f32; overwrites `dkernel`.
     pub fn backward_kernel(&self, x: &[f32], dy: &[f32], scratch: &mut Buffer, dkernel: &mut [f32]) {
         match &self.forward {
             _ if dy.is_empty() => dkernel.fill(0.0),

@@ -155,12 +155,9 @@ pub fn backward_kernel(window: &Window, x: &[f32], dy: &[f32], scratch: &mut Buf
     let (input, output) = (window.input.len(), window.positions() * channels);
     let chunk = reduce::chunk_rows(dy.len() / output);
     let parts = (dy.len() / output).div_ceil(chunk);
-    let len = parts * dkernel.len();
-    if scratch.len() < len {
-        scratch.resize(len);
-    }
+    let partial = scratch.grown(parts * dkernel.len());
     let images = x.par_chunks(chunk * input).zip(dy.par_chunks(chunk * output));
-    scratch[..len].par_chunks_mut(dkernel.len()).zip(images).for_each(|(sums, (x, dy))| {
+    partial.par_chunks_mut(dkernel.len()).zip(images).for_each(|(sums, (x, dy))| {
         isa::dispatch(
             #[inline(always)]
             || {
@@ -177,7 +174,7 @@ pub fn backward_kernel(window: &Window, x: &[f32], dy: &[f32], scratch: &mut Buf
             },
         );
     });
-    reduce::add_up(&scratch[..len], dkernel);
+    reduce::add_up(partial, dkernel);
 }
 
 /// Calls `visit(tap, input position)` for each tap of a window inside the map.

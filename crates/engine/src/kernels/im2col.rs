@@ -129,8 +129,8 @@ pub fn backward_input(
             let first = task * rows;
             let count = rows.min(total - first);
             PATCHES.with_borrow_mut(|[patches, products]| {
-                let patches = grown(patches, count * patch);
-                let products = grown(products, count * channels);
+                let patches = patches.grown(count * patch);
+                let products = products.grown(count * channels);
                 for (i, row) in patches.chunks_exact_mut(patch.max(1)).enumerate() {
                     gather_gradients(window, filters, &places, dy, first + i, row);
                 }
@@ -202,7 +202,7 @@ pub fn backward_kernel(
     let patch = window.patch_len();
     let total = dy.len() / filters;
     if window.is_pointwise() && total <= FEW_ROWS {
-        let packed = grown(scratch, gemm::packed_len(total, filters));
+        let packed = scratch.grown(gemm::packed_len(total, filters));
         gemm::pack(Matrix::rows(dy, filters), total, filters, packed);
         let inputs = TASK_MACS.div_ceil((total * filters).max(1)).next_multiple_of(12);
         dkernel.par_chunks_mut(inputs * filters).enumerate().for_each(|(task, sums)| {
@@ -213,13 +213,13 @@ pub fn backward_kernel(
     }
     let rows = rows_per_task(patch);
     let chunk = reduce::chunk_rows(total).next_multiple_of(rows);
-    let partial = grown(scratch, total.div_ceil(chunk) * dkernel.len());
+    let partial = scratch.grown(total.div_ceil(chunk) * dkernel.len());
     partial.par_chunks_mut(dkernel.len()).enumerate().for_each(|(i, sum)| {
         let end = ((i + 1) * chunk).min(total);
         for first in (i * chunk..end).step_by(rows) {
             let count = rows.min(end - first);
             with_patches_and_scratch(window, x, first, count, |patches, packed| {
-                let packed = grown(packed, gemm::packed_len(count, filters));
+                let packed = packed.grown(gemm::packed_len(count, filters));
                 gemm::pack(Matrix::rows(&dy[first * filters..], filters), count, filters, packed);
                 gemm(sum, patches.transpose(), packed, patch, count, filters, first > i * chunk);
             });
@@ -247,7 +247,7 @@ fn with_patches_and_scratch(
         if window.is_pointwise() {
             return run(Matrix::rows(&x[first * patch..(first + count) * patch], patch), other);
         }
-        let patches = grown(patches, count * patch);
+        let patches = patches.grown(count * patch);
         if window.input.channels == 1 {
             isa::dispatch(
                 #[inline(always)]
@@ -318,12 +318,4 @@ fn gather_lines(window: &Window, x: &[f32], first: usize, count: usize, patches:
             }
         }
     }
-}
-
-/// The first `len` values of a buffer, which grows if needed.
-fn grown(buffer: &mut Buffer, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len);
-    }
-    &mut buffer[..len]
 }

@@ -9,7 +9,6 @@ use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
-use crate::kernels::bf16::convolution;
 use crate::kernels::bf16::gradient::KernelGradient;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::element::with_element;
@@ -120,14 +119,8 @@ impl Layer for Conv2d {
         let epilogue = Epilogue { bias, add: None, activation: self.activation };
         let prepared = &mut context.scratch.first;
         self.precision = y.precision();
-        if y.is_f32() {
-            self.convolution.prepare(&self.kernel.value, prepared);
-            self.convolution.forward(x.data(), prepared, &epilogue, y.data_mut());
-        } else {
-            let Convolution { window, filters, .. } = &self.convolution;
-            convolution::prepare(window, *filters, &self.kernel.value, prepared);
-            convolution::forward(window, *filters, x.values(), prepared, &epilogue, y.values_mut());
-        }
+        self.convolution.prepare(self.precision, &self.kernel.value, prepared);
+        self.convolution.forward(x, prepared, &epilogue, y);
     }
 
     fn backward(
@@ -158,13 +151,7 @@ impl Layer for Conv2d {
         let dx = wants_dx.then(|| {
             let mut dx = context.workspace.take_as(x.batch(), x.shape(), x.precision());
             let Scratch { first, second, .. } = &mut context.scratch;
-            let kernel = &self.kernel.value;
-            if dy.is_f32() {
-                convolution.backward_input(dy.data(), kernel, [first, second], dx.data_mut());
-            } else {
-                let window = &convolution.window;
-                convolution::backward_input(window, filters, dy.values(), kernel, first, dx.values_mut());
-            }
+            convolution.backward_input(&dy, &self.kernel.value, [first, second], &mut dx);
             dx
         });
         context.workspace.give(dy);

@@ -69,15 +69,13 @@ fn sum_partial<E: Element>(
     for images in (0..x.batch()).step_by(images_at_once) {
         let end = x.batch().min(images + images_at_once);
         let len = (end - images).div_ceil(GRAIN) * bands * width;
-        if second.len() < len {
-            second.resize(len);
-        }
+        let partial = second.grown(len);
         let (x, dy) = (&x.values()[images * input..end * input], &dy.values()[images * output..end * output]);
-        compute(x, dy, first, &mut second[..len]);
+        compute(x, dy, first, partial);
         if at_once {
-            reduce::add_up(&second[..len], &mut parameter.gradient);
+            reduce::add_up(partial, &mut parameter.gradient);
         } else {
-            reduce::add_to(&second[..len], sums);
+            reduce::add_to(partial, sums);
         }
     }
     if !at_once {

@@ -89,7 +89,7 @@ pub(super) fn wanted(dx: Tensor, wants_dx: bool, context: &mut Context) -> Optio
 }
 
 /// `y = activation(y + x)`, for maps of the same precision.
-pub(super) fn add_and_apply(x: &Tensor, activation: Activation, y: &mut Tensor) {
+pub(crate) fn add_and_apply(x: &Tensor, activation: Activation, y: &mut Tensor) {
     let channels = y.shape().channels;
     with_element!(y, E => activation::add_and_apply(x.values::<E>(), activation, y.values_mut(), channels));
 }

@@ -206,10 +206,7 @@ impl TapSum {
         let panel_len = layout.step_count() * step_len(products.kernels);
         SCRATCH.with_borrow_mut(|scratch| {
             let len = layout.len(part);
-            if scratch.len() < len / 2 {
-                scratch.resize(len / 2);
-            }
-            let copy: &mut [u16] = &mut bytemuck::cast_slice_mut(scratch)[..len];
+            let copy: &mut [u16] = bytemuck::cast_slice_mut(scratch.grown(len / 2));
             layout.copy(x, part, copy);
             let pairs: &[u32] = bytemuck::cast_slice(copy);
             let stride = layout.depth / 2;
