@@ -54,7 +54,8 @@ pub enum Command {
     /// Train a network and write a run folder
     #[command(
         after_long_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
-        moue train default --data my-photos/ --init default --epochs 20\n  moue train --resume runs/small-1"
+        moue train default --data my-photos/ --init default --epochs 20\n  \
+        moue train --data fer2013.csv --votes fer2013new.csv --set data.targets=mixed\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
     /// Compare several networks trained on the same data
@@ -149,6 +150,10 @@ pub struct TrainArgs {
     /// Dataset as downloaded: CSV or image folders, compressed or not [default: synthetic faces]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// CSV of people's votes on the images, such as FER+'s fer2013new.csv, to train on instead of the labels; the
+    /// options `data.targets`, `data.vote_mode`, `data.vote_weight` and `data.contempt` say how
+    #[arg(long, value_name = "FILE")]
+    pub votes: Option<PathBuf>,
     /// Run folder to create [default: runs/ARCH-N]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -178,7 +183,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "out", "epochs", "batch_size", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "votes", "out", "epochs", "batch_size", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub split_of: SplitArgs,
@@ -193,6 +198,9 @@ pub struct CompareArgs {
     /// faces]
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// CSV of people's votes on the images, for every architecture file, as for `train`
+    #[arg(long, value_name = "FILE")]
+    pub votes: Option<PathBuf>,
     /// Folder for the runs and the report [default: runs/compare, or runs/compare-N if there is another comparison]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -43,11 +43,15 @@ pub struct FacesArgs {
 pub enum DataCommand {
     /// Count images per class and split, blank images, and exact and near duplicates
     #[command(
-        after_long_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --as-given --json"
+        after_long_help = "Examples:\n  moue data info fer2013.csv.gz\n  moue data info archive.zip --as-given --json\n  \
+        moue data info fer2013.csv.gz --votes fer2013new.csv"
     )]
     Info {
         /// Dataset as downloaded
         path: PathBuf,
+        /// Compare the labels with people's votes on the images: a CSV such as FER+'s fer2013new.csv
+        #[arg(long, value_name = "FILE")]
+        votes: Option<PathBuf>,
         #[command(flatten)]
         split_of: SplitArgs,
     },

@@ -114,6 +114,7 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experimen
                 Some(DataSource::Given(path)) => Some(path.clone()),
                 _ => None,
             },
+            votes: args.votes.clone(),
             set: args.set.clone(),
             epochs: args.epochs,
             precision: args.precision.map(PrecisionChoice::resolve),

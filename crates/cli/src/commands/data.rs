@@ -13,7 +13,10 @@ use moue_train::config::DataOptions;
 use moue_train::data::faces::{self, CutFaces, FaceOptions, cut_faces};
 use moue_train::data::statistics::{Duplicates, Extents, Statistics, describe};
 use moue_train::data::table::{TableRow, rows, to_csv};
-use moue_train::data::{DataSource, Dataset, ImageSpec, synthetic, warnings};
+use moue_train::data::{
+    DataSource, Dataset, ImageSpec, LabelAgreement, SplitAgreement, Votes, label_agreement, synthetic, warnings,
+};
+use moue_train::report::percent;
 use moue_train::report::preview::{self, Preview};
 use serde::Serialize;
 use std::path::Path;
@@ -76,9 +79,11 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
         Ok(dataset)
     };
     match command {
-        DataCommand::Info { path, split_of } => {
+        DataCommand::Info { path, votes, split_of } => {
             let dataset = open(path, split_of)?;
-            let statistics = describe(&dataset);
+            let votes = votes.as_ref().map(|votes| Votes::open(votes)?.matched(&dataset)).transpose()?;
+            let mut statistics = describe(&dataset);
+            statistics.votes = votes.map(|votes| label_agreement(&dataset, &votes));
             print(&if common.json { format!("{}\n", serde_json::to_string(&statistics)?) } else { text(&statistics) })?;
         }
         DataCommand::Table { path, out, split_of } => {
@@ -235,10 +240,46 @@ fn text(statistics: &Statistics) -> String {
     format!(
         "{} images of {size}, {} of them blank\n\n{}\n{}\n\
          A group contains images of the same picture; \"images\" counts those after the first of each group.\n\
-         Near-duplicates differ in brightness, noise or compression, and include exact duplicates.\n",
+         Near-duplicates differ in brightness, noise or compression, and include exact duplicates.\n{}",
         statistics.images,
         statistics.blank,
         table(&rows),
         table(&found),
+        statistics.votes.as_ref().map(votes_text).unwrap_or_default(),
+    )
+}
+
+/// The labels compared with votes.
+fn votes_text(votes: &LabelAgreement) -> String {
+    let LabelAgreement { splits, contradictions } = votes;
+    let line = |name: &str, of: &dyn Fn(&SplitAgreement) -> String| {
+        std::iter::once(name.to_owned()).chain(splits.iter().map(of)).collect::<Vec<_>>()
+    };
+    let counts = [
+        line("", &|split| split.split.name().to_owned()),
+        line("majority for a class of the votes", &|split| split.n.to_string()),
+        line("majority for a class of the data", &|split| split.n_of_classes.to_string()),
+        line("no majority", &|split| split.no_majority.to_string()),
+        line("unknown", &|split| split.unknown.to_string()),
+        line("not a face", &|split| split.not_a_face.to_string()),
+        line("without votes", &|split| split.no_votes.to_string()),
+        line("label is the majority, %", &|split| percent(split.agreement)),
+        line("one person agrees with the majority, %", &|split| percent(split.agreement_of_one)),
+    ];
+    let classes: Vec<Vec<String>> = (0..splits.first().map_or(0, |split| split.per_class.len()))
+        .map(|class| line(&splits[0].per_class[class].label, &|split| percent(split.per_class[class].agreement)))
+        .collect();
+    let head = vec![line("label, % with this majority", &|split| split.split.name().to_owned())];
+    let mut pairs = vec![["label", "majority", "images", "% of the label"].map(str::to_owned).to_vec()];
+    pairs.extend(
+        contradictions
+            .iter()
+            .map(|pair| vec![pair.label.clone(), pair.majority.clone(), pair.images.to_string(), percent(pair.share)]),
+    );
+    format!(
+        "\nVotes\n\n{}\n{}\nMost frequent contradictions of label and majority\n\n{}",
+        table(&counts),
+        table(&[head, classes].concat()),
+        table(&pairs)
     )
 }

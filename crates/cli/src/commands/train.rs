@@ -101,6 +101,7 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
     let options = RunOptions {
         arch: args.arch.clone(),
         data: args.data.clone(),
+        votes: args.votes.clone(),
         resume: args.resume.clone(),
         set: args.set.clone(),
         epochs: args.epochs,

@@ -20,6 +20,18 @@ impl ValidationCount {
     }
 }
 
+impl Provenance {
+    /// The share of each class in the training targets; `None` in files of earlier versions, and where a class has none.
+    #[must_use]
+    pub fn prior(&self) -> Option<Vec<f64>> {
+        let counts = || self.training_images.iter().map(|&count| count as f64).collect();
+        let mass: Vec<f64> = if self.target_mass.is_empty() { counts() } else { self.target_mass.clone() };
+        let sum: f64 = mass.iter().sum();
+        let is_known = !mass.is_empty() && mass.iter().all(|&of_class| of_class > 0.0);
+        is_known.then(|| mass.into_iter().map(|of_class| of_class / sum).collect())
+    }
+}
+
 /// The provenance of a model. It does not depend on when or where the model was trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
@@ -32,6 +44,12 @@ pub struct Provenance {
     /// Number of training images of each class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub training_images: Vec<usize>,
+    /// The training targets where they are not the labels: `votes (crossentropy)`, `mixed (crossentropy, weight 0.5)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<String>,
+    /// Sum of the training targets of each class, where targets are not labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_mass: Vec<f64>,
     /// SHA-256 of each teacher of a distilled model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teachers: Vec<String>,

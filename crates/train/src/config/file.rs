@@ -158,6 +158,7 @@ impl Config {
         ranges
             .and_then(|()| self.train.check_phases())
             .and_then(|()| self.check_freeze())
+            .and_then(|()| self.data.check_votes())
             .map_err(|message| ConfigError::Range { name: name.to_owned(), message })
     }
 

@@ -10,7 +10,7 @@ mod suggestion;
 mod train;
 
 pub use augment::{Augmentation, Interpolation};
-pub use data::{DataOptions, NormalizationKind};
+pub use data::{DataOptions, NormalizationKind, TargetKind, VoteMode};
 pub use file::{Config, ConfigError};
 pub use overrides::{OverrideError, with_option};
 pub use presets::{PRESETS, Preset};

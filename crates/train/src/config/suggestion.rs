@@ -1,7 +1,7 @@
 //! Suggestions for misspelled keys and values of architecture files.
 
 use super::augment::Augmentation;
-use super::data::DataOptions;
+use super::data::{DataOptions, TargetKind, VoteMode};
 use super::train::{PrecisionName, TrainOptions};
 use moue::message::nearest;
 use serde::Serialize;
@@ -14,7 +14,15 @@ pub fn option_keys() -> Vec<String> {
         table.keys().map(|key| format!("{section}.{key}")).collect()
     }
     // These are not written where they have their default.
-    let data = DataOptions { faces: true, ..DataOptions::default() };
+    let data = DataOptions {
+        faces: true,
+        votes: Some("votes.csv".into()),
+        targets: Some(TargetKind::Mixed),
+        vote_mode: VoteMode::Majority,
+        vote_weight: 1.0,
+        contempt: true,
+        ..DataOptions::default()
+    };
     let train = TrainOptions { freeze: 1, precision: PrecisionName::Bf16, ..TrainOptions::default() };
     [of("data", &data), of("augment", &Augmentation::default()), of("train", &train)].concat()
 }
@@ -45,7 +53,15 @@ mod tests {
         assert_eq!(suggested("unknown variant `conv2`, expected `conv2d` or `dense`").unwrap(), "conv2d");
         assert_eq!(suggested("unknown variant `epochs`, expected `conv2d` or `dense`"), None);
         assert_eq!(suggested("missing field `layers`"), None);
-        for key in ["data.faces", "train.freeze", "train.precision", "augment.flip"] {
+        for key in [
+            "data.faces",
+            "data.votes",
+            "data.vote_mode",
+            "data.contempt",
+            "train.freeze",
+            "train.precision",
+            "augment.flip",
+        ] {
             assert!(option_keys().iter().any(|known| known == key), "{key}");
         }
     }

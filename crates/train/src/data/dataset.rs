@@ -1,6 +1,7 @@
 //! Images with labels and splits.
 
 use super::error::DataError;
+use super::votes::SoftTargets;
 use crate::config::NormalizationKind;
 use moue::message::nearest;
 use moue::model::Normalization;
@@ -105,6 +106,10 @@ pub struct Dataset {
     pub(crate) numbered: Option<NumberedSplit>,
     /// Rows and files that cannot be read: their number and the first of them.
     pub(crate) broken: Broken,
+    /// The targets of training where they are not the labels.
+    pub(crate) soft: Option<SoftTargets>,
+    /// Whether the labels are the majority of votes.
+    pub(crate) voted: bool,
     /// Notes about the source for the user.
     pub(crate) notes: Vec<String>,
     /// Parts of the source that are not used although they may be meant.
@@ -172,6 +177,8 @@ impl Dataset {
             split_names: [None, None, None],
             numbered: None,
             broken: Broken::default(),
+            soft: None,
+            voted: false,
             notes: Vec::new(),
             unused: Vec::new(),
         };
@@ -311,6 +318,9 @@ impl Dataset {
         pick(&mut self.splits, keep);
         pick(&mut self.ids, keep);
         pick(&mut self.sizes, keep);
+        if let Some(soft) = &mut self.soft {
+            soft.retain(keep, self.classes.len());
+        }
     }
 
     /// Indices of a split's images, in order.
@@ -357,13 +367,13 @@ impl Dataset {
     /// A split's name, followed by the source's own name where that differs.
     #[must_use]
     pub fn describe(&self, split: Split) -> String {
-        match &self.split_names[split as usize] {
-            Some(own) if own != split.name() => format!("{} ({own})", split.name()),
-            _ => split.name().to_owned(),
-        }
+        let own = self.split_names[split as usize].as_deref().filter(|own| *own != split.name());
+        let labels = self.voted.then_some("labels: majority of votes");
+        let about: Vec<&str> = own.into_iter().chain(labels).collect();
+        if about.is_empty() { split.name().to_owned() } else { format!("{} ({})", split.name(), about.join("; ")) }
     }
 
-    /// SHA-256 over shape, classes, pixels, labels and splits, in hexadecimal.
+    /// SHA-256 over shape, classes, pixels, labels, splits and the targets of training, in hexadecimal.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -377,6 +387,9 @@ impl Dataset {
         hasher.update(&self.pixels);
         self.labels.iter().for_each(|label| hasher.update(label.to_le_bytes()));
         self.splits.iter().for_each(|&split| hasher.update([split as u8]));
+        if let Some(soft) = &self.soft {
+            soft.hash(&mut hasher);
+        }
         base16ct::lower::encode_string(&hasher.finalize())
     }
 

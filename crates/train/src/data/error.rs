@@ -70,6 +70,14 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of votes is not valid, or does not fit the data.
+    #[error("cannot use the votes {}: {reason}", .path.display())]
+    Votes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The source has no such split.
     #[error("this data has no split `{name}`; select one of its splits: {available}{}", did_you_mean(.similar.as_deref()))]
     NoSplit {

@@ -26,6 +26,7 @@ pub mod table;
 #[cfg(feature = "parquet")]
 mod table_parquet;
 mod training_images;
+mod votes;
 mod warnings;
 
 pub use cache::Cache;
@@ -38,4 +39,8 @@ pub use source::DataSource;
 #[cfg(feature = "parquet")]
 pub use table_parquet::{ParquetTableError, to_parquet};
 pub use training_images::{TRAINING_IMAGES_FILE, TrainingImages};
+pub use votes::{
+    CONTEMPT, ClassAgreement, Contradiction, ImageVotes, LabelAgreement, SplitAgreement, Unusable, Votes,
+    agreement_of_one, label_agreement, processed,
+};
 pub use warnings::{split_warnings, warnings};

@@ -7,12 +7,12 @@ use super::raw::Raw;
 #[cfg(feature = "parquet")]
 use super::sources::parquet;
 use super::sources::{csv, folders};
-use super::{clean, splits};
+use super::{clean, splits, votes};
 use crate::config::DataOptions;
 use std::path::Path;
 
 /// Opens a data set as it was downloaded: a CSV or image folders, compressed or not, and determines
-/// its splits. `progress` is called with the number of decoded images.
+/// its splits and the targets of training. `progress` is called with the number of decoded images.
 ///
 /// # Errors
 /// When the path contains no data set, or too many items cannot be read.
@@ -28,6 +28,7 @@ pub fn open(
     let raw = cache.get_or_decode(path, form, options.faces, || decode(path, form, options.faces, progress))?;
     let mut dataset = splits::resolve(raw, options, seed)?;
     clean::clean(&mut dataset, options);
+    votes::apply(&mut dataset, options)?;
     Ok(dataset)
 }
 

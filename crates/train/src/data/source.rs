@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::dataset::{Dataset, ImageSpec};
 use super::error::DataError;
 use super::open::open;
-use super::synthetic;
+use super::{synthetic, votes};
 use crate::config::DataOptions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -47,7 +47,11 @@ impl DataSource {
         progress: &dyn Fn(usize),
     ) -> Result<Dataset, DataError> {
         match self {
-            Self::Synthetic => Ok(synthetic::dataset(synthetic::STANDARD_COUNT, form, seed)),
+            Self::Synthetic => {
+                let mut faces = synthetic::dataset(synthetic::STANDARD_COUNT, form, seed);
+                votes::apply(&mut faces, options)?;
+                Ok(faces)
+            }
             Self::Given(path) => open(path, form, options, seed, &Cache::standard(), progress),
         }
     }

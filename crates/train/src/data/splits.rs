@@ -114,6 +114,8 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
         numbered,
         broken: raw.broken,
         notes,
+        soft: None,
+        voted: false,
         unused: raw.unused,
     };
     if let Some(keep) = keep {

@@ -3,6 +3,7 @@
 use super::clean::is_blank;
 use super::dataset::{Broken, Dataset, Split};
 use super::duplicates::near_duplicates;
+use super::votes::LabelAgreement;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -28,6 +29,9 @@ pub struct Statistics {
     pub near_duplicates: Duplicates,
     /// Items that could not be read.
     pub broken: Broken,
+    /// The labels compared with votes, where they are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<LabelAgreement>,
 }
 
 /// Smallest and largest height and width of images, in pixels.
@@ -121,6 +125,7 @@ pub fn describe(dataset: &Dataset) -> Statistics {
         duplicates: Duplicates::of(dataset, groups.values().map(Vec::as_slice)),
         near_duplicates: Duplicates::of(dataset, near_duplicates(dataset).iter().map(Vec::as_slice)),
         broken: dataset.broken.clone(),
+        votes: None,
     }
 }
 

@@ -98,6 +98,8 @@ pub fn dataset(count: usize, form: ImageSpec, seed: u64) -> Dataset {
         numbered: None,
         broken: Broken::default(),
         notes: Vec::new(),
+        soft: None,
+        voted: false,
         unused: Vec::new(),
     }
 }

@@ -14,6 +14,8 @@ pub struct RunOptions {
     pub arch: Option<String>,
     /// The data; `None` for synthetic faces.
     pub data: Option<PathBuf>,
+    /// A file of votes on the images; their targets are then the votes unless `[data] targets` says otherwise.
+    pub votes: Option<PathBuf>,
     /// A run folder to resume; of the other options only `data` is used then.
     pub resume: Option<PathBuf>,
     /// Any options, by their key in the architecture file, as [`with_option`] takes them.
@@ -82,6 +84,9 @@ pub enum RunConfigError {
     /// The official split of synthetic faces.
     #[error("--official-split requires --data with Kaggle's numbered files")]
     OfficialSplit,
+    /// Votes on synthetic faces.
+    #[error("--votes requires --data with the images that the votes are for")]
+    Votes,
     /// The folders of synthetic faces.
     #[error("--as-given requires --data with Kaggle's numbered files")]
     AsGiven,
@@ -151,12 +156,16 @@ impl RunConfig {
         train.precision = options.precision.map_or(train.precision, Into::into);
         train.seed = options.seed.unwrap_or(train.seed);
         config.data = config.data.with_split(options.official_split, options.as_given);
+        config.data.votes = options.votes.clone().or(config.data.votes);
         if let Some([height, width]) = options.image_size {
             config.model.input = [height, width, config.model.input[2]];
         }
         config.check("the command line").map_err(RunConfigError::Range)?;
         if options.official_split && options.data.is_none() {
             return Err(RunConfigError::OfficialSplit);
+        }
+        if options.votes.is_some() && options.data.is_none() {
+            return Err(RunConfigError::Votes);
         }
         if options.as_given && options.data.is_none() {
             return Err(RunConfigError::AsGiven);

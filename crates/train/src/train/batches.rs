@@ -23,8 +23,10 @@ pub struct Batch {
     /// Mixup weight of each image; the remainder is the next image of the whole batch, the first
     /// one for the last.
     pub shares: Vec<f32>,
-    /// Class index of that next image.
-    pub next_labels: Vec<u32>,
+    /// The target of each image before mixup, `[N, classes]`.
+    pub targets: Vec<f32>,
+    /// Likewise that of the next image.
+    pub next_targets: Vec<f32>,
     /// Key of each image's random draws in this epoch.
     pub keys: Vec<u64>,
     /// Images in the whole batch.
@@ -95,7 +97,8 @@ impl Loader<'_> {
 
     fn fill(&self, images: &[usize], epoch: usize, batch: &mut Batch) {
         batch.labels.clear();
-        batch.next_labels.clear();
+        batch.targets.clear();
+        batch.next_targets.clear();
         batch.keys.clear();
         batch.shares.clear();
         batch.of = images.len();
@@ -104,7 +107,8 @@ impl Loader<'_> {
         for pair in images.windows(2) {
             let image = self.key(epoch, pair[0]);
             batch.labels.push(self.dataset.labels[pair[0]]);
-            batch.next_labels.push(self.dataset.labels[pair[1]]);
+            batch.targets.extend(self.dataset.target(pair[0], image));
+            batch.next_targets.extend(self.dataset.target(pair[1], self.key(epoch, pair[1])));
             batch.keys.push(image);
             let mut stream = Stream::new(key(&[image, u64::from_le_bytes(*b"mixup\0\0\0")]));
             batch.shares.push(self.augmentation.kept_share(&mut stream));

@@ -1,4 +1,4 @@
-//! Targets of the loss: smoothed and mixed labels, and the teachers' predictions.
+//! Targets of the loss: smoothed and mixed labels or votes, and the teachers' predictions.
 
 use super::batches::Batch;
 use super::error::TrainError;
@@ -8,12 +8,32 @@ use moue::Classifier;
 use moue::image::mirror;
 use moue::model::Model;
 use moue_engine::Tensor;
-use moue_engine::loss::CrossEntropy;
 use sha2::{Digest, Sha256};
+
+/// Label smoothing and class weights, for targets that are distributions.
+struct Loss {
+    label_smoothing: f32,
+    /// Share of each class in a smoothed target.
+    even: f32,
+    class_weights: Option<Vec<f32>>,
+}
+
+impl Loss {
+    /// The smoothed share of a class.
+    fn target(&self, share: f32) -> f32 {
+        self.even + (1.0 - self.label_smoothing) * share
+    }
+
+    /// The weight of an image: the mean of the classes' weights.
+    fn weight(&self, target: &[f32]) -> f32 {
+        let weights = self.class_weights.as_ref();
+        weights.map_or(1.0, |weights| target.iter().zip(weights).map(|(share, weight)| share * weight).sum())
+    }
+}
 
 /// Computes the targets of batches.
 pub struct Targets {
-    loss: CrossEntropy,
+    loss: Loss,
     classes: usize,
     teachers: Vec<Classifier>,
     teacher_weight: f32,
@@ -27,8 +47,9 @@ impl Targets {
     /// Loads the teachers for a training on this data set.
     pub fn new(options: &TrainOptions, dataset: &Dataset, training: &[usize]) -> Result<Self, TrainError> {
         Ok(Self {
-            loss: CrossEntropy {
+            loss: Loss {
                 label_smoothing: options.label_smoothing,
+                even: options.label_smoothing / dataset.classes.len() as f32,
                 class_weights: class_weights(options.class_weights, dataset, training),
             },
             classes: dataset.classes.len(),
@@ -56,12 +77,12 @@ impl Targets {
         let classes = self.classes;
         self.rows.resize(batch.labels.len() * classes, 0.0);
         self.weights.clear();
-        let labels = batch.labels.iter().zip(&batch.next_labels).zip(&batch.shares);
-        for (row, ((&own, &other), &share)) in self.rows.chunks_exact_mut(classes).zip(labels) {
-            let (own, other) = (own as usize, other as usize);
+        let [own, other] = [&batch.targets, &batch.next_targets].map(|targets| targets.chunks_exact(classes));
+        for (((row, own), other), &share) in self.rows.chunks_exact_mut(classes).zip(own).zip(other).zip(&batch.shares)
+        {
             let blended = |own: f32, other: f32| share * own + (1.0 - share) * other;
-            for (class, target) in row.iter_mut().enumerate() {
-                *target = blended(self.loss.target(class, own, classes), self.loss.target(class, other, classes));
+            for ((target, own), other) in row.iter_mut().zip(own).zip(other) {
+                *target = blended(self.loss.target(*own), self.loss.target(*other));
             }
             self.weights.push(blended(self.loss.weight(own), self.loss.weight(other)));
         }
@@ -122,11 +143,24 @@ fn class_weights(kind: ClassWeights, dataset: &Dataset, training: &[usize]) -> O
     if kind == ClassWeights::None {
         return None;
     }
-    let counts = dataset.per_class(training);
-    let even = training.len() as f32 / counts.len() as f32;
-    let factor = |count: usize| {
-        let balanced = if count == 0 { 0.0 } else { even / count as f32 };
+    let mass = dataset.class_mass(training);
+    let even = training.len() as f32 / mass.len() as f32;
+    let factor = |mass: f64| {
+        let balanced = if mass == 0.0 { 0.0 } else { even / mass as f32 };
         if kind == ClassWeights::BalancedSqrt { balanced.sqrt() } else { balanced }
     };
-    Some(counts.into_iter().map(factor).collect())
+    Some(mass.into_iter().map(factor).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_are_smoothed_and_weighted() {
+        let loss = Loss { label_smoothing: 0.2, even: 0.1, class_weights: Some(vec![2.0, 0.5]) };
+        assert!((loss.target(0.75) - 0.7).abs() < 1e-6);
+        assert_eq!((loss.weight(&[0.5, 0.5]), loss.weight(&[1.0, 0.0])), (1.25, 2.0));
+        assert_eq!(Loss { class_weights: None, ..loss }.weight(&[0.5, 0.5]), 1.0);
+    }
 }

@@ -348,13 +348,15 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
 /// A model of the job's architecture, whose weights are set afterwards.
 fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, ArchitectureError> {
     let (config, dataset) = (job.config, job.dataset);
-    let precision = Precision::from(config.train.precision);
+    let (precision, training) = (Precision::from(config.train.precision), dataset.indices(Split::Train));
     let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;
     model.set_normalization(dataset.normalization(config.data.normalization));
     *model.provenance_mut() = Provenance {
         data: job.source.word().to_owned(),
         data_hash: checkpoint.data_hash.clone(),
-        training_images: dataset.per_class(&dataset.indices(Split::Train)),
+        training_images: dataset.per_class(&training),
+        targets: config.data.describe_targets(),
+        target_mass: if dataset.soft.is_some() { dataset.class_mass(&training) } else { Vec::new() },
         teachers: checkpoint.teachers.clone(),
         init: checkpoint.init.clone(),
         validation_fraction: config.data.validation_fraction,

@@ -12,3 +12,4 @@ mod precision;
 mod ranks;
 mod real_data;
 mod training;
+mod votes;

@@ -1,9 +1,10 @@
 //! Distributed training with ranks as threads of the test: bit-identical to a single process.
 
+use crate::votes::put_voted_faces;
 use moue_engine::GRAIN;
-use moue_train::config::Config;
+use moue_train::config::{Config, DataOptions, VoteMode};
 use moue_train::data::DataSource;
-use moue_train::data::{Dataset, ImageSpec, Split, synthetic};
+use moue_train::data::{Cache, Dataset, ImageSpec, Split, open, synthetic};
 use moue_train::train::{Communicator, Ending, Event, Gradient, Job, Outcome, RunFolder, TrainError, train};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,6 +187,22 @@ fn ranks_are_bit_identical_to_one_process() {
         assert_eq!(outcomes[0].best_epoch, alone.best_epoch);
         assert!(folder.join("model.safetensors").is_file());
     }
+}
+
+/// Each rank draws the targets of its own images.
+#[test]
+fn ranks_that_train_on_votes_are_bit_identical_to_one_process() {
+    let place = tempfile::tempdir().unwrap();
+    let (data, votes) = put_voted_faces(place.path(), 300);
+    let mut config = config();
+    config.data = DataOptions { votes: Some(votes), vote_mode: VoteMode::Probability, ..config.data };
+    let spec = ImageSpec::of_input(config.model.input);
+    let dataset = open(data, spec, &config.data, 0, &Cache::off(), &|_| {}).unwrap();
+    let [alone, both] = [1, 2].map(|ranks| {
+        let folder = place.path().join(ranks.to_string());
+        shared(ranks, |_| config.clone(), &dataset, &folder, 0, false).remove(0).unwrap()
+    });
+    assert_eq!(weights(&alone), weights(&both));
 }
 
 #[test]
