@@ -43,8 +43,10 @@ def calibration(document):
     """A factor and an offset for each class: probabilities are the softmax of `factor * (logit - mean) + summand`, with
     the mean of an image's logits."""
     parameters, classes = document["calibration"], len(document["classes"])
-    scale = numpy.array(parameters.get("scale", [1.0] * classes), "f4")
-    return scale / numpy.float32(parameters["temperature"]), numpy.array(parameters.get("bias", [0.0] * classes), "f4")
+    factor = numpy.array(parameters.get("scale", [1.0] * classes), "f4") / numpy.float32(parameters["temperature"])
+    # The mean of the prior adjustment over the classes is 0.
+    adjustment = numpy.array(parameters.get("prior_adjustment", [0.0] * classes), "f4")
+    return factor, factor * adjustment + numpy.array(parameters.get("bias", [0.0] * classes), "f4")
 
 
 def pair(size):

@@ -74,7 +74,8 @@ pub enum Command {
     /// Evaluate a model on a dataset
     #[command(after_long_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
         moue evaluate --data archive.zip --split validation --tta --report out/\n  \
-        moue evaluate model.safetensors --data fer2013.csv --compare default --corruptions")]
+        moue evaluate model.safetensors --data fer2013.csv --compare default --corruptions\n  \
+        moue evaluate --data fer2013.csv --split PublicTest --votes fer2013new.csv")]
     Evaluate(EvaluateArgs),
     /// Export a model to safetensors or ONNX, optionally with lower precision
     #[command(
@@ -241,6 +242,10 @@ pub struct EvaluateArgs {
     /// Use test-time augmentation: average the predictions for each image and its mirror image
     #[arg(long)]
     pub tta: bool,
+    /// Also compare the predictions with people's votes on the images, by FER+'s protocol: a CSV such as FER+'s
+    /// fer2013new.csv
+    #[arg(long, value_name = "FILE")]
+    pub votes: Option<PathBuf>,
     /// Compare with another model on the same images, with McNemar's test; can be repeated
     #[arg(long, value_name = "MODEL")]
     pub compare: Vec<PathBuf>,

@@ -12,8 +12,8 @@ use moue::model::{ModelFileError, stored};
 use moue_train::bench::latency_ms;
 use moue_train::data::split_warnings;
 use moue_train::evaluate::{
-    EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Metrics, corruptions, evaluate,
-    evaluate_split,
+    AdjustmentPoint, EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Metrics, VoteMetrics,
+    corruptions, evaluate, evaluate_split,
 };
 use moue_train::report::{self, Card, p_value, percent, points};
 use std::path::Path;
@@ -29,6 +29,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         as_given: args.split_of.as_given,
         seed: common.seed,
         compare: args.compare.clone(),
+        votes: args.votes.clone(),
         corruptions: args.corruptions,
         precision: args.precision.resolve(),
     };
@@ -179,7 +180,7 @@ fn text(evaluation: &EvaluationView<'_>) -> String {
         confusion.push(std::iter::once(label.clone()).chain(row.iter().map(ToString::to_string)).collect());
     }
     format!(
-        "Accuracy {} on {}{}{}\nMacro F1 {:.3}   NLL {:.3}   ECE {:.3} (15 bins{})\n{}\n{}\n{}{}{}",
+        "Accuracy {} on {}{}{}\nMacro F1 {:.3}   macro recall {:.3}   NLL {:.3}   ECE {:.3} (15 bins{})\n{}\n{}\n{}{}{}{}{}",
         accuracy_text(metrics),
         evaluation.split,
         if evaluation.tta { ", with test-time augmentation" } else { "" },
@@ -189,30 +190,64 @@ fn text(evaluation: &EvaluationView<'_>) -> String {
             false => "",
         },
         metrics.macro_f1,
+        metrics.macro_recall,
         metrics.nll,
         metrics.ece,
         if evaluation.selection { "; NLL and ECE are cross-fitted" } else { "" },
         evaluation.vector.map(|vector| report::vector_line(vector) + "\n").unwrap_or_default(),
         table(&classes),
         table(&confusion),
+        evaluation.votes.map(|votes| votes_text(metrics, votes)).unwrap_or_default(),
+        adjustments_text(evaluation.adjustments),
         others_text(evaluation),
         corruptions_text(evaluation.corruptions)
     )
+}
+
+/// The metrics against votes, and the recall of each class for labels and votes.
+fn votes_text(labels: &Metrics, votes: &VoteMetrics) -> String {
+    let of = &votes.of_classes;
+    let mut rows = vec![["", "recall: labels", "votes", "images: labels", "votes"].map(str::to_owned).to_vec()];
+    for (label, vote) in labels.per_class.iter().zip(&of.per_class) {
+        let [own, voted] = [label.recall, vote.recall].map(percent);
+        rows.push(vec![label.label.clone(), own, voted, label.support.to_string(), vote.support.to_string()]);
+    }
+    format!("\nVotes\n{}\n\n{}", report::vote_lines(votes).join("\n"), table(&rows))
+}
+
+/// Accuracy against macro recall over the strength of a prior adjustment.
+fn adjustments_text(points: &[AdjustmentPoint]) -> String {
+    let Some(first) = points.first() else { return String::new() };
+    let mut head = vec!["logit adjustment τ", "accuracy", "macro recall"];
+    if first.votes_accuracy.is_some() {
+        head.extend(["votes: accuracy", "macro recall"]);
+    }
+    let mut rows = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    for point in points {
+        let mut cells = vec![point.tau.to_string(), percent(point.accuracy), format!("{:.3}", point.macro_recall)];
+        cells.extend(point.votes_accuracy.map(percent));
+        cells.extend(point.votes_macro_recall.map(|recall| format!("{recall:.3}")));
+        rows.push(cells);
+    }
+    format!("\n{}", table(&rows))
 }
 
 fn others_text(evaluation: &EvaluationView<'_>) -> String {
     if evaluation.others.is_empty() {
         return String::new();
     }
-    let line = |name: &str, metrics: &Metrics, rest: [String; 4]| {
+    let line = |name: &str, metrics: &Metrics, votes: Option<&VoteMetrics>, rest: [String; 4]| {
         let mut cells = vec![name.to_owned(), percent(metrics.accuracy), format!("{:.3}", metrics.macro_f1)];
+        cells.extend(votes.map(|votes| percent(votes.accuracy)));
         cells.extend(rest);
         cells
     };
-    let head = ["model", "accuracy", "macro F1", "difference", "95 % interval", "only first / only this correct", "p"];
+    let mut head = vec!["model", "accuracy", "macro F1"];
+    head.extend(evaluation.votes.map(|_| "votes: accuracy"));
+    head.extend(["difference", "95 % interval", "only first / only this correct", "p"]);
     let mut rows = vec![
-        head.map(str::to_owned).to_vec(),
-        line(&evaluation.model.architecture().name, evaluation.metrics, Default::default()),
+        head.into_iter().map(str::to_owned).collect(),
+        line(&evaluation.model.architecture().name, evaluation.metrics, evaluation.votes, Default::default()),
     ];
     for other in evaluation.others {
         let paired = &other.paired;
@@ -220,6 +255,7 @@ fn others_text(evaluation: &EvaluationView<'_>) -> String {
         rows.push(line(
             &other.model,
             &other.metrics,
+            other.votes.as_ref(),
             [
                 points(paired.difference),
                 format!("{low} to {high}"),

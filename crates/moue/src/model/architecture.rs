@@ -21,6 +21,11 @@ pub struct Architecture {
     /// The result that the source of the network reports, as free text; `moue compare` shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
+    /// Strength τ of a fixed bias for rare classes: −τ · log of each class's share in the training targets is added to
+    /// its logit in every prediction, also while the training is validated (logit adjustment, Menon et al. 2021). 0
+    /// adds none, 1 predicts as if all classes were equally frequent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prior_adjustment: f32,
     /// The layers, first to last.
     pub layers: Vec<LayerSpec>,
 }
@@ -29,7 +34,14 @@ impl Architecture {
     /// A network of these layers, its kernels initialized by He's normal distribution.
     #[must_use]
     pub fn new(name: &str, input: [usize; 3], layers: Vec<LayerSpec>) -> Self {
-        Self { name: name.to_owned(), input, kernel_initializer: Initializer::default(), claim: None, layers }
+        Self {
+            name: name.to_owned(),
+            input,
+            kernel_initializer: Initializer::default(),
+            claim: None,
+            prior_adjustment: 0.0,
+            layers,
+        }
     }
 }
 

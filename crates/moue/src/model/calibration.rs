@@ -1,13 +1,18 @@
 //! Calibration of probabilities: the transformation of logits before the softmax. `moue-train` fits
-//! it.
+//! it, except for the prior adjustment, which follows from the training targets.
 
 use moue_engine::loss;
 use serde::{Deserialize, Serialize};
 
-/// The transformation of logits before the softmax: `scale · (logit − mean of the row) /
-/// temperature + bias`. The mean is subtracted only where there is a scale.
+/// The transformation of logits before the softmax: `scale · (adjusted − mean of the row) /
+/// temperature + bias`, where `adjusted` is the logit plus the prior adjustment. The mean is subtracted
+/// only where there is a scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
+    /// Fixed biases of the logits, one for each class: −τ · log of the class's share in the training
+    /// targets, minus the mean over the classes (logit adjustment, Menon et al. 2021).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_adjustment: Option<Vec<f32>>,
     /// Divisor of the logits (temperature scaling, Guo et al. 2017); 1 changes nothing.
     pub temperature: f32,
     /// Factors of the divided logits, one for each class (vector scaling, Guo et al. 2017). The
@@ -32,6 +37,12 @@ pub enum CalibrationError {
         /// Number of classes.
         classes: usize,
     },
+    /// The prior adjustment is not one number for each class.
+    #[error("its prior adjustment is not {classes} numbers, one for each class")]
+    PriorAdjustment {
+        /// Number of classes.
+        classes: usize,
+    },
     /// The bias is not one number for each class.
     #[error("its calibration bias is not {classes} numbers, one for each class")]
     Bias {
@@ -51,22 +62,44 @@ impl Calibration {
         if self.scale.as_ref().is_some_and(|scale| scale.len() != classes || !scale.iter().all(|&s| positive(s))) {
             return Err(CalibrationError::Scale { classes });
         }
-        if self.bias.as_ref().is_some_and(|bias| bias.len() != classes || !bias.iter().all(|b| b.is_finite())) {
+        let numbers = |values: &Option<Vec<f32>>| {
+            values.as_ref().is_none_or(|values| values.len() == classes && values.iter().all(|value| value.is_finite()))
+        };
+        if !numbers(&self.prior_adjustment) {
+            return Err(CalibrationError::PriorAdjustment { classes });
+        }
+        if !numbers(&self.bias) {
             return Err(CalibrationError::Bias { classes });
         }
         Ok(())
     }
 
-    /// Whether it has a factor or a bias for each class, so that it may change the predicted class.
+    /// Whether a fit gave it a factor or a bias for each class, so that it may change the predicted class.
     #[must_use]
     pub fn changes_classes(&self) -> bool {
         self.scale.is_some() || self.bias.is_some()
     }
 
-    /// The temperature alone, which never changes the predicted class.
+    /// The temperature alone, which never changes the predicted class, and the prior adjustment, which is
+    /// part of every prediction.
     #[must_use]
     pub fn temperature_only(&self) -> Self {
-        Self { temperature: self.temperature, scale: None, bias: None }
+        Self { scale: None, bias: None, ..self.clone() }
+    }
+
+    /// The prior adjustment alone.
+    #[must_use]
+    pub fn prior_only(&self) -> Self {
+        Self { temperature: 1.0, ..self.temperature_only() }
+    }
+
+    /// The prior adjustment with this strength for classes with these shares of the training targets.
+    #[must_use]
+    pub fn with_prior(self, strength: f64, prior: &[f64]) -> Self {
+        let logs: Vec<f64> = prior.iter().map(|&share| -strength * libm::log(share)).collect();
+        let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
+        let adjustment = logs.iter().map(|log| (log - mean) as f32).collect();
+        Self { prior_adjustment: (strength != 0.0).then_some(adjustment), ..self }
     }
 
     fn scale_and_bias(&self, class: usize) -> (f32, f32) {
@@ -74,8 +107,17 @@ impl Calibration {
         (of(&self.scale).unwrap_or(1.0), of(&self.bias).unwrap_or(0.0))
     }
 
+    /// Adds the prior adjustment to rows of logits.
+    pub fn adjust(&self, logits: &mut [f32], classes: usize) {
+        let Some(adjustment) = &self.prior_adjustment else { return };
+        for row in logits.chunks_exact_mut(classes) {
+            row.iter_mut().zip(adjustment).for_each(|(logit, bias)| *logit += bias);
+        }
+    }
+
     /// Converts rows of logits to probabilities in place.
     pub fn apply(&self, logits: &mut [f32], classes: usize) {
+        self.adjust(logits, classes);
         for row in logits.chunks_exact_mut(classes) {
             let mean = if self.scale.is_some() { row.iter().sum::<f32>() / classes as f32 } else { 0.0 };
             for (class, logit) in row.iter_mut().enumerate() {
@@ -87,6 +129,7 @@ impl Calibration {
     }
 
     /// Inverts [`apply`](Self::apply): the logits, minus the mean of their row.
+    /// The mean of the prior adjustment is 0.
     #[must_use]
     pub fn undo(&self, probabilities: &[f32], classes: usize) -> Vec<f64> {
         let each: Vec<(f64, f64)> =
@@ -98,7 +141,10 @@ impl Calibration {
             // The offset that the softmax removes from a row; it makes their sum 0.
             let taken = scaled.clone().zip(&each).map(|(value, (scale, _))| value / scale).sum::<f64>() / all;
             let temperature = f64::from(self.temperature);
-            logits.extend(scaled.zip(&each).map(|(value, (scale, _))| (value - taken) / scale * temperature));
+            let adjustment =
+                self.prior_adjustment.iter().flatten().map(|&bias| f64::from(bias)).chain(std::iter::repeat(0.0));
+            let adjusted = scaled.zip(&each).map(|(value, (scale, _))| (value - taken) / scale * temperature);
+            logits.extend(adjusted.zip(adjustment).map(|(logit, bias)| logit - bias));
         }
         logits
     }
@@ -111,7 +157,7 @@ fn ln(probability: f32) -> f64 {
 
 impl Default for Calibration {
     fn default() -> Self {
-        Self { temperature: 1.0, scale: None, bias: None }
+        Self { prior_adjustment: None, temperature: 1.0, scale: None, bias: None }
     }
 }
 
@@ -120,7 +166,8 @@ mod tests {
     use super::*;
 
     fn vector() -> Calibration {
-        Calibration { temperature: 0.5, scale: Some(vec![0.5, 1.0, 1.5]), bias: Some(vec![0.0, 0.25, -1.0]) }
+        let (scale, bias) = (Some(vec![0.5, 1.0, 1.5]), Some(vec![0.0, 0.25, -1.0]));
+        Calibration { prior_adjustment: None, temperature: 0.5, scale, bias }
     }
 
     #[test]
@@ -149,6 +196,27 @@ mod tests {
     }
 
     #[test]
+    fn the_prior_adjustment_divides_by_the_prior_and_is_inverted() {
+        // With τ = 1, the probabilities are those of the logits divided by the prior.
+        let prior = [0.5, 0.3, 0.2];
+        let calibration = Calibration::default().with_prior(1.0, &prior);
+        let logits = [1.0f32, 0.0, -1.0];
+        let mut row = logits;
+        calibration.apply(&mut row, 3);
+        let divided: Vec<f64> = logits.iter().zip(prior).map(|(&l, share)| libm::exp(f64::from(l)) / share).collect();
+        let sum: f64 = divided.iter().sum();
+        assert!(row.iter().zip(&divided).all(|(p, d)| (f64::from(*p) - d / sum).abs() < 1e-6), "{row:?}");
+        for calibration in [calibration.clone(), vector().with_prior(0.5, &prior)] {
+            let mut row = logits;
+            calibration.apply(&mut row, 3);
+            let undone = calibration.undo(&row, 3);
+            assert!(undone.iter().zip(logits).all(|(a, b)| (a - f64::from(b)).abs() < 1e-4), "{undone:?}");
+        }
+        assert_eq!(Calibration::default().with_prior(0.0, &prior), Calibration::default());
+        assert!(!calibration.changes_classes() && calibration.temperature_only() == calibration);
+    }
+
+    #[test]
     fn a_probability_of_zero_is_inverted_to_a_finite_logit() {
         assert!(vector().undo(&[0.0, 1.0, 0.0], 3).iter().all(|logit| logit.is_finite()));
     }
@@ -166,6 +234,8 @@ mod tests {
         refused(|c| c.temperature = f32::NAN, "temperature");
         refused(|c| c.scale = Some(vec![1.0; 2]), "scale is not 3");
         refused(|c| c.scale = Some(vec![1.0, 0.0, 1.0]), "scale is not 3");
+        refused(|c| c.prior_adjustment = Some(vec![0.0; 2]), "prior adjustment is not 3");
+        refused(|c| c.prior_adjustment = Some(vec![f32::NAN; 3]), "prior adjustment is not 3");
         refused(|c| c.bias = Some(vec![0.0; 4]), "bias is not 3");
         refused(|c| c.bias = Some(vec![f32::INFINITY; 3]), "bias is not 3");
     }

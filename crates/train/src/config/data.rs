@@ -206,8 +206,9 @@ impl DataOptions {
         }
     }
 
-    /// Votes that are the targets need a file, and contempt needs votes.
-    pub(super) fn check_votes(&self) -> Result<(), String> {
+    /// Votes that are the targets need a file, and contempt needs votes. A configuration file may leave the file of votes
+    /// to the command line.
+    pub(crate) fn check_votes(&self) -> Result<(), String> {
         let kind = self.target_kind();
         if kind != TargetKind::Labels && self.votes.is_none() {
             let name = kind.name();

@@ -158,7 +158,7 @@ impl Config {
         ranges
             .and_then(|()| self.train.check_phases())
             .and_then(|()| self.check_freeze())
-            .and_then(|()| self.data.check_votes())
+            .and_then(|()| self.check_prior())
             .map_err(|message| ConfigError::Range { name: name.to_owned(), message })
     }
 
@@ -170,10 +170,24 @@ impl Config {
         Err(format!("train.freeze = {freeze} must be less than the number of layers, {layers}"))
     }
 
-    /// The numeric options of `[data]`, `[augment]` and `[train]` with their ranges.
+    fn check_prior(&self) -> Result<(), String> {
+        if self.model.prior_adjustment > 0.0 && self.train.logit_adjustment > 0.0 {
+            return Err(
+                "model.prior_adjustment and train.logit_adjustment both remove the prior; use one of them".into()
+            );
+        }
+        Ok(())
+    }
+
+    /// The numeric options with their ranges.
     #[must_use]
     pub fn bounded(&self) -> Vec<Bounded> {
-        self.data.bounded().into_iter().chain(self.augment.bounded()).chain(self.train.bounded()).collect()
+        let model = Bounded::new("model.prior_adjustment", self.model.prior_adjustment, 0.0, 4.0);
+        std::iter::once(model)
+            .chain(self.data.bounded())
+            .chain(self.augment.bounded())
+            .chain(self.train.bounded())
+            .collect()
     }
 }
 

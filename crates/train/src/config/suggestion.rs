@@ -23,7 +23,8 @@ pub fn option_keys() -> Vec<String> {
         contempt: true,
         ..DataOptions::default()
     };
-    let train = TrainOptions { freeze: 1, precision: PrecisionName::Bf16, ..TrainOptions::default() };
+    let train =
+        TrainOptions { freeze: 1, logit_adjustment: 1.0, precision: PrecisionName::Bf16, ..TrainOptions::default() };
     [of("data", &data), of("augment", &Augmentation::default()), of("train", &train)].concat()
 }
 

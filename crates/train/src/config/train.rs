@@ -168,6 +168,12 @@ pub struct TrainOptions {
     pub label_smoothing: f32,
     /// Class weights in the loss.
     pub class_weights: ClassWeights,
+    /// Strength τ of the logit-adjusted loss for rare classes (Menon et al. 2021): the loss adds τ · log of each class's
+    /// share in the training targets to its logit, so that the network learns logits without this prior. Not together
+    /// with `model.prior_adjustment`, which would remove the prior a second time.
+    #[serde(skip_serializing_if = "is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = 0.0)))]
+    pub logit_adjustment: f32,
     /// Decay of the exponential moving average of the weights, which is then validated and saved; 0
     /// for none.
     pub ema_decay: f32,
@@ -204,6 +210,11 @@ fn is_f32(precision: &PrecisionName) -> bool {
     *precision == PrecisionName::F32
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_none(strength: &f32) -> bool {
+    *strength == 0.0
+}
+
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
@@ -228,6 +239,7 @@ impl Default for TrainOptions {
             plateau_factor: 0.5,
             label_smoothing: 0.0,
             class_weights: ClassWeights::None,
+            logit_adjustment: 0.0,
             ema_decay: 0.0,
             calibration: CalibrationKind::Temperature,
             early_stopping: 0,
@@ -242,7 +254,7 @@ impl Default for TrainOptions {
 
 impl TrainOptions {
     /// The numeric options with their ranges.
-    pub(super) fn bounded(&self) -> [Bounded; 17] {
+    pub(super) fn bounded(&self) -> [Bounded; 18] {
         [
             Bounded::new("train.epochs", self.epochs as f32, 1.0, 1e6),
             Bounded::new("train.batch_size", self.batch_size as f32, 1.0, 1e6),
@@ -259,6 +271,7 @@ impl TrainOptions {
             Bounded::new("train.step_factor", self.step_factor, 1e-6, 1.0),
             Bounded::new("train.plateau_factor", self.plateau_factor, 1e-6, 1.0),
             Bounded::new("train.label_smoothing", self.label_smoothing, 0.0, 0.9),
+            Bounded::new("train.logit_adjustment", self.logit_adjustment, 0.0, 4.0),
             Bounded::new("train.ema_decay", self.ema_decay, 0.0, 0.999_999),
             Bounded::new("train.teacher_weight", self.teacher_weight, 0.0, 1.0),
         ]

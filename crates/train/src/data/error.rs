@@ -70,6 +70,9 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Options of votes that do not fit together.
+    #[error("{0}")]
+    VoteOptions(String),
     /// A file of votes is not valid, or does not fit the data.
     #[error("cannot use the votes {}: {reason}", .path.display())]
     Votes {

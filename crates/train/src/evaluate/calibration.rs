@@ -65,6 +65,7 @@ pub fn calibrate(model: &mut Model, predictions: &Predictions, kind: Calibration
     let mean = scale.iter().sum::<f64>() / classes as f64;
     let vector = kind == CalibrationKind::Vector;
     let calibration = Calibration {
+        prior_adjustment: model.calibration().prior_adjustment.clone(),
         temperature: (1.0 / mean) as f32,
         scale: vector.then(|| scale.iter().map(|s| (s / mean) as f32).collect()),
         bias: vector.then(|| bias.iter().map(|&b| b as f32).collect()),
@@ -85,14 +86,25 @@ pub fn cross_fit(model: &Model, predictions: &Predictions, kind: CalibrationKind
 /// The predictions with the factors and biases of the model's calibration, as `predict` applies
 /// them.
 pub(super) fn as_predicted(model: &Model, predictions: &Predictions) -> Vec<f32> {
-    let mut rows: Vec<f32> = logits(model, predictions).into_iter().map(|logit| logit as f32).collect();
+    let mut rows: Vec<f32> = raw_logits(model, predictions).into_iter().map(|logit| logit as f32).collect();
     model.calibration().apply(&mut rows, model.classes().len());
     rows
 }
 
-/// The logits of predictions, which have the model's temperature.
-fn logits(model: &Model, predictions: &Predictions) -> Vec<f64> {
+/// The logits of the network for predictions, which have the model's temperature, minus the mean of
+/// their row.
+pub(super) fn raw_logits(model: &Model, predictions: &Predictions) -> Vec<f64> {
     model.calibration().temperature_only().undo(&predictions.probabilities, model.classes().len())
+}
+
+/// The logits that a fit transforms: with the model's prior adjustment.
+fn logits(model: &Model, predictions: &Predictions) -> Vec<f64> {
+    let mut logits = raw_logits(model, predictions);
+    if let Some(adjustment) = &model.calibration().prior_adjustment {
+        let biases = adjustment.iter().cycle();
+        logits.iter_mut().zip(biases).for_each(|(logit, &bias)| *logit += f64::from(bias));
+    }
+    logits
 }
 
 /// Coverage and selective accuracy at each confidence, in decreasing order (the risk–coverage

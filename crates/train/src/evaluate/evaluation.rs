@@ -1,158 +1,19 @@
 //! Evaluates a model on a split: predictions, metrics, and comparisons with other models.
 
-use super::calibration::{CrossFitted, as_predicted, cross_fit};
+use super::adjustment::{AdjustmentPoint, adjustment_curve};
 use super::corruptions;
-use super::mcnemar::{Paired, compare};
-use super::metrics::{Metrics, compute_metrics};
+use super::mcnemar::compare;
 use super::overlap::TrainingOverlap;
 use super::predictions::{DataMismatch, Predictions, predict_split};
-use crate::config::{CalibrationKind, DataOptions};
-use crate::data::{DataError, DataSource, Dataset, ImageSpec, Split, TrainingImages};
+use super::split_evaluation::SplitEvaluation;
+use super::view::{EvaluationView, Other};
+use super::votes::{VoteMetrics, vote_metrics};
+use crate::config::DataOptions;
+use crate::data::{CONTEMPT, DataError, DataSource, Dataset, ImageSpec, ImageVotes, Split, TrainingImages, Votes};
 use moue::model::{Model, ModelFileError};
 use moue::{Classifier, Precision};
-use serde::Serialize;
-use serde_json::Value;
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-
-/// Results of an evaluation, for reports.
-pub struct EvaluationView<'a> {
-    /// Heading.
-    pub title: &'a str,
-    /// The model that was evaluated.
-    pub model: &'a Model,
-    /// Metrics of the model.
-    pub metrics: &'a Metrics,
-    /// The cross-fitted calibration of the predictions, by a temperature.
-    pub fitted: &'a CrossFitted,
-    /// The metrics of a calibration that changes predicted classes; `None` for a temperature.
-    pub vector: Option<&'a VectorMetrics>,
-    /// The model's training images among these; `None` where they are not known.
-    pub overlap: Option<TrainingOverlap>,
-    /// The predictions from which the metrics are computed.
-    pub predictions: &'a Predictions,
-    /// The data set.
-    pub dataset: &'a Dataset,
-    /// Name of the split.
-    pub split: &'a str,
-    /// Whether this split is used for selection.
-    pub selection: bool,
-    /// Whether this is the training split.
-    pub on_training: bool,
-    /// Whether predictions are averaged over mirror images.
-    pub tta: bool,
-    /// Precision of the predictions.
-    pub precision: Precision,
-    /// Other models on the same images.
-    pub others: &'a [Other],
-    /// The model on corrupted images; empty unless requested.
-    pub corruptions: &'a [corruptions::Row],
-}
-
-/// Another model, compared with the evaluated one.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Other {
-    /// Name of the model as given.
-    pub model: String,
-    /// Number of parameters.
-    pub parameters: usize,
-    /// Metrics on the same images.
-    #[serde(flatten)]
-    pub metrics: Metrics,
-    /// The metrics of a calibration that changes predicted classes, if the model has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vector: Option<VectorMetrics>,
-    /// Number of these images that the model was trained on, or of copies of them; null where its
-    /// training images are not known.
-    #[serde(serialize_with = "count")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<usize>"))]
-    pub training_overlap: Option<TrainingOverlap>,
-    /// McNemar's test of the evaluated model (first) and this one (second).
-    pub paired: Paired,
-}
-
-/// The results of an evaluation, as `moue evaluate --json` prints them.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct EvaluationDocument<'a> {
-    /// The model, as given.
-    model: Cow<'a, str>,
-    /// The data, as given; `drawn` for synthetic faces.
-    data: String,
-    /// The split that was evaluated.
-    split: Split,
-    /// The source's own name of the split; null if it has none.
-    source_split: Option<&'a str>,
-    /// Whether each prediction is the mean over the image and its mirror image (test-time augmentation).
-    tta: bool,
-    /// Precision of the predictions: `f32` or `bf16`.
-    precision: &'static str,
-    /// Whether the epoch of the model was selected on this split; its metrics are then optimistic.
-    selection_split: bool,
-    /// Expected calibration error where each prediction is calibrated by a fit on other images of the split.
-    ece_cross_fitted: f64,
-    /// Negative log-likelihood, cross-fitted likewise.
-    nll_cross_fitted: f64,
-    /// Number of these images that the model was trained on, or of copies of them; null where its training images
-    /// are not known.
-    training_overlap: Option<usize>,
-    #[serde(flatten)]
-    metrics: &'a Metrics,
-    /// The metrics of a calibration that changes predicted classes; only if the model has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vector: Option<&'a VectorMetrics>,
-    /// Other models on the same images; only with `--compare`.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    compare: &'a [Other],
-    /// The model on corrupted images; only with `--corruptions`.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    corruptions: &'a [corruptions::Row],
-}
-
-fn count<S: serde::Serializer>(overlap: &Option<TrainingOverlap>, serializer: S) -> Result<S::Ok, S::Error> {
-    overlap.map(|overlap| overlap.images).serialize(serializer)
-}
-
-impl EvaluationView<'_> {
-    /// Whether the split is the training split, and may contain the model's training images.
-    #[must_use]
-    pub fn split_is_training(&self) -> bool {
-        self.on_training && self.overlap.is_none_or(|overlap| overlap.images > 0)
-    }
-
-    /// A warning for each model that was trained on some of these images.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let own = self.overlap.and_then(|overlap| overlap.warning(&self.model.architecture().name));
-        let others = self.others.iter().filter_map(|other| other.training_overlap?.warning(&other.model));
-        own.into_iter().chain(others).collect()
-    }
-
-    /// The results as `moue evaluate --json` prints them; `model` and `source` as given.
-    #[must_use]
-    pub fn document(&self, model: impl AsRef<Path>, source: &DataSource, split: Split) -> Value {
-        let document = EvaluationDocument {
-            model: model.as_ref().to_string_lossy(),
-            data: source.path_text(),
-            split,
-            source_split: self.dataset.split_names[split as usize].as_deref(),
-            tta: self.tta,
-            precision: self.precision.name(),
-            selection_split: self.selection,
-            ece_cross_fitted: self.fitted.ece,
-            nll_cross_fitted: self.fitted.nll,
-            training_overlap: self.overlap.map(|overlap| overlap.images),
-            vector: self.vector,
-            metrics: self.metrics,
-            compare: self.others,
-            corruptions: self.corruptions,
-        };
-        // Texts, numbers and lists can always be represented.
-        serde_json::to_value(&document).unwrap_or_default()
-    }
-}
 
 /// Options of an evaluation.
 #[derive(Clone, Debug, Default)]
@@ -174,6 +35,8 @@ pub struct EvaluateOptions {
     pub seed: Option<u64>,
     /// Models to compare with on the same images.
     pub compare: Vec<PathBuf>,
+    /// A file of people's votes on the images, to compare the predictions with.
+    pub votes: Option<PathBuf>,
     /// Whether to evaluate on corrupted images too.
     pub corruptions: bool,
     /// Precision of the predictions of all models.
@@ -214,6 +77,14 @@ pub enum EvaluationError {
     /// No data was given, and the model was not trained on synthetic faces.
     #[error("this model was not trained on synthetic faces; pass the data to evaluate it on with --data")]
     NoData,
+    /// There are no votes on the images of the split.
+    #[error("the votes {} have none on the images of the split {split}; select another split with --split", .path.display())]
+    NoVotes {
+        /// The file of votes.
+        path: PathBuf,
+        /// The split.
+        split: String,
+    },
     /// A model does not fit the data of the evaluation.
     #[error("cannot compare with {}", .path.display())]
     Compare {
@@ -228,65 +99,6 @@ pub enum EvaluationError {
         /// The other model.
         path: PathBuf,
     },
-}
-
-/// A model's predictions and their metrics. The accuracy is that of the network's classes. On the
-/// validation split, on which models are calibrated, the probabilities are cross-fitted, so that
-/// NLL, ECE and selective accuracy are not optimistic.
-#[derive(Clone, Debug)]
-pub struct SplitEvaluation {
-    /// The predictions.
-    pub predictions: Predictions,
-    /// Their metrics.
-    pub metrics: Metrics,
-    /// Their cross-fitted calibration, by a temperature.
-    pub fitted: CrossFitted,
-    /// The metrics of a calibration that changes predicted classes; `None` for a temperature.
-    pub vector: Option<VectorMetrics>,
-}
-
-/// Metrics of a calibration with a factor or a bias for each class: of the classes that `predict`
-/// gives with such a model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct VectorMetrics {
-    /// Share of correct predictions.
-    pub accuracy: f64,
-    /// 95 % confidence interval of the accuracy (Wilson).
-    pub accuracy_ci95: [f64; 2],
-    /// Mean F1 of the classes that have images.
-    pub macro_f1: f64,
-    /// Mean negative log-likelihood.
-    pub nll: f64,
-    /// Expected calibration error over 15 bins.
-    pub ece: f64,
-    /// Whether each fifth of the images is evaluated with a fit on the other four fifths, as on the
-    /// validation split, or with the model's calibration.
-    pub cross_fitted: bool,
-}
-
-impl SplitEvaluation {
-    /// The metrics of predictions for this split.
-    #[must_use]
-    pub fn new(model: &Model, mut predictions: Predictions, split: Split) -> Self {
-        let metrics = |probabilities: &[f32]| compute_metrics(model.classes(), &predictions.labels, probabilities);
-        let fitted_here = split == Split::Validation;
-        let vector = model.calibration().changes_classes().then(|| {
-            let found = metrics(&if fitted_here {
-                cross_fit(model, &predictions, CalibrationKind::Vector).probabilities
-            } else {
-                as_predicted(model, &predictions)
-            });
-            let Metrics { accuracy, accuracy_ci95, macro_f1, nll, ece, .. } = found;
-            VectorMetrics { accuracy, accuracy_ci95, macro_f1, nll, ece, cross_fitted: fitted_here }
-        });
-        let fitted = cross_fit(model, &predictions, CalibrationKind::Temperature);
-        let metrics = metrics(if fitted_here { &fitted.probabilities } else { &predictions.probabilities });
-        if fitted_here {
-            predictions.probabilities.clone_from(&fitted.probabilities);
-        }
-        Self { predictions, metrics, fitted, vector }
-    }
 }
 
 /// An evaluated model, the data, and the results.
@@ -309,6 +121,10 @@ pub struct Evaluation {
     pub others: Vec<Other>,
     /// The model on corrupted images; empty unless requested.
     pub corruptions: Vec<corruptions::Row>,
+    /// The predictions compared with votes, where they are given.
+    pub votes: Option<VoteMetrics>,
+    /// Metrics with prior adjustments of several strengths.
+    pub adjustments: Vec<AdjustmentPoint>,
 }
 
 /// Predicts a split with a classifier and computes the metrics.
@@ -354,14 +170,18 @@ pub fn evaluate(
         None if classifier.model().provenance().data == DataSource::Synthetic.word() => DataSource::Synthetic,
         None => return Err(EvaluationError::NoData),
     };
-    let dataset = opened(options, &source, classifier.model(), classifier.input(), observe)?;
+    let dataset = opened(options, &source, classifier.model(), classifier.model(), observe)?;
     let split = dataset.split_named(options.split.as_deref())?;
+    let votes = options.votes.as_deref().map(|path| votes_on(path, &dataset, split)).transpose()?;
+    let voted = |predictions: &Predictions, dataset: &Dataset| {
+        votes.as_ref().map(|votes| vote_metrics(predictions, dataset, votes))
+    };
     let result = evaluate_split(&classifier, &dataset, split, options.tta, observe)?;
     let mut others = Vec::new();
     for path in &options.compare {
         let other = open(path)?;
         let own_data = (dataset.shape() != other.input())
-            .then(|| opened(options, &source, classifier.model(), other.input(), observe))
+            .then(|| opened(options, &source, classifier.model(), other.model(), observe))
             .transpose()?;
         let dataset = own_data.as_ref().unwrap_or(&dataset);
         let evaluated = evaluate_split(&other, dataset, split, options.tta, observe)
@@ -370,6 +190,7 @@ pub fn evaluate(
             .ok_or_else(|| EvaluationError::OtherImages { path: path.clone() })?;
         others.push(Other {
             model: path.display().to_string(),
+            votes: voted(&evaluated.predictions, dataset),
             parameters: other.model().parameters(),
             metrics: evaluated.metrics,
             vector: evaluated.vector,
@@ -387,7 +208,19 @@ pub fn evaluate(
         corruptions = rows?;
     }
     let overlap = overlap(&options.model, classifier.model(), &dataset, split);
-    Ok(Evaluation { classifier, source, dataset, split, result, overlap, tta: options.tta, others, corruptions })
+    let adjustments =
+        adjustment_curve(classifier.model(), &result.predictions, &result.logits, &dataset, votes.as_ref());
+    let (votes, tta) = (voted(&result.predictions, &dataset), options.tta);
+    Ok(Evaluation { classifier, source, dataset, split, result, overlap, tta, others, corruptions, votes, adjustments })
+}
+
+/// The votes on the images of a data set, some of which are on images of the split.
+fn votes_on(path: &Path, dataset: &Dataset, split: Split) -> Result<ImageVotes, EvaluationError> {
+    let votes = Votes::open(path)?.matched(dataset)?;
+    if dataset.indices(split).into_iter().all(|image| votes.counts(image).is_none()) {
+        return Err(EvaluationError::NoVotes { path: path.to_owned(), split: dataset.describe(split) });
+    }
+    Ok(votes)
 }
 
 /// The training images of a model in this split, where they are known.
@@ -396,12 +229,13 @@ fn overlap(path: &Path, model: &Model, dataset: &Dataset, split: Split) -> Optio
     Some(TrainingOverlap::new(&known, dataset, split))
 }
 
-/// The data with the image size and channels of a network, split as for the training of `trained`.
+/// The data with the image size and channels of a model, split as for the training of `trained`. Contempt, which only
+/// FER+ has, is a class of the data where it is one of the model.
 fn opened(
     options: &EvaluateOptions,
     source: &DataSource,
     trained: &Model,
-    input: [usize; 3],
+    model: &Model,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Dataset, DataError> {
     let provenance = trained.provenance();
@@ -414,7 +248,10 @@ fn opened(
             (observe.borrow_mut())(EvaluateEvent::Reading(path, images));
         }
     };
-    let dataset = source.open(ImageSpec::of_input(input), &data, seed, &progress)?;
+    let mut dataset = source.open(ImageSpec::of_input(model.input()), &data, seed, &progress)?;
+    if model.classes().iter().any(|class| class == CONTEMPT) {
+        dataset.add_class(CONTEMPT);
+    }
     (observe.borrow_mut())(EvaluateEvent::Opened(&dataset));
     Ok(dataset)
 }
@@ -439,6 +276,8 @@ impl Evaluation {
             precision: self.classifier.precision(),
             others: &self.others,
             corruptions: &self.corruptions,
+            votes: self.votes.as_ref(),
+            adjustments: &self.adjustments,
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct Metrics {
     pub accuracy_ci95: [f64; 2],
     /// Mean F1 of the classes that have images.
     pub macro_f1: f64,
+    /// Mean recall of the classes that have images (balanced accuracy).
+    pub macro_recall: f64,
     /// Mean negative log-likelihood.
     pub nll: f64,
     /// Expected calibration error over 15 bins of equal width (Guo et al. 2017).
@@ -120,14 +122,15 @@ pub fn compute_metrics(classes: &[String], labels: &[u32], probabilities: &[f32]
             }
         })
         .collect();
-    let seen = per_class.iter().filter(|class| class.support > 0).count();
-    let f1_sum: f64 = per_class.iter().filter(|class| class.support > 0).map(|class| class.f1).sum();
+    let seen = || per_class.iter().filter(|class| class.support > 0);
+    let mean = |of: fn(&ClassMetrics) -> f64| seen().map(of).sum::<f64>() / seen().count().max(1) as f64;
     let gap = |bin: &Reliability| share(bin.count, n) * (bin.accuracy - bin.confidence).abs();
     Metrics {
         n,
         accuracy: share(hits, n),
         accuracy_ci95: wilson(hits, n),
-        macro_f1: f1_sum / seen.max(1) as f64,
+        macro_f1: mean(|class| class.f1),
+        macro_recall: mean(|class| class.recall),
         nll: nll / n.max(1) as f64,
         ece: reliability(labels, probabilities, k).iter().map(gap).sum(),
         per_class,
@@ -159,7 +162,7 @@ mod tests {
         assert_eq!(metrics.per_class[0].precision, 0.5);
         assert_eq!((metrics.per_class[2].support, metrics.per_class[2].f1), (0, 0.0));
         // The class without images does not count.
-        assert!((metrics.macro_f1 - 0.5).abs() < 1e-12);
+        assert!((metrics.macro_f1 - 0.5).abs() < 1e-12 && metrics.macro_recall == 0.5);
         let nll = -(0.8f64.ln() + 0.4f64.ln() + 0.7f64.ln() + 0.3f64.ln()) / 4.0;
         assert!((metrics.nll - nll).abs() < 1e-6);
         // Four bins with one prediction each: gaps 0.2, 0.5, 0.3, 0.6.

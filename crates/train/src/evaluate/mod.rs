@@ -2,6 +2,7 @@
 //! matrix, calibration, comparison of models, and corrupted images. [`evaluate()`] does all of it;
 //! [`crate::report`] renders the results.
 
+mod adjustment;
 mod calibration;
 pub mod corruptions;
 mod evaluation;
@@ -9,15 +10,19 @@ mod mcnemar;
 mod metrics;
 mod overlap;
 mod predictions;
+mod split_evaluation;
 mod student;
+mod view;
+mod votes;
 
+pub use adjustment::AdjustmentPoint;
 pub use calibration::{CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
-pub use evaluation::{
-    EvaluateEvent, EvaluateOptions, Evaluation, EvaluationDocument, EvaluationError, EvaluationView, Other,
-    SplitEvaluation, VectorMetrics, evaluate, evaluate_split,
-};
+pub use evaluation::{EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, evaluate, evaluate_split};
 pub use mcnemar::{Paired, compare};
 pub use metrics::{ClassMetrics, Metrics, Reliability, compute_metrics, reliability, wilson};
 pub use overlap::TrainingOverlap;
 pub use predictions::{DataMismatch, Predictions, check_fit, logits, most_confident_first, predict_split};
+pub use split_evaluation::{SplitEvaluation, VectorMetrics};
 pub use student::{mean_and_deviation, student};
+pub use view::{EvaluationDocument, EvaluationView, Other};
+pub use votes::{VoteMetrics, vote_metrics};

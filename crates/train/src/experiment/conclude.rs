@@ -92,6 +92,8 @@ fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, SplitEvaluation)> {
             precision: job.config.train.precision.into(),
             others: &[],
             corruptions: &[],
+            votes: None,
+            adjustments: &[],
         },
     });
     Some((page, evaluated))

@@ -84,6 +84,9 @@ pub enum RunConfigError {
     /// The official split of synthetic faces.
     #[error("--official-split requires --data with Kaggle's numbered files")]
     OfficialSplit,
+    /// Options of votes that do not fit together.
+    #[error("{0}")]
+    VoteOptions(String),
     /// Votes on synthetic faces.
     #[error("--votes requires --data with the images that the votes are for")]
     Votes,
@@ -146,6 +149,7 @@ impl RunConfig {
     /// When a file or an option is not valid.
     pub fn resolve_untaught(options: &RunOptions) -> Result<Self, RunConfigError> {
         let mut config = Config::open(options.arch.as_deref().unwrap_or(DEFAULT_ARCH))?;
+        config.data.votes = options.votes.clone().or(config.data.votes);
         for (key, value) in &options.set {
             config = with_option(&config, key, value)?;
         }
@@ -156,11 +160,11 @@ impl RunConfig {
         train.precision = options.precision.map_or(train.precision, Into::into);
         train.seed = options.seed.unwrap_or(train.seed);
         config.data = config.data.with_split(options.official_split, options.as_given);
-        config.data.votes = options.votes.clone().or(config.data.votes);
         if let Some([height, width]) = options.image_size {
             config.model.input = [height, width, config.model.input[2]];
         }
         config.check("the command line").map_err(RunConfigError::Range)?;
+        config.data.check_votes().map_err(RunConfigError::VoteOptions)?;
         if options.official_split && options.data.is_none() {
             return Err(RunConfigError::OfficialSplit);
         }

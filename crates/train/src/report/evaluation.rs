@@ -1,9 +1,12 @@
 //! The report of an evaluation: headline, tables, charts, misclassified images.
 
 use super::chart::{self, Chart, Line};
+use super::classes::{confusion, per_class};
 use super::page::{self, percent};
+use super::votes as voted;
 use crate::evaluate::{
-    EvaluationView, Metrics, Other, VectorMetrics, corruptions, most_confident_first, reliability, risk_coverage,
+    EvaluationView, Metrics, Other, VectorMetrics, VoteMetrics, corruptions, most_confident_first, reliability,
+    risk_coverage,
 };
 use maud::{Markup, html};
 use moue::Precision;
@@ -40,7 +43,7 @@ pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> 
             @if report.split_is_training() { " (training images)" }
             @if report.tta { ", each prediction averaged over the image and its mirror image" }
             "; 95 % confidence interval " (percent(low)) "–" (percent(high)) " %. Macro F1 "
-            (format!("{:.3}", f.macro_f1)) ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error "
+            (format!("{:.3}", f.macro_f1)) ", macro recall " (format!("{:.3}", f.macro_recall)) ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error "
             (format!("{:.3}", f.ece)) "."
         }
         p.soft {
@@ -53,43 +56,6 @@ pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> 
         }
         @for warning in report.warnings() { p { b { "Warning: " } (warning) "." } }
         @if let Some(vector) = report.vector { p { (vector_line(vector)) } }
-    }
-}
-
-/// Table of precision, recall, F1 and support.
-pub fn per_class(metrics: &Metrics) -> Markup {
-    html! {
-        div.scroll { table {
-            thead { tr { th { "class" } th { "precision %" } th { "recall %" } th { "F1 %" } th { "support" } } }
-            tbody {
-                @for (number, class) in metrics.per_class.iter().enumerate() {
-                    tr {
-                        td { span class={ "key " (page::color(number)) } {} (class.label) } td { (percent(class.precision)) } td { (percent(class.recall)) }
-                        td { (percent(class.f1)) } td { (class.support) }
-                    }
-                }
-            }
-        } }
-    }
-}
-
-/// The confusion matrix, shaded by the share of the row.
-pub fn confusion(metrics: &Metrics) -> Markup {
-    html! {
-        div.scroll { table {
-            thead { tr { th { "true \\ predicted" } @for label in &metrics.labels { th { (label) } } } }
-            tbody {
-                @for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
-                    @let sum = row.iter().sum::<usize>().max(1) as f64;
-                    tr {
-                        td { (label) }
-                        @for &count in row {
-                            td style=(format!("background:rgba(var(--cell),{:.2})", 0.75 * count as f64 / sum)) { (count) }
-                        }
-                    }
-                }
-            }
-        } }
     }
 }
 
@@ -143,6 +109,14 @@ pub fn sections(report: &EvaluationView<'_>) -> Markup {
         h2 { "Confusion matrix" }
         p { "Rows are the true class, columns the predicted class. The shade is the share of the row." }
         (confusion(report.metrics))
+        @if let Some(votes) = report.votes {
+            h2 { "Labels and votes" }
+            (voted::votes(report, votes))
+        }
+        @if !report.adjustments.is_empty() {
+            h2 { "Rare classes" }
+            (voted::adjustments(report.adjustments))
+        }
         @if !report.others.is_empty() {
             h2 { "Comparison with other models" }
             (others(report))
@@ -216,7 +190,14 @@ pub fn calibration_text(report: &EvaluationView<'_>) -> String {
             report.metrics.ece, report.fitted.ece
         )
     };
-    format!("The model's logits are divided by {:.3}{each}. {error}", calibration.temperature)
+    let adjusted = match calibration.prior_adjustment {
+        Some(_) => format!(
+            "A fixed bias for each class adjusts the logits for rare classes (τ = {}). ",
+            report.model.architecture().prior_adjustment
+        ),
+        None => String::new(),
+    };
+    format!("{adjusted}The model's logits are divided by {:.3}{each}. {error}", calibration.temperature)
 }
 
 /// A sentence with the metrics of a calibration that changes predicted classes.
@@ -235,7 +216,7 @@ pub fn vector_line(vector: &VectorMetrics) -> String {
 }
 
 fn others(report: &EvaluationView<'_>) -> Markup {
-    let row = |name: &str, parameters: usize, metrics: &Metrics, other: Option<&Other>| {
+    let row = |name: &str, parameters: usize, metrics: &Metrics, votes: Option<&VoteMetrics>, other: Option<&Other>| {
         html! { tr {
             td { (name) } td { (parameters) }
             td {
@@ -243,6 +224,7 @@ fn others(report: &EvaluationView<'_>) -> Markup {
                 (percent(metrics.accuracy_ci95[1])) ")"
             }
             td { (format!("{:.3}", metrics.macro_f1)) } td { (format!("{:.3}", metrics.ece)) }
+            @if let Some(votes) = votes { td { (percent(votes.accuracy)) } }
             @if let Some(Other { paired, .. }) = other {
                 td {
                     (points(paired.difference)) " (" (points(paired.difference_ci95[0])) " to "
@@ -257,11 +239,14 @@ fn others(report: &EvaluationView<'_>) -> Markup {
         div.scroll { table {
             thead { tr {
                 th { "model" } th { "parameters" } th { "accuracy %" } th { "macro F1" } th { "ECE" }
+                @if report.votes.is_some() { th { "votes: accuracy %" } }
                 th { "difference" } th { "only one correct" } th { "p" }
             } }
             tbody {
-                (row(report.title, report.model.parameters(), report.metrics, None))
-                @for other in report.others { (row(&other.model, other.parameters, &other.metrics, Some(other))) }
+                (row(report.title, report.model.parameters(), report.metrics, report.votes, None))
+                @for other in report.others {
+                    (row(&other.model, other.parameters, &other.metrics, other.votes.as_ref(), Some(other)))
+                }
             }
         } }
         p.soft {

@@ -3,12 +3,14 @@
 
 mod card;
 mod chart;
+mod classes;
 mod comparison;
 mod evaluation;
 mod page;
 pub mod preview;
 mod timeline;
 mod training;
+mod votes;
 
 pub use card::{Card, card};
 pub use comparison::{comparison, difference, interval};
@@ -16,3 +18,4 @@ pub use evaluation::{evaluation, p_value, points, vector_line};
 pub use page::percent;
 pub use timeline::Timeline;
 pub use training::{Training, training};
+pub use votes::vote_lines;

@@ -24,6 +24,17 @@ pub enum TrainError {
         /// Number of validation images.
         images: usize,
     },
+    /// A class has no training images, so that its prior is 0.
+    #[error("`{key}` divides by the share of each class in the training targets, but the class `{class}` has none")]
+    NoPrior {
+        /// The option.
+        key: &'static str,
+        /// The class.
+        class: String,
+    },
+    /// The calibration of a model cannot be set.
+    #[error(transparent)]
+    Calibration(#[from] moue::model::CalibrationError),
     /// The data cannot be evaluated.
     #[error(transparent)]
     Evaluate(#[from] DataMismatch),

@@ -3,7 +3,7 @@
 use super::batches::Batch;
 use super::error::TrainError;
 use crate::config::{ClassWeights, TrainOptions};
-use crate::data::Dataset;
+use crate::data::{Dataset, Split};
 use moue::Classifier;
 use moue::image::mirror;
 use moue::model::Model;
@@ -137,6 +137,16 @@ fn teachers(options: &TrainOptions, dataset: &Dataset) -> Result<Vec<Classifier>
         teachers.push(teacher);
     }
     Ok(teachers)
+}
+
+/// The share of each class in the training targets, for the option `key`.
+pub fn prior(dataset: &Dataset, key: &'static str) -> Result<Vec<f64>, TrainError> {
+    let mass = dataset.class_mass(&dataset.indices(Split::Train));
+    let sum: f64 = mass.iter().sum();
+    match mass.iter().position(|&of_class| of_class == 0.0) {
+        Some(class) => Err(TrainError::NoPrior { key, class: dataset.classes[class].clone() }),
+        None => Ok(mass.into_iter().map(|of_class| of_class / sum).collect()),
+    }
 }
 
 fn class_weights(kind: ClassWeights, dataset: &Dataset, training: &[usize]) -> Option<Vec<f32>> {

@@ -8,13 +8,13 @@ use super::job::{Job, Outcome};
 use super::ranks::Ranks;
 use super::record::{Ending, EpochRecord, Event};
 use super::schedule;
-use super::targets::{Targets, model_hash};
+use super::targets::{Targets, model_hash, prior};
 use crate::config::CalibrationKind;
 use crate::data::{NumberedSplit, Split, TrainingImages, warnings};
 use crate::evaluate::{self, Predictions};
 use moue::Classifier;
 use moue::model::weights::{snapshot, transfer};
-use moue::model::{ArchitectureError, Calibration, Model, Provenance, ValidationCount, build_blank};
+use moue::model::{Calibration, Model, Provenance, ValidationCount, build_blank};
 use moue_engine::loss::{categorical_crossentropy, count_correct};
 use moue_engine::{Mode, Network, Optimizer, Precision, Shape, Tensor};
 use rayon::prelude::*;
@@ -31,6 +31,9 @@ pub struct Training<'a> {
     optimizer: Optimizer,
     pub ranks: Ranks,
     targets: Targets,
+    /// The prior times `logit_adjustment`, which the loss adds to the logits, and the logits with it.
+    adjustment: Option<Calibration>,
+    adjusted: Tensor,
     indices: Vec<usize>,
     /// Moving average of all parameters, if enabled.
     average: Vec<Vec<f32>>,
@@ -89,7 +92,27 @@ impl<'a> Training<'a> {
         }
         let validated = Classifier::with_precision(unfitted(job, &checkpoint)?, options.precision.into());
         evaluate::check_fit(&validated, dataset)?;
-        Ok(Self { job, network, optimizer, ranks, targets, indices, average, validated, checkpoint })
+        let adjustment = match options.logit_adjustment {
+            0.0 => None,
+            // Minus the adjustment of predictions.
+            strength => Some(
+                Calibration::default().with_prior(-f64::from(strength), &prior(dataset, "train.logit_adjustment")?),
+            ),
+        };
+        let adjusted = Tensor::default();
+        Ok(Self {
+            job,
+            network,
+            optimizer,
+            ranks,
+            targets,
+            adjustment,
+            adjusted,
+            indices,
+            average,
+            validated,
+            checkpoint,
+        })
     }
 
     pub fn ran_out_of_patience(&self) -> bool {
@@ -154,7 +177,12 @@ impl<'a> Training<'a> {
         let start = Instant::now();
         let logits = self.network.forward(&batch.images, Mode::Train { keys: &batch.keys });
         let (targets, weights) = self.targets.of(batch);
-        let own = categorical_crossentropy(logits, targets, weights, batch.of, gradient);
+        let adjusted = self.adjustment.as_ref().map(|adjustment| {
+            self.adjusted.copy_from(logits);
+            adjustment.adjust(self.adjusted.data_mut(), logits.shape().channels);
+            &self.adjusted
+        });
+        let own = categorical_crossentropy(adjusted.unwrap_or(logits), targets, weights, batch.of, gradient);
         let mut sums = [own, count_correct(logits, &batch.labels) as f64];
         self.ranks.sum(&mut sums);
         let [loss, correct] = sums;
@@ -236,7 +264,9 @@ impl<'a> Training<'a> {
         let own = evaluate::logits(&self.validated, dataset, &images[self.ranks.share(images.len())]);
         let logits = self.ranks.join_rows(own, dataset.classes.len(), images.len());
         let labels = images.iter().map(|&index| dataset.labels[index]).collect();
-        let probabilities = calibrated(&Calibration::default(), &logits, dataset.classes.len());
+        // The fit has not been made, but the prior adjustment is part of every prediction.
+        let calibration = self.validated.model().calibration().prior_only();
+        let probabilities = calibrated(&calibration, &logits, dataset.classes.len());
         (Predictions { images, labels, probabilities }, logits)
     }
 
@@ -346,11 +376,16 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
 }
 
 /// A model of the job's architecture, whose weights are set afterwards.
-fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, ArchitectureError> {
+fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, TrainError> {
     let (config, dataset) = (job.config, job.dataset);
     let (precision, training) = (Precision::from(config.train.precision), dataset.indices(Split::Train));
     let mut model = Model::untrained(config.model.clone(), dataset.classes.clone(), config.train.seed)?;
     model.set_normalization(dataset.normalization(config.data.normalization));
+    if config.model.prior_adjustment > 0.0 {
+        let prior = prior(dataset, "model.prior_adjustment")?;
+        let calibration = Calibration::default().with_prior(config.model.prior_adjustment.into(), &prior);
+        model.set_calibration(calibration, 0.0)?;
+    }
     *model.provenance_mut() = Provenance {
         data: job.source.word().to_owned(),
         data_hash: checkpoint.data_hash.clone(),

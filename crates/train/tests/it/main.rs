@@ -1,6 +1,7 @@
 //! Integration tests, from files to trained models. The tests of Parquet are a separate program (`parquet.rs`), so that
 //! only it is built with that feature.
 
+mod adjustment;
 mod architectures;
 mod calibration;
 mod compare;

@@ -27,8 +27,12 @@ fn model(architecture: moue::model::Architecture) -> Model {
         }
     });
     model.set_normalization(Normalization::new(vec![0.5], vec![0.25]).unwrap());
-    let calibration =
-        Calibration { temperature: 0.8, scale: Some(vec![0.9, 1.2, 0.9]), bias: Some(vec![0.1, -0.2, 0.3]) };
+    let calibration = Calibration {
+        prior_adjustment: Some(vec![0.5, -0.2, -0.3]),
+        temperature: 0.8,
+        scale: Some(vec![0.9, 1.2, 0.9]),
+        bias: Some(vec![0.1, -0.2, 0.3]),
+    };
     model.set_calibration(calibration, 0.4).unwrap();
     model
 }

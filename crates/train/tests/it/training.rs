@@ -442,6 +442,8 @@ fn reports_contain_the_metrics_and_escape_names() {
             precision: classifier.precision(),
             others: &[],
             corruptions: &[],
+            votes: None,
+            adjustments: &[],
         },
     });
     assert!(page.contains("&lt;b&gt;tiny") && !page.contains("<b>tiny") && !page.contains("<i>"));

@@ -3,6 +3,8 @@
 use crate::training::{config, run};
 use moue_train::config::{Config, DataOptions, TargetKind, VoteMode};
 use moue_train::data::{Cache, Dataset, ImageSpec, Split, Votes, label_agreement, open, synthetic};
+use moue_train::evaluate::{EvaluateOptions, evaluate};
+use moue_train::experiment::{RunConfig, RunOptions};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +36,7 @@ fn voted(config: &Config, data: &Path) -> Dataset {
     open(data, ImageSpec::of_input(config.model.input), &config.data, 0, &Cache::off(), &|_| {}).unwrap()
 }
 
-const NET: &str = r#"
+pub const NET: &str = r#"
 [model]
 name = "voted"
 input = [24, 24, 1]
@@ -53,6 +55,7 @@ batch_size = 32
 learning_rate = 0.01
 label_smoothing = 0.1
 class_weights = "balanced"
+logit_adjustment = 0.5
 "#;
 
 #[test]
@@ -109,14 +112,86 @@ fn a_model_records_what_its_targets_are() {
 
 #[test]
 fn options_of_votes_are_checked_together() {
+    let place = tempfile::tempdir().unwrap();
+    let resolved = |data: &str, votes: Option<&str>| {
+        let arch = place.path().join("net.toml");
+        std::fs::write(&arch, format!("{NET}\n[data]\n{data}")).unwrap();
+        let options = RunOptions {
+            arch: Some(arch.display().to_string()),
+            data: Some("fer2013.csv".into()),
+            votes: votes.map(Into::into),
+            set: vec![("data.vote_weight".into(), "0.25".into())],
+            ..RunOptions::default()
+        };
+        RunConfig::resolve(&options).map(|run| run.config.data).map_err(|error| error.to_string())
+    };
     let refused = |data: &str, part: &str| {
-        let message = Config::parse("net.toml", &format!("{NET}\n[data]\n{data}")).unwrap_err().to_string();
+        let message = resolved(data, None).unwrap_err();
         assert!(message.contains(part), "{message}");
     };
-    refused("targets = \"votes\"", "data.targets = \"votes\" requires a file of votes");
+    refused("targets = \"votes\"", "data.targets = \"votes\" requires a file of votes: data.votes, or --votes FILE");
     refused("contempt = true", "data.contempt requires votes as targets");
     refused("vote_weight = 2.0", "`data.vote_weight` is 2; it must be between 0 and 1");
     refused("targets = \"vote\"", "did you mean `votes`?");
+    // The file may name the targets, and the command line the votes.
+    let data = resolved("targets = \"mixed\"\ncontempt = true", Some("votes.csv")).unwrap();
+    assert_eq!((data.target_kind(), data.vote_weight, data.votes), (TargetKind::Mixed, 0.25, Some("votes.csv".into())));
+    assert_eq!(resolved("", Some("votes.csv")).unwrap().target_kind(), TargetKind::Votes);
+    assert_eq!(resolved("targets = \"labels\"", Some("votes.csv")).unwrap().target_kind(), TargetKind::Labels);
+}
+
+#[test]
+fn predictions_are_compared_with_votes() {
+    let place = tempfile::tempdir().unwrap();
+    let (data, votes) = put_voted_faces(place.path(), 280);
+    let mut net = config(NET);
+    net.data = DataOptions { votes: Some(votes.clone()), contempt: false, ..net.data };
+    run(&net, &voted(&net, &data), &place.path().join("run"), false, 0).unwrap();
+    let model = place.path().join("run/model.safetensors");
+    let evaluated = |votes: &Path, split: &str| {
+        let options = EvaluateOptions {
+            model: model.clone(),
+            data: Some(data.clone()),
+            votes: Some(votes.to_owned()),
+            split: Some(split.into()),
+            compare: vec![model.clone()],
+            ..EvaluateOptions::default()
+        };
+        evaluate(&options, &mut |_| {})
+    };
+    let found = evaluated(&votes, "test").unwrap();
+    let of_votes = found.votes.unwrap();
+    // The majority is the label, and every tenth image has no votes.
+    assert_eq!((of_votes.n + of_votes.no_votes, of_votes.label_agreement), (found.result.metrics.n, 1.0));
+    assert!(of_votes.no_votes > 0 && (of_votes.agreement_of_one - 0.7).abs() < 1e-6);
+    assert!(of_votes.cross_entropy > of_votes.entropy && of_votes.entropy > 0.5);
+    assert_eq!(found.others[0].votes.as_ref(), Some(&of_votes));
+    let path = place.path().join("few.csv");
+    std::fs::write(&path, std::fs::read_to_string(&votes).unwrap().lines().take(2).collect::<Vec<_>>().join("\n"))
+        .unwrap();
+    let error = evaluated(&path, "test").err().unwrap().to_string();
+    assert!(error.contains("have none on the images of the split test (PrivateTest)"), "{error}");
+}
+
+/// A model with FER+'s eighth class is evaluated on FER2013's labels, which do not have it.
+#[test]
+fn a_model_with_contempt_is_evaluated_on_labels_without_it() {
+    let place = tempfile::tempdir().unwrap();
+    let (data, votes) = put_voted_faces(place.path(), 140);
+    let with_contempt = std::fs::read_to_string(&votes).unwrap();
+    let lines =
+        with_contempt.lines().enumerate().map(|(i, line)| format!("{line},{}", if i == 0 { "contempt" } else { "0" }));
+    let votes = place.path().join("eight.csv");
+    std::fs::write(&votes, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let mut net = config(NET);
+    net.train.logit_adjustment = 0.0;
+    net.data = DataOptions { votes: Some(votes.clone()), contempt: true, ..net.data };
+    run(&net, &voted(&net, &data), &place.path().join("run"), false, 0).unwrap();
+    let model = place.path().join("run");
+    let options = EvaluateOptions { model, data: Some(data), votes: Some(votes), ..EvaluateOptions::default() };
+    let found = evaluate(&options, &mut |_| {}).unwrap();
+    assert_eq!(found.result.metrics.labels[1], "contempt");
+    assert_eq!((found.result.metrics.per_class[1].support, found.votes.unwrap().of_classes.labels.len()), (0, 8));
 }
 
 /// The sizes that FER+'s protocol has in its authors' code and in published results.

@@ -21,6 +21,7 @@ pub fn files() -> Place {
     let place = Place::new();
     let faces = kaggle(&place);
     csv(&place, &faces);
+    votes(&place, &faces);
     let face = &faces[3].1;
     face.save(place.path("face.png")).unwrap();
     let photo = photo(face);
@@ -97,10 +98,27 @@ fn csv(place: &Place, faces: &[(usize, GrayImage)]) {
     let mut rows = String::from("emotion,pixels,Usage\n");
     for (number, (class, image)) in faces.iter().enumerate() {
         let pixels: Vec<String> = image.pixels().map(|pixel| pixel.0[0].to_string()).collect();
-        let usage = ["Training", "Training", "Training", "Training", "PublicTest", "PrivateTest"][number % 6];
-        writeln!(rows, "{class},{},{usage}", pixels.join(" ")).unwrap();
+        writeln!(rows, "{class},{},{}", pixels.join(" "), usage(number)).unwrap();
     }
     place.put("fer2013.csv", rows);
+}
+
+/// FER+'s file: seven of ten people choose the label, three the next column.
+fn votes(place: &Place, faces: &[(usize, GrayImage)]) {
+    let columns = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"];
+    let mut rows = format!("Usage,Image name,{},contempt,unknown,NF\n", columns.join(","));
+    for (number, (class, _)) in faces.iter().enumerate() {
+        let mut counts = [0; 10];
+        (counts[*class], counts[(class + 1) % 7]) = (7, 3);
+        let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+        writeln!(rows, "{},fer{number:07}.png,{}", usage(number), counts.join(",")).unwrap();
+    }
+    place.put("fer2013new.csv", rows);
+}
+
+/// The split of a row.
+fn usage(number: usize) -> &'static str {
+    ["Training", "Training", "Training", "Training", "PublicTest", "PrivateTest"][number % 6]
 }
 
 /// A face on a gray background.

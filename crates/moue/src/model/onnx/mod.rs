@@ -29,6 +29,7 @@ const IR_VERSION: i64 = 8;
 const RANGE: &str = "pixel_range";
 const MEAN: &str = "normalisation.mean";
 const STD: &str = "normalisation.std";
+const PRIOR: &str = "calibration.prior_adjustment";
 const TEMPERATURE: &str = "calibration.temperature";
 const SCALE: &str = "calibration.scale";
 const BIAS: &str = "calibration.bias";

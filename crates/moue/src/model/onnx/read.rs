@@ -5,7 +5,7 @@
 
 use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::write::graph;
-use super::{BIAS, MEAN, OPSET, SCALE, STD, TEMPERATURE, channels_first};
+use super::{BIAS, MEAN, OPSET, PRIOR, SCALE, STD, TEMPERATURE, channels_first};
 use crate::model::build::build_stored;
 use crate::model::model::Document;
 use crate::model::{Model, ModelFileError, Normalization, fold};
@@ -127,8 +127,11 @@ fn fill(model: &mut Model, arrays: &Arrays) -> Result<(), String> {
     let mean = get(MEAN, model.normalization.mean().len())?.clone();
     let std = get(STD, model.normalization.std().len())?.clone();
     model.normalization = Normalization::new(mean, std).ok_or(Normalization::UNUSABLE)?;
-    model.calibration.temperature = get(TEMPERATURE, 1)?[0];
-    for (name, values) in [(SCALE, &mut model.calibration.scale), (BIAS, &mut model.calibration.bias)] {
+    let calibration = &mut model.calibration;
+    calibration.temperature = get(TEMPERATURE, 1)?[0];
+    let of_classes =
+        [(PRIOR, &mut calibration.prior_adjustment), (SCALE, &mut calibration.scale), (BIAS, &mut calibration.bias)];
+    for (name, values) in of_classes {
         if let Some(values) = values {
             values.clone_from(get(name, values.len())?);
         }

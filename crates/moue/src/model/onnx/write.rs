@@ -5,7 +5,7 @@ use super::proto::{
     GraphProto, INT64, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use super::{BIAS, IR_VERSION, MEAN, OPSET, RANGE, SCALE, SPATIAL_AXES, STD, TEMPERATURE, channels_first};
+use super::{BIAS, IR_VERSION, MEAN, OPSET, PRIOR, RANGE, SCALE, SPATIAL_AXES, STD, TEMPERATURE, channels_first};
 use crate::model::model::Document;
 use crate::model::{Model, ModelFileError};
 use moue_engine::inference::{Filters, Operation, Step, steps};
@@ -103,6 +103,10 @@ impl Writer {
 
     fn calibrated(&mut self, model: &Model, logits: Map) {
         let mut name = self.flat(logits).name;
+        if let Some(adjustment) = &model.calibration.prior_adjustment {
+            self.constant(PRIOR, &[adjustment.len()], adjustment);
+            name = self.node("Add", "calibration.adjusted", &[&name, PRIOR], vec![]);
+        }
         if model.calibration.scale.is_some() {
             let mean = self.node("ReduceMean", "calibration.mean", &[&name], vec![ints("axes", &[1])]);
             name = self.node("Sub", "calibration.centred", &[&name, &mean], vec![]);

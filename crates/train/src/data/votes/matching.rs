@@ -65,6 +65,21 @@ impl ImageVotes {
         Some(found.and_then(|shares| self.over_classes(&shares, classes)))
     }
 
+    /// The share of each class of the data set in the votes without single votes and those for other
+    /// classes; 0 where no votes remain.
+    #[must_use]
+    pub fn shares(&self, image: usize, classes: usize) -> Vec<f64> {
+        let mut row = vec![0.0; classes];
+        for (&count, class) in self.counts(image).unwrap_or_default().iter().zip(&self.classes) {
+            if let (Some(class), true) = (class, count > 1.0) {
+                row[*class] = f64::from(count);
+            }
+        }
+        let sum: f64 = row.iter().sum();
+        row.iter_mut().for_each(|share| *share /= sum.max(1.0));
+        row
+    }
+
     /// Shares of the columns as shares of the data set's classes. The most frequent class must be one
     /// of them.
     fn over_classes(&self, shares: &[f32], classes: usize) -> Result<Vec<f32>, Unusable> {

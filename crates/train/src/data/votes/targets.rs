@@ -89,6 +89,7 @@ fn sampled(row: &[f32], of_image: u64) -> usize {
 /// When the votes cannot be read or do not fit the data.
 pub fn apply(dataset: &mut Dataset, options: &DataOptions) -> Result<(), DataError> {
     let kind = options.target_kind();
+    options.check_votes().map_err(DataError::VoteOptions)?;
     let Some(path) = options.votes.as_ref().filter(|_| kind != TargetKind::Labels) else { return Ok(()) };
     if options.contempt {
         dataset.add_class(CONTEMPT);

@@ -1,0 +1,172 @@
+//! The results of an evaluation as reports and `moue evaluate --json` take them.
+
+use super::adjustment::AdjustmentPoint;
+use super::calibration::CrossFitted;
+use super::corruptions;
+use super::mcnemar::Paired;
+use super::metrics::Metrics;
+use super::overlap::TrainingOverlap;
+use super::predictions::Predictions;
+use super::split_evaluation::VectorMetrics;
+use super::votes::VoteMetrics;
+use crate::data::{DataSource, Dataset, Split};
+use moue::Precision;
+use moue::model::Model;
+use serde::Serialize;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::path::Path;
+
+/// Results of an evaluation, for reports.
+pub struct EvaluationView<'a> {
+    /// Heading.
+    pub title: &'a str,
+    /// The model that was evaluated.
+    pub model: &'a Model,
+    /// Metrics of the model.
+    pub metrics: &'a Metrics,
+    /// The cross-fitted calibration of the predictions, by a temperature.
+    pub fitted: &'a CrossFitted,
+    /// The metrics of a calibration that changes predicted classes; `None` for a temperature.
+    pub vector: Option<&'a VectorMetrics>,
+    /// The model's training images among these; `None` where they are not known.
+    pub overlap: Option<TrainingOverlap>,
+    /// The predictions from which the metrics are computed.
+    pub predictions: &'a Predictions,
+    /// The data set.
+    pub dataset: &'a Dataset,
+    /// Name of the split.
+    pub split: &'a str,
+    /// Whether this split is used for selection.
+    pub selection: bool,
+    /// Whether this is the training split.
+    pub on_training: bool,
+    /// Whether predictions are averaged over mirror images.
+    pub tta: bool,
+    /// Precision of the predictions.
+    pub precision: Precision,
+    /// Other models on the same images.
+    pub others: &'a [Other],
+    /// The model on corrupted images; empty unless requested.
+    pub corruptions: &'a [corruptions::Row],
+    /// The predictions compared with votes, where they are given.
+    pub votes: Option<&'a VoteMetrics>,
+    /// Metrics with prior adjustments; empty where the classes of the training are nearly equally frequent or not known.
+    pub adjustments: &'a [AdjustmentPoint],
+}
+
+/// Another model, compared with the evaluated one.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Other {
+    /// Name of the model as given.
+    pub model: String,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// Metrics on the same images.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// The metrics of a calibration that changes predicted classes, if the model has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<VectorMetrics>,
+    /// Number of these images that the model was trained on, or of copies of them; null where its
+    /// training images are not known.
+    #[serde(serialize_with = "count")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<usize>"))]
+    pub training_overlap: Option<TrainingOverlap>,
+    /// The predictions compared with votes; only with `--votes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<VoteMetrics>,
+    /// McNemar's test of the evaluated model (first) and this one (second).
+    pub paired: Paired,
+}
+
+/// The results of an evaluation, as `moue evaluate --json` prints them.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EvaluationDocument<'a> {
+    /// The model, as given.
+    model: Cow<'a, str>,
+    /// The data, as given; `drawn` for synthetic faces.
+    data: String,
+    /// The split that was evaluated.
+    split: Split,
+    /// The source's own name of the split; null if it has none.
+    source_split: Option<&'a str>,
+    /// Whether each prediction is the mean over the image and its mirror image (test-time augmentation).
+    tta: bool,
+    /// Precision of the predictions: `f32` or `bf16`.
+    precision: &'static str,
+    /// Whether the epoch of the model was selected on this split; its metrics are then optimistic.
+    selection_split: bool,
+    /// Expected calibration error where each prediction is calibrated by a fit on other images of the split.
+    ece_cross_fitted: f64,
+    /// Negative log-likelihood, cross-fitted likewise.
+    nll_cross_fitted: f64,
+    /// Number of these images that the model was trained on, or of copies of them; null where its training images
+    /// are not known.
+    training_overlap: Option<usize>,
+    #[serde(flatten)]
+    metrics: &'a Metrics,
+    /// The metrics of a calibration that changes predicted classes; only if the model has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector: Option<&'a VectorMetrics>,
+    /// Other models on the same images; only with `--compare`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    compare: &'a [Other],
+    /// The model on corrupted images; only with `--corruptions`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    corruptions: &'a [corruptions::Row],
+    /// The predictions compared with people's votes; only with `--votes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    votes: Option<&'a VoteMetrics>,
+    /// Metrics with prior adjustments of several strengths, in place of the model's own; absent where the classes of the
+    /// training are nearly equally frequent or not known.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    logit_adjustment: &'a [AdjustmentPoint],
+}
+
+fn count<S: serde::Serializer>(overlap: &Option<TrainingOverlap>, serializer: S) -> Result<S::Ok, S::Error> {
+    overlap.map(|overlap| overlap.images).serialize(serializer)
+}
+
+impl EvaluationView<'_> {
+    /// Whether the split is the training split, and may contain the model's training images.
+    #[must_use]
+    pub fn split_is_training(&self) -> bool {
+        self.on_training && self.overlap.is_none_or(|overlap| overlap.images > 0)
+    }
+
+    /// A warning for each model that was trained on some of these images.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let own = self.overlap.and_then(|overlap| overlap.warning(&self.model.architecture().name));
+        let others = self.others.iter().filter_map(|other| other.training_overlap?.warning(&other.model));
+        own.into_iter().chain(others).collect()
+    }
+
+    /// The results as `moue evaluate --json` prints them; `model` and `source` as given.
+    #[must_use]
+    pub fn document(&self, model: impl AsRef<Path>, source: &DataSource, split: Split) -> Value {
+        let document = EvaluationDocument {
+            model: model.as_ref().to_string_lossy(),
+            data: source.path_text(),
+            split,
+            source_split: self.dataset.split_names[split as usize].as_deref(),
+            tta: self.tta,
+            precision: self.precision.name(),
+            selection_split: self.selection,
+            ece_cross_fitted: self.fitted.ece,
+            nll_cross_fitted: self.fitted.nll,
+            training_overlap: self.overlap.map(|overlap| overlap.images),
+            vector: self.vector,
+            metrics: self.metrics,
+            compare: self.others,
+            corruptions: self.corruptions,
+            votes: self.votes,
+            logit_adjustment: self.adjustments,
+        };
+        // Texts, numbers and lists can always be represented.
+        serde_json::to_value(&document).unwrap_or_default()
+    }
+}
