@@ -3,7 +3,11 @@
 //! Each image has its own random stream, so the results do not depend on the order of the images.
 //! All geometric transformations of an image are one affine map and one interpolation.
 
-use crate::config::{Augmentation, Interpolation};
+mod robust;
+
+pub use robust::recoded;
+
+use crate::config::{Augmentation, Interpolation, RobustChange};
 use moue::image::Bilinear;
 use moue_engine::Shape;
 use moue_engine::random::Stream;
@@ -29,7 +33,7 @@ impl Augmentation {
             out.iter_mut().zip(image).for_each(|(out, &value)| *out = f32::from(value));
         }
         if self.blur > 0.0 && stream.chance(0.5) {
-            blur(resized, stream.between(0.0, self.blur), out);
+            robust::blur(resized, stream.between(0.0, self.blur), out);
         }
         if self.brightness > 0.0 || self.contrast > 0.0 {
             let gain = 1.0 + stream.between(-self.contrast, self.contrast);
@@ -39,6 +43,9 @@ impl Augmentation {
         if self.noise > 0.0 && stream.chance(0.5) {
             let deviation = 255.0 * stream.between(0.0, self.noise);
             out.iter_mut().for_each(|v| *v = (*v + deviation * stream.normal()).clamp(0.0, 255.0));
+        }
+        if let Some(options) = &self.robust {
+            robust::apply(options, resized, stream, out);
         }
         if stream.chance(self.random_erasing) {
             erase(resized, stream, out);
@@ -66,31 +73,6 @@ fn beta(alpha: f64, stream: &mut Stream) -> f64 {
         }
     }
     1.0
-}
-
-/// A Gaussian blur with this standard deviation in pixels, vertical and horizontal; the border
-/// pixels are repeated.
-fn blur(shape: Shape, deviation: f32, out: &mut [f32]) {
-    let reach = (3.0 * deviation).ceil() as usize;
-    let weight = |i: usize| libm::exp(-0.5 * f64::from(i as f32 / deviation).powi(2)) as f32;
-    let weights: Vec<f32> = (0..=reach).map(weight).collect();
-    let sum = weights[0] + 2.0 * weights[1..].iter().sum::<f32>();
-    if reach == 0 || !sum.is_finite() {
-        return;
-    }
-    let (row, column) = (shape.width * shape.channels, shape.channels);
-    for (step, extent) in [(row, shape.height), (column, shape.width)] {
-        let source = out.to_vec();
-        for (place, value) in out.iter_mut().enumerate() {
-            let at = place / step % extent;
-            let (before, after) = (at, extent - 1 - at);
-            *value = weights[0] * source[place];
-            for (i, weight) in weights.iter().enumerate().skip(1) {
-                *value += weight * (source[place - i.min(before) * step] + source[place + i.min(after) * step]);
-            }
-            *value /= sum;
-        }
-    }
 }
 
 /// Fills a rectangle with one random gray value.
@@ -186,6 +168,16 @@ fn keys(t: f32) -> [f32; 4] {
     [-0.5 * t3 + t2 - 0.5 * t, 1.5 * t3 - 2.5 * t2 + 1.0, -1.5 * t3 + 2.0 * t2 + 0.5 * t, 0.5 * t3 - 0.5 * t2]
 }
 
+/// An image `[H, W, C]` with the weakest and with the strongest amount of a robust change.
+#[must_use]
+pub fn ends(change: &RobustChange, image: &[u8], [height, width, channels]: [usize; 3]) -> [Vec<u8>; 2] {
+    change.range.map(|amount| {
+        let mut out: Vec<f32> = image.iter().map(|&value| f32::from(value)).collect();
+        robust::change(change.kind, amount, Shape::new(height, width, channels), 0, &mut out);
+        out.iter().map(|value| value.round() as u8).collect()
+    })
+}
+
 /// An image `[H, W, C]` rotated around its center.
 #[must_use]
 pub fn turned(image: &[u8], [height, width, channels]: [usize; 3], degrees: f32) -> Vec<u8> {
@@ -258,7 +250,7 @@ mod tests {
         let shape = Shape::new(31, 31, 1);
         let mut out = vec![0.0; 961];
         out[15 * 31 + 15] = 1.0;
-        blur(shape, 1.5, &mut out);
+        robust::blur(shape, 1.5, &mut out);
         let moment = |of: &dyn Fn(f32, f32) -> f32| -> f32 {
             out.iter().enumerate().map(|(i, v)| v * of((i / 31) as f32 - 15.0, (i % 31) as f32 - 15.0)).sum()
         };
@@ -268,7 +260,7 @@ mod tests {
             assert!((variance - 2.25).abs() < 0.12, "{variance}");
         }
         let mut even = vec![77.0; 961];
-        blur(shape, 2.0, &mut even);
+        robust::blur(shape, 2.0, &mut even);
         assert!(even.iter().all(|v| (v - 77.0).abs() < 1e-3));
     }
 
@@ -303,6 +295,7 @@ mod tests {
             noise: 0.5,
             random_erasing: 1.0,
             mixup: 0.5,
+            robust: Some(crate::config::Robust::default()),
         };
         for key in 0..200 {
             assert!(applied(&options, key).iter().all(|v| (0.0..=255.0).contains(v)));

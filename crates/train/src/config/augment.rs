@@ -1,6 +1,7 @@
 //! The `[augment]` section of an architecture file, implemented in [`crate::augment`].
 
 use super::range::Bounded;
+use super::robust::{Robust, table_or_switch};
 use serde::{Deserialize, Serialize};
 
 /// Interpolation of transformed images.
@@ -47,6 +48,10 @@ pub struct Augmentation {
     /// Parameter of mixup (Zhang et al. 2018): each image and its label are mixed with another one,
     /// weighted by a sample from Beta(`mixup`, `mixup`).
     pub mixup: f32,
+    /// Changes that pictures of cameras have, applied after all others except random erasing: a table, or `true` for its
+    /// defaults.
+    #[serde(deserialize_with = "table_or_switch", skip_serializing_if = "Option::is_none")]
+    pub robust: Option<Robust>,
 }
 
 impl Augmentation {

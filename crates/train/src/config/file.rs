@@ -4,6 +4,7 @@
 use super::augment::Augmentation;
 use super::data::DataOptions;
 use super::range::Bounded;
+use super::robust::Robust;
 use super::suggestion::suggestion;
 use super::train::TrainOptions;
 use moue::message::did_you_mean;
@@ -159,6 +160,7 @@ impl Config {
             .and_then(|()| self.train.check_phases())
             .and_then(|()| self.check_freeze())
             .and_then(|()| self.check_prior())
+            .and_then(|()| self.augment.robust.as_ref().map_or(Ok(()), Robust::check))
             .map_err(|message| ConfigError::Range { name: name.to_owned(), message })
     }
 

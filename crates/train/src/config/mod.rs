@@ -6,6 +6,7 @@ mod file;
 mod overrides;
 mod presets;
 mod range;
+mod robust;
 mod suggestion;
 mod train;
 
@@ -15,4 +16,5 @@ pub use file::{Config, ConfigError};
 pub use overrides::{OverrideError, with_option};
 pub use presets::{PRESETS, Preset};
 pub use range::Bounded;
+pub use robust::{Robust, RobustChange, RobustKind};
 pub use train::{CalibrationKind, ClassWeights, OptimizerName, PrecisionName, ScheduleName, SizeStage, TrainOptions};

@@ -2,6 +2,7 @@
 
 use super::augment::Augmentation;
 use super::data::{DataOptions, TargetKind, VoteMode};
+use super::robust::Robust;
 use super::train::{PrecisionName, TrainOptions};
 use moue::message::nearest;
 use serde::Serialize;
@@ -23,9 +24,10 @@ pub fn option_keys() -> Vec<String> {
         contempt: true,
         ..DataOptions::default()
     };
+    let augment = Augmentation { robust: Some(Robust::default()), ..Augmentation::default() };
     let train =
         TrainOptions { freeze: 1, logit_adjustment: 1.0, precision: PrecisionName::Bf16, ..TrainOptions::default() };
-    [of("data", &data), of("augment", &Augmentation::default()), of("train", &train)].concat()
+    [of("data", &data), of("augment", &augment), of("train", &train)].concat()
 }
 
 /// The name that was probably meant in an error message of `serde` about an unknown field or

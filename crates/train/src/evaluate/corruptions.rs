@@ -3,13 +3,13 @@
 
 use super::metrics::compute_metrics;
 use super::predictions::{DataMismatch, Predictions, check_fit, predict_images};
-use crate::augment::turned;
+use crate::augment::{recoded, turned};
 use crate::data::Dataset;
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, imageops};
+use image::{DynamicImage, GrayImage, RgbImage, imageops};
 use moue::Classifier;
+use moue_engine::Shape;
 use moue_engine::random::{Stream, key};
 use serde::Serialize;
-use std::io::Cursor;
 
 /// A corruption of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -78,11 +78,13 @@ impl Corruption {
                 let turn = if stream.chance(0.5) { degrees } else { -degrees };
                 turned(pixels, [height, width, channels], turn)
             }
-            Blur(_) | Jpeg(_) | LowResolution(_) => {
+            Jpeg(quality) => {
+                recoded(pixels, Shape::new(height, width, channels), quality).unwrap_or_else(|| pixels.to_vec())
+            }
+            Blur(_) | LowResolution(_) => {
                 let Some(picture) = picture(pixels, [height, width, channels]) else { return pixels.to_vec() };
                 let changed = match self {
                     Blur(deviation) => picture.blur(deviation),
-                    Jpeg(quality) => recoded(&picture, quality).unwrap_or(picture),
                     _ => self.coarse(&picture),
                 };
                 if channels == 1 { changed.into_luma8().into_raw() } else { changed.into_rgb8().into_raw() }
@@ -110,12 +112,6 @@ fn picture(pixels: &[u8], [height, width, channels]: [usize; 3]) -> Option<Dynam
     } else {
         RgbImage::from_raw(width, height, pixels.to_vec()).map(DynamicImage::ImageRgb8)
     }
-}
-
-fn recoded(picture: &DynamicImage, quality: u8) -> Option<DynamicImage> {
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality)).ok()?;
-    image::load_from_memory_with_format(bytes.get_ref(), ImageFormat::Jpeg).ok()
 }
 
 /// A model's accuracy on corrupted images.

@@ -39,6 +39,14 @@ pub fn html(preview: &Preview<'_>) -> String {
                     (picture(preview, image, if number == 0 { "original" } else { "augmented" }))
                 }
             }
+            @if !preview.changes.is_empty() {
+                h3 { "Robust changes at both ends of their ranges" }
+                div.faces {
+                    @for (name, image) in &preview.changes {
+                        figure { (picture(preview, image, name)) figcaption { (name) } }
+                    }
+                }
+            }
         },
     )
 }

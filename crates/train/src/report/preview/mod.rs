@@ -7,7 +7,8 @@ mod png;
 pub use html::html;
 pub use png::png;
 
-use crate::config::Augmentation;
+use crate::augment::ends;
+use crate::config::{Augmentation, RobustChange};
 use crate::data::statistics::{Statistics, describe};
 use crate::data::{Dataset, Split};
 use moue_engine::Shape;
@@ -31,6 +32,8 @@ pub struct Preview<'a> {
     means: Vec<Vec<u8>>,
     /// The original and augmented versions of one image.
     versions: Vec<Vec<u8>>,
+    /// For each robust change, its name and the image with its lowest and its highest amount.
+    changes: Vec<(String, Vec<u8>)>,
     augmentation: &'a Augmentation,
 }
 
@@ -38,6 +41,8 @@ impl<'a> Preview<'a> {
     /// Computes a preview of a data set; the seed selects the images.
     #[must_use]
     pub fn new(title: &str, dataset: &'a Dataset, augmentation: &'a Augmentation, seed: u64) -> Self {
+        let versions = versions(dataset, augmentation, seed);
+        let changes = versions.first().map_or_else(Vec::new, |image| changes(image, dataset.shape(), augmentation));
         let classes = 0..dataset.classes.len() as u32;
         Self {
             dataset,
@@ -45,7 +50,8 @@ impl<'a> Preview<'a> {
             statistics: describe(dataset),
             samples: classes.clone().map(|class| samples(dataset, class, seed)).collect(),
             means: classes.map(|class| mean(dataset, class)).collect(),
-            versions: versions(dataset, augmentation, seed),
+            versions,
+            changes,
             augmentation,
         }
     }
@@ -92,6 +98,17 @@ fn versions(dataset: &Dataset, augmentation: &Augmentation, seed: u64) -> Vec<Ve
     all
 }
 
+/// The image with each robust change that is enabled, at both ends of its range.
+fn changes(image: &[u8], shape: [usize; 3], augmentation: &Augmentation) -> Vec<(String, Vec<u8>)> {
+    let all = augmentation.robust.iter().flat_map(|robust| robust.changes());
+    all.filter(|change| change.probability > 0.0)
+        .flat_map(|change| {
+            let names = change.range.map(|amount| format!("{} {amount}", change.kind.name()));
+            names.into_iter().zip(ends(&change, image, shape))
+        })
+        .collect()
+}
+
 /// The enabled augmentations as text.
 fn described(augmentation: &Augmentation) -> String {
     let amounts = [
@@ -110,5 +127,11 @@ fn described(augmentation: &Augmentation) -> String {
     }
     let used = amounts.iter().filter(|(_, amount, _)| *amount > 0.0);
     parts.extend(used.map(|(name, amount, unit)| format!("{name} {amount}{unit}")));
+    if let Some(robust) = &augmentation.robust {
+        let changes = robust.changes().into_iter().filter(|change| change.probability > 0.0);
+        parts.extend(changes.map(|RobustChange { kind, probability, range: [low, high] }| {
+            format!("{} {low}–{high} for {:.0} %", kind.name(), probability * 100.0)
+        }));
+    }
     if parts.is_empty() { "none".into() } else { parts.join(", ") }
 }
