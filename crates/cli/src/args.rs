@@ -4,7 +4,7 @@ mod data;
 mod values;
 
 pub use data::{DataCommand, FacesArgs, SplitArgs};
-pub use values::PrecisionChoice;
+pub use values::{CorruptionChoice, PrecisionChoice, TtaChoice};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -239,9 +239,10 @@ pub struct EvaluateArgs {
     /// there is one, else validation]
     #[arg(long, value_name = "NAME")]
     pub split: Option<String>,
-    /// Use test-time augmentation: average the predictions for each image and its mirror image
-    #[arg(long)]
-    pub tta: bool,
+    /// Use test-time augmentation: average the predictions for several views of each image [default without a value:
+    /// flip]
+    #[arg(long, value_name = "METHOD", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "flip")]
+    pub tta: Option<TtaChoice>,
     /// Also compare the predictions with people's votes on the images, by FER+'s protocol: a CSV such as FER+'s
     /// fer2013new.csv
     #[arg(long, value_name = "FILE")]
@@ -249,9 +250,9 @@ pub struct EvaluateArgs {
     /// Compare with another model on the same images, with McNemar's test; can be repeated
     #[arg(long, value_name = "MODEL")]
     pub compare: Vec<PathBuf>,
-    /// Also evaluate on corrupted images: blur, noise, JPEG compression, low light, rotation, low resolution
-    #[arg(long)]
-    pub corruptions: bool,
+    /// Also evaluate on corrupted images [default without a value: all]
+    #[arg(long, value_name = "SET", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub corruptions: Option<CorruptionChoice>,
     /// Write report.html and evaluation.json to this folder
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
@@ -312,6 +313,10 @@ pub struct PredictArgs {
     /// Precision of the classifier; faces are detected in f32
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: PrecisionChoice,
+    /// Use test-time augmentation: average the predictions for several views of each face [default without a value:
+    /// flip]
+    #[arg(long, value_name = "METHOD", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "flip")]
+    pub tta: Option<TtaChoice>,
     /// Skip face detection: treat each whole image as one face
     #[arg(long)]
     pub no_detect: bool,

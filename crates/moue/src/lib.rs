@@ -68,6 +68,7 @@ pub mod model;
 pub mod predict;
 pub mod prediction;
 pub mod render;
+pub mod tta;
 pub mod video;
 pub mod walk;
 
@@ -77,6 +78,7 @@ pub use model::Model;
 pub use moue_engine::{Isa, Kernels, Precision};
 pub use predict::{Photo, PredictOptions, Predictor};
 pub use prediction::{Face, FaceBox, Point, Prediction};
+pub use tta::Tta;
 
 /// The sample in the README compiles.
 #[cfg(doctest)]

@@ -7,6 +7,7 @@ mod images;
 mod precision;
 mod predictor;
 mod runs;
+mod tta;
 
 use pyo3::prelude::*;
 

@@ -2,8 +2,9 @@
 
 use crate::error::refused;
 use crate::precision::precision;
+use crate::tta::tta;
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
-use moue::Classifier;
+use moue::{Classifier, Tta};
 use moue::detect::DetectOptions;
 use moue::model::Model;
 use moue::predict::{self, Photo, PhotoError, PredictOptions};
@@ -102,13 +103,15 @@ impl Predictor {
         pictures: Vec<Source>,
         detect: bool,
         allow_truncated: bool,
+        tta_name: Option<&str>,
     ) -> PyResult<Vec<String>> {
+        let tta = tta(tta_name)?;
         let predictions: Vec<Prediction> = py.detach(|| {
             self.installed(|| {
                 pictures
                     .par_iter()
                     .with_max_len(1)
-                    .map(|source| self.predict_source(source, detect, allow_truncated))
+                    .map(|source| self.predict_source(source, detect, allow_truncated, tta))
                     .collect()
             })
         });
@@ -150,8 +153,8 @@ impl Predictor {
         rows.map_err(|error| refused(&error))
     }
 
-    fn predict_source(&self, source: &Source, detect: bool, allow_truncated: bool) -> Prediction {
-        let options = PredictOptions { detect, allow_truncated, ..*self.inner.options() };
+    fn predict_source(&self, source: &Source, detect: bool, allow_truncated: bool, tta: Tta) -> Prediction {
+        let options = PredictOptions { detect, allow_truncated, tta, ..*self.inner.options() };
         let predicted = |photo: Photo<'_>| {
             let failed = |error: PhotoError| Prediction::failed(photo.name(), error.to_string());
             self.inner.predict_with(photo, &options).unwrap_or_else(failed)

@@ -2,10 +2,11 @@
 
 use crate::error::refused;
 use crate::precision::precision;
+use crate::tta::tta;
 use moue::model::Model;
 use moue_train::config::Config;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
-use moue_train::evaluate::{self as evaluation, EvaluateOptions, EvaluationError};
+use moue_train::evaluate::{self as evaluation, CorruptionSet, EvaluateOptions, EvaluationError};
 use moue_train::experiment::{self, Experiment, RunConfig, RunOptions, Variation, collect, conclude, run_folders};
 use moue_train::train as training;
 use moue_train::train::{Event, Job, RunFolder};
@@ -25,6 +26,7 @@ pub fn train(
     out: Option<PathBuf>,
     init: Option<PathBuf>,
     resume: bool,
+    votes: Option<PathBuf>,
     options: Vec<(String, String)>,
     precision_name: Option<&str>,
     progress: Option<Py<PyAny>>,
@@ -37,6 +39,7 @@ pub fn train(
         let options = RunOptions {
             arch: Some(arch.to_owned()),
             data,
+            votes,
             resume: resume_from,
             set: options,
             precision,
@@ -110,13 +113,32 @@ pub fn evaluate(
     model: PathBuf,
     data: Option<PathBuf>,
     split: Option<&str>,
-    tta: bool,
+    tta_name: Option<&str>,
     precision_name: &str,
+    votes: Option<PathBuf>,
+    corruptions: Option<&str>,
 ) -> PyResult<String> {
-    let precision = precision(precision_name)?;
+    let (precision, tta) = (precision(precision_name)?, tta(tta_name)?);
+    let corruptions = match corruptions {
+        None => None,
+        Some("all") => Some(CorruptionSet::All),
+        Some("robust10") => Some(CorruptionSet::Robust10),
+        Some(name) => {
+            return Err(PyValueError::new_err(format!("there are no corruptions `{name}`; use all or robust10")));
+        }
+    };
     py.detach(|| {
         let split = split.map(str::to_owned);
-        let options = EvaluateOptions { model, data, split, tta, precision, ..EvaluateOptions::default() };
+        let options = EvaluateOptions {
+            model,
+            data,
+            split,
+            tta,
+            precision,
+            votes,
+            corruptions,
+            ..EvaluateOptions::default()
+        };
         let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
             EvaluationError::NoData => {
                 let text = "this model was not trained on synthetic faces; pass the data to evaluate it on with data=";

@@ -17,8 +17,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::BytesMut;
-use moue::Classifier;
 use moue::prediction::Prediction;
+use moue::{Classifier, Tta};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
@@ -94,6 +94,28 @@ pub struct Question {
     #[serde(default)]
     #[param(default = false)]
     allow_truncated: bool,
+    /// Average the prediction over several views of each face (test-time augmentation).
+    #[param(inline)]
+    tta: Option<TtaMethod>,
+}
+
+/// The views of a face.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TtaMethod {
+    /// The face and its mirror image.
+    Flip,
+    /// Ten crops and mirror images.
+    Crops,
+}
+
+impl From<TtaMethod> for Tta {
+    fn from(method: TtaMethod) -> Self {
+        match method {
+            TtaMethod::Flip => Self::Flip,
+            TtaMethod::Crops => Self::Crops,
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -133,8 +155,8 @@ pub async fn predict(
     request: Request,
 ) -> Result<Response, Problem> {
     let Query(question) = question.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let Question { detect, explain, allow_truncated } = question;
-    let wanted = Wanted { detect, explain, allow_truncated };
+    let Question { detect, explain, allow_truncated, tta } = question;
+    let wanted = Wanted { detect, explain, allow_truncated, tta: tta.map_or(Tta::None, Tta::from) };
     let limits = &app.limits;
     // Checked before the body is received; it is checked again afterwards.
     app.work.check()?;

@@ -10,9 +10,9 @@ use crate::options::Limits;
 use crate::problem::Problem;
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use moue::Classifier;
 use moue::predict::{FaceCrops, Photo, PhotoError, PredictOptions, Predictor};
 use moue::prediction::Prediction;
+use moue::{Classifier, Tta};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -45,6 +45,8 @@ pub struct Wanted {
     pub explain: bool,
     /// Predict the available part of truncated files.
     pub allow_truncated: bool,
+    /// The views of each face over which predictions are averaged.
+    pub tta: Tta,
 }
 
 /// A place in the queue, released on drop.
@@ -109,8 +111,8 @@ impl Work {
         Upload { name, bytes, account }: Upload,
         wanted: Wanted,
     ) -> Result<Prediction, Problem> {
-        let Wanted { detect, explain, allow_truncated } = wanted;
-        let options = PredictOptions { detect, explain, allow_truncated, ..*self.predictor.options() };
+        let Wanted { detect, explain, allow_truncated, tta } = wanted;
+        let options = PredictOptions { detect, explain, allow_truncated, tta, ..*self.predictor.options() };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| gone())?;
         let predictor = Arc::clone(&self.predictor);
         let face_crops = spawn_blocking(move || {
@@ -119,7 +121,7 @@ impl Work {
             face_crops
         });
         let face_crops = face_crops.await.map_err(|_| gone())?.map_err(|error| unusable(&error))?;
-        let probabilities = self.ask(&face_crops).await?;
+        let probabilities = self.ask(&face_crops, tta).await?;
         self.metrics.inspected(face_crops.places().len());
         if !explain {
             return Ok(self.predictor.prediction(name, &face_crops, &probabilities, &options));
@@ -134,10 +136,14 @@ impl Work {
         explained.await.map_err(|_| gone())
     }
 
-    async fn ask(&self, face_crops: &FaceCrops) -> Result<Vec<f32>, Problem> {
+    /// The probabilities of faces, `[N, classes]`.
+    async fn ask(&self, face_crops: &FaceCrops, tta: Tta) -> Result<Vec<f32>, Problem> {
         let (result, results) = oneshot::channel();
-        self.network.send(Ask { crops: face_crops.crops().to_vec(), result }).map_err(|_| gone())?;
-        results.await.map_err(|_| gone())
+        let classifier = self.predictor.classifier();
+        let crops = tta.views(face_crops.crops(), classifier.input()).into_owned();
+        self.network.send(Ask { crops, result }).map_err(|_| gone())?;
+        let rows = results.await.map_err(|_| gone())?;
+        Ok(tta.mean(rows, classifier.classes().len()))
     }
 }
 
@@ -168,7 +174,10 @@ fn run_network(predictor: &Predictor, asked: &mpsc::Receiver<Ask>, metrics: &Met
             metrics.ran(crops.len());
         }
         // A panic, which no request should cause, ends the requests of its batch only.
-        let run = AssertUnwindSafe(|| predictor.classifier().crop_probabilities(&crops));
+        let run = AssertUnwindSafe(|| -> Vec<f32> {
+            // A request with many faces does not need memory for all of them at once.
+            crops.chunks(BATCH).flat_map(|crops| predictor.classifier().crop_probabilities(crops)).collect()
+        });
         let Ok(probabilities) = catch_unwind(run) else { continue };
         let mut rest = probabilities.as_slice();
         for (count, result) in waiting {

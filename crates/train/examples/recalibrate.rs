@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = DataOptions::as_trained(provenance, true);
     let spec = ImageSpec::of_input(classifier.input());
     let dataset = DataSource::Given(data.into()).open(spec, &options, provenance.seed, &|_| {})?;
-    let predictions = predict_split(&classifier, &dataset, Split::Validation, false, &mut |_| {})?;
+    let predictions = predict_split(&classifier, &dataset, Split::Validation, moue::Tta::None, &mut |_| {})?;
     let mut model = classifier.into_model();
     let show = |when: &str, model: &Model| {
         let found = SplitEvaluation::new(model, predictions.clone(), Split::Validation);
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tensors = SafeTensors::deserialize(&bytes)?.tensors();
     write_atomically(std::path::Path::new(path), &safetensors::serialize(tensors, Some(texts))?)?;
     let again = Classifier::open(path)?;
-    let predictions = predict_split(&again, &dataset, Split::Validation, false, &mut |_| {})?;
+    let predictions = predict_split(&again, &dataset, Split::Validation, moue::Tta::None, &mut |_| {})?;
     let found = SplitEvaluation::new(again.model(), predictions, Split::Validation);
     println!("after: {:?}, uncertain below {}", again.model().calibration(), again.uncertain_below());
     println!("  accuracy {:.4}, cross-fitted ECE {:.4}", found.metrics.accuracy, found.metrics.ece);

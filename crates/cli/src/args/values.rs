@@ -1,7 +1,8 @@
 //! Option values: their parsers, and those that several commands have.
 
 use clap::ValueEnum;
-use moue::Precision;
+use moue::{Precision, Tta};
+use moue_train::evaluate::CorruptionSet;
 
 /// The precision of a network's arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,6 +23,45 @@ impl PrecisionChoice {
             Self::F32 => Precision::F32,
             Self::Bf16 => Precision::Bf16,
             Self::Auto => Precision::fastest(),
+        }
+    }
+}
+
+/// The views of an image over which predictions are averaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TtaChoice {
+    /// The image and its mirror image
+    Flip,
+    /// Ten views: crops of 44 of 48 pixels at the corners and in the center, and their mirror images
+    Crops,
+}
+
+impl TtaChoice {
+    /// The views; the image alone if there is no choice.
+    pub fn resolve(choice: Option<Self>) -> Tta {
+        match choice {
+            None => Tta::None,
+            Some(Self::Flip) => Tta::Flip,
+            Some(Self::Crops) => Tta::Crops,
+        }
+    }
+}
+
+/// The corruptions to evaluate on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CorruptionChoice {
+    /// Blur, noise, JPEG compression, low light, rotation and low resolution, with three severities each
+    All,
+    /// Blur, noise, low resolution, low light, low contrast and rotation: ten corruptions and their mean
+    Robust10,
+}
+
+impl CorruptionChoice {
+    /// The set of corruptions.
+    pub fn resolve(self) -> CorruptionSet {
+        match self {
+            Self::All => CorruptionSet::All,
+            Self::Robust10 => CorruptionSet::Robust10,
         }
     }
 }

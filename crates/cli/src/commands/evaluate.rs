@@ -1,14 +1,14 @@
 //! `moue evaluate`.
 
 use super::{accuracy_text, precision_line, precision_text, print, print_notes, print_warning};
-use crate::args::{Common, EvaluateArgs};
+use crate::args::{Common, CorruptionChoice, EvaluateArgs, TtaChoice};
 use crate::error::UsageError;
 use crate::output::table::table;
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::Isa;
 use moue::fs::write_atomically;
 use moue::model::{ModelFileError, stored};
+use moue::{Isa, Tta};
 use moue_train::bench::latency_ms;
 use moue_train::data::split_warnings;
 use moue_train::evaluate::{
@@ -24,13 +24,13 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         model: args.model.clone(),
         data: args.data.clone(),
         split: args.split.clone(),
-        tta: args.tta,
+        tta: TtaChoice::resolve(args.tta),
         official_split: args.split_of.official_split,
         as_given: args.split_of.as_given,
         seed: common.seed,
         compare: args.compare.clone(),
         votes: args.votes.clone(),
-        corruptions: args.corruptions,
+        corruptions: args.corruptions.map(CorruptionChoice::resolve),
         precision: args.precision.resolve(),
     };
     if let (Some(line), false) = (precision_line(options.precision, Some(args.precision)), common.quiet) {
@@ -123,8 +123,9 @@ fn write_card(
 ) -> anyhow::Result<()> {
     let Evaluation { classifier, dataset, split, result, tta, .. } = evaluation;
     // The card states metrics with and without TTA; one of the two exists already.
-    let counterpart = evaluate_split(classifier, dataset, *split, !tta, &mut |event| watcher.observe(&event))?;
-    let (plain, mirrored) = if *tta { (&counterpart, result) } else { (result, &counterpart) };
+    let other = if tta.is_on() { Tta::None } else { Tta::Flip };
+    let counterpart = evaluate_split(classifier, dataset, *split, other, &mut |event| watcher.observe(&event))?;
+    let (plain, augmented) = if tta.is_on() { (&counterpart, result) } else { (result, &counterpart) };
     let model = classifier.model();
     let split = dataset.describe(*split);
     let card = report::card(&Card {
@@ -133,10 +134,11 @@ fn write_card(
             fitted: &plain.fitted,
             vector: plain.vector.as_ref(),
             predictions: &plain.predictions,
-            tta: false,
+            tta: Tta::None,
             ..evaluation.view(&model.architecture().name, &split)
         },
-        mirrored: &mirrored.metrics,
+        augmented: &augmented.metrics,
+        method: if tta.is_on() { *tta } else { other },
         recipes: args.recipes,
         bytes: stored(&args.model)?.len(),
         macs: model.macs(),
@@ -183,7 +185,7 @@ fn text(evaluation: &EvaluationView<'_>) -> String {
         "Accuracy {} on {}{}{}\nMacro F1 {:.3}   macro recall {:.3}   NLL {:.3}   ECE {:.3} (15 bins{})\n{}\n{}\n{}{}{}{}{}",
         accuracy_text(metrics),
         evaluation.split,
-        if evaluation.tta { ", with test-time augmentation" } else { "" },
+        evaluation.tta.name().map(|method| format!(", with test-time augmentation ({method})")).unwrap_or_default(),
         match evaluation.selection {
             true => " (optimistic: the epoch was selected on this split)",
             false if evaluation.split_is_training() => " (optimistic: these are training images)",
@@ -274,9 +276,16 @@ fn corruptions_text(rows: &[corruptions::Row]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut cells = vec![["corruption", "strength", "accuracy", "decrease"].map(str::to_owned).to_vec()];
-    for row in rows {
-        cells.push(vec![row.corruption.to_owned(), row.strength.clone(), percent(row.accuracy), percent(row.loss)]);
+    let mut head = vec!["corruption", "strength", "accuracy", "decrease"];
+    if rows[0].votes_accuracy.is_some() {
+        head.extend(["votes: accuracy", "decrease"]);
     }
-    format!("\n{}", table(&cells))
+    let mut cells = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    for row in rows {
+        let mut line = vec![row.corruption.to_owned(), row.strength.clone(), percent(row.accuracy), percent(row.loss)];
+        line.extend(row.votes_accuracy.map(percent));
+        line.extend(row.votes_loss.map(percent));
+        cells.push(line);
+    }
+    format!("\n{}{}\n", table(&cells), report::corruption_line(rows))
 }

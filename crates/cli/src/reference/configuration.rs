@@ -70,15 +70,17 @@ fn section(name: &str, root: &Value, written: &Value) -> String {
             "array of [layers](layers.md)".to_owned()
         } else if values(target).is_empty() {
             // TOML has tables, and no null.
-            kind(field, root).replace(" or null", "").replace("objects", "tables") + &range(field)
+            kind(field, root).replace(" or null", "").replace("object", "table") + &range(field)
         } else {
             after += &format!("### {heading}\n\n{}", values_table(target));
             format!("[one of {}](#{})", values(target).len(), anchor(&heading))
         };
-        // The fields of a list of tables.
-        let inside = resolved(&target["items"], root);
-        if key != "layers" && inside["properties"].is_object() {
-            after += &format!("### {heading}\n\nFields of each table:\n\n{}", fields(inside, root));
+        // The fields of a list of tables, or of a table that may also be a switch.
+        let choices = target["anyOf"].as_array().into_iter().flatten().chain([&target["items"]]);
+        let inside = choices.map(|choice| resolved(choice, root)).find(|choice| choice["properties"].is_object());
+        if let Some(inside) = inside.filter(|_| key != "layers") {
+            let which = if target["items"].is_object() { "each table" } else { "the table" };
+            after += &format!("### {heading}\n\nFields of {which}:\n\n{}", fields(inside, root));
             about += &format!(" See [its fields](#{}).", anchor(&heading));
         }
         rows.push(vec![code(&key), kind, default, about]);
@@ -90,10 +92,10 @@ fn section(name: &str, root: &Value, written: &Value) -> String {
 fn fields(schema: &Value, root: &Value) -> String {
     let row = |name: String| {
         let field = &schema["properties"][&name];
-        vec![code(&name), kind(field, root), description(field, root)]
+        vec![code(&name), kind(field, root), default(field), description(field, root)]
     };
     let rows: Vec<_> = names(schema, schema).into_iter().map(row).collect();
-    table(&["key", "type", "description"], &rows)
+    table(&["key", "type", "default", "description"], &rows)
 }
 
 fn range(field: &Value) -> String {

@@ -22,3 +22,4 @@ mod serve;
 mod shell;
 #[cfg(unix)]
 mod snapshots;
+mod votes;

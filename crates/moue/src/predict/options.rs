@@ -1,6 +1,7 @@
 //! Options of predictions.
 
 use crate::detect::DetectOptions;
+use crate::tta::Tta;
 
 /// Options of a [`Predictor`](super::Predictor).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,6 +10,8 @@ pub struct PredictOptions {
     pub detect: bool,
     /// Options of face detection.
     pub detect_options: DetectOptions,
+    /// Averages the probabilities of several views of each face.
+    pub tta: Tta,
     /// Adds a saliency map to each face ([`Face::explanation`](crate::Face::explanation)).
     pub explain: bool,
     /// Maximum of columns times rows of a photo; `None` for the decoder's limit.
@@ -22,6 +25,7 @@ impl Default for PredictOptions {
         Self {
             detect: true,
             detect_options: DetectOptions::default(),
+            tta: Tta::None,
             explain: false,
             max_pixels: None,
             allow_truncated: false,

@@ -10,6 +10,7 @@ use crate::image::to_pixels;
 use crate::model::ModelFileError;
 use crate::prediction::{Face, FaceBox, Prediction};
 use crate::render::explain_faces;
+use crate::tta::Tta;
 use image::DynamicImage;
 use moue_engine::loss::argmax;
 use rayon::prelude::*;
@@ -19,6 +20,9 @@ use std::sync::Arc;
 
 /// Photos that each thread processes before predictions are emitted, once it has begun.
 const PHOTOS_A_THREAD: usize = 16;
+
+/// Views of faces that are predicted in one batch.
+const VIEWS_AT_ONCE: usize = 64;
 
 /// The faces of a photo, cropped, before they are classified.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,7 +202,7 @@ impl Predictor {
         let photo = photo.into();
         let input = photo.name();
         let (photo, faces) = self.crop_photo(photo, options)?;
-        let probabilities = self.classifier.crop_probabilities(&faces.crops);
+        let probabilities = self.probabilities(&faces.crops, options.tta);
         let prediction = self.prediction(input, &faces, &probabilities, options);
         Ok(Inspected { prediction, photo: Some(photo), crops: faces.crops })
     }
@@ -277,6 +281,16 @@ impl Predictor {
             face_crops.crops.push(to_pixels(photo, [height, width], channels));
         }
         face_crops
+    }
+
+    /// The probabilities of faces, `[N, classes]`.
+    fn probabilities(&self, crops: &[Vec<u8>], tta: Tta) -> Vec<f32> {
+        if !tta.is_on() {
+            return self.classifier.crop_probabilities(crops);
+        }
+        let views = tta.views(crops, self.classifier.input());
+        let rows = views.chunks(VIEWS_AT_ONCE).flat_map(|views| self.classifier.crop_probabilities(views)).collect();
+        tta.mean(rows, self.classifier.classes().len())
     }
 
     /// The prediction for a photo, given the probabilities of its faces, `[N, classes]`.

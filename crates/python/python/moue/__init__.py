@@ -155,12 +155,20 @@ class Predictor:
         return self._inner.precision
 
     @overload
-    def predict(self, picture: Picture, detect: bool = True, allow_truncated: bool = False) -> Prediction: ...
+    def predict(
+        self, picture: Picture, detect: bool = True, allow_truncated: bool = False, tta: str | None = None
+    ) -> Prediction: ...
     @overload
     def predict(
-        self, picture: list[Picture] | tuple[Picture, ...], detect: bool = True, allow_truncated: bool = False
+        self,
+        picture: list[Picture] | tuple[Picture, ...],
+        detect: bool = True,
+        allow_truncated: bool = False,
+        tta: str | None = None,
     ) -> list[Prediction]: ...
-    def predict(self, picture: Any, detect: bool = True, allow_truncated: bool = False) -> Any:
+    def predict(
+        self, picture: Any, detect: bool = True, allow_truncated: bool = False, tta: str | None = None
+    ) -> Any:
         """Detects the faces in a picture and predicts their expressions; with `detect=False` the whole picture is one
         face.
 
@@ -168,11 +176,13 @@ class Predictor:
         4 channels: gray, RGB, RGBA). A list of pictures is predicted in parallel and gives a list of predictions; a
         picture in it that cannot be read gives a prediction with an `error`. A single picture that cannot be read
         raises `ValueError`. A truncated file cannot be read; with `allow_truncated=True` its available part is
-        predicted, with a `warning`."""
+        predicted, with a `warning`.
+
+        `tta="flip"` averages the prediction over each face and its mirror image, `tta="crops"` over ten crops."""
         if isinstance(picture, (list, tuple)):
-            documents = self._inner.predict([_source(one) for one in picture], detect, allow_truncated)
+            documents = self._inner.predict([_source(one) for one in picture], detect, allow_truncated, tta)
             return [_prediction(json.loads(document)) for document in documents]
-        (prediction,) = self.predict([picture], detect, allow_truncated)
+        (prediction,) = self.predict([picture], detect, allow_truncated, tta)
         if prediction.error is not None:
             raise ValueError(f"{prediction.input}: {prediction.error}")
         return prediction
@@ -241,6 +251,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     init: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | bool = False,
+    votes: str | os.PathLike[str] | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     options: Mapping[str, object] | None = None,
@@ -262,6 +273,8 @@ def train(
     resume
         A run folder to resume. `True` resumes the run in `out` where there is one, for jobs that may be killed and
         restarted.
+    votes
+        A CSV of people's votes on the images, to train on instead of the labels.
     options
         Any keys of the architecture file, for example
         `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
@@ -281,7 +294,7 @@ def train(
     if seed is not None:
         settings["train.seed"] = seed
     if not isinstance(resume, bool):
-        if settings or init is not None or out is not None or precision is not None:
+        if settings or votes is not None or init is not None or out is not None or precision is not None:
             raise ValueError("a resumed run keeps its settings; pass only data and progress with resume")
         if not os.path.exists(os.path.join(resume, "checkpoints/last.safetensors")):
             raise ValueError(f"{os.fspath(resume)} contains no checkpoint to resume from")
@@ -291,7 +304,7 @@ def train(
     def listener(document: str) -> object:
         return progress(json.loads(document)) if progress else None
 
-    document = _moue.train(os.fspath(arch), data, out, init, resume, assignments, precision, listener)
+    document = _moue.train(os.fspath(arch), data, out, init, resume, votes, assignments, precision, listener)
     run: dict[str, Any] = json.loads(document)
     return run
 
@@ -350,13 +363,17 @@ def evaluate(
     data: str | os.PathLike[str] | None = None,
     *,
     split: str | None = None,
-    tta: bool = False,
+    tta: bool | str = False,
     precision: str = "f32",
+    votes: str | os.PathLike[str] | None = None,
+    corruptions: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates a model on a split, as `moue evaluate --json` does: accuracy with its confidence interval, macro F1,
-    calibration, metrics of each class, confusion matrix. `tta` averages each prediction over the image and its mirror
-    image. `precision` is that of the predictions: `"f32"`, `"bf16"` or `"auto"`."""
-    metrics: dict[str, Any] = json.loads(_moue.evaluate(model or "default", data, split, tta, precision))
+    calibration, metrics of each class, confusion matrix. `tta=True` or `"flip"` averages each prediction over the image and its
+    mirror image, `"crops"` over ten crops. `votes` is a file of people's votes, to compare with. `corruptions` (`"all"` or
+    `"robust10"`) evaluates on corrupted images, too. `precision` is that of the predictions: `"f32"`, `"bf16"` or `"auto"`."""
+    method = "flip" if tta is True else tta or None
+    metrics: dict[str, Any] = json.loads(_moue.evaluate(model or "default", data, split, method, precision, votes, corruptions))
     return metrics
 
 

@@ -28,6 +28,7 @@ class Predictor:
         pictures: Sequence[str | PathLike[str] | bytes | tuple[bytes, int, int, int]],
         detect: bool,
         allow_truncated: bool,
+        tta: str | None,
     ) -> list[str]: ...
     def predict_faces(
         self, faces: NDArray[numpy.uint8] | NDArray[numpy.float32]
@@ -42,12 +43,19 @@ def train(
     out: str | PathLike[str] | None,
     init: str | PathLike[str] | None,
     resume: bool,
+    votes: str | PathLike[str] | None,
     options: Sequence[tuple[str, str]],
     precision: str | None,
     progress: Callable[[str], object] | None,
 ) -> str: ...
 def evaluate(
-    model: str | PathLike[str], data: str | PathLike[str] | None, split: str | None, tta: bool, precision: str
+    model: str | PathLike[str],
+    data: str | PathLike[str] | None,
+    split: str | None,
+    tta: str | None,
+    precision: str,
+    votes: str | PathLike[str] | None,
+    corruptions: str | None,
 ) -> str: ...
 def plan(
     plan: tuple[Sequence[str], Sequence[str], int, int | None, str | None],

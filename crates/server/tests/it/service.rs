@@ -4,6 +4,7 @@ use crate::client::{Reply, classifier, get, send};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use moue::Tta;
 use moue::predict::{Photo, PredictOptions, Predictor};
 use moue_server::{Limits, Options, router};
 use moue_train::data::{Dataset, ImageSpec, synthetic};
@@ -54,6 +55,21 @@ async fn predictions_equal_those_of_the_library() {
     let predicted =
         Predictor::new(classifier()).with_options(options).predict(Photo::Bytes("image", &face(4))).unwrap();
     assert_eq!(reply.text(), serde_json::to_string(&predicted).unwrap());
+}
+
+#[tokio::test]
+async fn predictions_are_averaged_over_views() {
+    let service = service(&Options::default());
+    let plain = post(&service, "/v1/predict?detect=false", face(4)).await.text();
+    for (name, tta) in [("flip", Tta::Flip), ("crops", Tta::Crops)] {
+        let reply = post(&service, &format!("/v1/predict?detect=false&tta={name}"), face(4)).await;
+        let options = PredictOptions { detect: false, tta, ..PredictOptions::default() };
+        let predictor = Predictor::new(classifier()).with_options(options);
+        let predicted = predictor.predict(Photo::Bytes("image", &face(4))).unwrap();
+        assert_eq!(reply.text(), serde_json::to_string(&predicted).unwrap());
+        assert_ne!(reply.text(), plain);
+    }
+    assert!(post(&service, "/v1/predict?tta=both", face(4)).await.problem(400).contains("tta"));
 }
 
 #[tokio::test]

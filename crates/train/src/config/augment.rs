@@ -51,6 +51,7 @@ pub struct Augmentation {
     /// Changes that pictures of cameras have, applied after all others except random erasing: a table, or `true` for its
     /// defaults.
     #[serde(deserialize_with = "table_or_switch", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<super::robust::TableOrSwitch>"))]
     pub robust: Option<Robust>,
 }
 

@@ -167,10 +167,21 @@ impl Default for Robust {
     }
 }
 
+/// What the option may be.
+#[cfg(feature = "schema")]
+#[derive(Serialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum TableOrSwitch {
+    /// A table.
+    Table(Robust),
+    /// Whether the defaults of the table are used.
+    Switch(bool),
+}
+
 /// Reads a table, or `true` for its defaults and `false` for none.
 pub fn table_or_switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Robust>, D::Error> {
-    struct TableOrSwitch;
-    impl<'de> Visitor<'de> for TableOrSwitch {
+    struct Either;
+    impl<'de> Visitor<'de> for Either {
         type Value = Option<Robust>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -185,7 +196,7 @@ pub fn table_or_switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
             Robust::deserialize(MapAccessDeserializer::new(map)).map(Some)
         }
     }
-    deserializer.deserialize_any(TableOrSwitch)
+    deserializer.deserialize_any(Either)
 }
 
 #[cfg(test)]

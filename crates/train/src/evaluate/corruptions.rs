@@ -1,12 +1,13 @@
-//! Robustness against corrupted images: blur, noise, JPEG, low light, rotation and low resolution,
-//! each with three severities, seeded by the image's index.
+//! Robustness against corrupted images: blur, noise, JPEG, low light, low contrast, rotation and low
+//! resolution, seeded by the image's index.
 
 use super::metrics::compute_metrics;
 use super::predictions::{DataMismatch, Predictions, check_fit, predict_images};
+use super::votes::vote_accuracy;
 use crate::augment::{recoded, turned};
-use crate::data::Dataset;
+use crate::data::{Dataset, ImageVotes};
 use image::{DynamicImage, GrayImage, RgbImage, imageops};
-use moue::Classifier;
+use moue::{Classifier, Tta};
 use moue_engine::Shape;
 use moue_engine::random::{Stream, key};
 use serde::Serialize;
@@ -23,13 +24,15 @@ pub enum Corruption {
     Jpeg(u8),
     /// Multiplies all pixels by this factor.
     LowLight(f32),
+    /// Multiplies the distance of all pixels from middle gray by this factor.
+    Contrast(f32),
     /// Rotation by up to this number of degrees, in both directions.
     Rotation(f32),
     /// Downscaled to this number of rows and enlarged again.
     LowResolution(u32),
 }
 
-use Corruption::{Blur, Jpeg, LowLight, LowResolution, Noise, Rotation};
+use Corruption::{Blur, Contrast, Jpeg, LowLight, LowResolution, Noise, Rotation};
 
 /// All corruptions, each with three severities.
 pub const ALL: [[Corruption; 3]; 6] = [
@@ -41,6 +44,40 @@ pub const ALL: [[Corruption; 3]; 6] = [
     [LowResolution(32), LowResolution(24), LowResolution(16)],
 ];
 
+/// The ten corruptions of `robust10`.
+pub const ROBUST10: [Corruption; 10] = [
+    Blur(1.0),
+    Blur(2.0),
+    Noise(16.0),
+    Noise(32.0),
+    LowResolution(24),
+    LowResolution(16),
+    LowLight(0.125),
+    Contrast(0.3),
+    Rotation(15.0),
+    Rotation(30.0),
+];
+
+/// A set of corruptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CorruptionSet {
+    /// Six kinds with three severities each.
+    All,
+    /// Ten corruptions of pictures from cameras, whose mean accuracy is one number for robustness.
+    Robust10,
+}
+
+impl CorruptionSet {
+    /// The corruptions.
+    #[must_use]
+    pub fn corruptions(self) -> &'static [Corruption] {
+        match self {
+            Self::All => ALL.as_flattened(),
+            Self::Robust10 => &ROBUST10,
+        }
+    }
+}
+
 impl Corruption {
     /// The name of the corruption.
     #[must_use]
@@ -50,6 +87,7 @@ impl Corruption {
             Noise(_) => "noise",
             Jpeg(_) => "JPEG",
             LowLight(_) => "low light",
+            Contrast(_) => "low contrast",
             Rotation(_) => "rotation",
             LowResolution(_) => "low resolution",
         }
@@ -62,7 +100,7 @@ impl Corruption {
             Blur(deviation) => format!("σ = {deviation} px"),
             Noise(deviation) => format!("σ = {deviation}"),
             Jpeg(quality) => format!("quality {quality}"),
-            LowLight(factor) => format!("× {factor}"),
+            LowLight(factor) | Contrast(factor) => format!("× {factor}"),
             Rotation(degrees) => format!("± {degrees}°"),
             LowResolution(rows) => format!("{rows} px"),
         }
@@ -74,6 +112,9 @@ impl Corruption {
         match self {
             Noise(deviation) => pixels.iter().map(|&value| shifted(value, deviation * stream.normal())).collect(),
             LowLight(factor) => pixels.iter().map(|&value| (f32::from(value) * factor).round() as u8).collect(),
+            Contrast(factor) => {
+                pixels.iter().map(|&value| shifted(value, (factor - 1.0) * (f32::from(value) - 127.5))).collect()
+            }
             Rotation(degrees) => {
                 let turn = if stream.chance(0.5) { degrees } else { -degrees };
                 turned(pixels, [height, width, channels], turn)
@@ -118,7 +159,7 @@ fn picture(pixels: &[u8], [height, width, channels]: [usize; 3]) -> Option<Dynam
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Row {
-    /// Name of the corruption: `blur`, `noise`, `JPEG`, `low light`, `rotation` or `low resolution`.
+    /// Name of the corruption: `blur`, `noise`, `JPEG`, `low light`, `low contrast`, `rotation` or `low resolution`.
     pub corruption: &'static str,
     /// Severity as text, for example `σ = 8` or `quality 25`.
     pub strength: String,
@@ -126,27 +167,80 @@ pub struct Row {
     pub accuracy: f64,
     /// Decrease in accuracy compared with the clean images.
     pub loss: f64,
+    /// Accuracy by FER+'s protocol; only with votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_accuracy: Option<f64>,
+    /// Decrease of that accuracy; only with votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_loss: Option<f64>,
 }
 
-/// Evaluates a classifier on images with each corruption; `clean` are its predictions for the clean
-/// images. `progress` is called with the number of finished images.
+/// The mean over several corruptions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Summary {
+    /// Mean accuracy on corrupted images.
+    pub accuracy: f64,
+    /// This accuracy as a share of that on the clean images.
+    pub ratio: f64,
+    /// Mean accuracy by FER+'s protocol; only with votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_accuracy: Option<f64>,
+    /// This accuracy as a share of that on the clean images; only with votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_ratio: Option<f64>,
+}
+
+/// The mean over corruptions; `None` without any.
+#[must_use]
+pub fn summary(rows: &[Row]) -> Option<Summary> {
+    // Mean accuracy, and its ratio to the clean accuracy.
+    let mean = |pairs: Vec<(f64, f64)>| {
+        let count = pairs.len().max(1) as f64;
+        let [accuracy, loss] = pairs.iter().fold([0.0; 2], |[a, b], (c, d)| [a + c / count, b + d / count]);
+        (accuracy, accuracy / (accuracy + loss).max(f64::MIN_POSITIVE))
+    };
+    let votes: Option<Vec<(f64, f64)>> = rows.iter().map(|row| Some((row.votes_accuracy?, row.votes_loss?))).collect();
+    let (accuracy, ratio) = mean(rows.iter().map(|row| (row.accuracy, row.loss)).collect());
+    let voted = votes.map(mean);
+    (!rows.is_empty()).then_some(Summary {
+        accuracy,
+        ratio,
+        votes_accuracy: voted.map(|(accuracy, _)| accuracy),
+        votes_ratio: voted.map(|(_, ratio)| ratio),
+    })
+}
+
+/// What a classifier is evaluated on.
+pub struct Inputs<'a> {
+    /// The data set.
+    pub dataset: &'a Dataset,
+    /// The predictions for the clean images.
+    pub clean: &'a Predictions,
+    /// The votes on the images, if any.
+    pub votes: Option<&'a ImageVotes>,
+}
+
+/// Evaluates a classifier on images with each corruption. `progress` is called with the number of finished images.
 ///
 /// # Errors
 /// When the data has other classes, or images of another shape, than the model.
 pub fn table(
     classifier: &Classifier,
-    dataset: &Dataset,
-    tta: bool,
-    clean: &Predictions,
+    inputs: &Inputs<'_>,
+    set: CorruptionSet,
+    tta: Tta,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Row>, DataMismatch> {
+    let Inputs { dataset, clean, votes } = *inputs;
     check_fit(classifier, dataset)?;
     let accuracy = |predictions: &Predictions| {
         compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities).accuracy
     };
-    let before = accuracy(clean);
+    let voted = |predictions: &Predictions| votes.map(|votes| vote_accuracy(predictions, dataset, votes).0);
+    let (before, voted_before) = (accuracy(clean), voted(clean));
     let mut rows = Vec::new();
-    for corruption in ALL.into_iter().flatten() {
+    for corruption in set.corruptions() {
         let done = rows.len() * clean.images.len();
         let altered = |index: usize| {
             let mut stream = Stream::new(key(&[u64::from_le_bytes(*b"corrupt\0"), index as u64]));
@@ -155,12 +249,14 @@ pub fn table(
         let images = clean.images.clone();
         let predictions =
             predict_images(classifier, dataset, images, altered, tta, &mut |images| progress(done + images));
-        let accuracy = accuracy(&predictions);
+        let (accuracy, votes_accuracy) = (accuracy(&predictions), voted(&predictions));
         rows.push(Row {
             corruption: corruption.name(),
             strength: corruption.strength(),
             accuracy,
             loss: before - accuracy,
+            votes_accuracy,
+            votes_loss: voted_before.zip(votes_accuracy).map(|(before, after)| before - after),
         });
     }
     Ok(rows)
@@ -189,6 +285,34 @@ mod tests {
                 assert!(distances[0] > 0.0 && distances.is_sorted(), "{strengths:?} {distances:?}");
             }
         }
+    }
+
+    #[test]
+    fn robust10_has_the_strengths_of_its_definition() {
+        let names: Vec<String> = ROBUST10.iter().map(|c| format!("{} {}", c.name(), c.strength())).collect();
+        insta::assert_snapshot!(names.join(", "), @"blur σ = 1 px, blur σ = 2 px, noise σ = 16, noise σ = 32, low resolution 24 px, low resolution 16 px, low light × 0.125, low contrast × 0.3, rotation ± 15°, rotation ± 30°");
+        let lower = Contrast(0.3).apply(&[0, 127, 128, 255], [2, 2, 1], &mut Stream::new(1));
+        assert_eq!(lower, [89, 127, 128, 166]);
+    }
+
+    #[test]
+    fn the_summary_is_the_mean_and_its_ratio_to_the_clean_accuracy() {
+        let row = |accuracy, votes: Option<f64>| Row {
+            corruption: "blur",
+            strength: String::new(),
+            accuracy,
+            loss: 0.8 - accuracy,
+            votes_accuracy: votes,
+            votes_loss: votes.map(|accuracy| 0.5 - accuracy),
+        };
+        let found = summary(&[row(0.6, Some(0.5)), row(0.2, Some(0.25))]).unwrap();
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        near(found.accuracy, 0.4);
+        near(found.ratio, 0.5);
+        near(found.votes_accuracy.unwrap(), 0.375);
+        near(found.votes_ratio.unwrap(), 0.75);
+        assert_eq!(summary(&[row(0.6, None)]).unwrap().votes_ratio, None);
+        assert_eq!(summary(&[]), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Evaluates a model on a split: predictions, metrics, and comparisons with other models.
 
 use super::adjustment::{AdjustmentPoint, adjustment_curve};
-use super::corruptions;
+use super::corruptions::{self, CorruptionSet};
 use super::mcnemar::compare;
 use super::overlap::TrainingOverlap;
 use super::predictions::{DataMismatch, Predictions, predict_split};
@@ -11,7 +11,7 @@ use super::votes::{VoteMetrics, vote_metrics};
 use crate::config::DataOptions;
 use crate::data::{CONTEMPT, DataError, DataSource, Dataset, ImageSpec, ImageVotes, Split, TrainingImages, Votes};
 use moue::model::{Model, ModelFileError};
-use moue::{Classifier, Precision};
+use moue::{Classifier, Precision, Tta};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +24,8 @@ pub struct EvaluateOptions {
     pub data: Option<PathBuf>,
     /// Name of the split; `None` for test where there is one, else validation.
     pub split: Option<String>,
-    /// Averages each prediction over the image and its mirror image.
-    pub tta: bool,
+    /// Averages each prediction over several views of the image.
+    pub tta: Tta,
     /// Restores FER2013's official split for Kaggle's numbered files, as is the default unless the
     /// model was trained on their folders, and refuses data that has none.
     pub official_split: bool,
@@ -37,8 +37,8 @@ pub struct EvaluateOptions {
     pub compare: Vec<PathBuf>,
     /// A file of people's votes on the images, to compare the predictions with.
     pub votes: Option<PathBuf>,
-    /// Whether to evaluate on corrupted images too.
-    pub corruptions: bool,
+    /// The corruptions to evaluate on, too.
+    pub corruptions: Option<CorruptionSet>,
     /// Precision of the predictions of all models.
     pub precision: Precision,
 }
@@ -115,8 +115,8 @@ pub struct Evaluation {
     pub result: SplitEvaluation,
     /// The model's training images in this split; `None` where they are not known.
     pub overlap: Option<TrainingOverlap>,
-    /// Whether predictions are averaged over mirror images.
-    pub tta: bool,
+    /// The views over which predictions are averaged.
+    pub tta: Tta,
     /// Other models on the same images.
     pub others: Vec<Other>,
     /// The model on corrupted images; empty unless requested.
@@ -135,7 +135,7 @@ pub fn evaluate_split(
     classifier: &Classifier,
     dataset: &Dataset,
     split: Split,
-    tta: bool,
+    tta: Tta,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<SplitEvaluation, DataMismatch> {
     Ok(SplitEvaluation::new(classifier.model(), observed(classifier, dataset, split, tta, observe)?, split))
@@ -145,7 +145,7 @@ fn observed(
     classifier: &Classifier,
     dataset: &Dataset,
     split: Split,
-    tta: bool,
+    tta: Tta,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Predictions, DataMismatch> {
     observe(EvaluateEvent::Begin(dataset.indices(split).len()));
@@ -199,9 +199,10 @@ pub fn evaluate(
         });
     }
     let mut corruptions = Vec::new();
-    if options.corruptions {
-        observe(EvaluateEvent::BeginAltered(corruptions::ALL.as_flattened().len() * result.predictions.images.len()));
-        let rows = corruptions::table(&classifier, &dataset, options.tta, &result.predictions, &mut |done| {
+    if let Some(set) = options.corruptions {
+        observe(EvaluateEvent::BeginAltered(set.corruptions().len() * result.predictions.images.len()));
+        let inputs = corruptions::Inputs { dataset: &dataset, clean: &result.predictions, votes: votes.as_ref() };
+        let rows = corruptions::table(&classifier, &inputs, set, options.tta, &mut |done| {
             observe(EvaluateEvent::Predicted(done));
         });
         observe(EvaluateEvent::End);

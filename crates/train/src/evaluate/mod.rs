@@ -17,6 +17,7 @@ mod votes;
 
 pub use adjustment::AdjustmentPoint;
 pub use calibration::{CrossFitted, SelectivePoint, calibrate, cross_fit, risk_coverage};
+pub use corruptions::CorruptionSet;
 pub use evaluation::{EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, evaluate, evaluate_split};
 pub use mcnemar::{Paired, compare};
 pub use metrics::{ClassMetrics, Metrics, Reliability, compute_metrics, reliability, wilson};

@@ -1,7 +1,7 @@
 //! A model's probabilities for the images of a split.
 
 use crate::data::{Dataset, Split, inputs};
-use moue::Classifier;
+use moue::{Classifier, Tta};
 use moue_engine::Tensor;
 use moue_engine::loss::argmax;
 
@@ -42,7 +42,7 @@ pub enum DataMismatch {
     },
 }
 
-/// Predicts a split; with `tta` the probabilities of each image and its mirror image are averaged.
+/// Predicts a split; with `tta` the probabilities of several views of each image are averaged.
 /// `progress` is called with the number of finished images.
 ///
 /// # Errors
@@ -51,7 +51,7 @@ pub fn predict_split(
     classifier: &Classifier,
     dataset: &Dataset,
     split: Split,
-    tta: bool,
+    tta: Tta,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Predictions, DataMismatch> {
     check_fit(classifier, dataset)?;
@@ -79,7 +79,7 @@ pub(super) fn predict_images<P: AsRef<[u8]>>(
     dataset: &Dataset,
     images: Vec<usize>,
     pixels: impl Fn(usize) -> P + Sync,
-    tta: bool,
+    tta: Tta,
     progress: &mut dyn FnMut(usize),
 ) -> Predictions {
     let normalization = classifier.model().normalization();
@@ -94,14 +94,13 @@ pub(super) fn predict_images<P: AsRef<[u8]>>(
     let mut batch = Tensor::default();
     let mut done = 0;
     for chunk in images.chunks(BATCH) {
-        inputs(dataset.shape(), chunk, &pixels, normalization, false, &mut batch);
-        let mut rows = predicted(&batch);
-        if tta {
-            inputs(dataset.shape(), chunk, &pixels, normalization, true, &mut batch);
-            let mirrored = predicted(&batch);
-            rows.iter_mut().zip(mirrored).for_each(|(p, q)| *p = f32::midpoint(*p, q));
+        let mut sums = vec![0.0; chunk.len() * classes];
+        for number in 0..tta.count() {
+            let view = |index: usize| tta.view(number, pixels(index).as_ref(), dataset.shape()).into_owned();
+            inputs(dataset.shape(), chunk, view, normalization, &mut batch);
+            sums.iter_mut().zip(predicted(&batch)).for_each(|(sum, p)| *sum += f64::from(p));
         }
-        probabilities.extend(rows);
+        probabilities.extend(sums.into_iter().map(|sum| (sum / tta.count() as f64) as f32));
         done += chunk.len();
         progress(done);
     }
@@ -119,7 +118,7 @@ pub fn logits(classifier: &Classifier, dataset: &Dataset, images: &[usize]) -> V
     let mut batch = Tensor::default();
     let mut rows = Vec::with_capacity(images.len() * classifier.classes().len());
     for chunk in images.chunks(BATCH) {
-        inputs(dataset.shape(), chunk, |index| dataset.image(index), normalization, false, &mut batch);
+        inputs(dataset.shape(), chunk, |index| dataset.image(index), normalization, &mut batch);
         rows.extend(classifier.logits(&batch));
     }
     rows

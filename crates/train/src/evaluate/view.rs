@@ -10,8 +10,8 @@ use super::predictions::Predictions;
 use super::split_evaluation::VectorMetrics;
 use super::votes::VoteMetrics;
 use crate::data::{DataSource, Dataset, Split};
-use moue::Precision;
 use moue::model::Model;
+use moue::{Precision, Tta};
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -41,8 +41,8 @@ pub struct EvaluationView<'a> {
     pub selection: bool,
     /// Whether this is the training split.
     pub on_training: bool,
-    /// Whether predictions are averaged over mirror images.
-    pub tta: bool,
+    /// The views over which predictions are averaged.
+    pub tta: Tta,
     /// Precision of the predictions.
     pub precision: Precision,
     /// Other models on the same images.
@@ -93,8 +93,10 @@ pub struct EvaluationDocument<'a> {
     split: Split,
     /// The source's own name of the split; null if it has none.
     source_split: Option<&'a str>,
-    /// Whether each prediction is the mean over the image and its mirror image (test-time augmentation).
+    /// Whether each prediction is the mean over several views of the image (test-time augmentation).
     tta: bool,
+    /// The views: `flip` for the image and its mirror image, `crops` for ten crops; null without test-time augmentation.
+    tta_method: Option<&'static str>,
     /// Precision of the predictions: `f32` or `bf16`.
     precision: &'static str,
     /// Whether the epoch of the model was selected on this split; its metrics are then optimistic.
@@ -117,6 +119,9 @@ pub struct EvaluationDocument<'a> {
     /// The model on corrupted images; only with `--corruptions`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     corruptions: &'a [corruptions::Row],
+    /// The mean over these corruptions; only with `--corruptions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corruption_summary: Option<corruptions::Summary>,
     /// The predictions compared with people's votes; only with `--votes`.
     #[serde(skip_serializing_if = "Option::is_none")]
     votes: Option<&'a VoteMetrics>,
@@ -153,7 +158,8 @@ impl EvaluationView<'_> {
             data: source.path_text(),
             split,
             source_split: self.dataset.split_names[split as usize].as_deref(),
-            tta: self.tta,
+            tta: self.tta.is_on(),
+            tta_method: self.tta.name(),
             precision: self.precision.name(),
             selection_split: self.selection,
             ece_cross_fitted: self.fitted.ece,
@@ -163,6 +169,7 @@ impl EvaluationView<'_> {
             metrics: self.metrics,
             compare: self.others,
             corruptions: self.corruptions,
+            corruption_summary: corruptions::summary(self.corruptions),
             votes: self.votes,
             logit_adjustment: self.adjustments,
         };

@@ -4,6 +4,7 @@ use crate::data::{Split, TrainingImages};
 use crate::evaluate::{EvaluationView, Metrics, SplitEvaluation, TrainingOverlap, VectorMetrics};
 use crate::report;
 use crate::train::{Ending, Job, Outcome, TrainError};
+use moue::Tta;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -88,7 +89,7 @@ fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, SplitEvaluation)> {
             split: &job.dataset.describe(Split::Validation),
             selection: true,
             on_training: false,
-            tta: false,
+            tta: Tta::None,
             precision: job.config.train.precision.into(),
             others: &[],
             corruptions: &[],

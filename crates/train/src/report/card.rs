@@ -1,18 +1,20 @@
 //! A model card in Markdown (Mitchell et al. 2019), made from an evaluation.
 
-use super::evaluation::{calibration_text, p_value, points, vector_line};
+use super::evaluation::{calibration_text, corruption_line, p_value, points, tta_text, vector_line};
 use super::page::percent;
 use crate::data::Split;
 use crate::evaluate::{EvaluationView, Metrics, risk_coverage, wilson};
-use moue::Precision;
+use moue::{Precision, Tta};
 use std::fmt::Write as _;
 
 /// Values of a model card in addition to the evaluation.
 pub struct Card<'a> {
     /// The evaluation of single images, on the split that it names.
     pub evaluation: EvaluationView<'a>,
-    /// The metrics with each prediction averaged over the image and its mirror image.
-    pub mirrored: &'a Metrics,
+    /// The metrics with test-time augmentation.
+    pub augmented: &'a Metrics,
+    /// The views of the test-time augmentation.
+    pub method: Tta,
     /// Number of recipes that were compared on this split, where known.
     pub recipes: Option<usize>,
     /// Size of the model file in bytes.
@@ -67,11 +69,12 @@ fn summary(card: &Card<'_>) -> String {
     }
     let _ = writeln!(
         text,
-        "**{split}: {}**, n = {}{}; with test-time augmentation (mirror image): {}.\n",
+        "**{split}: {}**, n = {}{}; with test-time augmentation ({}): {}.\n",
         interval(metrics),
         metrics.n,
         caveat(card),
-        interval(card.mirrored)
+        if card.method == Tta::Crops { "ten crops" } else { "mirror image" },
+        interval(card.augmented)
     );
     for warning in card.evaluation.warnings() {
         let _ = writeln!(text, "**Warning:** {warning}.\n");
@@ -148,9 +151,10 @@ fn data(card: &Card<'_>) -> String {
 fn metrics_section(card: &Card<'_>) -> String {
     let EvaluationView { model, metrics, split, others, .. } = &card.evaluation;
     let mut text = format!(
-        "## Metrics\n\nOn {split}{}. TTA: each prediction is averaged over the image and its mirror image.\n\n\
+        "## Metrics\n\nOn {split}{}. TTA: {}.\n\n\
          | | accuracy (95 % confidence interval) | macro F1 | NLL | ECE |\n|---|---|---|---|---|\n",
-        caveat(card)
+        caveat(card),
+        tta_text(card.method)
     );
     let mut row = |name: &str, metrics: &Metrics| {
         let _ = writeln!(
@@ -163,7 +167,7 @@ fn metrics_section(card: &Card<'_>) -> String {
         );
     };
     row(&model.architecture().name, metrics);
-    row(&format!("{}, TTA", model.architecture().name), card.mirrored);
+    row(&format!("{}, TTA", model.architecture().name), card.augmented);
     others.iter().for_each(|other| row(&other.model, &other.metrics));
     if let Some(vector) = card.evaluation.vector {
         let _ = writeln!(text, "\n{}", vector_line(vector));
@@ -289,5 +293,5 @@ fn corruptions(card: &Card<'_>) -> String {
             percent(row.loss)
         );
     }
-    text
+    text + &format!("\n{}.\n", corruption_line(rows))
 }

@@ -9,8 +9,8 @@ use crate::evaluate::{
     risk_coverage,
 };
 use maud::{Markup, html};
-use moue::Precision;
 use moue::render::image_url;
+use moue::{Precision, Tta};
 use moue_engine::loss::argmax;
 
 /// Maximum number of misclassified images.
@@ -41,7 +41,7 @@ pub fn headline(report: &EvaluationView<'_>, epochs: Option<(usize, usize)>) -> 
             "on " (f.n) " images of the split " (report.split)
             @if report.selection { " (selection split, optimistic)" }
             @if report.split_is_training() { " (training images)" }
-            @if report.tta { ", each prediction averaged over the image and its mirror image" }
+            @if report.tta.is_on() { ", " (tta_text(report.tta)) }
             "; 95 % confidence interval " (percent(low)) "–" (percent(high)) " %. Macro F1 "
             (format!("{:.3}", f.macro_f1)) ", macro recall " (format!("{:.3}", f.macro_recall)) ", NLL " (format!("{:.3}", f.nll)) ", expected calibration error "
             (format!("{:.3}", f.ece)) "."
@@ -200,6 +200,15 @@ pub fn calibration_text(report: &EvaluationView<'_>) -> String {
     format!("{adjusted}The model's logits are divided by {:.3}{each}. {error}", calibration.temperature)
 }
 
+/// What predictions are averaged over.
+pub fn tta_text(tta: Tta) -> &'static str {
+    match tta {
+        Tta::None => "",
+        Tta::Flip => "each prediction is averaged over the image and its mirror image",
+        Tta::Crops => "each prediction is averaged over five crops and their mirror images",
+    }
+}
+
 /// A sentence with the metrics of a calibration that changes predicted classes.
 #[must_use]
 pub fn vector_line(vector: &VectorMetrics) -> String {
@@ -273,14 +282,36 @@ pub fn p_value(p: f64) -> String {
 fn corruptions_table(rows: &[corruptions::Row]) -> Markup {
     html! {
         div.scroll { table {
-            thead { tr { th { "corruption" } th { "severity" } th { "accuracy %" } th { "decrease, points" } } }
+            thead { tr { th { "corruption" } th { "severity" } th { "accuracy %" } th { "decrease, points" }
+                @if rows.iter().any(|row| row.votes_accuracy.is_some()) { th { "votes: accuracy %" } th { "decrease, points" } }
+            } }
             tbody {
                 @for row in rows {
-                    tr { td { (row.corruption) } td { (row.strength) } td { (percent(row.accuracy)) } td { (percent(row.loss)) } }
+                    tr {
+                        td { (row.corruption) } td { (row.strength) } td { (percent(row.accuracy)) } td { (percent(row.loss)) }
+                        @if let (Some(accuracy), Some(loss)) = (row.votes_accuracy, row.votes_loss) {
+                            td { (percent(accuracy)) } td { (percent(loss)) }
+                        }
+                    }
                 }
             }
         } }
+        p { (corruption_line(rows)) "." }
     }
+}
+
+/// A sentence with the mean over corruptions; empty without any.
+#[must_use]
+pub fn corruption_line(rows: &[corruptions::Row]) -> String {
+    let Some(mean) = corruptions::summary(rows) else { return String::new() };
+    let line =
+        |accuracy, ratio| format!("{} %, {} % of the accuracy on clean images", percent(accuracy), percent(ratio));
+    let votes = mean.votes_accuracy.zip(mean.votes_ratio);
+    format!(
+        "Mean accuracy on corrupted images: {}{}",
+        line(mean.accuracy, mean.ratio),
+        votes.map(|(accuracy, ratio)| format!("; votes: {}", line(accuracy, ratio))).unwrap_or_default()
+    )
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod votes;
 
 pub use card::{Card, card};
 pub use comparison::{comparison, difference, interval};
-pub use evaluation::{evaluation, p_value, points, vector_line};
+pub use evaluation::{corruption_line, evaluation, p_value, points, vector_line};
 pub use page::percent;
 pub use timeline::Timeline;
 pub use training::{Training, training};

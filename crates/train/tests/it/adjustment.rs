@@ -38,7 +38,7 @@ fn a_prior_adjustment_is_part_of_every_prediction() {
     assert!(bias.iter().sum::<f32>().abs() < 1e-5 && bias[0] > 0.5 && bias[4] < 0.0, "{bias:?} {counts:?}");
     assert!((bias[0] - bias[4] - (counts[4] as f32 / counts[0] as f32).ln()).abs() < 1e-5);
     // The validation during training, the evaluation and a prediction agree on every class.
-    let evaluated = evaluate_split(&classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
+    let evaluated = evaluate_split(&classifier, &dataset, Split::Validation, moue::Tta::None, &mut |_| {}).unwrap();
     let best = &outcome.history[outcome.best_epoch - 1];
     assert_eq!(best.validation_accuracy, evaluated.metrics.accuracy);
     let pixels: Vec<u8> =
@@ -84,7 +84,8 @@ fn the_adjusted_loss_raises_the_recall_of_rare_classes() {
         let net = net(|net| net.train.logit_adjustment = strength);
         let folder = place.path().join(strength.to_string());
         let model = run(&net, &dataset, &folder, false, 0).unwrap().model.unwrap();
-        let evaluated = evaluate_split(&Classifier::new(model), &dataset, Split::Test, false, &mut |_| {}).unwrap();
+        let evaluated =
+            evaluate_split(&Classifier::new(model), &dataset, Split::Test, moue::Tta::None, &mut |_| {}).unwrap();
         evaluated.metrics.per_class[..3].iter().map(|class| class.recall).sum::<f64>()
     };
     let (plain, adjusted) = (recall(0.0), recall(1.0));

@@ -22,8 +22,9 @@ fn a_trained_model_is_calibrated_on_the_validation_split() {
     let nll = |predictions: &Predictions| {
         compute_metrics(dataset.classes(), &predictions.labels, &predictions.probabilities).nll
     };
-    let predicted =
-        |classifier: &Classifier| predict_split(classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
+    let predicted = |classifier: &Classifier| {
+        predict_split(classifier, &dataset, Split::Validation, moue::Tta::None, &mut |_| {}).unwrap()
+    };
     let mut saved = Classifier::open(place.path().join("model.safetensors")).unwrap();
     let again = predicted(&saved);
     assert_eq!(again.probabilities, validation.probabilities, "the calibration is stored and applied");
@@ -63,7 +64,7 @@ fn the_headline_counts_the_class_that_predict_gives() {
     let logged = outcome.history[outcome.best_epoch - 1].validation_accuracy;
     let best = conclude(&outcome, &job).unwrap().best.unwrap();
     let classifier = Classifier::open(folder.model()).unwrap();
-    let evaluated = evaluate_split(&classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
+    let evaluated = evaluate_split(&classifier, &dataset, Split::Validation, moue::Tta::None, &mut |_| {}).unwrap();
     assert_eq!((best.metrics.accuracy, predicted_accuracy(&classifier, &dataset)), (logged, logged));
     assert_eq!(evaluated.metrics, best.metrics, "also NLL and ECE");
     assert_eq!((evaluated.metrics.nll, evaluated.metrics.ece), (evaluated.fitted.nll, evaluated.fitted.ece));
@@ -89,7 +90,7 @@ fn vector_scaling_is_a_line_of_its_own_and_requires_images() {
     let logged = outcome.history[outcome.best_epoch - 1].validation_accuracy;
     let classifier = Classifier::open(place.path().join("model.safetensors")).unwrap();
     assert!(classifier.model().calibration().changes_classes());
-    let of = |split| evaluate_split(&classifier, &dataset, split, false, &mut |_| {}).unwrap();
+    let of = |split| evaluate_split(&classifier, &dataset, split, moue::Tta::None, &mut |_| {}).unwrap();
     let validation = of(Split::Validation);
     let vector = validation.vector.unwrap();
     assert_eq!(validation.metrics.accuracy, logged, "the headline is that of the log");

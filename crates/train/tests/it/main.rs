@@ -13,4 +13,5 @@ mod precision;
 mod ranks;
 mod real_data;
 mod training;
+mod tta;
 mod votes;

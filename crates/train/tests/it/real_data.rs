@@ -70,7 +70,8 @@ fn bundled_models_reach_their_published_accuracy() {
     let dataset = read(&path, &DataOptions::default());
     for (name, accuracy) in [("default", 0.69), ("tiny", 0.66)] {
         let classifier = Classifier::open(name).unwrap();
-        let predictions = predict_split(&classifier, &dataset, Split::Validation, false, &mut |_| {}).unwrap();
+        let predictions =
+            predict_split(&classifier, &dataset, Split::Validation, moue::Tta::None, &mut |_| {}).unwrap();
         let metrics = compute_metrics(classifier.classes(), &predictions.labels, &predictions.probabilities);
         assert_eq!(metrics.n, 3589);
         assert!(metrics.accuracy > accuracy && metrics.ece < 0.04, "{name}: {metrics:?}");

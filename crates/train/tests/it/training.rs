@@ -242,7 +242,8 @@ fn test_accuracy(text: &str, count: usize) -> f64 {
     let dataset = faces(&config, count);
     let place = tempfile::tempdir().unwrap();
     let model = run(&config, &dataset, place.path(), false, 0).unwrap().model.unwrap();
-    let predictions = predict_split(&Classifier::new(model), &dataset, Split::Test, false, &mut |_| {}).unwrap();
+    let predictions =
+        predict_split(&Classifier::new(model), &dataset, Split::Test, moue::Tta::None, &mut |_| {}).unwrap();
     compute_metrics(dataset.classes(), &predictions.labels, &predictions.probabilities).accuracy
 }
 
@@ -419,7 +420,7 @@ fn reports_contain_the_metrics_and_escape_names() {
     let place = tempfile::tempdir().unwrap();
     let outcome = run(&config, &dataset, place.path(), false, 0).unwrap();
     let classifier = Classifier::new(outcome.model.unwrap());
-    let predictions = predict_split(&classifier, &dataset, Split::Validation, true, &mut |_| {}).unwrap();
+    let predictions = predict_split(&classifier, &dataset, Split::Validation, moue::Tta::Flip, &mut |_| {}).unwrap();
     let metrics = compute_metrics(classifier.classes(), &predictions.labels, &predictions.probabilities);
     let page = moue_train::report::training(&moue_train::report::Training {
         title: "<b>tiny</b>",
@@ -438,7 +439,7 @@ fn reports_contain_the_metrics_and_escape_names() {
             dataset: &dataset,
             split: "validation",
             selection: true,
-            tta: true,
+            tta: moue::Tta::Flip,
             precision: classifier.precision(),
             others: &[],
             corruptions: &[],

@@ -10,7 +10,7 @@ mod photos;
 mod video;
 
 use super::{precision_line, stop_on_interrupt};
-use crate::args::{Common, PredictArgs};
+use crate::args::{Common, PredictArgs, TtaChoice};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::progress::Progress;
@@ -34,6 +34,7 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         detect: !args.no_detect,
         detect_options,
         allow_truncated: args.allow_truncated,
+        tta: TtaChoice::resolve(args.tta),
         ..PredictOptions::default()
     };
     let classifier = Classifier::with_precision(Model::open(&args.model)?, args.precision.resolve());
