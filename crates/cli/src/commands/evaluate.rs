@@ -49,6 +49,11 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let (title, split) = (format!("{name} on {}", evaluated.source), evaluated.dataset.describe(evaluated.split));
     let evaluation = evaluated.view(&title, &split);
     let document = evaluation.document(&args.model, &evaluated.source, evaluated.split);
+    if let (Some(targets), None, false) =
+        (&evaluated.classifier.model().provenance().targets, &args.votes, common.quiet || common.json)
+    {
+        eprintln!("note: this model was trained on {targets}, not on labels; --votes FILE compares it with votes");
+    }
     evaluation.warnings().iter().for_each(|warning| print_warning(warning));
     if let Some(folder) = &args.report {
         write(&folder.join("report.html"), &report::evaluation(&evaluation))?;

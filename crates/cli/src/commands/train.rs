@@ -157,13 +157,14 @@ fn finish(outcome: &Outcome, job: &Job<'_>, common: &Common) -> anyhow::Result<E
         DataSource::Synthetic => String::new(),
         DataSource::Given(path) => format!(" --data {}", path.display()),
     };
+    let votes = job.config.data.votes.as_ref().map(|votes| format!(" --votes {}", votes.display())).unwrap_or_default();
     let next = match &job.source {
         _ if interrupted => format!("Resume:   {resume}"),
         DataSource::Synthetic => "Next:     moue train --data PATH   with FER2013 or your own images".to_owned(),
         DataSource::Given(_) => format!("Next:     moue predict --model {} IMAGE...", best.model.display()),
     };
     print(&format!(
-        "{}\nAccuracy {} on {}, best epoch {} of {}\n{}Model:    {}\nReport:   {}\nEvaluate: moue evaluate {}{data}\n{next}\n",
+        "{}\nAccuracy {} on {}, best epoch {} of {}\n{}Model:    {}\nReport:   {}\nEvaluate: moue evaluate {}{data}{votes}\n{next}\n",
         if interrupted { "Interrupted; a checkpoint was saved." } else { "Training finished." },
         accuracy_text(&best.metrics),
         job.dataset.describe(Split::Validation),

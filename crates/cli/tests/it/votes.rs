@@ -51,6 +51,14 @@ fn votes_are_trained_on_and_evaluated_against() {
     let (mean, ratio) =
         (&document["corruption_summary"]["votes_accuracy"], &document["corruption_summary"]["votes_ratio"]);
     assert!((mean.as_f64().unwrap() - clean * ratio.as_f64().unwrap()).abs() < 1e-9, "{mean} {ratio} {clean}");
+    let without = place.run(&evaluate[..4]);
+    assert!(text(&without.stderr).contains("note: this model was trained on votes (crossentropy), not on labels"));
+    place.ok(&[&evaluate[..], &["--card", "CARD.md"]].concat());
+    let card = std::fs::read_to_string(place.path("CARD.md")).unwrap();
+    assert!(
+        card.contains("| training targets | votes (crossentropy) |") && card.contains("by FER+'s protocol"),
+        "{card}"
+    );
     // The votes are also those of the labels.
     assert_eq!(document["votes"]["label_agreement"], 1.0);
     assert_eq!(document["votes"]["of_classes"]["confusion"], document["confusion"]);

@@ -171,6 +171,7 @@ impl Default for Robust {
 #[cfg(feature = "schema")]
 #[derive(Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
 pub enum TableOrSwitch {
     /// A table.
     Table(Robust),

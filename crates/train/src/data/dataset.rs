@@ -1,7 +1,7 @@
 //! Images with labels and splits.
 
 use super::error::DataError;
-use super::votes::SoftTargets;
+use super::soft_targets::SoftTargets;
 use crate::config::NormalizationKind;
 use moue::message::nearest;
 use moue::model::Normalization;

@@ -17,6 +17,7 @@ mod inputs;
 mod open;
 mod png;
 mod raw;
+mod soft_targets;
 mod source;
 mod sources;
 mod splits;

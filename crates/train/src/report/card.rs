@@ -2,6 +2,7 @@
 
 use super::evaluation::{calibration_text, corruption_line, p_value, points, tta_text, vector_line};
 use super::page::percent;
+use super::votes::vote_lines;
 use crate::data::Split;
 use crate::evaluate::{EvaluationView, Metrics, risk_coverage, wilson};
 use moue::{Precision, Tta};
@@ -106,6 +107,12 @@ fn summary(card: &Card<'_>) -> String {
     if *precision != Precision::F32 {
         let _ = writeln!(text, "| evaluated in | {precision} |");
     }
+    if let Some(targets) = &model.provenance().targets {
+        let _ = writeln!(text, "| training targets | {targets} |");
+    }
+    if model.calibration().prior_adjustment.is_some() {
+        let _ = writeln!(text, "| prior adjustment | τ = {} |", model.architecture().prior_adjustment);
+    }
     if let Some(hash) = &model.provenance().init {
         let _ = writeln!(text, "| initialized from | `{}` (start of the model's SHA-256) |", &hash[..12]);
     }
@@ -171,6 +178,12 @@ fn metrics_section(card: &Card<'_>) -> String {
     others.iter().for_each(|other| row(&other.model, &other.metrics));
     if let Some(vector) = card.evaluation.vector {
         let _ = writeln!(text, "\n{}", vector_line(vector));
+    }
+    if let Some(votes) = card.evaluation.votes {
+        let _ = writeln!(text, "\nCompared with people's votes (FER+'s protocol):\n");
+        for line in vote_lines(votes) {
+            let _ = writeln!(text, "- {line}.");
+        }
     }
     for other in *others {
         let paired = &other.paired;

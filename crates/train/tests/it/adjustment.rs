@@ -96,10 +96,9 @@ fn the_adjusted_loss_raises_the_recall_of_rare_classes() {
 fn a_class_without_training_images_has_no_prior() {
     let place = tempfile::tempdir().unwrap();
     let dataset = rare_faces(|_| false);
-    for change in [(|net: &mut Config| net.model.prior_adjustment = 0.5) as fn(&mut Config), |net: &mut Config| {
-        net.train.logit_adjustment = 0.5
-    }] {
-        let error = run(&net(change), &dataset, &place.path().join("run"), false, 0).err().unwrap().to_string();
+    for (in_model, in_loss) in [(0.5, 0.0), (0.0, 0.5)] {
+        let net = net(|net| (net.model.prior_adjustment, net.train.logit_adjustment) = (in_model, in_loss));
+        let error = run(&net, &dataset, &place.path().join("run"), false, 0).err().unwrap().to_string();
         assert!(error.contains("but the class `angry` has none"), "{error}");
     }
     let both = NET.replace("name = ", "prior_adjustment = 0.5\nname = ");

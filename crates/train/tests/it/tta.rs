@@ -18,7 +18,7 @@ fn evaluations_and_predictors_average_the_same_views() {
             let face = image::GrayImage::from_raw(48, 48, dataset.image(image).to_vec()).unwrap();
             let photo = image::DynamicImage::ImageLuma8(face);
             let predicted = predictor.predict_with(Photo::from(&photo), &options).unwrap();
-            let probabilities: Vec<f32> = predicted.faces[0].probabilities.iter().map(|(_, p)| *p).collect();
+            let probabilities: Vec<f32> = predicted.faces[0].probabilities.values().copied().collect();
             assert!(probabilities.iter().zip(row).all(|(a, b)| (a - b).abs() < 1e-6), "{tta:?}");
         }
         all.push(evaluated.probabilities);

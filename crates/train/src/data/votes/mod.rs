@@ -14,7 +14,7 @@ pub use agreement::{ClassAgreement, Contradiction, LabelAgreement, SplitAgreemen
 pub use matching::ImageVotes;
 pub use protocol::{Unusable, agreement_of_one, processed};
 pub use read::Votes;
-pub use targets::{SoftTargets, apply};
+pub use targets::apply;
 
 /// The class that FER+ has and FER2013 has not.
 pub const CONTEMPT: &str = "contempt";

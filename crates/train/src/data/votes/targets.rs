@@ -7,32 +7,8 @@ use super::read::Votes;
 use crate::config::{DataOptions, TargetKind, VoteMode};
 use crate::data::dataset::{Dataset, Split};
 use crate::data::error::DataError;
+use crate::data::soft_targets::{SoftTargets, sampled};
 use moue_engine::loss::argmax;
-use moue_engine::random::{Stream, key};
-use sha2::{Digest, Sha256};
-
-/// Targets that are not the labels.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SoftTargets {
-    /// A distribution over the classes for each image, `[N, classes]`.
-    rows: Vec<f32>,
-    /// Whether a target is a class that is sampled from the distribution in each epoch.
-    sampled: bool,
-}
-
-impl SoftTargets {
-    /// Removes the images whose flag is false.
-    pub fn retain(&mut self, keep: &[bool], classes: usize) {
-        let rows = self.rows.chunks_exact(classes).zip(keep);
-        self.rows = rows.filter(|(_, keep)| **keep).flat_map(|(row, _)| row).copied().collect();
-    }
-
-    /// Adds the targets to the hash of a data set.
-    pub fn hash(&self, hasher: &mut Sha256) {
-        hasher.update([u8::from(self.sampled)]);
-        self.rows.iter().for_each(|share| hasher.update(share.to_le_bytes()));
-    }
-}
 
 impl Dataset {
     /// The target of an image: a probability for each class. `of_image` is the key of the image's random
@@ -69,18 +45,6 @@ impl Dataset {
         self.classes.insert(place, name.to_owned());
         self.labels.iter_mut().filter(|label| **label as usize >= place).for_each(|label| *label += 1);
     }
-}
-
-/// A class that is sampled from a distribution.
-fn sampled(row: &[f32], of_image: u64) -> usize {
-    let mut at = Stream::new(key(&[of_image, u64::from_le_bytes(*b"votes\0\0\0")])).uniform();
-    for (class, &share) in row.iter().enumerate() {
-        at -= share;
-        if at < 0.0 {
-            return class;
-        }
-    }
-    argmax(row)
 }
 
 /// Sets the targets that `options` asks for, removes images without one, and adds notes.

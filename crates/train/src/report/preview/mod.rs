@@ -8,7 +8,7 @@ pub use html::html;
 pub use png::png;
 
 use crate::augment::ends;
-use crate::config::{Augmentation, RobustChange};
+use crate::config::{Augmentation, Robust, RobustChange};
 use crate::data::statistics::{Statistics, describe};
 use crate::data::{Dataset, Split};
 use moue_engine::Shape;
@@ -100,7 +100,7 @@ fn versions(dataset: &Dataset, augmentation: &Augmentation, seed: u64) -> Vec<Ve
 
 /// The image with each robust change that is enabled, at both ends of its range.
 fn changes(image: &[u8], shape: [usize; 3], augmentation: &Augmentation) -> Vec<(String, Vec<u8>)> {
-    let all = augmentation.robust.iter().flat_map(|robust| robust.changes());
+    let all = augmentation.robust.iter().flat_map(Robust::changes);
     all.filter(|change| change.probability > 0.0)
         .flat_map(|change| {
             let names = change.range.map(|amount| format!("{} {amount}", change.kind.name()));
