@@ -28,7 +28,8 @@
 //! classes, or (feature `parquet`) Parquet files, compressed or not, or generates synthetic faces.
 //! [`data::Dataset::from_images`] takes images from memory. A data set has the splits `train`,
 //! `validation` and `test`; where a source has no validation split, a share of the training images
-//! is used for validation.
+//! is used for validation. [`data::Votes`] are people's votes on the images: targets of a training, or
+//! the reference of an evaluation.
 //!
 //! # Training
 //!

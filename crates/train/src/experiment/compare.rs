@@ -90,12 +90,22 @@ fn each(
 ) -> Result<Comparison, CompareError> {
     let mut data = LoadedData { open, last: None };
     let mut comparison: Option<Comparison> = None;
-    let mut validated: Option<Vec<String>> = None;
+    let mut validated: Option<(Vec<String>, bool)> = None;
     for (number, experiment) in experiments.iter().enumerate() {
         let dataset = data.data_for(&experiment.config)?;
         let validation =
             || dataset.indices(Split::Validation).into_iter().map(|index| dataset.ids[index].clone()).collect();
-        let ids = validated.get_or_insert_with(validation);
+        let (ids, voted) = validated.get_or_insert_with(|| (validation(), dataset.voted));
+        if *voted != dataset.voted {
+            observe(
+                number,
+                Event::Warning(format!(
+                    "{} is not validated on the same labels as the first experiment (votes replace labels), so their \
+                     accuracies are not comparable; compare the models with `moue evaluate --votes`",
+                    experiment.name
+                )),
+            );
+        }
         let mut run = match (&experiment.run, finished_elsewhere(experiment, dataset, out)) {
             (Some(folder), _) => finished(experiment, folder, dataset, *ids == validation()),
             (None, Some(folder)) => {

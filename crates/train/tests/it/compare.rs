@@ -1,9 +1,10 @@
 //! Comparisons: trained, reused and written experiments.
 
+use crate::votes::put_voted_faces;
 use moue_train::comparison::Comparison;
-use moue_train::config::Config;
+use moue_train::config::{Config, TargetKind};
 use moue_train::data::DataSource;
-use moue_train::data::{Dataset, ImageSpec, synthetic};
+use moue_train::data::{Cache, Dataset, ImageSpec, open, synthetic};
 use moue_train::experiment::{Experiment, compare, finished_run, plan};
 use moue_train::train::Event;
 use std::fs;
@@ -47,6 +48,31 @@ fn run(experiments: &[Experiment], out: &Path, stop_after: usize) -> (Comparison
             }
         });
     (found.unwrap(), epochs)
+}
+
+/// Labels and their majorities are different labels.
+#[test]
+fn comparing_labels_with_votes_gives_a_warning() {
+    let place = tempfile::tempdir().unwrap();
+    let (data, votes) = put_voted_faces(place.path(), 140);
+    let labels = net("labels");
+    let mut voted = net("votes");
+    voted.data.votes = Some(votes.clone());
+    let mut mixed = net("mixed");
+    (mixed.data.votes, mixed.data.targets) = (Some(votes), Some(TargetKind::Mixed));
+    let experiments = plan(&[labels, voted, mixed], &[], 1).unwrap();
+    let mut opened =
+        |config: &Config| open(&data, ImageSpec::of_input(config.model.input), &config.data, 0, &Cache::off(), &|_| {});
+    let mut warned = Vec::new();
+    let source = DataSource::Given(data.clone());
+    compare(&experiments, &source, &mut opened, place.path().join("out"), &AtomicBool::new(false), &mut |_, event| {
+        if let Event::Warning(text) = event {
+            warned.extend(text.contains("not validated on the same labels").then_some(text));
+        }
+    })
+    .unwrap();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].starts_with("nets/votes is not validated"), "{warned:?}");
 }
 
 #[test]

@@ -2,8 +2,13 @@
 
 use super::protocol::OTHERS;
 use crate::data::error::DataError;
+use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// The first bytes of a gzip file, and the most that are read of its content.
+const GZIP: [u8; 2] = [0x1F, 0x8B];
+const MOST_BYTES: u64 = 256 << 20;
 
 /// Columns that are not votes, in lower case.
 const ROW: &str = "row";
@@ -64,7 +69,7 @@ pub(super) fn canonical(name: &str) -> String {
 }
 
 impl Votes {
-    /// Reads FER+'s `fer2013new.csv`, or another CSV with a column of votes for each class. Its rows
+    /// Reads FER+'s `fer2013new.csv`, or another CSV, compressed with gzip or not, with a column of votes for each class. Its rows
     /// are about the image of the column `row`, of a column with file names (`Image name`, `file`,
     /// `path` …), or in the order of the data set.
     ///
@@ -76,6 +81,12 @@ impl Votes {
         moue::fs::open(path)
             .and_then(|mut file| file.read_to_end(&mut text))
             .map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+        if text.starts_with(&GZIP) {
+            let mut unpacked = Vec::new();
+            let read = GzDecoder::new(&*text).take(MOST_BYTES).read_to_end(&mut unpacked);
+            read.map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+            text = unpacked;
+        }
         Self::parse(path, &text).map_err(|reason| DataError::Votes { path: path.to_owned(), reason })
     }
 
@@ -185,6 +196,7 @@ fn fer_plus_row(name: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     fn parsed(text: &str) -> Result<Votes, String> {
         Votes::parse(Path::new("votes.csv"), text.as_bytes())
@@ -210,6 +222,18 @@ mod tests {
         let by_name = parsed("file, calm, proud\na/1.png, 3, 0\n").unwrap();
         assert_eq!(by_name.rows[0].image, ImageKey::Name("a/1.png".into()));
         assert_eq!(by_name.classes(), ["calm", "proud"]);
+    }
+
+    #[test]
+    fn compressed_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("votes.csv.gz");
+        let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        file.write_all(b"row,happy,sad\n3,1,2\n").unwrap();
+        std::fs::write(&path, file.finish().unwrap()).unwrap();
+        assert_eq!(Votes::open(&path).unwrap().rows[0].image, ImageKey::Row(3));
+        std::fs::write(&path, GZIP).unwrap();
+        assert!(Votes::open(&path).unwrap_err().to_string().starts_with("cannot read "));
     }
 
     #[test]
