@@ -9,7 +9,7 @@ pub use values::{CorruptionChoice, PrecisionChoice, TtaChoice};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
-use values::{image_size, score, seconds, setting};
+use values::{image_size, score, seconds, setting, strength};
 
 /// Train, evaluate, explain and serve classifiers for facial expressions.
 ///
@@ -83,7 +83,8 @@ pub enum Command {
         statistics remain f32. ONNX files are always f32.\n\n\
         Examples:\n  moue export default.safetensors\n  \
         moue export runs/small-1/model.safetensors small.safetensors --precision f16\n  \
-        moue export default expressions.onnx",
+        moue export default expressions.onnx\n  \
+        moue export runs/small-1 balanced.safetensors --prior-adjustment 0.5",
         allow_missing_positional = true
     )]
     Export(ExportArgs),
@@ -299,6 +300,10 @@ pub struct ExportArgs {
     /// Precision of the weights in a .safetensors file
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: StoredPrecision,
+    /// Store fixed biases for rare classes with this strength τ in the file, as `model.prior_adjustment` does in a
+    /// training; 0 removes them
+    #[arg(long, value_name = "X", value_parser = strength)]
+    pub prior_adjustment: Option<f32>,
 }
 
 #[derive(Args)]

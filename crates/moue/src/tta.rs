@@ -154,7 +154,7 @@ mod tests {
         for tta in [Tta::None, Tta::Flip, Tta::Crops] {
             assert_eq!(tta.views(&faces, SHAPE).len(), 2 * tta.count());
         }
-        assert_eq!(Tta::Flip.mean(vec![0.2, 0.8, 0.4, 0.6, 1.0, 0.0, 0.0, 1.0], 2), [0.3, 0.7, 0.5, 0.5]);
+        assert_eq!(Tta::Flip.mean(vec![0.25, 0.75, 0.5, 0.5, 1.0, 0.0, 0.0, 1.0], 2), [0.375, 0.625, 0.5, 0.5]);
         assert_eq!(Tta::None.mean(vec![0.2, 0.8], 2), [0.2, 0.8]);
     }
 }

@@ -89,6 +89,14 @@ pub fn score(text: &str) -> Result<f32, String> {
         .ok_or_else(|| "expected a number from 0.001 to 1".into())
 }
 
+/// Parses the strength of a prior adjustment.
+pub fn strength(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|strength| (0.0..=4.0).contains(strength))
+        .ok_or_else(|| "expected a number from 0 to 4".into())
+}
+
 pub fn seconds(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()

@@ -31,7 +31,15 @@ pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if onnx && !matches!(args.precision, StoredPrecision::F32) {
         return Err(UsageError("--precision applies to .safetensors files; ONNX files are always f32".into()).into());
     }
-    let model = Model::open(&args.model)?;
+    let mut model = Model::open(&args.model)?;
+    if let Some(strength) = args.prior_adjustment
+        && !model.set_prior_adjustment(strength)
+    {
+        anyhow::bail!(
+            "{} does not state the number of training images of every class, from which a prior adjustment follows",
+            args.model.display()
+        );
+    }
     let (precision, name) = match args.precision {
         StoredPrecision::F32 => (model::StoredPrecision::F32, "f32"),
         StoredPrecision::F16 => (model::StoredPrecision::F16, "f16"),

@@ -66,6 +66,30 @@ fn votes_are_trained_on_and_evaluated_against() {
     assert_eq!((&plain["tta"], &plain["tta_method"]), (&false.into(), &serde_json::Value::Null));
 }
 
+/// The exported model predicts what the evaluation states for its strength, also from ONNX.
+#[test]
+fn a_prior_adjustment_is_exported() {
+    let place = voted();
+    // Half of the happy faces are removed, so that the classes are not equally frequent.
+    let folder = place.path("faces/train/happy");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.iter().step_by(2).for_each(|file| std::fs::remove_file(file).unwrap());
+    place.ok(&["train", "tiny.toml", "--data", "faces", "--out", "run", "--quiet"]);
+    let evaluated = |model: &str| place.json(&["evaluate", model, "--data", "faces", "--json", "--quiet"]);
+    let curve = evaluated("run")["logit_adjustment"].clone();
+    let at = curve.as_array().unwrap().iter().find(|point| point["tau"] == 1.5).unwrap().clone();
+    for file in ["adjusted.safetensors", "adjusted.onnx"] {
+        place.ok(&["export", "run", file, "--prior-adjustment", "1.5", "--quiet"]);
+        let adjusted = evaluated(file);
+        assert_eq!(
+            (&adjusted["accuracy"], &adjusted["macro_recall"]),
+            (&at["accuracy"], &at["macro_recall"]),
+            "{file}"
+        );
+        assert_eq!(adjusted["logit_adjustment"], curve, "{file}");
+    }
+}
+
 #[test]
 fn mistakes_with_votes_are_explained() {
     let place = voted();

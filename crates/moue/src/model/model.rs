@@ -107,6 +107,17 @@ impl Model {
         Ok(())
     }
 
+    /// Sets the strength of the prior adjustment: fixed biases for rare classes that follow from the training targets. The
+    /// fitted calibration is unchanged. Returns whether the provenance has the training targets, with all classes.
+    pub fn set_prior_adjustment(&mut self, strength: f32) -> bool {
+        let Some(prior) = self.provenance.prior().filter(|prior| prior.len() == self.classes.len()) else {
+            return false;
+        };
+        self.architecture.prior_adjustment = strength;
+        self.calibration = self.calibration.clone().with_prior(strength.into(), &prior);
+        true
+    }
+
     /// The provenance of the model.
     #[must_use]
     pub fn provenance(&self) -> &Provenance {

@@ -46,6 +46,13 @@ fn a_prior_adjustment_is_part_of_every_prediction() {
     let predicted = classifier.face_probabilities(&pixels).unwrap();
     let classes = |rows: &[f32]| rows.chunks_exact(7).map(argmax).collect::<Vec<_>>();
     assert_eq!(classes(&predicted), classes(&evaluated.predictions.probabilities));
+    // It can be removed from the model and set again.
+    let mut model = Classifier::open(place.path().join("run")).unwrap().into_model();
+    let calibration = model.calibration().clone();
+    assert!(model.set_prior_adjustment(0.0));
+    assert_eq!(model.calibration(), &moue::model::Calibration { prior_adjustment: None, ..calibration.clone() });
+    assert!(model.set_prior_adjustment(1.0));
+    assert_eq!((model.calibration(), model.architecture().prior_adjustment), (&calibration, 1.0));
     // Rare classes are predicted more often than without it.
     let logits: Vec<f32> = evaluated.logits.iter().map(|&logit| logit as f32).collect();
     let rare = |rows: &[f32]| classes(rows).into_iter().filter(|&class| class < 3).count();
