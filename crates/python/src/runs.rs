@@ -129,16 +129,8 @@ pub fn evaluate(
     };
     py.detach(|| {
         let split = split.map(str::to_owned);
-        let options = EvaluateOptions {
-            model,
-            data,
-            split,
-            tta,
-            precision,
-            votes,
-            corruptions,
-            ..EvaluateOptions::default()
-        };
+        let options =
+            EvaluateOptions { model, data, split, tta, precision, votes, corruptions, ..EvaluateOptions::default() };
         let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
             EvaluationError::NoData => {
                 let text = "this model was not trained on synthetic faces; pass the data to evaluate it on with data=";

@@ -10,6 +10,8 @@ pub fn tta(name: Option<&str>) -> PyResult<Tta> {
         None => Ok(Tta::None),
         Some("flip") => Ok(Tta::Flip),
         Some("crops") => Ok(Tta::Crops),
-        Some(name) => Err(PyValueError::new_err(format!("there is no test-time augmentation `{name}`; use flip or crops"))),
+        Some(name) => {
+            Err(PyValueError::new_err(format!("there is no test-time augmentation `{name}`; use flip or crops")))
+        }
     }
 }

@@ -368,12 +368,14 @@ def evaluate(
     votes: str | os.PathLike[str] | None = None,
     corruptions: str | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a model on a split, as `moue evaluate --json` does: accuracy with its confidence interval, macro F1,
-    calibration, metrics of each class, confusion matrix. `tta=True` or `"flip"` averages each prediction over the image and its
-    mirror image, `"crops"` over ten crops. `votes` is a file of people's votes, to compare with. `corruptions` (`"all"` or
-    `"robust10"`) evaluates on corrupted images, too. `precision` is that of the predictions: `"f32"`, `"bf16"` or `"auto"`."""
+    """Evaluates a model on a split, as `moue evaluate --json` does: accuracy with its confidence interval,
+    macro F1, calibration, metrics of each class, confusion matrix. `tta=True` or `"flip"` averages each
+    prediction over the image and its mirror image, `"crops"` over ten crops. `votes` is a file of people's
+    votes, to compare with. `corruptions` (`"all"` or `"robust10"`) evaluates on corrupted images, too.
+    `precision` is that of the predictions: `"f32"`, `"bf16"` or `"auto"`."""
     method = "flip" if tta is True else tta or None
-    metrics: dict[str, Any] = json.loads(_moue.evaluate(model or "default", data, split, method, precision, votes, corruptions))
+    document = _moue.evaluate(model or "default", data, split, method, precision, votes, corruptions)
+    metrics: dict[str, Any] = json.loads(document)
     return metrics
 
 

@@ -110,7 +110,7 @@ pub struct DataOptions {
     /// and one of row numbers or file names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes: Option<PathBuf>,
-    /// Targets of training images [default: `votes` where there is a file of votes, else `labels`].
+    /// Targets of training images; by default `votes` where there is a file of votes, else `labels`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetKind>,
     /// How votes become targets.
