@@ -77,9 +77,9 @@ fn a_prior_adjustment_is_exported() {
     place.ok(&["train", "tiny.toml", "--data", "faces", "--out", "run", "--quiet"]);
     let evaluated = |model: &str| place.json(&["evaluate", model, "--data", "faces", "--json", "--quiet"]);
     let curve = evaluated("run")["logit_adjustment"].clone();
-    let at = curve.as_array().unwrap().iter().find(|point| point["tau"] == 1.5).unwrap().clone();
+    let at = curve.as_array().unwrap().iter().find(|point| point["tau"] == 1.0).unwrap().clone();
     for file in ["adjusted.safetensors", "adjusted.onnx"] {
-        place.ok(&["export", "run", file, "--prior-adjustment", "1.5", "--quiet"]);
+        place.ok(&["export", "run", file, "--prior-adjustment", "1", "--quiet"]);
         let adjusted = evaluated(file);
         assert_eq!(
             (&adjusted["accuracy"], &adjusted["macro_recall"]),

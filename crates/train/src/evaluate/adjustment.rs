@@ -8,7 +8,7 @@ use moue::model::{Calibration, Model};
 use serde::Serialize;
 
 /// Strengths of the curve.
-const STRENGTHS: [f64; 7] = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5];
+const STRENGTHS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
 /// Ratio of the most to the least frequent class from which an adjustment is of interest.
 const UNEQUAL: f64 = 1.5;

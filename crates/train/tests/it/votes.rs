@@ -212,6 +212,14 @@ fn fer_plus_has_its_published_sizes() {
     assert!((found.splits[0].agreement - 0.680).abs() < 0.002 && (found.splits[1].agreement - 0.670).abs() < 0.002);
     let fear = &found.splits[0].per_class[2];
     assert!(fear.label == "fear" && (fear.agreement - 0.14).abs() < 0.01, "{fear:?}");
+    // Kaggle's files are numbered as FER2013's rows, in whatever folder they are.
+    let zip = folder.join("kaggle-layout-sample.zip");
+    if zip.exists() {
+        let sample =
+            open(&zip, spec, &DataOptions::default().with_split(false, true), 0, &Cache::off(), &|_| {}).unwrap();
+        let found = label_agreement(&sample, &Votes::open(&votes).unwrap().matched(&sample).unwrap());
+        assert!(found.splits.iter().all(|split| split.no_votes == 0 && split.agreement > 0.6), "{found:?}");
+    }
     let trained = |contempt| {
         let options = DataOptions {
             votes: Some(votes.clone()),
