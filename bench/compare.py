@@ -18,7 +18,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 NETS = {"A": "bench/vgg", "B": "seed/kaggle-notebook", "R": "bench/resnet"}
-PEERS = ["torch", "torch+bf16", "torch+compile", "torch+bf16+compile", "keras", "onnxruntime"]
+PEERS = ["torch", "torch+bf16", "torch+compile", "torch+bf16+compile", "keras", "onnxruntime", "onnxruntime+int8"]
 PREDICT_BATCH = 64
 MEMORY_BATCH = 128
 AVX2_LIMITS = {
@@ -45,13 +45,13 @@ class Moue:
 
     def measure(self, arch, train_batch, seconds, precision):
         """The value of every task, each measured once."""
+        if precision == "int8":
+            # It is a precision of predictions.
+            train_batch = PREDICT_BATCH
         train = self.bench(arch, train_batch, seconds, precision)
         predict = train if train_batch == PREDICT_BATCH else self.bench(arch, PREDICT_BATCH, seconds, precision)
-        return {
-            "train": train["train_images_per_second"],
-            "predict": predict["predict_images_per_second"],
-            "latency": predict["latency_ms_p50"],
-        }
+        values = {"predict": predict["predict_images_per_second"], "latency": predict["latency_ms_p50"]}
+        return values if precision == "int8" else {"train": train["train_images_per_second"], **values}
 
 
 class Peer:
@@ -77,7 +77,7 @@ class Peer:
         batches = {"train": train_batch, "predict": PREDICT_BATCH, "latency": 1}
         values = {}
         for task, batch in batches.items():
-            if task == "train" and self.name == "onnxruntime":
+            if task == "train" and self.name.startswith("onnxruntime"):
                 continue
             value = self.request(task, batch, seconds)
             if value is not None:
@@ -135,7 +135,9 @@ def compare_speed(moue, peers, net, arch, options, environment):
 
 def compare_memory(moue, arch, precisions, threads, environment):
     """Peak memory of a process that trains at batch size 128, in bytes."""
-    result = {own_name(p): moue.bench(arch, MEMORY_BATCH, 0.5, p)["peak_rss_bytes"] for p in precisions}
+    result = {
+        own_name(p): moue.bench(arch, MEMORY_BATCH, 0.5, p)["peak_rss_bytes"] for p in precisions if p != "int8"
+    }
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(moue.run("arch", "show", arch, "--toml"))
         file.flush()
@@ -189,10 +191,11 @@ def speed_table(speeds, precisions, peers):
         for net, tasks in speeds.items():
             values = tasks[task]
             number = ".2f" if task == "latency" else ".0f"
-            cells = [f"**{values[name]:{number}}**" for name in own]
+            cells = [f"**{values[name]:{number}}**" if name in values else "–" for name in own]
             for name in peers:
                 theirs = values.get(name)
-                ratios = [f"{ratio(task, values[name], theirs):.2f}×" for name in own] if theirs else []
+                measured = [name for name in own if name in values] if theirs else []
+                ratios = [f"{ratio(task, values[name], theirs):.2f}×" for name in measured]
                 cells.append(f"{theirs:{number}} ({', '.join(ratios)})" if theirs else "–")
             lines.append(f"| {net} | " + " | ".join(cells) + " |")
         lines.append("")
@@ -216,7 +219,7 @@ def main():
     arguments.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS))
     arguments.add_argument("--peers", nargs="+", default=PEERS)
     arguments.add_argument(
-        "--precisions", nargs="+", default=["f32"], choices=["f32", "bf16"], help="of moue (MOUE_KERNELS selects kernels)"
+        "--precisions", nargs="+", default=["f32"], choices=["f32", "bf16", "int8"], help="of moue (MOUE_KERNELS selects kernels)"
     )
     arguments.add_argument("--threads", type=int, default=os.cpu_count())
     arguments.add_argument("--rounds", type=int, default=5)

@@ -4,7 +4,7 @@ mod data;
 mod values;
 
 pub use data::{DataCommand, FacesArgs, SplitArgs};
-pub use values::{CorruptionChoice, PrecisionChoice, TtaChoice};
+pub use values::{CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -79,10 +79,13 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Export a model to safetensors or ONNX, optionally with lower precision
     #[command(
-        after_long_help = "f16 halves the file size; i8 quarters it, with one scale per filter. Biases and batch-normalization\n\
-        statistics remain f32. ONNX files are always f32.\n\n\
+        after_long_help = "f16 halves the file size; int8 quarters it, with one scale per filter. Biases and batch-normalization\n\
+        statistics remain f32. A file contains the ranges of activations that int8 predictions need: those of the model,\n\
+        or of 512 training images of --data. An int8 ONNX file quantizes weights and activations (QDQ).\n\
+        After the export, the model and the file predict the same images, and the differences are printed.\n\n\
         Examples:\n  moue export default.safetensors\n  \
         moue export runs/small-1/model.safetensors small.safetensors --precision f16\n  \
+        moue export runs/small-1 int8.safetensors --precision int8 --data fer2013.csv\n  \
         moue export default expressions.onnx\n  \
         moue export runs/small-1 balanced.safetensors --prior-adjustment 0.5",
         allow_missing_positional = true
@@ -173,7 +176,7 @@ pub struct TrainArgs {
     pub learning_rate: Option<f32>,
     /// Precision of the training; the run folder records it [default: the architecture file's]
     #[arg(long, value_enum)]
-    pub precision: Option<PrecisionChoice>,
+    pub precision: Option<TrainingPrecision>,
     /// Initialize the weights from this model; the head is initialized anew for other classes, and missing teachers of
     /// the architecture file are not used
     #[arg(long, value_name = "MODEL")]
@@ -223,7 +226,7 @@ pub struct CompareArgs {
     pub epochs: Option<usize>,
     /// Precision of every training [default: the architecture file's]
     #[arg(long, value_enum)]
-    pub precision: Option<PrecisionChoice>,
+    pub precision: Option<TrainingPrecision>,
     #[command(flatten)]
     pub split_of: SplitArgs,
 }
@@ -265,7 +268,7 @@ pub struct EvaluateArgs {
     pub recipes: Option<usize>,
     /// Precision of the predictions, also for the models of --compare
     #[arg(long, value_enum, default_value = "f32")]
-    pub precision: PrecisionChoice,
+    pub precision: PredictionPrecision,
     #[command(flatten)]
     pub split_of: SplitArgs,
 }
@@ -286,7 +289,8 @@ pub enum StoredPrecision {
     F32,
     /// 2 bytes per weight
     F16,
-    /// 1 byte per weight
+    /// 1 byte per weight, and the ranges of activations, with which `--precision int8` predicts
+    #[value(name = "int8", alias = "i8")]
     I8,
 }
 
@@ -297,9 +301,15 @@ pub struct ExportArgs {
     pub model: PathBuf,
     /// File to write: .safetensors or .onnx
     pub file: PathBuf,
-    /// Precision of the weights in a .safetensors file
+    /// Precision of the weights; an ONNX file is f32 or int8
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: StoredPrecision,
+    /// Data whose training images give the ranges of activations, and whose validation images verify the file
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Number of images that the file and the model predict for comparison; without --data, of synthetic faces; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub verify: usize,
     /// Store fixed biases for rare classes with this strength τ in the file, as `model.prior_adjustment` does in a
     /// training; 0 removes them
     #[arg(long, value_name = "X", value_parser = strength)]
@@ -317,7 +327,7 @@ pub struct PredictArgs {
     pub model: PathBuf,
     /// Precision of the classifier; faces are detected in f32
     #[arg(long, value_enum, default_value = "f32")]
-    pub precision: PrecisionChoice,
+    pub precision: PredictionPrecision,
     /// Use test-time augmentation: average the predictions for several views of each face [default without a value:
     /// flip]
     #[arg(long, value_name = "METHOD", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "flip")]
@@ -405,7 +415,7 @@ pub struct ServeArgs {
     pub model: Option<PathBuf>,
     /// Precision of the classifier; faces are detected in f32
     #[arg(long, value_enum, default_value = "f32", conflicts_with = "export")]
-    pub precision: PrecisionChoice,
+    pub precision: PredictionPrecision,
     /// Require `Authorization: Bearer TOKEN` for predictions and metrics
     #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -454,9 +464,10 @@ pub struct BenchArgs {
     /// Number of images per step [default: the architecture file's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub batch_size: Option<u16>,
-    /// Precision of training and prediction [default: the architecture file's]
+    /// Precision of training and prediction; int8 is that of the prediction, and auto is f32 or bf16 [default: the
+    /// architecture file's]
     #[arg(long, value_enum)]
-    pub precision: Option<PrecisionChoice>,
+    pub precision: Option<PredictionPrecision>,
     /// Seconds to spend on each measurement
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,

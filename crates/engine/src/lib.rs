@@ -37,6 +37,7 @@ pub use communicator::{Communicator, GRAIN, Gradient};
 pub use error::BuildError;
 pub use inference::InferenceNetwork;
 pub use kernels::activation::Activation;
+pub use kernels::int8::Instructions as Int8Instructions;
 pub use kernels::isa::{Isa, UnknownIsa};
 pub use kernels::window::{Padding, Window};
 pub use layers::{Context, Layer, Mode};

@@ -23,17 +23,22 @@ impl Workspace {
 
     /// [`Self::take`] with values of this precision.
     pub(crate) fn take_as(&mut self, batch: usize, shape: Shape, precision: Precision) -> Tensor {
-        let len = buffer_len(batch * shape.len(), precision);
+        let buffer = self.take_buffer(buffer_len(batch * shape.len(), precision));
+        Tensor::from_buffer(batch, shape, precision, buffer)
+    }
+
+    /// Takes memory of at least this length; its values are unspecified (but initialized).
+    pub(crate) fn take_buffer(&mut self, len: usize) -> Buffer {
         let fitting = self.free.iter().enumerate().filter(|(_, buffer)| buffer.len() >= len);
         match fitting.min_by_key(|(_, buffer)| buffer.len()).map(|(i, _)| i) {
-            Some(i) => Tensor::from_buffer(batch, shape, precision, self.free.swap_remove(i)),
+            Some(i) => self.free.swap_remove(i),
             None => {
                 // It replaces the largest one, so that tensors of rising sizes leave a constant number of buffers.
                 let largest = self.free.iter().enumerate().max_by_key(|(_, buffer)| buffer.len());
                 if let Some(i) = largest.map(|(i, _)| i) {
                     self.free.swap_remove(i);
                 }
-                Tensor::from_buffer(batch, shape, precision, Buffer::zeros(len))
+                Buffer::zeros(len)
             }
         }
     }
@@ -57,7 +62,11 @@ impl Workspace {
 
     /// Gives a tensor's memory back.
     pub fn give(&mut self, tensor: Tensor) {
-        let buffer = tensor.into_buffer();
+        self.give_buffer(tensor.into_buffer());
+    }
+
+    /// Gives memory back.
+    pub(crate) fn give_buffer(&mut self, buffer: Buffer) {
         if !buffer.is_empty() {
             self.free.push(buffer);
         }

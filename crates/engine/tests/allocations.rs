@@ -4,6 +4,7 @@
 mod nets;
 
 use moue_engine::InferenceNetwork;
+use moue_engine::inference::{RangeMethod, ranges};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -59,6 +60,13 @@ fn warm_steps_allocate_nothing() {
         assert_warm("predicting", || {
             ready.run(&x);
             ready.run(&one);
+        });
+
+        let batch = |number: usize| (number == 0).then(|| x.clone());
+        let ranges = ranges(&training.network, RangeMethod::Percentile(1.0), &batch);
+        let mut int8 = InferenceNetwork::with_int8(&training.network, &ranges);
+        assert_warm("predicting one image with 8-bit integers", || {
+            int8.run(&one);
         });
     });
 }

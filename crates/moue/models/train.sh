@@ -50,5 +50,5 @@ train stage-5 default "${strong[@]}" --init runs/stage-4/f16.safetensors --epoch
   --set 'train.progressive=[{ until = 0.5, image_size = [32, 32] }]'
 train default default --init runs/stage-5/model.safetensors
 
-"$moue" export runs/default/model.safetensors default.safetensors --precision f16
-"$moue" export runs/tiny/model.safetensors tiny.safetensors --precision i8
+"$moue" export runs/default/model.safetensors default.safetensors --precision f16 --data "$data"
+"$moue" export runs/tiny/model.safetensors tiny.safetensors --precision int8 --data "$data"

@@ -4,7 +4,8 @@
 //! detection is in [`crate::detect`].
 
 use crate::model::{Calibration, CalibrationError, Model, ModelFileError, weights};
-use moue_engine::{InferenceNetwork, Precision, Shape, Tensor, WorkspacePool};
+use crate::precision::{NoRanges, Precision};
+use moue_engine::{InferenceNetwork, Shape, Tensor, WorkspacePool};
 use std::path::Path;
 
 /// Faces of an array that are predicted in one batch.
@@ -24,6 +25,7 @@ pub struct NotFaces {
 pub struct Classifier {
     model: Model,
     network: InferenceNetwork,
+    precision: Precision,
     workspaces: WorkspacePool,
 }
 
@@ -39,20 +41,29 @@ impl Classifier {
     /// Prepares a model for inference in f32.
     #[must_use]
     pub fn new(model: Model) -> Self {
-        Self::with_precision(model, Precision::F32)
+        Self::with_float(model, moue_engine::Precision::F32)
+    }
+
+    /// Prepares a model for inference in this floating-point precision.
+    #[must_use]
+    pub fn with_float(model: Model, precision: moue_engine::Precision) -> Self {
+        let network = InferenceNetwork::with_precision(&model.network, precision);
+        Self { model, network, precision: precision.into(), workspaces: WorkspacePool::default() }
     }
 
     /// Prepares a model for inference in this precision.
-    #[must_use]
-    pub fn with_precision(model: Model, precision: Precision) -> Self {
-        let network = InferenceNetwork::with_precision(&model.network, precision);
-        Self { model, network, workspaces: WorkspacePool::default() }
+    ///
+    /// # Errors
+    /// When the model has no ranges of activations, which 8-bit integers need.
+    pub fn with_precision(model: Model, precision: Precision) -> Result<Self, NoRanges> {
+        let network = network(&model, precision)?;
+        Ok(Self { model, network, precision, workspaces: WorkspacePool::default() })
     }
 
     /// The precision of the network's arithmetic.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.network.precision()
+        self.precision
     }
 
     /// The model.
@@ -95,12 +106,20 @@ impl Classifier {
     /// Frees the memory that is kept for further predictions.
     pub fn release_memory(&self) {
         self.workspaces.clear();
+        self.network.release_memory();
     }
 
-    /// Replaces the network's weights: one array for each parameter, in the network's order.
+    /// Replaces the network's weights: one array for each parameter, in the network's order. The model loses the ranges
+    /// of its activations; where it computed with 8-bit integers, it computes in f32.
     pub fn set_weights(&mut self, values: &[Vec<f32>]) {
         weights::set_weights(&mut self.model.network, values);
-        self.network = InferenceNetwork::with_precision(&self.model.network, self.precision());
+        self.model.int8 = None;
+        if self.precision == Precision::Int8 {
+            self.precision = Precision::F32;
+        }
+        if let Ok(network) = network(&self.model, self.precision) {
+            self.network = network;
+        }
     }
 
     /// Sets the calibration, and the confidence (0–1) below which predictions are marked as
@@ -182,13 +201,22 @@ impl Classifier {
     }
 }
 
+/// A model's network, prepared for inference.
+fn network(model: &Model, precision: Precision) -> Result<InferenceNetwork, NoRanges> {
+    Ok(match precision {
+        Precision::F32 => InferenceNetwork::new(&model.network),
+        Precision::Bf16 => InferenceNetwork::with_precision(&model.network, moue_engine::Precision::Bf16),
+        Precision::Int8 => InferenceNetwork::with_int8(&model.network, &model.int8.as_ref().ok_or(NoRanges)?.ranges),
+    })
+}
+
 #[cfg(all(test, feature = "model-tiny"))]
 mod tests {
     use super::*;
 
     #[test]
     fn new_weights_keep_the_precision() {
-        let mut classifier = Classifier::with_precision(Model::open("tiny").unwrap(), Precision::Bf16);
+        let mut classifier = Classifier::with_precision(Model::open("tiny").unwrap(), Precision::Bf16).unwrap();
         classifier.set_weights(&weights::snapshot(classifier.model().network()));
         assert_eq!(classifier.precision(), Precision::Bf16);
         assert_eq!(Classifier::open("tiny").unwrap().precision(), Precision::F32);

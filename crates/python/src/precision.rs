@@ -1,15 +1,21 @@
-//! The precision of a network's arithmetic, by name.
+//! The precision of predictions and of trainings, by name.
 
-use moue::Precision;
+use moue::PrecisionChoice;
+use moue_train::config::PrecisionName;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// The precision of this name; `auto` is the fastest on this machine.
-pub fn precision(name: &str) -> PyResult<Precision> {
+/// The precision of predictions of this name.
+pub fn of_predictions(name: &str) -> PyResult<PrecisionChoice> {
+    name.parse().map_err(|error: moue::precision::UnknownPrecision| PyValueError::new_err(error.to_string()))
+}
+
+/// The precision of a training of this name; `auto` is the fastest on this machine.
+pub fn of_training(name: &str) -> PyResult<PrecisionName> {
     match name {
-        "f32" | "fp32" => Ok(Precision::F32),
-        "bf16" => Ok(Precision::Bf16),
-        "auto" => Ok(Precision::fastest()),
-        _ => Err(PyValueError::new_err(format!("there is no precision `{name}`; use f32, bf16 or auto"))),
+        "f32" | "fp32" => Ok(PrecisionName::F32),
+        "bf16" => Ok(PrecisionName::Bf16),
+        "auto" => Ok(PrecisionName::fastest()),
+        _ => Err(PyValueError::new_err(format!("there is no precision `{name}` of a training; use f32, bf16 or auto"))),
     }
 }

@@ -1,7 +1,7 @@
 //! Predictions for pictures and for arrays of faces.
 
 use crate::error::refused;
-use crate::precision::precision;
+use crate::precision::of_predictions;
 use crate::tta::tta;
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 use moue::detect::DetectOptions;
@@ -59,7 +59,7 @@ impl Predictor {
         threads: usize,
         precision_name: &str,
     ) -> PyResult<Self> {
-        let precision = precision(precision_name)?;
+        let choice = of_predictions(precision_name)?;
         py.detach(|| {
             let options = PredictOptions {
                 detect_options: DetectOptions { min_face, min_score, ..Default::default() },
@@ -68,7 +68,9 @@ impl Predictor {
             let pool = (threads > 0).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
             let pool = pool.transpose().map_err(|error| refused(&error))?;
             let model = Model::open(&model).map_err(|error| refused(&error))?;
-            let inner = predict::Predictor::new(Classifier::with_precision(model, precision));
+            let precision = choice.resolve(&model);
+            let classifier = Classifier::with_precision(model, precision).map_err(|error| refused(&error))?;
+            let inner = predict::Predictor::new(classifier);
             Ok(Self { inner: inner.with_options(options), pool })
         })
     }

@@ -1,7 +1,7 @@
 //! Training and evaluation, as in the commands of the same names.
 
 use crate::error::refused;
-use crate::precision::precision;
+use crate::precision::{of_predictions, of_training};
 use crate::tta::tta;
 use moue::model::Model;
 use moue_train::config::Config;
@@ -31,7 +31,7 @@ pub fn train(
     precision_name: Option<&str>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
-    let precision = precision_name.map(precision).transpose()?;
+    let precision = precision_name.map(of_training).transpose()?;
     py.detach(|| {
         // A missing checkpoint is not an error: a job that may be restarted always passes `resume=True`.
         let begun = resume && out.as_deref().is_some_and(|out| RunFolder::existing(out).checkpoint().exists());
@@ -118,7 +118,7 @@ pub fn evaluate(
     votes: Option<PathBuf>,
     corruptions: Option<&str>,
 ) -> PyResult<String> {
-    let (precision, tta) = (precision(precision_name)?, tta(tta_name)?);
+    let (precision, tta) = (of_predictions(precision_name)?, tta(tta_name)?);
     let corruptions = match corruptions {
         None => None,
         Some("all") => Some(CorruptionSet::All),
@@ -148,7 +148,7 @@ pub fn evaluate(
 type Plan = (Vec<String>, Vec<String>, u64, Option<usize>, Option<String>);
 
 fn experiments((archs, variations, seeds, epochs, precision_name): &Plan) -> PyResult<Vec<Experiment>> {
-    let precision = precision_name.as_deref().map(precision).transpose()?;
+    let precision = precision_name.as_deref().map(of_training).transpose()?;
     let mut configs = Vec::new();
     for arch in archs {
         let options = RunOptions { arch: Some(arch.clone()), epochs: *epochs, precision, ..RunOptions::default() };

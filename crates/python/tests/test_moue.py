@@ -166,8 +166,9 @@ def test_predictors_have_a_precision(faces):
     predictor = pickle.loads(pickle.dumps(moue.Predictor("tiny", precision="bf16")))
     assert predictor.precision == "bf16"
     assert predictor.predict_faces(faces[1]).shape == (20, 7)
-    assert moue.Predictor("tiny", precision="auto").precision in ("f32", "bf16")
-    with pytest.raises(ValueError, match="there is no precision `f64`; use f32, bf16 or auto"):
+    assert moue.Predictor("tiny", precision="int8").precision == "int8"
+    assert moue.Predictor("tiny", precision="auto").precision in ("f32", "bf16", "int8")
+    with pytest.raises(ValueError, match="there is no precision `f64`; use f32, bf16, int8 or auto"):
         moue.Predictor("tiny", precision="f64")
 
 

@@ -289,7 +289,7 @@ fn with_faces(mut response: Response, faces: Faces) -> Response {
 pub struct Health {
     /// The model, as given to `moue serve`.
     model: String,
-    /// Precision of the classifier: `f32` or `bf16`.
+    /// Precision of the classifier: `f32`, `bf16` or `int8`.
     precision: &'static str,
     /// Accuracy of the model on its validation split, 0–1 (optimistic: the weights were selected on this split); null
     /// if the model file does not contain it.

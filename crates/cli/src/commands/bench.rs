@@ -1,10 +1,11 @@
 //! `moue bench`.
 
 use super::{precision_text, print, print_json};
-use crate::args::{BenchArgs, Common};
+use crate::args::{BenchArgs, Common, PredictionPrecision};
 use crate::output::table::table;
+use moue::Precision;
 use moue_train::bench::{self, BenchOptions, LayerCost, Measurement};
-use moue_train::config::Config;
+use moue_train::config::{Config, PrecisionName};
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,13 +23,18 @@ pub struct BenchDocument<'a> {
 
 pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let mut config = Config::open(args.arch.as_deref().unwrap_or("small"))?;
-    if let Some(choice) = args.precision {
-        config.train.precision = choice.resolve().into();
+    match args.precision {
+        None | Some(PredictionPrecision::Int8) => {}
+        Some(PredictionPrecision::F32) => config.train.precision = PrecisionName::F32,
+        Some(PredictionPrecision::Bf16) => config.train.precision = PrecisionName::Bf16,
+        Some(PredictionPrecision::Auto) => config.train.precision = PrecisionName::fastest(),
     }
-    let precision = config.train.precision.into();
+    let int8 = args.precision == Some(PredictionPrecision::Int8);
+    let precision = if int8 { Precision::Int8 } else { config.train.precision.into() };
     let options = BenchOptions {
         batch_size: args.batch_size.map_or(config.train.batch_size, usize::from),
         time: Duration::from_secs_f64(args.seconds),
+        int8,
     };
     let report = |what: &str| {
         if !common.quiet {

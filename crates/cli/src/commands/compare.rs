@@ -1,7 +1,7 @@
 //! `moue compare`.
 
 use super::{open_source, precision_line, print, print_note, print_warning, run_error, show_event, stop_on_interrupt};
-use crate::args::{Common, CompareArgs, PrecisionChoice};
+use crate::args::{Common, CompareArgs, TrainingPrecision};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::output::table::{table, table_with_text};
@@ -117,7 +117,7 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experimen
             votes: args.votes.clone(),
             set: args.set.clone(),
             epochs: args.epochs,
-            precision: args.precision.map(PrecisionChoice::resolve),
+            precision: args.precision.map(TrainingPrecision::resolve),
             seed: common.seed,
             no_teachers: args.no_teachers,
             official_split: args.split_of.official_split,
@@ -149,7 +149,7 @@ fn observe(
         let options = &experiment.config.train;
         let (of, name) = (experiments.len(), &experiment.name);
         progress.line(&format!("[{}/{of}] {name}, seed {}", number + 1, options.seed));
-        if let Some(line) = precision_line(options.precision.into(), args.precision) {
+        if let Some(line) = precision_line(options.precision.into(), args.precision == Some(TrainingPrecision::Auto)) {
             progress.line(&line);
         }
         *bar = Some((number, progress));

@@ -6,7 +6,7 @@ use crate::output::table::table_with_text;
 use crate::version::{VERSION, features, features_text};
 use moue::model::{EMBEDDED, Embedded};
 use moue::video::VideoError;
-use moue::{Classifier, Isa, Kernels};
+use moue::{Classifier, Int8Instructions, Isa, Kernels};
 use moue_train::data::{Cache, ImageSpec, synthetic};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -54,6 +54,8 @@ pub struct Report {
     kernels_requested: Option<String>,
     /// Kernels of bf16 that this machine supports.
     kernels_available: Vec<&'static str>,
+    /// Kernels of int8 in use: `avx512-vnni`, `avx2` or `portable`.
+    int8: &'static str,
     /// Number of threads in use.
     threads: usize,
     /// Number of threads that the system offers; null where it does not report it.
@@ -134,6 +136,7 @@ impl Report {
             kernels: Kernels::in_use().name(),
             kernels_requested: variable("MOUE_KERNELS"),
             kernels_available: Kernels::available().map(Kernels::name).collect(),
+            int8: Int8Instructions::in_use().name(),
             threads: rayon::current_num_threads(),
             threads_available: std::thread::available_parallelism().ok().map(NonZero::get),
             memory_bytes: proc_value("/proc/meminfo", "MemTotal").as_deref().and_then(kibibytes),
@@ -163,6 +166,7 @@ impl Report {
             ("processor", known(self.processor.clone())),
             ("instruction set", choice(self.isa, &self.isa_requested, "MOUE_ISA", &self.isa_available)),
             ("kernels of bf16", choice(self.kernels, &self.kernels_requested, "MOUE_KERNELS", &self.kernels_available)),
+            ("kernels of int8", self.int8.to_owned()),
             ("threads", format!("{}{available}", self.threads)),
             ("memory", known(self.memory_bytes.map(|bytes| format!("{:.1} GB", bytes as f64 / 1e9)))),
             ("cache", cache),

@@ -1,7 +1,7 @@
 //! `moue evaluate`.
 
 use super::{accuracy_text, precision_line, precision_text, print, print_notes, print_warning};
-use crate::args::{Common, CorruptionChoice, EvaluateArgs, TtaChoice};
+use crate::args::{Common, CorruptionChoice, EvaluateArgs, PredictionPrecision, TtaChoice};
 use crate::error::UsageError;
 use crate::output::table::table;
 use crate::progress::Progress;
@@ -31,11 +31,8 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         compare: args.compare.clone(),
         votes: args.votes.clone(),
         corruptions: args.corruptions.map(CorruptionChoice::resolve),
-        precision: args.precision.resolve(),
+        precision: args.precision.into(),
     };
-    if let (Some(line), false) = (precision_line(options.precision, Some(args.precision)), common.quiet) {
-        eprintln!("{line}");
-    }
     let mut watcher = Watcher { common, progress: None };
     let evaluated = evaluate(&options, &mut |event| watcher.observe(&event)).map_err(|error| match error {
         EvaluationError::NoData => UsageError(error.to_string()).into(),
@@ -44,6 +41,10 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         }
         other => anyhow::Error::new(other),
     })?;
+    let is_auto = args.precision == PredictionPrecision::Auto;
+    if let (Some(line), false) = (precision_line(evaluated.classifier.precision(), is_auto), common.quiet) {
+        eprintln!("{line}");
+    }
     watcher.done();
     let name = &evaluated.classifier.model().architecture().name;
     let (title, split) = (format!("{name} on {}", evaluated.source), evaluated.dataset.describe(evaluated.split));

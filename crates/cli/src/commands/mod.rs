@@ -14,13 +14,13 @@ pub mod predict;
 pub mod serve;
 pub mod train;
 
-use crate::args::{Common, PrecisionChoice};
+use crate::args::{Common, PredictionPrecision};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::message::printable;
-use moue::{Kernels, Precision};
+use moue::{Classifier, Model, Precision, PrecisionChoice};
 use moue_train::config::DataOptions;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
@@ -30,6 +30,7 @@ use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io::{IsTerminal, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -66,17 +67,23 @@ pub fn print_note(run: &RunConfig, common: &Common) {
     }
 }
 
+/// Opens a model for predictions.
+pub fn open_classifier(model: &Path, precision: PredictionPrecision) -> anyhow::Result<Classifier> {
+    let opened = Model::open(model)?;
+    let precision = PrecisionChoice::from(precision).resolve(&opened);
+    Classifier::with_precision(opened, precision).with_context(|| model.display().to_string())
+}
+
 /// The line that names the precision of a command, if `auto` has selected it or it is not f32.
-pub fn precision_line(precision: Precision, choice: Option<PrecisionChoice>) -> Option<String> {
-    let is_shown = precision != Precision::F32 || choice == Some(PrecisionChoice::Auto);
-    is_shown.then(|| format!("precision: {}", precision_text(precision)))
+pub fn precision_line(precision: Precision, is_auto: bool) -> Option<String> {
+    (precision != Precision::F32 || is_auto).then(|| format!("precision: {}", precision_text(precision)))
 }
 
 /// Names a precision, and the kernels that compute in it: `f32`, or `bf16, portable kernels`.
 pub fn precision_text(precision: Precision) -> String {
-    match precision {
-        Precision::F32 => precision.to_string(),
-        Precision::Bf16 => format!("{precision}, {} kernels", Kernels::in_use().name()),
+    match precision.kernels() {
+        None => precision.to_string(),
+        Some(kernels) => format!("{precision}, {kernels} kernels"),
     }
 }
 

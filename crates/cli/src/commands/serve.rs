@@ -1,12 +1,11 @@
 //! `moue serve`.
 
-use super::{precision_line, print_json, print_warning};
-use crate::args::{Common, LogFormat, ServeArgs};
+use super::{open_classifier, precision_line, print_json, print_warning};
+use crate::args::{Common, LogFormat, PredictionPrecision, ServeArgs};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
-use moue::Classifier;
 use moue::model::{Model, onnx, stored};
 use moue_server::{Limits, Options};
 use serde::Serialize;
@@ -23,7 +22,7 @@ use tokio::net::TcpListener;
 pub struct Listening {
     /// IP address and port that the service listens on.
     address: String,
-    /// Precision of the classifier: `f32` or `bf16`.
+    /// Precision of the classifier: `f32`, `bf16` or `int8`.
     precision: &'static str,
 }
 
@@ -58,8 +57,8 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         );
     }
     let model = args.model.clone().unwrap_or_else(|| PathBuf::from("default"));
-    let precision = args.precision.resolve();
-    let classifier = Classifier::with_precision(Model::open(&model)?, precision);
+    let classifier = open_classifier(&model, args.precision)?;
+    let precision = classifier.precision();
     // The network runs on a thread of its own, outside of `main`'s pool, and uses the global pool.
     rayon::ThreadPoolBuilder::new()
         .num_threads(common.threads.unwrap_or(0).into())
@@ -105,7 +104,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         if common.json {
             print_json(&Listening { address: address.to_string(), precision: precision.name() })?;
         } else if !common.quiet {
-            if let Some(line) = precision_line(precision, Some(args.precision)) {
+            if let Some(line) = precision_line(precision, args.precision == PredictionPrecision::Auto) {
                 eprintln!("{line}");
             }
             eprintln!("Listening on http://{address} (API documentation: http://{address}/docs); stop with Ctrl-C");

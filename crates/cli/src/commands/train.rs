@@ -1,7 +1,7 @@
 //! `moue train`.
 
 use super::{accuracy_text, open_source, precision_line, print, print_note, run_error, show_event, stop_on_interrupt};
-use crate::args::{Common, PrecisionChoice, TrainArgs};
+use crate::args::{Common, TrainArgs, TrainingPrecision};
 use crate::environment::INTERRUPTED;
 use crate::progress::Progress;
 use anyhow::Context;
@@ -74,7 +74,7 @@ fn train_as(
     };
     let progress = Progress::new(common.quiet, config.train.epochs * dataset.indices(Split::Train).len(), "images/s");
     introduce(config, &dataset, source, &folder, &progress);
-    if let Some(line) = precision_line(config.train.precision.into(), args.precision) {
+    if let Some(line) = precision_line(config.train.precision.into(), args.precision == Some(TrainingPrecision::Auto)) {
         progress.line(&line);
     }
     let stop = stop_on_interrupt()?;
@@ -107,7 +107,7 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
         epochs: args.epochs,
         batch_size: args.batch_size,
         learning_rate: args.learning_rate,
-        precision: args.precision.map(PrecisionChoice::resolve),
+        precision: args.precision.map(TrainingPrecision::resolve),
         image_size: args.image_size,
         seed: common.seed,
         no_teachers: args.no_teachers,

@@ -73,7 +73,7 @@ fn unsupported_exports_and_files_are_errors() {
     let (code, message) = place.fails(&["export", "tiny", "tiny.onnx", "--precision", "f16"]);
     assert_eq!(
         (code, message.as_str()),
-        (2, "moue: --precision applies to .safetensors files; ONNX files are always f32\n")
+        (2, "moue: --precision f16 applies to .safetensors files; an ONNX file is f32 or int8\n")
     );
     let (code, message) = place.fails(&["export", "tiny", "tiny.pt"]);
     assert_eq!((code, message.as_str()), (2, "moue: tiny.pt: the file name must end in .safetensors or .onnx\n"));

@@ -113,9 +113,98 @@ fn evaluations_and_predictions_are_f32_unless_asked() {
     let predict = ["predict", "--model", model, "--no-detect", &face];
     let (plain, lines) = run(&place, &predict);
     assert!(lines.is_empty(), "{lines:?}");
-    assert_eq!(run(&place, &[&predict[..], &["--precision", "auto"]].concat()), (plain, vec!["precision: f32".into()]));
+    // Where the processor has instructions for it, and the model loses little accuracy, `auto` is int8.
+    let (printed, lines) = run(&place, &[&predict[..], &["--precision", "auto"]].concat());
+    assert!(
+        lines == ["precision: f32"] && printed == plain || lines == ["precision: int8, avx512-vnni kernels"],
+        "{lines:?}"
+    );
     assert_eq!(run(&place, &[&predict[..], &["--precision", "bf16"]].concat()).1, [BF16]);
     assert!(run(&place, &[&predict[..], &["--precision", "bf16", "--quiet"]].concat()).1.is_empty());
+}
+
+/// What the commands print with 8-bit integers, without the instructions.
+fn is_int8(lines: &[String]) -> bool {
+    matches!(lines, [line] if line.starts_with("precision: int8, ") && line.ends_with(" kernels"))
+}
+
+#[test]
+fn predictions_with_8_bit_integers_are_close_to_f32() {
+    let place = with_faces();
+    let more = r#"  { kind = "conv2d", filters = 12, padding = "same", activation = "relu" },
+  { kind = "dropout", rate = 0.1 },"#;
+    place.put("net.toml", crate::place::TINY.replace(r#"  { kind = "dropout", rate = 0.1 },"#, more));
+    train(&place, "net.toml", "run", &[]);
+    let evaluate = ["evaluate", "run", "--data", "faces", "--split", "validation", "--json"];
+    let exact = json_of(&place, &evaluate);
+    let (printed, lines) = run(&place, &[&evaluate[..], &["--precision", "int8"]].concat());
+    let rounded: Value = serde_json::from_str(&printed).unwrap();
+    assert!(is_int8(&lines), "{lines:?}");
+    assert_eq!((&exact["precision"], &rounded["precision"]), (&json!("f32"), &json!("int8")));
+    let difference = exact["nll"].as_f64().unwrap() - rounded["nll"].as_f64().unwrap();
+    assert!(difference != 0.0 && difference.abs() < 0.1, "{difference}");
+
+    let predict = |model: &str, precision: &str| {
+        let args = ["predict", "faces", "-r", "--no-detect", "--json", "--model", model, "--precision", precision];
+        let lines = run(&place, &args).0;
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let (exact, rounded) = (predict("run", "f32"), predict("run", "int8"));
+    assert!(exact != rounded && exact.len() == 42);
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        let confidence = |of: &Value| of["faces"][0]["confidence"].as_f64().unwrap();
+        assert!((confidence(exact) - confidence(rounded)).abs() < 0.1, "{exact} {rounded}");
+    }
+
+    // A model without ranges.
+    let old = "old.safetensors";
+    place.ok(&["export", "run", old, "--verify", "0"]);
+    let bytes = fs::read(place.path(old)).unwrap();
+    let start = bytes.windows(10).position(|window| window == br#"\"int8\":{"#).unwrap();
+    // JSON ignores spaces.
+    let mut depth = 0;
+    let end = start
+        + bytes[start..]
+            .iter()
+            .position(|byte| {
+                depth += match byte {
+                    b'{' => 1,
+                    b'}' => -1,
+                    _ => 0,
+                };
+                *byte == b'}' && depth == 0
+            })
+            .unwrap();
+    let mut without = bytes;
+    without[start..end + 2].fill(b' ');
+    place.put(old, without);
+    let face = crate::place::first_file(&place.path("faces/train/happy"));
+    let (code, error) = place.fails(&["predict", "--model", old, "--precision", "int8", "--no-detect", &face]);
+    assert!(code == 1 && error.starts_with("moue: old.safetensors: the model has no ranges of activations"), "{error}");
+    let (code, error) = place.fails(&["evaluate", old, "--data", "faces", "--precision", "int8"]);
+    assert!(code == 1 && error.contains("old.safetensors") && error.contains("moue export MODEL"), "{error}");
+    let (code, error) = place.fails(&["export", old, "old.onnx", "--precision", "int8"]);
+    assert!(code == 1 && error.contains("no ranges") && !place.path("old.onnx").exists(), "{error}");
+    assert_eq!(
+        run(&place, &["predict", "--model", old, "--precision", "auto", "--no-detect", &face]).1,
+        ["precision: f32"]
+    );
+
+    // An export with data adds them, and verifies the file.
+    for (file, precision) in [("new.safetensors", "f32"), ("small.safetensors", "int8"), ("small.onnx", "int8")] {
+        let export = json_of(&place, &["export", old, file, "--precision", precision, "--data", "faces", "--json"]);
+        let verified = &export["verification"];
+        assert_eq!((&export["precision"], &verified["split"]), (&json!(precision), &json!("validation")), "{export}");
+        assert!(verified["equal_classes"].as_f64().unwrap() > 0.7, "{export}");
+        assert_eq!(verified["accuracies"].as_array().unwrap().len(), 2);
+        assert_eq!(predict(file, "int8").len(), 42);
+    }
+    let (printed, _) = run(&place, &["export", "run", "again.safetensors", "--verify", "20"]);
+    let verified = "Verified with 20 synthetic faces: the largest difference of a probability is 0.0000, 100.0 % of the \
+        predicted classes are equal";
+    assert_eq!(printed.lines().nth(1), Some(verified), "{printed}");
+    let (code, error) = place.fails(&["export", "run", "f16.onnx", "--precision", "f16"]);
+    assert!(code == 2 && error.contains("an ONNX file is f32 or int8"), "{error}");
 }
 
 #[test]
@@ -128,6 +217,9 @@ fn a_benchmark_names_precision_and_kernels() {
     assert!(plain.as_object().unwrap().contains_key("kernels"), "{plain}");
     let bf16 = found(&["--precision", "bf16"]);
     assert_eq!((&bf16["precision"], &bf16["kernels"]), (&json!("bf16"), &json!("portable")));
+    let int8 = found(&["--precision", "int8"]);
+    assert_eq!(int8["precision"], "int8");
+    assert!(["avx512-vnni", "avx2", "portable"].contains(&int8["kernels"].as_str().unwrap()), "{int8}");
     assert_eq!(bf16["isa"], plain["isa"]);
     assert_eq!(bf16["layers"].as_array().unwrap().len(), plain["layers"].as_array().unwrap().len());
     assert!(run(&place, &bench).0.lines().next().unwrap().ends_with(", f32"));

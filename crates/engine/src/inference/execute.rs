@@ -58,18 +58,35 @@ impl Map<'_> {
     }
 }
 
+/// The outputs of a network. Their memory may be given back to the workspace.
+#[derive(Default)]
+pub struct Outputs {
+    /// The last layer's output.
+    pub last: Tensor,
+    /// The named outputs, in the order of their layers.
+    pub named: Vec<(String, Tensor)>,
+}
+
 /// What a pass reads and fills besides the maps.
 pub struct Pass<'a> {
     pub workspace: &'a mut Workspace,
     pub profiler: &'a mut Profiler,
     /// The named outputs, in the order of their layers.
     pub outputs: &'a mut Vec<(String, Tensor)>,
+    /// Called with the name and the input of each convolution and dense layer.
+    pub observer: Option<Observer<'a>>,
 }
+
+/// See [`Pass::observer`].
+pub type Observer<'a> = &'a mut (dyn FnMut(&str, &Tensor) + Send);
 
 /// The output of all of these steps.
 pub fn run(steps: &[Step], x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
     let mut map = x;
     for step in steps {
+        if let (Some(observer), Operation::Conv2d { .. }) = (&mut pass.observer, step.operation()) {
+            observer(step.layer(), map.tensor());
+        }
         let start = pass.profiler.clock();
         map = Map::Owned(operate(step.operation(), map, pass));
         pass.profiler.record_forward(step.layer(), start);

@@ -6,9 +6,14 @@
 //! [`crate::network`].
 
 mod execute;
+mod int8;
+mod lower;
 mod network;
 pub(crate) mod plan;
 mod resize;
 
-pub use network::{InferenceNetwork, Outputs, steps};
+pub use execute::Outputs;
+pub use int8::{RangeMethod, Ranges, int8_layers, int8_range, ranges};
+pub use lower::steps;
+pub use network::InferenceNetwork;
 pub use plan::{Convolved, Filters, Operation, Step};

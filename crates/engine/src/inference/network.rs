@@ -3,42 +3,29 @@
 //! It owns the prepared steps and their workspace. The steps are defined in `plan`; `execute` runs
 //! them.
 
-use super::execute::{Map, Pass, run};
+use super::execute::{Map, Outputs, Pass, run};
+use super::int8::{self, Ranges};
+use super::lower::steps;
 use super::plan::{Step, prepare};
 use super::resize::resized;
 use crate::error::BuildError;
-use crate::layers::layer::lower;
 use crate::network::{Network, in_pool};
 use crate::precision::Precision;
 use crate::profile::{Profile, Profiler};
 use crate::tensor::{Shape, Tensor};
 use crate::workspace::Workspace;
 
-/// The steps for a network's current weights: batch normalization is folded into the preceding
-/// convolution, dropout is removed.
-#[must_use]
-pub fn steps(network: &Network) -> Vec<Step> {
-    lower(network.layers())
-}
-
 /// Images for each thread that pass through all layers together in bf16, so that the maps between
 /// layers stay in the cache.
 const IMAGES_AT_ONCE: usize = 8;
-
-/// The outputs of a network. Their memory may be given back to the workspace.
-#[derive(Default)]
-pub struct Outputs {
-    /// The last layer's output.
-    pub last: Tensor,
-    /// The named outputs, in the order of their layers.
-    pub named: Vec<(String, Tensor)>,
-}
 
 /// A network for inference.
 pub struct InferenceNetwork {
     input: Shape,
     output_shape: Shape,
     steps: Vec<Step>,
+    /// The steps over bytes, instead of `steps`.
+    int8: Option<int8::Plan>,
     precision: Precision,
     workspace: Workspace,
     profiler: Profiler,
@@ -57,10 +44,27 @@ impl InferenceNetwork {
     pub fn with_precision(network: &Network, precision: Precision) -> Self {
         let mut steps = steps(network);
         prepare(&mut steps, precision, [true, true]);
+        Self::of(network, steps, None, precision)
+    }
+
+    /// Prepares a network's current weights for inference with 8-bit integers. `ranges` are those of the inputs of its
+    /// layers; a layer without one is computed in f32, as are the first and the last layer. A network with weights that
+    /// are not finite is computed in f32, since bytes cannot represent its outputs.
+    #[must_use]
+    pub fn with_int8(network: &Network, ranges: &Ranges) -> Self {
+        let steps = steps(network);
+        let none = Ranges::new();
+        let ranges = if steps.iter().all(Step::is_finite) { ranges } else { &none };
+        let plan = int8::Plan::new(steps, ranges);
+        Self::of(network, Vec::new(), Some(plan), Precision::F32)
+    }
+
+    fn of(network: &Network, steps: Vec<Step>, int8: Option<int8::Plan>, precision: Precision) -> Self {
         Self {
             input: network.input_shape(),
             output_shape: network.output_shape(),
             steps,
+            int8,
             precision,
             workspace: Workspace::default(),
             profiler: Profiler::default(),
@@ -72,9 +76,9 @@ impl InferenceNetwork {
     ///
     /// # Errors
     /// When a layer cannot be computed on maps of another size, as a dense layer on a flattened map,
-    /// or the sizes of branches no longer match.
+    /// or the sizes of branches no longer match, and for a network with 8-bit integers.
     pub fn resized(&self, input: Shape) -> Result<Self, BuildError> {
-        if input.channels != self.input.channels || input.is_empty() {
+        if input.channels != self.input.channels || input.is_empty() || self.int8.is_some() {
             return Err(BuildError::FixedShape { input, wanted: self.input });
         }
         let (steps, output_shape) = resized(&self.steps, input)?;
@@ -82,6 +86,7 @@ impl InferenceNetwork {
             input,
             output_shape,
             steps,
+            int8: None,
             precision: self.precision,
             workspace: Workspace::default(),
             profiler: Profiler::default(),
@@ -95,10 +100,21 @@ impl InferenceNetwork {
         self.input
     }
 
-    /// The precision of the arithmetic.
+    /// The precision of the floating-point arithmetic.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// Whether most layers compute with 8-bit integers.
+    #[must_use]
+    pub fn is_int8(&self) -> bool {
+        self.int8.is_some()
+    }
+
+    /// Frees the memory that the network itself keeps for further passes.
+    pub fn release_memory(&self) {
+        self.int8.iter().for_each(int8::Plan::release_memory);
     }
 
     /// Starts to measure the time of each step.
@@ -148,6 +164,9 @@ impl InferenceNetwork {
 
     fn run_with(&self, x: &Tensor, workspace: &mut Workspace, profiler: &mut Profiler) -> Outputs {
         assert_eq!(x.shape(), self.input, "images of another shape than the network's");
+        if let Some(int8) = &self.int8 {
+            return int8.run(x, workspace, profiler);
+        }
         let at_once = IMAGES_AT_ONCE * rayon::current_num_threads();
         if self.precision == Precision::F32 || x.batch() <= at_once {
             return self.run_at_once(x, workspace, profiler);
@@ -178,7 +197,7 @@ impl InferenceNetwork {
 
     fn run_at_once(&self, x: &Tensor, workspace: &mut Workspace, profiler: &mut Profiler) -> Outputs {
         let mut named = Vec::new();
-        let mut pass = Pass { workspace, profiler, outputs: &mut named };
+        let mut pass = Pass { workspace, profiler, outputs: &mut named, observer: None };
         let last = in_pool(|| run(&self.steps, Map::Lent(x), &mut pass));
         debug_assert_eq!(last.shape(), self.output_shape);
         let last = workspace.convert(last, Precision::F32);

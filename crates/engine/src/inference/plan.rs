@@ -181,6 +181,33 @@ impl Step {
         &self.operation
     }
 
+    /// Whether it computes a further output of the network and passes its input on.
+    pub(super) fn is_output(&self) -> bool {
+        matches!(self.operation, Operation::Output { .. })
+    }
+
+    /// Whether all weights are finite; before they are prepared.
+    pub(super) fn is_finite(&self) -> bool {
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        match &self.operation {
+            Operation::Conv2d { convolved, .. } | Operation::DepthwiseConv2d { convolved, .. } => {
+                finite(&convolved.kernel) && convolved.bias.as_deref().is_none_or(finite)
+            }
+            Operation::Affine { scale, shift, .. } => finite(scale) && finite(shift),
+            Operation::Residual { branch, shortcut, .. } => branch.iter().chain(shortcut).all(Self::is_finite),
+            Operation::Concatenate { branches, .. } => branches.iter().flatten().all(Self::is_finite),
+            Operation::Gate { gate: layers } | Operation::Output { layers, .. } => layers.iter().all(Self::is_finite),
+            Operation::Activation { .. }
+            | Operation::Pooling { .. }
+            | Operation::UpSampling { .. }
+            | Operation::Reshape { .. } => true,
+        }
+    }
+
+    pub(super) fn into_operation(self) -> Operation {
+        self.operation
+    }
+
     /// Prepares the weights for products in this precision. The input or the output of the step may be f32 in every
     /// precision, as those of the network are; the layers that read or write them compute in f32, as in training.
     fn prepare(&mut self, precision: Precision, f32_ends: [bool; 2]) {

@@ -14,6 +14,7 @@ pub mod epilogue;
 pub mod few_channels;
 pub mod gemm;
 pub mod im2col;
+pub mod int8;
 pub mod isa;
 pub mod math;
 pub mod normalization;

@@ -2,6 +2,7 @@
 //! program starts itself at other levels, with other kernels and other numbers of threads.
 
 use crate::nets;
+use moue_engine::inference::{RangeMethod, ranges};
 use moue_engine::{InferenceNetwork, Isa, Kernels, Precision};
 use std::process::Command;
 
@@ -23,12 +24,23 @@ fn computed(precision: Precision) -> (String, Vec<f32>) {
     (bits, logits)
 }
 
+/// The predictions of the same network in f32 and with 8-bit integers.
+fn computed_with_int8() -> Vec<f32> {
+    let mut training = nets::Training::new(9);
+    (0..4).for_each(|step| training.step(&nets::images(9, step)));
+    let batch = |number: usize| (number == 0).then(|| nets::images(20, 50));
+    let ranges = ranges(&training.network, RangeMethod::Percentile(1.0), &batch);
+    // Enough images for Winograd's method.
+    InferenceNetwork::with_int8(&training.network, &ranges).run(&nets::images(20, 100)).data().to_vec()
+}
+
 /// The results of this program with other settings.
 #[derive(PartialEq)]
 struct Results {
     /// The bits of the weights, in f32 and in bf16.
     weights: [String; 2],
-    logits: [Vec<f32>; 2],
+    /// Those of f32, bf16 and int8.
+    logits: [Vec<f32>; 3],
 }
 
 fn computed_with(isa: Isa, kernels: Kernels, threads: usize) -> Results {
@@ -49,7 +61,7 @@ fn computed_with(isa: Isa, kernels: Kernels, threads: usize) -> Results {
     let logits = |name: &str| find(name).split_whitespace().map(|bits| f32::from_bits(bits.parse().unwrap())).collect();
     Results {
         weights: ["f32 weights: ", "bf16 weights: "].map(find),
-        logits: ["f32 logits: ", "bf16 logits: "].map(logits),
+        logits: ["f32 logits: ", "bf16 logits: ", "int8 logits: "].map(logits),
     }
 }
 
@@ -64,13 +76,15 @@ fn a_run_prints_what_it_computes() {
         let logits: Vec<String> = logits.iter().map(|v| v.to_bits().to_string()).collect();
         println!("{precision} weights: {weights}\n{precision} logits: {}", logits.join(" "));
     }
+    let logits: Vec<String> = computed_with_int8().iter().map(|v| v.to_bits().to_string()).collect();
+    println!("int8 logits: {}", logits.join(" "));
 }
 
 #[test]
 fn results_are_bit_identical_for_any_number_of_threads() {
     for isa in Isa::available() {
         let one = computed_with(isa, Kernels::Portable, 1);
-        assert!(one.logits.iter().all(|logits| logits.len() == 5 * nets::CLASSES));
+        assert!(one.logits.iter().zip([5, 5, 20]).all(|(logits, images)| logits.len() == images * nets::CLASSES));
         assert_ne!(one.weights[0], one.weights[1], "bf16 computes in f32");
         // Without an instruction for fused multiply-add, bf16 takes a second for each run.
         let others: &[usize] = if isa == Isa::Scalar { &[3] } else { &[2, 3, 8] };
@@ -88,9 +102,10 @@ fn instruction_set_levels_agree() {
         // Levels with fused multiply-add compute the same sums.
         if ![Isa::Scalar, Isa::Simd128].contains(&isa) {
             assert!(weights == best.weights, "{}", isa.name());
+            assert!(logits == best.logits, "{}", isa.name());
         }
         // Where a sum differs in the last place, its value in bf16 may be another one.
-        for ((logits, best), tolerance) in logits.iter().zip(&best.logits).zip([1e-4, 0.1]) {
+        for ((logits, best), tolerance) in logits.iter().zip(&best.logits).zip([1e-4, 0.1, 0.1]) {
             for (a, b) in logits.iter().zip(best) {
                 assert!((a - b).abs() < tolerance * (1.0 + b.abs()), "{}: {a} and {b}", isa.name());
             }

@@ -65,7 +65,7 @@ impl Model {
         let mut network = build_stored(&document.architecture, document.classes.len(), tensors.values())
             .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
         fill(&mut network, &tensors).map_err(|reason| not_a_model(path, reason))?;
-        Ok(document.into_model(network))
+        document.into_model(network).map_err(|error| not_a_model(path, error.to_string()))
     }
 }
 

@@ -6,7 +6,7 @@ use super::architecture::{LayerSpec, Size, Units};
 use super::build::{ArchitectureError, build_blank};
 use super::model::{Document, Model};
 use super::weights::set_weights;
-use moue_engine::inference::{Filters, Operation, Step, steps};
+use moue_engine::inference::{Filters, Operation, Step, int8_layers, steps};
 use moue_engine::layers::PoolingKind;
 use moue_engine::{Activation, Padding, Parameter, Window};
 
@@ -33,9 +33,18 @@ impl Model {
         layers.push(LayerSpec::Softmax {});
         let mut document = Document::of(self);
         document.architecture.layers = layers;
+        let int8 = document.int8.take();
         let network = build_blank(&document.architecture, self.classes.len())?;
-        let mut folded = document.into_model(network);
+        // Without ranges, the document fits every network.
+        let mut folded = document.into_model(network).unwrap_or_else(|_| unreachable!("there are no ranges"));
         set_weights(&mut folded.network, &weights);
+        // Layers are numbered again.
+        let (before, after) = (int8_layers(&self.network), int8_layers(&folded.network));
+        folded.int8 = int8.filter(|_| before.len() == after.len()).map(|mut int8| {
+            let named = before.iter().zip(after);
+            int8.ranges = named.filter_map(|(old, new)| Some((new, *int8.ranges.get(old)?))).collect();
+            int8
+        });
         Ok(folded)
     }
 }

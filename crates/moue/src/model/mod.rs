@@ -13,6 +13,7 @@ mod error;
 mod file;
 #[cfg(feature = "onnx")]
 mod fold;
+mod int8;
 #[allow(clippy::module_inception, reason = "the module is named after its main type")]
 mod model;
 mod normalization;
@@ -30,6 +31,7 @@ pub use bundled::{EMBEDDED, Embedded, model_file, stored};
 pub use calibration::{Calibration, CalibrationError};
 pub use error::ModelFileError;
 pub(crate) use file::{KEY, fill};
+pub use int8::{Int8, Int8Accuracy, RangeError};
 pub use model::Model;
 pub use normalization::Normalization;
 pub use provenance::{Provenance, ValidationCount};

@@ -3,6 +3,7 @@
 use super::architecture::Architecture;
 use super::build::{ArchitectureError, build};
 use super::calibration::{Calibration, CalibrationError};
+use super::int8::{Int8, RangeError};
 use super::normalization::Normalization;
 use super::provenance::Provenance;
 use moue_engine::{Isa, Network};
@@ -24,6 +25,8 @@ pub struct Model {
     pub(crate) calibration: Calibration,
     /// Predictions with a lower confidence are marked as uncertain; 0 marks none.
     pub(crate) uncertain_below: f32,
+    /// What predictions with 8-bit integers need.
+    pub(crate) int8: Option<Int8>,
     /// The provenance of the model.
     pub(crate) provenance: Provenance,
     /// The network and its weights.
@@ -49,6 +52,7 @@ impl Model {
             normalization: Normalization::unit(),
             calibration: Calibration::default(),
             uncertain_below: 0.0,
+            int8: None,
             provenance,
             network,
         })
@@ -107,6 +111,22 @@ impl Model {
         Ok(())
     }
 
+    /// What predictions with 8-bit integers need; `None` where the ranges of activations are not known.
+    #[must_use]
+    pub fn int8(&self) -> Option<&Int8> {
+        self.int8.as_ref()
+    }
+
+    /// Sets what predictions with 8-bit integers need. It belongs to the current weights.
+    ///
+    /// # Errors
+    /// When the ranges do not fit the network.
+    pub fn set_int8(&mut self, int8: Option<Int8>) -> Result<(), RangeError> {
+        int8.iter().try_for_each(|int8| int8.check(&self.network))?;
+        self.int8 = int8;
+        Ok(())
+    }
+
     /// Sets the strength of the prior adjustment: fixed biases for rare classes that follow from the training targets. The
     /// fitted calibration is unchanged. Returns whether the provenance has the training targets, with all classes.
     pub fn set_prior_adjustment(&mut self, strength: f32) -> bool {
@@ -114,6 +134,8 @@ impl Model {
             return false;
         };
         self.architecture.prior_adjustment = strength;
+        // The accuracies are those without it.
+        self.int8.iter_mut().for_each(|int8| int8.accuracy = None);
         self.calibration = self.calibration.clone().with_prior(strength.into(), &prior);
         true
     }
@@ -165,6 +187,8 @@ pub(super) struct Document {
     normalization: Normalization,
     calibration: Calibration,
     uncertain_below: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) int8: Option<Int8>,
     provenance: Provenance,
 }
 
@@ -177,6 +201,7 @@ impl Document {
             normalization: model.normalization.clone(),
             calibration: model.calibration.clone(),
             uncertain_below: model.uncertain_below,
+            int8: model.int8.clone(),
             provenance: model.provenance.clone(),
         }
     }
@@ -200,15 +225,21 @@ impl Document {
         Ok(document)
     }
 
-    pub(super) fn into_model(self, network: Network) -> Model {
-        Model {
+    /// The model of a network.
+    ///
+    /// # Errors
+    /// When the ranges of 8-bit integers do not fit it.
+    pub(super) fn into_model(self, network: Network) -> Result<Model, RangeError> {
+        self.int8.iter().try_for_each(|int8| int8.check(&network))?;
+        Ok(Model {
             architecture: self.architecture,
             classes: self.classes,
             normalization: self.normalization,
             calibration: self.calibration,
             uncertain_below: self.uncertain_below,
+            int8: self.int8,
             provenance: self.provenance,
             network,
-        }
+        })
     }
 }

@@ -40,17 +40,28 @@ impl Model {
         Self::from_safetensors(bytes, path)
     }
 
+    /// Writes the model as an ONNX file with weights and activations of 8 bits; see [`super::onnx`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    #[cfg(feature = "onnx")]
+    pub fn save_onnx_int8(&self, path: impl AsRef<Path>) -> Result<(), ModelFileError> {
+        write_onnx(path.as_ref(), &super::onnx::to_onnx_int8(self)?)
+    }
+
     /// Writes the model as an ONNX file; see [`super::onnx`].
     ///
     /// # Errors
     /// When the file cannot be written.
     #[cfg(feature = "onnx")]
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<(), ModelFileError> {
-        let path = path.as_ref();
-        let bytes = super::onnx::to_onnx(self)?;
-        crate::fs::write_atomically(path, &bytes)
-            .map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
+        write_onnx(path.as_ref(), &super::onnx::to_onnx(self)?)
     }
+}
+
+#[cfg(feature = "onnx")]
+fn write_onnx(path: &Path, bytes: &[u8]) -> Result<(), ModelFileError> {
+    crate::fs::write_atomically(path, bytes).map_err(|source| ModelFileError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

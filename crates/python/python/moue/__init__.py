@@ -112,7 +112,7 @@ class Predictor:
     threads
         The number of threads; all cores by default.
     precision
-        The precision of the classifier: `"f32"`, `"bf16"`, or `"auto"` for the fastest on this machine. Faces are
+        The precision of the classifier: `"f32"`, `"bf16"`, `"int8"`, or `"auto"` for the fastest on this machine. Faces are
         detected in f32."""
 
     def __init__(
@@ -151,7 +151,7 @@ class Predictor:
 
     @property
     def precision(self) -> str:
-        """The precision of the classifier: `"f32"` or `"bf16"`."""
+        """The precision of the classifier: `"f32"`, `"bf16"` or `"int8"`."""
         return self._inner.precision
 
     @overload
@@ -372,7 +372,7 @@ def evaluate(
     macro F1, calibration, metrics of each class, confusion matrix. `tta=True` or `"flip"` averages each
     prediction over the image and its mirror image, `"crops"` over ten crops. `votes` is a file of people's
     votes, to compare with. `corruptions` (`"all"` or `"robust10"`) evaluates on corrupted images, too.
-    `precision` is that of the predictions: `"f32"`, `"bf16"` or `"auto"`."""
+    `precision` is that of the predictions: `"f32"`, `"bf16"`, `"int8"` or `"auto"`."""
     method = "flip" if tta is True else tta or None
     document = _moue.evaluate(model or "default", data, split, method, precision, votes, corruptions)
     metrics: dict[str, Any] = json.loads(document)

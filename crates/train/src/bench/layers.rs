@@ -50,7 +50,7 @@ pub fn layers(config: &Config, options: &BenchOptions) -> Result<Vec<LayerCost>,
     let batch_size = options.batch_size.max(1);
     let mut bench = Bench::new(config, batch_size)?;
     let (train, [loss, optimizer], train_steps) = profile_training(&mut bench, options.time);
-    let (predict, predict_steps) = profile_prediction(&bench, options.time);
+    let (predict, predict_steps) = profile_prediction(&bench, options);
     let train = Times::new(&train, train_steps);
     let predict = Times::new(&predict, predict_steps);
 
@@ -125,15 +125,15 @@ fn profile_training(bench: &mut Bench, time: Duration) -> (Profile, [Duration; 2
     (bench.network.take_profile(), others, steps)
 }
 
-fn profile_prediction(bench: &Bench, time: Duration) -> (Profile, usize) {
-    let mut ready = bench.ready();
+fn profile_prediction(bench: &Bench, options: &BenchOptions) -> (Profile, usize) {
+    let mut ready = bench.ready(options.int8);
     (0..WARM_UP).for_each(|_| {
         ready.run(&bench.images);
     });
     ready.start_profile();
     let mut steps = 0;
     let begin = Instant::now();
-    while steps == 0 || begin.elapsed() < time {
+    while steps == 0 || begin.elapsed() < options.time {
         ready.run(&bench.images);
         steps += 1;
     }

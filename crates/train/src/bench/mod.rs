@@ -8,12 +8,13 @@ mod layers;
 pub use layers::{LayerCost, layers};
 
 use crate::config::Config;
-use moue::Classifier;
 use moue::model::{ArchitectureError, build};
+use moue::{Classifier, Precision};
+use moue_engine::inference::{RangeMethod, ranges};
 use moue_engine::loss::{CrossEntropy, sparse_categorical_crossentropy};
 use moue_engine::optimizer::Optimizer;
 use moue_engine::random::Stream;
-use moue_engine::{InferenceNetwork, Isa, Kernels, Mode, Network, Precision, Shape, Tensor};
+use moue_engine::{InferenceNetwork, Isa, Mode, Network, Shape, Tensor};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct BenchOptions {
     pub batch_size: usize,
     /// Time for each measurement, at least five steps.
     pub time: Duration,
+    /// Whether predictions compute with 8-bit integers.
+    pub int8: bool,
 }
 
 /// Results of a benchmark.
@@ -47,9 +50,10 @@ pub struct Measurement {
     pub batch_size: usize,
     /// Instruction set of the computations in f32.
     pub isa: &'static str,
-    /// Precision: `f32` or `bf16`.
+    /// Precision: `f32`, `bf16` or `int8`. With `int8`, the training is measured in the precision of the architecture
+    /// file.
     pub precision: &'static str,
-    /// Kernels of bf16: `amx` or `portable`; null in f32.
+    /// Kernels of bf16, `amx` or `portable`, or instructions of int8, `avx512-vnni`, `avx2` or `portable`; null in f32.
     pub kernels: Option<&'static str>,
     /// Training images per second: forward pass, loss, backward pass and optimizer.
     pub train_images_per_second: f64,
@@ -93,8 +97,15 @@ impl Bench {
         })
     }
 
-    /// The network for inference, in the same precision.
-    fn ready(&self) -> InferenceNetwork {
+    /// The network for inference, in the same precision or with 8-bit integers.
+    fn ready(&self, int8: bool) -> InferenceNetwork {
+        if int8 {
+            let batch = |number: usize| (number == 0).then(|| self.images.clone());
+            return InferenceNetwork::with_int8(
+                &self.network,
+                &ranges(&self.network, RangeMethod::Percentile(1.0), &batch),
+            );
+        }
         InferenceNetwork::with_precision(&self.network, self.network.precision())
     }
 
@@ -127,7 +138,7 @@ pub fn measure(
     let step = median(options.time, || bench.step());
     let peak_rss_bytes = peak_memory();
     observe("predicting");
-    let mut ready = bench.ready();
+    let mut ready = bench.ready(options.int8);
     let batch = median(options.time, || {
         ready.run(&bench.images);
     });
@@ -136,14 +147,14 @@ pub fn measure(
     let latency = median(options.time, || {
         ready.run(&one);
     });
-    let precision = bench.network.precision();
+    let precision = if options.int8 { Precision::Int8 } else { bench.network.precision().into() };
     Ok(Measurement {
         arch: config.model.name.clone(),
         threads: rayon::current_num_threads(),
         batch_size,
         isa: Isa::in_use().name(),
         precision: precision.name(),
-        kernels: (precision == Precision::Bf16).then(|| Kernels::in_use().name()),
+        kernels: precision.kernels(),
         train_images_per_second: batch_size as f64 / step,
         predict_images_per_second: batch_size as f64 / batch,
         latency_ms_p50: latency * 1e3,
@@ -206,7 +217,7 @@ mod tests {
     #[test]
     fn every_layer_is_measured() {
         let config = Config::parse("tiny", TINY).expect("a valid file");
-        let options = BenchOptions { batch_size: 4, time: Duration::ZERO };
+        let options = BenchOptions { batch_size: 4, time: Duration::ZERO, int8: false };
         let mut observed = Vec::new();
         let measured = measure(&config, &options, &mut |what| observed.push(what.to_owned())).expect("it builds");
         assert_eq!((measured.arch.as_str(), measured.batch_size, observed.len()), ("tiny", 4, 3));

@@ -27,6 +27,20 @@ impl From<Precision> for PrecisionName {
     }
 }
 
+impl From<PrecisionName> for moue::Precision {
+    fn from(name: PrecisionName) -> Self {
+        Precision::from(name).into()
+    }
+}
+
+impl PrecisionName {
+    /// The fastest precision of a training on this machine.
+    #[must_use]
+    pub fn fastest() -> Self {
+        Precision::fastest().into()
+    }
+}
+
 impl From<PrecisionName> for Precision {
     fn from(name: PrecisionName) -> Self {
         match name {

@@ -11,10 +11,10 @@ use super::votes::{VoteMetrics, vote_metrics};
 use crate::config::DataOptions;
 use crate::data::{CONTEMPT, DataError, DataSource, Dataset, ImageSpec, ImageVotes, Split, TrainingImages, Votes};
 use moue::model::{Model, ModelFileError};
-use moue::{Classifier, Precision, Tta};
+use moue::precision::NoRanges;
+use moue::{Classifier, PrecisionChoice, Tta};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-
 /// Options of an evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluateOptions {
@@ -39,8 +39,8 @@ pub struct EvaluateOptions {
     pub votes: Option<PathBuf>,
     /// The corruptions to evaluate on, too.
     pub corruptions: Option<CorruptionSet>,
-    /// Precision of the predictions of all models.
-    pub precision: Precision,
+    /// Precision of the predictions of all models; `auto` is resolved for each.
+    pub precision: PrecisionChoice,
 }
 
 /// Progress of an evaluation.
@@ -74,6 +74,14 @@ pub enum EvaluationError {
     /// The model does not fit the data.
     #[error(transparent)]
     Fit(#[from] DataMismatch),
+    /// A model cannot predict in the precision.
+    #[error("{}", .path.display())]
+    Precision {
+        /// The model.
+        path: PathBuf,
+        /// What it lacks.
+        source: NoRanges,
+    },
     /// No data was given, and the model was not trained on synthetic faces.
     #[error("this model was not trained on synthetic faces; pass the data to evaluate it on with --data")]
     NoData,
@@ -163,7 +171,12 @@ pub fn evaluate(
     options: &EvaluateOptions,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Evaluation, EvaluationError> {
-    let open = |path: &Path| Model::open(path).map(|model| Classifier::with_precision(model, options.precision));
+    let open = |path: &Path| {
+        let model = Model::open(path)?;
+        let precision = options.precision.resolve(&model);
+        let other = |source| EvaluationError::Precision { path: path.to_owned(), source };
+        Classifier::with_precision(model, precision).map_err(other)
+    };
     let classifier = open(&options.model)?;
     let source = match &options.data {
         Some(path) => DataSource::Given(path.clone()),
@@ -232,7 +245,7 @@ fn overlap(path: &Path, model: &Model, dataset: &Dataset, split: Split) -> Optio
 
 /// The data with the image size and channels of a model, split as for the training of `trained`. Contempt, which only
 /// FER+ has, is a class of the data where it is one of the model.
-fn opened(
+pub(super) fn opened(
     options: &EvaluateOptions,
     source: &DataSource,
     trained: &Model,

@@ -1,9 +1,8 @@
 //! Resolves the configuration and the data of a run from options.
 
-use crate::config::{Config, ConfigError, OverrideError, with_option};
+use crate::config::{Config, ConfigError, OverrideError, PrecisionName, with_option};
 use crate::data::DataSource;
 use crate::train::{CheckpointError, RunFolder, SavedRun};
-use moue::Precision;
 use moue::model::{Model, ModelFileError};
 use std::path::{Path, PathBuf};
 
@@ -27,7 +26,7 @@ pub struct RunOptions {
     /// Learning rate.
     pub learning_rate: Option<f32>,
     /// Precision of the training.
-    pub precision: Option<Precision>,
+    pub precision: Option<PrecisionName>,
     /// `[height, width]` of the network's images.
     pub image_size: Option<[usize; 2]>,
     /// The seed.
@@ -157,7 +156,7 @@ impl RunConfig {
         train.epochs = options.epochs.unwrap_or(train.epochs);
         train.batch_size = options.batch_size.unwrap_or(train.batch_size);
         train.learning_rate = options.learning_rate.unwrap_or(train.learning_rate);
-        train.precision = options.precision.map_or(train.precision, Into::into);
+        train.precision = options.precision.unwrap_or(train.precision);
         train.seed = options.seed.unwrap_or(train.seed);
         config.data = config.data.with_split(options.official_split, options.as_given);
         if let Some([height, width]) = options.image_size {

@@ -123,7 +123,7 @@ fn teachers(options: &TrainOptions, dataset: &Dataset) -> Result<Vec<Classifier>
     let mut teachers = Vec::new();
     for path in &options.teachers {
         let teacher = Model::open(path).map_err(TrainError::UnreadTeacher)?;
-        let teacher = Classifier::with_precision(teacher, options.precision.into());
+        let teacher = Classifier::with_float(teacher, options.precision.into());
         if teacher.classes() != dataset.classes || teacher.input() != dataset.shape() {
             return Err(TrainError::Teacher(format!(
                 "{} takes images of shape {:?} with the classes {}, but the data has shape {:?} and the classes {}",

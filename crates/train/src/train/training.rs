@@ -9,9 +9,9 @@ use super::ranks::Ranks;
 use super::record::{Ending, EpochRecord, Event};
 use super::schedule;
 use super::targets::{Targets, model_hash, prior};
-use crate::config::CalibrationKind;
+use crate::config::{CalibrationKind, PrecisionName};
 use crate::data::{NumberedSplit, Split, TrainingImages, warnings};
-use crate::evaluate::{self, Predictions};
+use crate::evaluate::{self, DataMismatch, Predictions};
 use moue::Classifier;
 use moue::model::weights::{snapshot, transfer};
 use moue::model::{Calibration, Model, Provenance, ValidationCount, build_blank};
@@ -90,7 +90,7 @@ impl<'a> Training<'a> {
             ])?;
             network.join(communicator);
         }
-        let validated = Classifier::with_precision(unfitted(job, &checkpoint)?, options.precision.into());
+        let validated = Classifier::with_float(unfitted(job, &checkpoint)?, options.precision.into());
         evaluate::check_fit(&validated, dataset)?;
         let adjustment = match options.logit_adjustment {
             0.0 => None,
@@ -282,7 +282,7 @@ impl<'a> Training<'a> {
 
     /// The model of the best epoch, calibrated on the split it was selected on, with its
     /// predictions for that split.
-    pub fn finish(mut self, ending: Ending) -> Outcome {
+    pub fn finish(mut self, ending: Ending) -> Result<Outcome, DataMismatch> {
         let best_epoch = self.checkpoint.best.epoch;
         let (mut model, mut validation) = (None, None);
         if best_epoch > 0 {
@@ -296,9 +296,11 @@ impl<'a> Training<'a> {
             evaluate::calibrate(&mut best, &predictions, self.job.config.train.calibration);
             let temperature = best.calibration().temperature_only();
             predictions.probabilities = calibrated(&temperature, &logits, best.classes().len());
+            let is_f32 = self.job.config.train.precision == PrecisionName::F32;
+            let best = evaluate::calibrate_int8(best, self.job.dataset, is_f32.then_some(&predictions))?;
             (model, validation) = (Some(best), Some(predictions));
         }
-        Outcome { ending, model, validation, history: self.checkpoint.history, best_epoch }
+        Ok(Outcome { ending, model, validation, history: self.checkpoint.history, best_epoch })
     }
 }
 
@@ -347,7 +349,7 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
         training.save()?;
     };
     let leads = training.ranks.leads();
-    let outcome = training.finish(ending);
+    let outcome = training.finish(ending)?;
     if let (Some(model), true) = (&outcome.model, leads) {
         model.save(job.folder.model())?;
     }

@@ -7,6 +7,7 @@ mod calibration;
 mod compare;
 mod data;
 mod fine_tuning;
+mod int8;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod precision;

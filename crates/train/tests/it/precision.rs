@@ -1,7 +1,6 @@
 //! The precision of a training: recorded, reproduced, resumed.
 
 use crate::training::{TINY, config, faces, run, sha256};
-use moue::Precision;
 use moue::model::{Model, weights};
 use moue_train::config::{Config, PrecisionName};
 use moue_train::train::Ending;
@@ -48,9 +47,10 @@ fn a_training_in_bf16_is_recorded_and_resumed_bit_identically() {
 
 #[test]
 fn names_of_precisions_are_those_of_the_engine() {
-    for precision in [Precision::F32, Precision::Bf16] {
+    for precision in [moue_engine::Precision::F32, moue_engine::Precision::Bf16] {
         let name = PrecisionName::from(precision);
-        assert_eq!(Precision::from(name), precision);
+        assert_eq!(moue_engine::Precision::from(name), precision);
+        assert_eq!(moue::Precision::from(name).name(), precision.name());
         assert_eq!(serde_json::to_value(name).unwrap(), precision.name());
     }
 }

@@ -9,15 +9,13 @@ mod outputs;
 mod photos;
 mod video;
 
-use super::{precision_line, stop_on_interrupt};
-use crate::args::{Common, PredictArgs, TtaChoice};
+use super::{open_classifier, precision_line, stop_on_interrupt};
+use crate::args::{Common, PredictArgs, PredictionPrecision, TtaChoice};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::Classifier;
 use moue::detect::{DetectOptions, Detector};
-use moue::model::Model;
 use moue::predict::{PredictOptions, Predictor};
 use moue::prediction::Prediction;
 use output::{Counts, PredictionWriter};
@@ -37,8 +35,9 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         tta: TtaChoice::resolve(args.tta),
         ..PredictOptions::default()
     };
-    let classifier = Classifier::with_precision(Model::open(&args.model)?, args.precision.resolve());
-    let line = precision_line(classifier.precision(), Some(args.precision)).filter(|_| !common.quiet);
+    let classifier = open_classifier(&args.model, args.precision)?;
+    let is_auto = args.precision == PredictionPrecision::Auto;
+    let line = precision_line(classifier.precision(), is_auto).filter(|_| !common.quiet);
     let mut predictor = Predictor::new(classifier).with_options(options);
     if let Some(path) = &args.detector {
         predictor = predictor.with_detector(Detector::load(path)?);

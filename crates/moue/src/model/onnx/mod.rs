@@ -3,14 +3,15 @@
 //! The graph takes `input`, `f32` pixels of 0–255 as `[N, C, H, W]`, and returns `probabilities`,
 //! `[N, classes]`: normalization and calibration are part of the graph. Batch normalization is
 //! folded into a preceding convolution. Only files that this module has written can be read; their
-//! weights may have been changed since.
+//! weights may have been changed since. An int8 graph quantizes weights and activations.
 
 mod proto;
+mod quantize;
 mod read;
 mod write;
 
 pub use read::from_onnx;
-pub use write::to_onnx;
+pub use write::{to_onnx, to_onnx_int8};
 
 use std::path::Path;
 

@@ -3,7 +3,8 @@
 //! The metadata describes the network, the initializers hold its weights. A graph is accepted only
 //! if writing the model again gives the same graph. No operation of the file is ignored.
 
-use super::proto::{FLOAT, GraphProto, ModelProto, NodeProto, TensorProto};
+use super::proto::{FLOAT, GraphProto, INT8, INT32, ModelProto, NodeProto, TensorProto};
+use super::quantize;
 use super::write::graph;
 use super::{BIAS, MEAN, OPSET, PRIOR, SCALE, STD, TEMPERATURE, channels_first};
 use crate::model::build::build_stored;
@@ -15,11 +16,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// The operators that [`super::to_onnx`] writes.
-const OPERATORS: [&str; 21] = [
+const OPERATORS: [&str; 23] = [
     "Add",
     "AveragePool",
     "Concat",
     "Conv",
+    "DequantizeLinear",
     "Div",
     "Flatten",
     "Gemm",
@@ -28,6 +30,7 @@ const OPERATORS: [&str; 21] = [
     "LeakyRelu",
     "MaxPool",
     "Mul",
+    "QuantizeLinear",
     "ReduceMean",
     "Relu",
     "Resize",
@@ -59,10 +62,11 @@ pub fn from_onnx(bytes: &[u8], path: impl AsRef<Path>) -> Result<Model, ModelFil
     let values = arrays.values().map(|(_, values)| values.len()).sum();
     let network = build_stored(&document.architecture, document.classes.len(), values)
         .map_err(|source| ModelFileError::Architecture { path: path.to_owned(), source })?;
-    let mut model = document.into_model(network);
+    let mut model = document.into_model(network).map_err(|error| not_a_model(error.to_string()))?;
     fill(&mut model, &arrays).map_err(not_a_model)?;
     model.calibration.check(model.classes.len()).map_err(|error| not_a_model(error.to_string()))?;
-    same(&graph(&model), found).map_err(not_a_model)?;
+    let int8 = found.initializer.iter().any(|tensor| tensor.data_type == INT8);
+    same(&graph(&model, int8), found).map_err(not_a_model)?;
     Ok(model)
 }
 
@@ -99,9 +103,17 @@ fn document(proto: &ModelProto) -> Result<Document, String> {
 
 fn arrays(graph: &GraphProto) -> Result<Arrays, String> {
     let mut arrays = Arrays::new();
-    for tensor in graph.initializer.iter().filter(|tensor| tensor.data_type == FLOAT) {
+    let scales: HashMap<&str, Vec<f32>> = graph
+        .initializer
+        .iter()
+        .filter_map(|tensor| Some((tensor.name.strip_suffix(quantize::SCALE)?, floats(tensor))))
+        .collect();
+    for tensor in &graph.initializer {
         let dims: Vec<usize> = tensor.dims.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect();
-        let values = floats(tensor);
+        let quantized = || quantize::values(tensor, scales.get(tensor.name.as_str())?);
+        let Some(values) = (if tensor.data_type == FLOAT { Some(floats(tensor)) } else { quantized() }) else {
+            continue;
+        };
         if dims.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent)) != Some(values.len()) {
             return Err(format!("its array {} has {} values, but its shape is {dims:?}", tensor.name, values.len()));
         }
@@ -178,8 +190,20 @@ fn same(wanted: &GraphProto, found: &GraphProto) -> Result<(), String> {
     let by_name: HashMap<&str, &TensorProto> = found.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
     for wanted in &wanted.initializer {
         let bits = |tensor: &TensorProto| floats(tensor).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        let is_equal = |found: &TensorProto| {
+            let weights = wanted.name.strip_suffix(quantize::SCALE).unwrap_or(&wanted.name);
+            let is_zero =
+                wanted.name.ends_with(quantize::ZERO) || !(weights.ends_with(".kernel") || weights.ends_with(".bias"));
+            // The model was read from quantized weights and their scales, so that they need not be compared with it.
+            (!is_zero && by_name.get(weights).is_some_and(|tensor| [INT8, INT32].contains(&tensor.data_type)))
+                || if wanted.data_type == FLOAT {
+                    bits(found) == bits(wanted)
+                } else {
+                    found.raw_data == wanted.raw_data
+                }
+        };
         match by_name.get(wanted.name.as_str()) {
-            Some(found) if found.dims == wanted.dims && bits(found) == bits(wanted) => {}
+            Some(found) if found.dims == wanted.dims && found.data_type == wanted.data_type && is_equal(found) => {}
             _ => return Err(format!("its array {} is not the one that its metadata describes", wanted.name)),
         }
     }

@@ -8,7 +8,7 @@ use super::proto::{
 use super::{BIAS, IR_VERSION, MEAN, OPSET, PRIOR, RANGE, SCALE, SPATIAL_AXES, STD, TEMPERATURE, channels_first};
 use crate::model::model::Document;
 use crate::model::{Model, ModelFileError};
-use moue_engine::inference::{Filters, Operation, Step, steps};
+use moue_engine::inference::{Filters, Operation, Ranges, Step, steps};
 use moue_engine::layers::PoolingKind;
 use moue_engine::{Activation, Shape, Window};
 use prost::Message;
@@ -20,7 +20,24 @@ const DOC: &str = "Facial expressions of 48x48 faces and the like: what a face l
 /// # Errors
 /// When the model's network is larger than one that can be built.
 pub fn to_onnx(model: &Model) -> Result<Vec<u8>, ModelFileError> {
+    encode(model, false)
+}
+
+/// The bytes of an ONNX file with this model, whose weights and activations are quantized to 8 bits where the model has
+/// ranges of activations ([`Model::int8`]).
+///
+/// # Errors
+/// When the model's network is larger than one that can be built.
+pub fn to_onnx_int8(model: &Model) -> Result<Vec<u8>, ModelFileError> {
+    encode(model, true)
+}
+
+fn encode(model: &Model, int8: bool) -> Result<Vec<u8>, ModelFileError> {
     let model = model.folded().map_err(|error| ModelFileError::Encode(error.to_string()))?;
+    if int8 && model.int8.is_none() {
+        let reason = "the model has no ranges of activations for the layers of its ONNX graph";
+        return Err(ModelFileError::Encode(reason.into()));
+    }
     let fields = Document::of(&model).to_fields().map_err(ModelFileError::Encode)?;
     let entry = |(key, value): (String, serde_json::Value)| StringStringEntryProto { key, value: value.to_string() };
     let proto = ModelProto {
@@ -28,7 +45,7 @@ pub fn to_onnx(model: &Model) -> Result<Vec<u8>, ModelFileError> {
         producer_name: "moue".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         doc_string: DOC.into(),
-        graph: Some(graph(&model)),
+        graph: Some(graph(&model, int8)),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
         metadata_props: fields.into_iter().map(entry).collect(),
     };
@@ -36,8 +53,9 @@ pub fn to_onnx(model: &Model) -> Result<Vec<u8>, ModelFileError> {
 }
 
 /// The graph of a model that is already folded.
-pub fn graph(model: &Model) -> GraphProto {
-    let mut writer = Writer::default();
+pub fn graph(model: &Model, int8: bool) -> GraphProto {
+    let ranges = model.int8.as_ref().filter(|_| int8).map(|int8| int8.ranges.clone()).unwrap_or_default();
+    let mut writer = Writer { ranges, ..Writer::default() };
     let [height, width, channels] = model.architecture.input;
     let input = writer.normalized(model, Shape::new(height, width, channels));
     let last = writer.chain(&steps(&model.network), input);
@@ -54,21 +72,30 @@ pub fn graph(model: &Model) -> GraphProto {
 
 /// The name and shape of a tensor in the graph.
 #[derive(Clone)]
-struct Map {
-    name: String,
+pub struct Map {
+    pub name: String,
     shape: Shape,
     /// Whether the shape is `[N, C]` instead of `[N, C, H, W]`.
     flat: bool,
 }
 
+impl Map {
+    /// A tensor of the same shape.
+    pub fn renamed(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+}
+
 #[derive(Default)]
-struct Writer {
-    nodes: Vec<NodeProto>,
-    initializers: Vec<TensorProto>,
+pub struct Writer {
+    pub nodes: Vec<NodeProto>,
+    pub initializers: Vec<TensorProto>,
+    /// The ranges of the inputs of layers that are quantized.
+    pub ranges: Ranges,
 }
 
 impl Writer {
-    fn node(&mut self, operator: &str, name: &str, inputs: &[&str], attribute: Vec<AttributeProto>) -> String {
+    pub fn node(&mut self, operator: &str, name: &str, inputs: &[&str], attribute: Vec<AttributeProto>) -> String {
         self.nodes.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
             output: vec![name.to_owned()],
@@ -131,9 +158,16 @@ impl Writer {
     fn step(&mut self, step: &Step, x: Map) -> Map {
         let (name, operation) = (step.layer(), step.operation());
         if let Some(filters) = operation.filters() {
+            let (x, input) = match self.range(step) {
+                Some(range) => {
+                    let (x, scale) = self.quantized(x, range);
+                    (x, Some(scale))
+                }
+                None => (x, None),
+            };
             let y = match operation {
-                Operation::Conv2d { .. } if filters.is_dense() => self.dense(name, &filters, x),
-                _ => self.convolution(name, &filters, matches!(operation, Operation::Conv2d { .. }), x),
+                Operation::Conv2d { .. } if filters.is_dense() => self.dense(name, &filters, input, x),
+                _ => self.convolution(name, &filters, input, matches!(operation, Operation::Conv2d { .. }), x),
             };
             return self.activation(&format!("{name}.activation"), filters.activation, y);
         }
@@ -149,6 +183,9 @@ impl Writer {
             Operation::Output { .. } => x,
             Operation::Reshape { .. } => self.flat(x),
             Operation::Residual { branch, shortcut, activation } => {
+                // The shortcut is the quantized map, too.
+                let range = branch.first().and_then(|step| self.range(step));
+                let x = range.map_or_else(|| x.clone(), |range| self.quantized(x.clone(), range).0);
                 let parts = [branch, shortcut].map(|steps| self.chain(steps, x.clone()));
                 let parts = self.alike(parts.to_vec());
                 let sum = self.node("Add", name, &[&parts[0].name, &parts[1].name], vec![]);
@@ -171,18 +208,16 @@ impl Writer {
         }
     }
 
-    fn dense(&mut self, name: &str, filters: &Filters<'_>, x: Map) -> Map {
+    fn dense(&mut self, name: &str, filters: &Filters<'_>, input: Option<f32>, x: Map) -> Map {
         let (inputs, outputs) = (filters.window.input.channels, filters.kernel.len() / filters.window.input.channels);
         let x = self.flat(x);
-        let kernel = format!("{name}.kernel");
-        self.constant(&kernel, &[inputs, outputs], filters.kernel);
-        let bias = self.bias(name, filters);
+        let (kernel, bias) = self.weights(name, filters, input, (&[inputs, outputs], filters.kernel, 1));
         let operands: Vec<&str> = [x.name.as_str(), &kernel].into_iter().chain(bias.as_deref()).collect();
         let name = self.node("Gemm", name, &operands, vec![]);
         Map { name, shape: Shape::flat(outputs), flat: true }
     }
 
-    fn convolution(&mut self, name: &str, filters: &Filters<'_>, across: bool, x: Map) -> Map {
+    fn convolution(&mut self, name: &str, filters: &Filters<'_>, input: Option<f32>, across: bool, x: Map) -> Map {
         let Filters { window, kernel, .. } = filters;
         let x = self.spatial(x);
         let [height, width] = window.size;
@@ -192,9 +227,7 @@ impl Writer {
         let (dims, place) = channels_first(if across { &own } else { &own[..3] });
         let mut values = vec![0.0; kernel.len()];
         kernel.iter().enumerate().for_each(|(i, &weight)| values[place(i)] = weight);
-        let weights = format!("{name}.kernel");
-        self.constant(&weights, &dims, &values);
-        let bias = self.bias(name, filters);
+        let (weights, bias) = self.weights(name, filters, input, (&dims, &values, 0));
         let operands: Vec<&str> = [x.name.as_str(), &weights].into_iter().chain(bias.as_deref()).collect();
         let mut attributes = geometry(window);
         attributes.push(int("group", if across { 1 } else { channels }));
@@ -202,12 +235,27 @@ impl Writer {
         Map { name, shape: window.output_shape(outputs), flat: false }
     }
 
-    fn bias(&mut self, name: &str, filters: &Filters<'_>) -> Option<String> {
-        let name = format!("{name}.bias");
-        filters.bias.map(|bias| {
-            self.constant(&name, &[bias.len()], bias);
-            name
-        })
+    /// The names of a kernel, with dimensions and values in ONNX's order and the axis of its filters, and of a bias.
+    /// `input` is the scale of a quantized input.
+    fn weights(
+        &mut self,
+        name: &str,
+        filters: &Filters<'_>,
+        input: Option<f32>,
+        (dims, values, axis): (&[usize], &[f32], usize),
+    ) -> (String, Option<String>) {
+        let [kernel, bias] = ["kernel", "bias"].map(|part| format!("{name}.{part}"));
+        if let Some(input) = input {
+            let scales = Self::scales(filters, dims[axis], input);
+            let kernel = self.quantized_kernel(&kernel, dims, values, axis, &scales);
+            return (kernel, filters.bias.map(|values| self.quantized_bias(&bias, values, input, &scales)));
+        }
+        self.constant(&kernel, dims, values);
+        let bias = filters.bias.map(|values| {
+            self.constant(&bias, &[values.len()], values);
+            bias
+        });
+        (kernel, bias)
     }
 
     fn affine(&mut self, name: &str, scale: &[f32], shift: &[f32], x: &Map) -> Map {
@@ -324,7 +372,7 @@ fn geometry(window: &Window) -> Vec<AttributeProto> {
     ]
 }
 
-fn int(name: &str, value: usize) -> AttributeProto {
+pub fn int(name: &str, value: usize) -> AttributeProto {
     AttributeProto { i: Some(value as i64), ..attribute(name, ATTRIBUTE_INT) }
 }
 
