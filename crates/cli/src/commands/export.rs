@@ -57,9 +57,7 @@ pub fn run(args: &ExportArgs, common: &Common) -> anyhow::Result<ExitCode> {
     };
     let int8 = args.precision == StoredPrecision::I8;
     if let Some(data) = &data {
-        let classifier = Classifier::new(model);
-        check_fit(&classifier, data).with_context(|| args.model.display().to_string())?;
-        model = classifier.into_model();
+        check_fit(&model, data).with_context(|| args.model.display().to_string())?;
     }
     if let (true, Some(data)) = (int8 || !onnx, &data) {
         if data.indices(Split::Train).is_empty() {

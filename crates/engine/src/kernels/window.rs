@@ -190,11 +190,13 @@ impl Window {
     /// Padding below and to the right of the map.
     #[must_use]
     pub fn after(&self) -> [usize; 2] {
-        let extent = [self.input.height, self.input.width];
-        std::array::from_fn(|axis| {
-            let reach = (self.output[axis] - 1) * self.strides[axis] + self.size[axis];
-            reach.saturating_sub(extent[axis] + self.before[axis])
-        })
+        let (extent, reach) = ([self.input.height, self.input.width], self.reach());
+        std::array::from_fn(|axis| reach[axis].saturating_sub(extent[axis] + self.before[axis]))
+    }
+
+    /// Rows and columns from the first window to the end of the last one, with padding.
+    pub(crate) fn reach(&self) -> [usize; 2] {
+        std::array::from_fn(|axis| (self.output[axis] - 1) * self.strides[axis] + self.size[axis])
     }
 
     /// Shape of the output with this many channels.

@@ -233,7 +233,7 @@ pub fn table(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Row>, DataMismatch> {
     let Inputs { dataset, clean, votes } = *inputs;
-    check_fit(classifier, dataset)?;
+    check_fit(classifier.model(), dataset)?;
     let accuracy = |predictions: &Predictions| {
         compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities).accuracy
     };

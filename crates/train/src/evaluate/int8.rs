@@ -28,12 +28,12 @@ const METHOD: RangeMethod = RangeMethod::Percentile(0.999_99);
 pub fn calibrate_int8(mut model: Model, dataset: &Dataset, float: Option<&Predictions>) -> Result<Model, DataMismatch> {
     let all = dataset.indices(Split::Train);
     model.set_int8(None).unwrap_or_else(|_| unreachable!("there are no ranges"));
-    let classifier = Classifier::new(model);
-    check_fit(&classifier, dataset)?;
-    let model = classifier.model();
+    check_fit(&model, dataset)?;
     if all.is_empty() {
-        return Ok(classifier.into_model());
+        return Ok(model);
     }
+    let classifier = Classifier::new(model);
+    let model = classifier.model();
     let count = IMAGES.min(all.len());
     // Spread over the split.
     let images: Vec<usize> = (0..count).map(|i| all[i * all.len() / count]).collect();

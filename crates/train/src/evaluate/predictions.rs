@@ -1,6 +1,7 @@
 //! A model's probabilities for the images of a split.
 
 use crate::data::{Dataset, Split, inputs};
+use moue::model::Model;
 use moue::{Classifier, Tta};
 use moue_engine::Tensor;
 use moue_engine::loss::argmax;
@@ -54,21 +55,21 @@ pub fn predict_split(
     tta: Tta,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Predictions, DataMismatch> {
-    check_fit(classifier, dataset)?;
+    check_fit(classifier.model(), dataset)?;
     Ok(predict_images(classifier, dataset, dataset.indices(split), |index| dataset.image(index), tta, progress))
 }
 
-/// Checks that a classifier fits a data set.
+/// Checks that a model fits a data set.
 ///
 /// # Errors
 /// When the data has other classes, or images of another shape, than the model.
-pub fn check_fit(classifier: &Classifier, dataset: &Dataset) -> Result<(), DataMismatch> {
-    if classifier.classes() != dataset.classes {
+pub fn check_fit(model: &Model, dataset: &Dataset) -> Result<(), DataMismatch> {
+    if model.classes() != dataset.classes {
         let list = |classes: &[String]| classes.join(", ");
-        return Err(DataMismatch::Classes { model: list(classifier.classes()), data: list(&dataset.classes) });
+        return Err(DataMismatch::Classes { model: list(model.classes()), data: list(&dataset.classes) });
     }
-    if classifier.input() != dataset.shape() {
-        return Err(DataMismatch::Shape { model: classifier.input(), data: dataset.shape() });
+    if model.input() != dataset.shape() {
+        return Err(DataMismatch::Shape { model: model.input(), data: dataset.shape() });
     }
     Ok(())
 }

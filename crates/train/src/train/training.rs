@@ -91,7 +91,7 @@ impl<'a> Training<'a> {
             network.join(communicator);
         }
         let validated = Classifier::with_float(unfitted(job, &checkpoint)?, options.precision.into());
-        evaluate::check_fit(&validated, dataset)?;
+        evaluate::check_fit(validated.model(), dataset)?;
         let adjustment = match options.logit_adjustment {
             0.0 => None,
             // Minus the adjustment of predictions.

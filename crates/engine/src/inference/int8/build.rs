@@ -83,8 +83,7 @@ impl Builder<'_> {
         prepare(&mut steps, Precision::F32, [true, true]);
         let [step] = steps;
         let layer = step.layer().to_owned();
-        let is_unchanged = matches!(step.operation(), Operation::Output { .. });
-        let format = self.format.filter(|_| is_unchanged);
+        let format = self.format.filter(|_| step.is_output());
         self.push(&layer, Int8Operation::Float(step), format);
     }
 

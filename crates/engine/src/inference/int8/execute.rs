@@ -2,7 +2,7 @@
 
 use super::step::{Int8Operation, Int8Step};
 use crate::inference::execute as float;
-use crate::inference::plan::{Operation, Step};
+use crate::inference::plan::Step;
 use crate::kernels::activation::Activation;
 use crate::kernels::concatenate;
 use crate::kernels::int8::Quantization;
@@ -141,7 +141,7 @@ pub fn run<'a>(steps: &[Int8Step], x: Map<'a>, add: Option<&Bytes>, pass: &mut P
 fn operate<'a>(operation: &Int8Operation, x: Map<'a>, add: Option<&Bytes>, pass: &mut Pass<'_>) -> Map<'a> {
     match operation {
         Int8Operation::Float(step) => {
-            if matches!(step.operation(), Operation::Output { .. }) {
+            if step.is_output() {
                 // The map itself is the input of the next step.
                 let copy = x.lend().into_float(pass.workspace);
                 let copy = pass.run_float(step, float::Map::Owned(copy));

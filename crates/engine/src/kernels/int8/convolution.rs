@@ -53,11 +53,14 @@ impl Convolution {
         let count = filters.kernel.len() / filters.window.patch_len();
         let scales = scales(filters.kernel, count)?;
         let quantized = quantized(filters.kernel, &scales);
-        let mut sums = vec![0i64; count];
+        // Sums of the absolute weights of each filter, and of the weights.
+        let mut sums = vec![[0i64; 2]; count];
         for row in quantized.chunks_exact(count) {
-            sums.iter_mut().zip(row).for_each(|(sum, &weight)| *sum += i64::from(weight.unsigned_abs()));
+            for (sums, &weight) in sums.iter_mut().zip(row) {
+                *sums = [sums[0] + i64::from(weight.unsigned_abs()), sums[1] + i64::from(weight)];
+            }
         }
-        let largest = i32::try_from(sums.into_iter().max().unwrap_or(0)).ok()?;
+        let largest = sums.iter().map(|sums| sums[0]).max().and_then(|sum| i32::try_from(sum).ok())?;
         // A sum is at most 255 · Σ |weight|, as is the part of the zero.
         if largest > i32::MAX / (2 * 255) {
             return None;
@@ -70,8 +73,11 @@ impl Convolution {
         } else {
             None
         };
-        let epilogue =
-            epilogue(filters, &scales, &zero_part(&patches, count, &weights, input), [input.scale], output, add);
+        // What the input's zero adds to each sum; panels are padded to whole vectors.
+        let zero_part = |sums: [i64; 2]| (-i64::from(input.zero) * sums[1]) as i32;
+        let mut offset: Vec<i32> = sums.into_iter().map(zero_part).collect();
+        offset.resize(panels(count).map(|panel| panel.vectors * VECTOR).sum(), 0);
+        let epilogue = epilogue(filters, &scales, offset, input.scale, output, add);
         Some(Self {
             filters: count,
             patches,
@@ -268,41 +274,26 @@ fn pack(patches: &Patches, filters: usize, quantized: &[i8]) -> Buffer {
     weights
 }
 
-/// What the input's zero adds to each sum.
-fn zero_part(patches: &Patches, filters: usize, weights: &Buffer, input: Quantization) -> Vec<i32> {
-    let weights: &[i8] = bytemuck::cast_slice(weights);
-    let words = patches.runs() * patches.run_words();
-    let mut offsets = Vec::new();
-    for panel in panels(filters) {
-        let weights = &weights[panel.first * words * WORD..];
-        let width = panel.vectors * VECTOR;
-        offsets.extend((0..width).map(|column| {
-            let all = (0..words).flat_map(|word| &weights[(word * width + column) * WORD..][..WORD]);
-            -i32::from(input.zero) * all.map(|&weight| i32::from(weight)).sum::<i32>()
-        }));
-    }
-    offsets
-}
-
 fn epilogue(
     filters: &Filters<'_>,
     scales: &[f32],
-    offset: &[i32],
-    [input]: [f32; 1],
+    offset: Vec<i32>,
+    input: f32,
     output: Option<Quantization>,
     add: Option<Quantization>,
 ) -> Epilogue {
     let [unit, zero] = units(output);
     // A normalization after the activation converts to units of the output; else the scales do.
     let [first_unit, first_zero] = if filters.then.is_some() { [1.0, 0.0] } else { [unit, zero] };
+    let columns = offset.len();
     let padded = |of: &dyn Fn(usize) -> f64| -> Vec<f32> {
-        (0..offset.len()).map(|i| if i < scales.len() { of(i) as f32 } else { 0.0 }).collect()
+        (0..columns).map(|i| if i < scales.len() { of(i) as f32 } else { 0.0 }).collect()
     };
     let added = add.map_or(0.0, |add| f64::from(add.scale));
     let added_zero = add.map_or(0.0, |add| f64::from(add.zero));
     let bias = |i: usize| filters.bias.map_or(0.0, |bias| f64::from(bias[i]));
     Epilogue {
-        offset: offset.to_vec(),
+        offset,
         factor: padded(&|i| f64::from(input) * f64::from(scales[i]) * first_unit),
         bias: padded(&|i| (bias(i) - added * added_zero) * first_unit + first_zero),
         add: (added * first_unit) as f32,

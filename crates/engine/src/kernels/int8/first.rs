@@ -4,6 +4,7 @@
 
 use super::convolution::Filters;
 use super::epilogue::units;
+use super::patches::Patches;
 use super::quantization::{Quantization, to_byte};
 use crate::buffer::Buffer;
 use crate::kernels::disjoint::SharedMut;
@@ -65,30 +66,18 @@ impl FirstConvolution {
         self.output
     }
 
-    /// Extents of an image with its padding.
-    fn padded(&self) -> [usize; 2] {
-        [0, 1].map(|axis| (self.window.output[axis] - 1) * self.window.strides[axis] + self.window.size[axis])
-    }
-
     /// Length of the copy of an image.
     pub fn scratch_len(&self) -> usize {
-        self.padded().iter().product::<usize>() * self.window.input.channels
+        self.window.reach().iter().product::<usize>() * self.window.input.channels
     }
 
     /// Computes the output of one image in `tasks` parts. `x` is `[H, W, C]`, `y` `[OH, OW, F]`.
     pub fn forward(&self, x: &[f32], y: &mut [u8], scratch: &mut [f32], tasks: usize) {
-        let Window { input, before, output, .. } = self.window;
-        let [_, width] = self.padded();
-        let pitch = width * input.channels;
+        let Window { input, output, .. } = self.window;
+        let extents = self.window.reach();
+        let pitch = extents[1] * input.channels;
         let scratch = &mut scratch[..self.scratch_len()];
-        for (row, line) in scratch.chunks_exact_mut(pitch).enumerate() {
-            line.fill(0.0);
-            if let Some(row) = row.checked_sub(before[0]).filter(|&row| row < input.height) {
-                let line = &mut line[before[1] * input.channels..];
-                let count = line.len().min(input.width * input.channels);
-                line[..count].copy_from_slice(&x[row * input.width * input.channels..][..count]);
-            }
-        }
+        Patches::copy_padded(&self.window, x, 0.0, extents, input.channels, scratch);
         let line = output[1] * self.filters;
         let y = SharedMut::new(y);
         let rows = |rows: std::ops::Range<usize>| {

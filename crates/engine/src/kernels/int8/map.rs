@@ -2,6 +2,7 @@
 
 use super::quantization::Quantization;
 use crate::buffer::Buffer;
+use crate::kernels::concatenate::put;
 use crate::kernels::isa;
 use crate::kernels::window::Window;
 use crate::tensor::Shape;
@@ -130,13 +131,11 @@ pub fn max(window: &Window, x: &[u8], y: &mut [u8]) {
 pub fn concatenate(x: &Bytes, y: &mut Bytes, first: usize) {
     let (from, to) = (x.quantization, y.quantization);
     let (channels, all) = (x.shape().channels, y.shape().channels);
+    if from == to {
+        return put(x.values(), channels, y.values_mut(), all, first);
+    }
     for (x, y) in x.values().chunks_exact(channels).zip(y.values_mut().chunks_exact_mut(all)) {
-        let y = &mut y[first..first + channels];
-        if from == to {
-            y.copy_from_slice(x);
-        } else {
-            y.iter_mut().zip(x).for_each(|(y, &x)| *y = to.quantize(from.value(x)));
-        }
+        y[first..first + channels].iter_mut().zip(x).for_each(|(y, &x)| *y = to.quantize(from.value(x)));
     }
 }
 

@@ -27,7 +27,7 @@ impl Patches {
         let channels = window.input.channels;
         let is_direct = window.before == [0, 0] && window.after() == [0, 0] && channels.is_multiple_of(WORD);
         let depth = channels.next_multiple_of(WORD);
-        let covered = [0, 1].map(|axis| (window.output[axis] - 1) * window.strides[axis] + window.size[axis]);
+        let covered = window.reach();
         let pitch = if is_direct { window.input.width } else { covered[1] } * depth;
         let image = if is_direct { window.input.len() } else { covered[0] * pitch };
         let [down, across] = window.strides;
@@ -69,9 +69,9 @@ impl Patches {
         Self::copy_padded(&self.window, x, zero, extents, self.depth, copy);
     }
 
-    /// Copies images with the padding of a window to lines of pixels of `depth` bytes; `extents` are lines and pixels of
+    /// Copies images with the padding of a window to lines of pixels of `depth` values; `extents` are lines and pixels of
     /// a line.
-    pub fn copy_padded(window: &Window, x: &[u8], zero: u8, extents: [usize; 2], depth: usize, copy: &mut [u8]) {
+    pub fn copy_padded<T: Copy>(window: &Window, x: &[T], zero: T, extents: [usize; 2], depth: usize, copy: &mut [T]) {
         let (input, pitch) = (window.input, extents[1] * depth);
         for (x, copy) in x.chunks_exact(input.len()).zip(copy.chunks_exact_mut(extents[0] * pitch)) {
             for (row, line) in copy.chunks_exact_mut(pitch).enumerate() {
@@ -84,7 +84,7 @@ impl Patches {
     }
 }
 
-fn copy_line(window: &Window, x: &[u8], zero: u8, depth: usize, line: &mut [u8]) {
+fn copy_line<T: Copy>(window: &Window, x: &[T], zero: T, depth: usize, line: &mut [T]) {
     let (channels, left) = (window.input.channels, window.before[1]);
     let (before, rest) = line.split_at_mut((left * depth).min(line.len()));
     before.fill(zero);

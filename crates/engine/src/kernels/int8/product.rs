@@ -61,7 +61,7 @@ impl Instructions {
         assert!(block.is_inside(vectors, columns), "the rows of a block are outside of their map");
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Vnni => super::vnni::multiply(block, vectors, columns, sums),
+            Self::Vnni => super::vnni::multiply::<false>(block, vectors, columns, sums),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => super::avx2::multiply(block, vectors, columns, sums),
             _ => isa::dispatch(

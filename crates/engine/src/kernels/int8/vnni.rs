@@ -12,25 +12,26 @@ pub fn is_available() -> bool {
     std::arch::is_x86_feature_detected!("avx512bw") && std::arch::is_x86_feature_detected!("avx512vnni")
 }
 
-/// See [`super::product::Instructions::multiply`].
+/// See [`super::product::Instructions::multiply`]; with `WIDE`, of pairs of 16-bit values instead of words of bytes, with
+/// sums modulo 2³².
 ///
 /// # Panics
 /// When the instructions are not available, or a row is not inside of its bytes, or `columns` is too short.
-pub fn multiply(block: &Block<'_>, vectors: usize, columns: &[i8], sums: &mut Sums) {
+pub fn multiply<const WIDE: bool>(block: &Block<'_>, vectors: usize, columns: &[i8], sums: &mut Sums) {
     assert!(is_available() && block.is_inside(vectors, columns), "the rows of a block are outside of their map");
     // SAFETY: the instructions are available, and all reads are inside of the slices.
     #[allow(unsafe_code)]
     unsafe {
         match vectors {
-            1 => multiply_in::<false, ROWS, 1>(block, columns, sums),
-            2 => multiply_in::<false, ROWS, 2>(block, columns, sums),
-            3 => multiply_in::<false, ROWS, 3>(block, columns, sums),
-            _ => multiply_in::<false, { rows(VECTORS) }, VECTORS>(block, columns, sums),
+            1 => multiply_in::<WIDE, ROWS, 1>(block, columns, sums),
+            2 => multiply_in::<WIDE, ROWS, 2>(block, columns, sums),
+            3 => multiply_in::<WIDE, ROWS, 3>(block, columns, sums),
+            _ => multiply_in::<WIDE, { rows(VECTORS) }, VECTORS>(block, columns, sums),
         }
     }
 }
 
-/// [`multiply`], or with `WIDE` [`multiply_wide`], with `R` rows and `V` vectors of sums in registers.
+/// [`multiply`] with `R` rows and `V` vectors of sums in registers.
 ///
 /// # Safety
 /// The processor must have the instructions, and `block.is_inside(V, columns)` must hold.
@@ -73,24 +74,6 @@ unsafe fn multiply_in<const WIDE: bool, const R: usize, const V: usize>(
         for (total, sums) in total.into_iter().zip(sums.as_chunks_mut::<VECTOR>().0) {
             // SAFETY: a vector has the length of the chunk.
             unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), total) };
-        }
-    }
-}
-
-/// [`multiply`] of pairs of 16-bit values instead of words of bytes. Sums are modulo 2³².
-///
-/// # Panics
-/// As [`multiply`].
-pub fn multiply_wide(block: &Block<'_>, vectors: usize, columns: &[i8], sums: &mut Sums) {
-    assert!(is_available() && block.is_inside(vectors, columns), "the rows of a block are outside of their map");
-    // SAFETY: the instructions are available, and all reads are inside of the slices.
-    #[allow(unsafe_code)]
-    unsafe {
-        match vectors {
-            1 => multiply_in::<true, ROWS, 1>(block, columns, sums),
-            2 => multiply_in::<true, ROWS, 2>(block, columns, sums),
-            3 => multiply_in::<true, ROWS, 3>(block, columns, sums),
-            _ => multiply_in::<true, { rows(VECTORS) }, VECTORS>(block, columns, sums),
         }
     }
 }

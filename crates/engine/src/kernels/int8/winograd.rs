@@ -209,9 +209,9 @@ impl Winograd {
                 let to = &mut products[product * tiles + tile..(product + 1) * tiles];
                 match to.first_chunk_mut::<ROWS>() {
                     // Rows past the block's are computed by the next one.
-                    Some(to) => vnni::multiply_wide(&block, vectors, columns, to),
+                    Some(to) => vnni::multiply::<true>(&block, vectors, columns, to),
                     None => {
-                        vnni::multiply_wide(&block, vectors, columns, &mut sums);
+                        vnni::multiply::<true>(&block, vectors, columns, &mut sums);
                         to.iter_mut().zip(sums).for_each(|(to, sums)| *to = sums);
                     }
                 }
