@@ -233,7 +233,7 @@ pub struct CompareArgs {
 
 #[derive(Args)]
 pub struct EvaluateArgs {
-    /// Model file, run folder, or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `fer2013`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// Dataset as downloaded [default: synthetic faces, if the model was trained on them]
@@ -296,7 +296,7 @@ pub enum StoredPrecision {
 
 #[derive(Args)]
 pub struct ExportArgs {
-    /// Model file, run folder, or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `fer2013`, `tiny`)
     #[arg(default_value = "default")]
     pub model: PathBuf,
     /// File to write: .safetensors or .onnx
@@ -322,7 +322,7 @@ pub struct PredictArgs {
     /// image on stdin
     #[arg(required_unless_present = "webcam")]
     pub inputs: Vec<PathBuf>,
-    /// Model file, run folder, or bundled model (`default`, `tiny`)
+    /// Model file, run folder, or bundled model (`default`, `fer2013`, `tiny`)
     #[arg(long, value_name = "MODEL", default_value = "default")]
     pub model: PathBuf,
     /// Precision of the classifier; faces are detected in f32
@@ -410,7 +410,7 @@ pub struct ServeArgs {
     /// Port to listen on; 0 selects a free port [default: that of --addr, else 8080]
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
-    /// Model file or bundled model (`default`, `tiny`) [default: default; with --export: tiny, as in the browser]
+    /// Model file or bundled model (`default`, `fer2013`, `tiny`) [default: default; with --export: tiny, as in the browser]
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     /// Precision of the classifier; faces are detected in f32

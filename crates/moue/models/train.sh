@@ -4,9 +4,8 @@
 # Eight training runs, about eight hours on two cores; interrupted runs are resumed when the script is started again.
 # The calibration of the files in this folder was fitted anew after their training, by a temperature alone:
 #   cargo run --release -p moue-train --example recalibrate -- crates/moue/models/tiny.safetensors DATA
-# and the fingerprints of their training images were written by
-#   cargo run --release -p moue-train --example training_images -- default DATA crates/train/models/training-images.bin
-# (the run folders that this script creates contain the same file).
+# and the fingerprints of their training images are those of the run folders, merged:
+#   cargo run --release -p moue-train --example training_images -- crates/train/models/training-images.bin runs/*/training-images.bin
 # MOUE names the program (by default, moue in the PATH). The runs are written to runs/ in the current folder.
 set -euo pipefail
 data=$1
@@ -30,25 +29,26 @@ train tiny tiny
 strong=(--set train.ema_decay=0.998 --set train.teacher_weight=0.7 --set augment.rotation=12.0
   --set augment.translation=0.08 --set augment.scale=0.12 --set augment.brightness=0.25 --set augment.contrast=0.25
   --set augment.random_erasing=0.3)
-train stage-1 default "${strong[@]}" --seed 0 --epochs 38 --learning-rate 0.1 \
+train stage-1 fer2013 "${strong[@]}" --seed 0 --epochs 38 --learning-rate 0.1 \
   --set "train.teachers=[$(model first), $(model tiny)]" \
   --set 'train.progressive=[{ until = 0.4, image_size = [32, 32] }]'
-train stage-2 default "${strong[@]}" --seed 0 --init runs/stage-1/model.safetensors --epochs 46 --learning-rate 0.08 \
+train stage-2 fer2013 "${strong[@]}" --seed 0 --init runs/stage-1/model.safetensors --epochs 46 --learning-rate 0.08 \
   --set augment.mixup=0.2 --set "train.teachers=[$(model first), $(model tiny), $(model stage-1)]" \
   --set 'train.progressive=[{ until = 0.55, image_size = [32, 32] }]'
 # Then with weak augmentation, initialized with the weights of the previous stage.
 mild=(--seed 0 --set train.teacher_weight=0.6 --set augment.noise=0.01)
-train stage-3 default "${mild[@]}" --init runs/stage-2/model.safetensors --epochs 9 --learning-rate 0.025 \
+train stage-3 fer2013 "${mild[@]}" --init runs/stage-2/model.safetensors --epochs 9 --learning-rate 0.025 \
   --set train.ema_decay=0.998 --set "train.teachers=[$(model first), $(model stage-1), $(model stage-2)]"
-train stage-4 default "${mild[@]}" --init runs/stage-3/model.safetensors --epochs 17 --learning-rate 0.03 \
+train stage-4 fer2013 "${mild[@]}" --init runs/stage-3/model.safetensors --epochs 17 --learning-rate 0.03 \
   --set "train.teachers=[$(model first), $(model stage-3)]"
 "$moue" export runs/stage-4/model.safetensors runs/stage-4/f16.safetensors --precision f16
 # Then strong augmentation at a high learning rate, distilled from stage 4; at last weak augmentation, distilled from
 # stages 4 and 5.
-train stage-5 default "${strong[@]}" --init runs/stage-4/f16.safetensors --epochs 46 --learning-rate 0.08 \
+train stage-5 fer2013 "${strong[@]}" --init runs/stage-4/f16.safetensors --epochs 46 --learning-rate 0.08 \
   --set augment.mixup=0.2 --set 'train.teachers=["runs/stage-4/f16.safetensors"]' \
   --set 'train.progressive=[{ until = 0.5, image_size = [32, 32] }]'
-train default default --init runs/stage-5/model.safetensors
+train fer2013 fer2013 --init runs/stage-5/model.safetensors
 
-"$moue" export runs/default/model.safetensors default.safetensors --precision f16 --data "$data"
+# default.safetensors has the same weights as 16-bit floats.
+"$moue" export runs/fer2013/model.safetensors fer2013.safetensors --precision int8 --data "$data"
 "$moue" export runs/tiny/model.safetensors tiny.safetensors --precision int8 --data "$data"

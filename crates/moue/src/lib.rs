@@ -41,7 +41,7 @@
 //!
 //! # Models
 //!
-//! `default` and `tiny` are bundled (features `model-default` and `model-tiny`); any other model is
+//! `default`, `fer2013` and `tiny` are bundled (features `model-default` and so on); any other model is
 //! a file. [`Model::open`] reads a safetensors file, or an ONNX file that moue has written (feature
 //! `onnx`). A model holds its architecture, classes, normalization, calibration and provenance.
 //!

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     show("before", &model);
-    calibrate(&mut model, &predictions, kind);
+    calibrate(&mut model, &predictions, kind, 0.8);
 
     let bytes = std::fs::read(path)?;
     let (_, metadata) = SafeTensors::read_metadata(&bytes)?;

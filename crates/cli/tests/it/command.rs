@@ -156,7 +156,7 @@ fn wrong_usage_and_failures_have_different_exit_codes() {
     let place = Place::new();
     place.put("notes.txt", "hello");
     for (args, expected_code, part) in [
-        (&["train", "nonsense"][..], 1, "presets are small, default, tiny, seed"),
+        (&["train", "nonsense"][..], 1, "presets are small, default, fer2013, tiny, seed"),
         (&["train", "--epochs", "0"], 2, "`train.epochs` is 0"),
         (&["train", "--image-size", "48"], 2, "48x48"),
         (&["train", "--data", "notes.txt"], 1, "contains no data set"),

@@ -43,7 +43,10 @@ fn mistakes_get_suggestions() {
         (&["bench", "faces"], "faces is a folder, not an architecture file\n"),
         (&["arch", "show", "runs/first/"], "not an architecture file; its configuration is runs/first/config.toml\n"),
         // Models.
-        (&["predict", "face.png", "--model", "tny"], "the bundled models are default, tiny; did you mean `tiny`?"),
+        (
+            &["predict", "face.png", "--model", "tny"],
+            "the bundled models are default, fer2013, tiny; did you mean `tiny`?",
+        ),
         (&["evaluate", "runs/frist"], "did you mean `runs/first`?"),
         (&["evaluate", "runs/frist/model.safetensors"], "did you mean `runs/first`?"),
         (&["evaluate", "faces"], "this folder has no model.safetensors; if it is a dataset: --data faces"),

@@ -109,6 +109,7 @@ fn doctor_reports_the_installation() {
     assert!(report["ffmpeg"].is_null() || report["ffmpeg"].is_string(), "{report}");
     for (number, (name, bytes)) in [
         ("default", &include_bytes!("../../../moue/models/default.safetensors")[..]),
+        ("fer2013", include_bytes!("../../../moue/models/fer2013.safetensors")),
         ("tiny", include_bytes!("../../../moue/models/tiny.safetensors")),
     ]
     .into_iter()

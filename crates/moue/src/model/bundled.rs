@@ -1,7 +1,7 @@
 //! The bundled models: their files in the folder `models/`.
 //!
 //! Each model is trained from the preset of the same name; its model card is in the same folder.
-//! The features `model-default` and `model-tiny` include them.
+//! The features `model-default`, `model-fer2013` and `model-tiny` include them.
 
 use super::error::ModelFileError;
 use crate::message::nearest_name_or_path;
@@ -25,6 +25,13 @@ pub static EMBEDDED: &[Embedded] = &[
         #[cfg(feature = "model-default")]
         bytes: Some(include_bytes!("../../models/default.safetensors")),
         #[cfg(not(feature = "model-default"))]
+        bytes: None,
+    },
+    Embedded {
+        name: "fer2013",
+        #[cfg(feature = "model-fer2013")]
+        bytes: Some(include_bytes!("../../models/fer2013.safetensors")),
+        #[cfg(not(feature = "model-fer2013"))]
         bytes: None,
     },
     Embedded {

@@ -1,7 +1,7 @@
 //! Models: an architecture, its weights, and everything that a prediction needs.
 //!
 //! A model file is one safetensors file that is complete by itself; see [`Model::save`] for its
-//! layout. Two models are bundled ([`EMBEDDED`]). Prediction is in [`crate::classifier`], training
+//! layout. Three models are bundled ([`EMBEDDED`]). Prediction is in [`crate::classifier`], training
 //! in the crate `moue-train`.
 
 pub mod architecture;

@@ -103,7 +103,7 @@ class Predictor:
     Parameters
     ----------
     model
-        A model file (safetensors or ONNX), or the name of a bundled model: `"default"` or `"tiny"`.
+        A model file (safetensors or ONNX), or the name of a bundled model: `"default"`, `"fer2013"` or `"tiny"`.
     min_face
         The side of the smallest face that is detected, √(width × height) in pixels; smaller values search large
         pictures in more detail. By default 16 pixels where the picture is scaled to 640 pixels.

@@ -23,6 +23,7 @@ macro_rules! presets {
 pub const PRESETS: &[Preset] = presets![
     "small",
     "default",
+    "fer2013",
     "tiny",
     "seed/basic-efficientnet",
     "seed/model-3",
@@ -32,6 +33,7 @@ pub const PRESETS: &[Preset] = presets![
     "seed/model-9",
     "seed/kaggle-notebook",
     "search/first",
+    "search/votes",
     "bench/vgg",
     "bench/resnet",
 ];

@@ -130,8 +130,8 @@ pub struct SizeStage {
 /// epoch with the best validation accuracy is kept.
 ///
 /// At the end the model is calibrated on the validation split, as `calibration` says. The same step sets the
-/// confidence below which a prediction is uncertain. That threshold is as high as needed for 80 % of the
-/// other predictions to be correct, but at most half of all predictions are uncertain.
+/// confidence below which a prediction is uncertain. That threshold is as high as needed for the share
+/// `selective_accuracy` of the other predictions to be correct, but at most half of all predictions are uncertain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -193,6 +193,10 @@ pub struct TrainOptions {
     pub ema_decay: f32,
     /// Calibration of the probabilities on the validation split, at the end of the training.
     pub calibration: CalibrationKind,
+    /// Accuracy of the predictions that are not marked as uncertain.
+    #[serde(skip_serializing_if = "is_four_fifths")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = 0.8)))]
+    pub selective_accuracy: f32,
     /// Stops after this number of epochs without a better validation accuracy; 0 for never.
     pub early_stopping: usize,
     /// Teachers (files, or names of bundled models) whose mean prediction for the same augmented image is
@@ -229,6 +233,11 @@ fn is_none(strength: &f32) -> bool {
     *strength == 0.0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_four_fifths(accuracy: &f32) -> bool {
+    *accuracy == 0.8
+}
+
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
@@ -256,6 +265,7 @@ impl Default for TrainOptions {
             logit_adjustment: 0.0,
             ema_decay: 0.0,
             calibration: CalibrationKind::Temperature,
+            selective_accuracy: 0.8,
             early_stopping: 0,
             freeze: 0,
             progressive: Vec::new(),
@@ -268,7 +278,7 @@ impl Default for TrainOptions {
 
 impl TrainOptions {
     /// The numeric options with their ranges.
-    pub(super) fn bounded(&self) -> [Bounded; 18] {
+    pub(super) fn bounded(&self) -> [Bounded; 19] {
         [
             Bounded::new("train.epochs", self.epochs as f32, 1.0, 1e6),
             Bounded::new("train.batch_size", self.batch_size as f32, 1.0, 1e6),
@@ -287,6 +297,7 @@ impl TrainOptions {
             Bounded::new("train.label_smoothing", self.label_smoothing, 0.0, 0.9),
             Bounded::new("train.logit_adjustment", self.logit_adjustment, 0.0, 4.0),
             Bounded::new("train.ema_decay", self.ema_decay, 0.0, 0.999_999),
+            Bounded::new("train.selective_accuracy", self.selective_accuracy, 0.0, 1.0),
             Bounded::new("train.teacher_weight", self.teacher_weight, 0.0, 1.0),
         ]
     }

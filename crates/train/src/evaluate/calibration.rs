@@ -5,20 +5,14 @@
 //! four fifths. The saved calibration is fitted on all images.
 
 use super::metrics::{Metrics, compute_metrics};
-use super::predictions::{Predictions, most_confident_first};
+use super::predictions::Predictions;
+use super::selective::{risk_coverage, threshold};
 use crate::config::CalibrationKind;
 use moue::model::{Calibration, Model};
-use moue_engine::loss::argmax;
 use moue_engine::random::key;
 use serde::Serialize;
 
 const FOLDS: u64 = 5;
-
-/// Target accuracy of the predictions that are not marked as uncertain.
-const KEPT_ACCURACY: f64 = 0.8;
-
-/// Minimum share of the predictions that are not marked as uncertain.
-const LEAST_COVERAGE: f64 = 0.5;
 
 /// Strength of the regularization towards the identity, in images.
 const PULL: f64 = 1.0;
@@ -42,20 +36,9 @@ pub struct CrossFitted {
     pub probabilities: Vec<f32>,
 }
 
-/// A point of the risk–coverage curve: the predictions with at least this confidence.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct SelectivePoint {
-    /// Minimum confidence.
-    pub confidence: f32,
-    /// Coverage: their share of all predictions.
-    pub coverage: f64,
-    /// Selective accuracy: their accuracy.
-    pub accuracy: f64,
-}
-
 /// Fits the model's calibration on its predictions, and the confidence below which predictions are
-/// marked as uncertain.
-pub fn calibrate(model: &mut Model, predictions: &Predictions, kind: CalibrationKind) {
+/// marked as uncertain, so that the others have this accuracy.
+pub fn calibrate(model: &mut Model, predictions: &Predictions, kind: CalibrationKind, selective_accuracy: f64) {
     let classes = model.classes().len();
     if predictions.labels.is_empty() {
         return;
@@ -70,7 +53,8 @@ pub fn calibrate(model: &mut Model, predictions: &Predictions, kind: Calibration
         scale: vector.then(|| scale.iter().map(|s| (s / mean) as f32).collect()),
         bias: vector.then(|| bias.iter().map(|&b| b as f32).collect()),
     };
-    let uncertain_below = threshold(&risk_coverage(&predictions.labels, &found.probabilities, classes));
+    let curve = risk_coverage(&predictions.labels, &found.probabilities, classes);
+    let uncertain_below = threshold(&curve, selective_accuracy);
     // Finite logits give a finite fit; for other logits the model is unchanged.
     let _ = model.set_calibration(calibration, uncertain_below);
 }
@@ -105,40 +89,6 @@ fn logits(model: &Model, predictions: &Predictions) -> Vec<f64> {
         logits.iter_mut().zip(biases).for_each(|(logit, &bias)| *logit += f64::from(bias));
     }
     logits
-}
-
-/// Coverage and selective accuracy at each confidence, in decreasing order (the risk–coverage
-/// curve, El-Yaniv and Wiener 2010, with accuracy for one minus risk).
-#[must_use]
-pub fn risk_coverage(labels: &[u32], probabilities: &[f32], classes: usize) -> Vec<SelectivePoint> {
-    let mut right = 0;
-    let order = most_confident_first(probabilities, classes);
-    let total = order.len() as f64;
-    let mut curve: Vec<SelectivePoint> = Vec::new();
-    for (count, (index, confidence)) in order.into_iter().enumerate() {
-        let row = &probabilities[index * classes..(index + 1) * classes];
-        right += usize::from(argmax(row) == labels[index] as usize);
-        let count = (count + 1) as f64;
-        let kept = SelectivePoint { confidence, coverage: count / total, accuracy: f64::from(right as u32) / count };
-        // Predictions with equal confidence are one point.
-        match curve.last_mut().filter(|last| last.confidence == confidence) {
-            Some(last) => *last = kept,
-            None => curve.push(kept),
-        }
-    }
-    curve
-}
-
-/// The confidence below which predictions are marked as uncertain: the largest coverage with a
-/// selective accuracy of at least 0.8, but a coverage of at least one half. In whole percent; 0
-/// where no prediction needs to be marked.
-fn threshold(curve: &[SelectivePoint]) -> f32 {
-    let enough = curve.iter().rposition(|kept| kept.accuracy >= KEPT_ACCURACY);
-    let half = curve.iter().position(|kept| kept.coverage >= LEAST_COVERAGE);
-    match enough.max(half) {
-        Some(last) if last + 1 < curve.len() => (curve[last].confidence * 100.0).floor() / 100.0,
-        _ => 0.0,
-    }
 }
 
 fn cross_fitted(logits: &[f64], labels: &[u32], classes: usize, form: CalibrationKind) -> Vec<f32> {
@@ -369,7 +319,7 @@ mod tests {
         assert!(raw.ece > 0.1 && plain.ece < raw.ece && vector.ece < 0.03, "{} {} {}", raw.ece, plain.ece, vector.ece);
         assert_eq!(metrics(&plain.probabilities).confusion, raw.confusion);
         assert!(metrics(&vector.probabilities).accuracy > raw.accuracy + 0.01, "the data has biases");
-        calibrate(&mut model, &predictions, CalibrationKind::Temperature);
+        calibrate(&mut model, &predictions, CalibrationKind::Temperature, 0.8);
         assert!(!model.calibration().changes_classes());
     }
 
@@ -386,7 +336,7 @@ mod tests {
         let honest = accuracy(&cross_fit(&model, &predictions, CalibrationKind::Vector).probabilities);
         let raw = accuracy(&predictions.probabilities);
         let mut rows = super::logits(&model, &predictions).iter().map(|&x| x as f32).collect::<Vec<_>>();
-        calibrate(&mut model, &predictions, CalibrationKind::Vector);
+        calibrate(&mut model, &predictions, CalibrationKind::Vector, 0.8);
         model.calibration().apply(&mut rows, 3);
         let fitted = compute_metrics(model.classes(), &predictions.labels, &rows).accuracy;
         assert!(fitted > raw.max(honest) + 0.02, "{raw} {honest} {fitted}");
@@ -397,7 +347,7 @@ mod tests {
         for (kind, scale, bias) in [(KINDS[0], [0.4; 3], [0.0; 3]), (KINDS[1], [0.2, 0.6, 1.0], [0.5, 0.0, 0.0])] {
             let (mut model, mut predictions) = predicted(sampled(2000, scale, bias));
             let (logits, raw) = (logits(&model, &predictions), cross_fit(&model, &predictions, kind));
-            calibrate(&mut model, &predictions, kind);
+            calibrate(&mut model, &predictions, kind, 0.8);
             assert_eq!(model.calibration().changes_classes(), kind == CalibrationKind::Vector);
             predictions.probabilities = logits.iter().map(|&logit| logit as f32).collect();
             model.calibration().temperature_only().apply(&mut predictions.probabilities, 3);
@@ -415,22 +365,5 @@ mod tests {
             let found = fit(&logits, &labels, 3, &|_| true, form);
             assert!(found.scale.iter().all(|&scale| scale.is_finite() && scale < 10.0), "{found:?}");
         }
-    }
-
-    #[test]
-    fn thresholds_by_hand() {
-        // Ten predictions, more accurate with higher confidence.
-        let confidences = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5f32];
-        let right = [true, true, true, true, false, true, false, false, false, false];
-        let probabilities: Vec<f32> = confidences.iter().flat_map(|&c| [c, 1.0 - c]).collect();
-        let labels: Vec<u32> = right.iter().map(|&right| u32::from(!right)).collect();
-        let curve = risk_coverage(&labels, &probabilities, 2);
-        // Five of six are correct at 0.7; of seven, less than four in five.
-        assert_eq!(threshold(&curve), 0.7);
-        assert_eq!(curve[5], SelectivePoint { confidence: 0.7, coverage: 0.6, accuracy: 5.0 / 6.0 });
-        // All correct: no prediction is marked. All wrong: half of them are marked.
-        assert_eq!(threshold(&risk_coverage(&[0; 10], &probabilities, 2)), 0.0);
-        assert_eq!(threshold(&risk_coverage(&[1; 10], &probabilities, 2)), 0.75);
-        assert_eq!(threshold(&[]), 0.0);
     }
 }

@@ -167,12 +167,22 @@ pub struct Row {
     pub accuracy: f64,
     /// Decrease in accuracy compared with the clean images.
     pub loss: f64,
+    /// Mean recall of the classes.
+    pub macro_recall: f64,
+    /// Decrease in macro recall.
+    pub macro_recall_loss: f64,
     /// Accuracy by FER+'s protocol; only with votes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes_accuracy: Option<f64>,
     /// Decrease of that accuracy; only with votes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes_loss: Option<f64>,
+    /// Macro recall with the majority as the label; only with votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_macro_recall: Option<f64>,
+    /// Decrease of that macro recall; only with votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_macro_recall_loss: Option<f64>,
 }
 
 /// The mean over several corruptions.
@@ -183,31 +193,47 @@ pub struct Summary {
     pub accuracy: f64,
     /// This accuracy as a share of that on the clean images.
     pub ratio: f64,
+    /// Mean macro recall on corrupted images.
+    pub macro_recall: f64,
+    /// This macro recall as a share of that on the clean images.
+    pub macro_recall_ratio: f64,
     /// Mean accuracy by FER+'s protocol; only with votes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes_accuracy: Option<f64>,
     /// This accuracy as a share of that on the clean images; only with votes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes_ratio: Option<f64>,
+    /// Mean macro recall with the majority as the label; only with votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_macro_recall: Option<f64>,
+    /// This macro recall as a share of that on the clean images; only with votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes_macro_recall_ratio: Option<f64>,
 }
 
 /// The mean over corruptions; `None` without any.
 #[must_use]
 pub fn summary(rows: &[Row]) -> Option<Summary> {
-    // Mean accuracy, and its ratio to the clean accuracy.
-    let mean = |pairs: Vec<(f64, f64)>| {
-        let count = pairs.len().max(1) as f64;
-        let [accuracy, loss] = pairs.iter().fold([0.0; 2], |[a, b], (c, d)| [a + c / count, b + d / count]);
-        (accuracy, accuracy / (accuracy + loss).max(f64::MIN_POSITIVE))
+    // Mean of a metric, and its ratio to the metric on clean images.
+    let mean = |metric: &dyn Fn(&Row) -> Option<(f64, f64)>| {
+        let pairs: Vec<(f64, f64)> = rows.iter().map(metric).collect::<Option<_>>()?;
+        let count = pairs.len() as f64;
+        let [value, loss] = pairs.iter().fold([0.0; 2], |[a, b], (c, d)| [a + c / count, b + d / count]);
+        (count > 0.0).then(|| (value, value / (value + loss).max(f64::MIN_POSITIVE)))
     };
-    let votes: Option<Vec<(f64, f64)>> = rows.iter().map(|row| Some((row.votes_accuracy?, row.votes_loss?))).collect();
-    let (accuracy, ratio) = mean(rows.iter().map(|row| (row.accuracy, row.loss)).collect());
-    let voted = votes.map(mean);
-    (!rows.is_empty()).then_some(Summary {
+    let (accuracy, ratio) = mean(&|row| Some((row.accuracy, row.loss)))?;
+    let (macro_recall, macro_recall_ratio) = mean(&|row| Some((row.macro_recall, row.macro_recall_loss)))?;
+    let votes = mean(&|row| row.votes_accuracy.zip(row.votes_loss));
+    let votes_recall = mean(&|row| row.votes_macro_recall.zip(row.votes_macro_recall_loss));
+    Some(Summary {
         accuracy,
         ratio,
-        votes_accuracy: voted.map(|(accuracy, _)| accuracy),
-        votes_ratio: voted.map(|(_, ratio)| ratio),
+        macro_recall,
+        macro_recall_ratio,
+        votes_accuracy: votes.map(|(accuracy, _)| accuracy),
+        votes_ratio: votes.map(|(_, ratio)| ratio),
+        votes_macro_recall: votes_recall.map(|(recall, _)| recall),
+        votes_macro_recall_ratio: votes_recall.map(|(_, ratio)| ratio),
     })
 }
 
@@ -234,11 +260,13 @@ pub fn table(
 ) -> Result<Vec<Row>, DataMismatch> {
     let Inputs { dataset, clean, votes } = *inputs;
     check_fit(classifier.model(), dataset)?;
-    let accuracy = |predictions: &Predictions| {
-        compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities).accuracy
+    // Accuracy and macro recall.
+    let scores = |predictions: &Predictions| {
+        let metrics = compute_metrics(&dataset.classes, &predictions.labels, &predictions.probabilities);
+        (metrics.accuracy, metrics.macro_recall)
     };
-    let voted = |predictions: &Predictions| votes.map(|votes| vote_accuracy(predictions, dataset, votes).0);
-    let (before, voted_before) = (accuracy(clean), voted(clean));
+    let voted = |predictions: &Predictions| votes.map(|votes| vote_accuracy(predictions, dataset, votes));
+    let (before, voted_before) = (scores(clean), voted(clean));
     let mut rows = Vec::new();
     for corruption in set.corruptions() {
         let done = rows.len() * clean.images.len();
@@ -249,14 +277,19 @@ pub fn table(
         let images = clean.images.clone();
         let predictions =
             predict_images(classifier, dataset, images, altered, tta, &mut |images| progress(done + images));
-        let (accuracy, votes_accuracy) = (accuracy(&predictions), voted(&predictions));
+        let ((accuracy, macro_recall), voted) = (scores(&predictions), voted(&predictions));
+        let voted_loss = voted_before.zip(voted).map(|(before, after)| (before.0 - after.0, before.1 - after.1));
         rows.push(Row {
             corruption: corruption.name(),
             strength: corruption.strength(),
             accuracy,
-            loss: before - accuracy,
-            votes_accuracy,
-            votes_loss: voted_before.zip(votes_accuracy).map(|(before, after)| before - after),
+            loss: before.0 - accuracy,
+            macro_recall,
+            macro_recall_loss: before.1 - macro_recall,
+            votes_accuracy: voted.map(|scores| scores.0),
+            votes_loss: voted_loss.map(|loss| loss.0),
+            votes_macro_recall: voted.map(|scores| scores.1),
+            votes_macro_recall_loss: voted_loss.map(|loss| loss.1),
         });
     }
     Ok(rows)
@@ -302,15 +335,23 @@ mod tests {
             strength: String::new(),
             accuracy,
             loss: 0.8 - accuracy,
+            macro_recall: accuracy / 2.0,
+            macro_recall_loss: 0.4 - accuracy / 2.0,
             votes_accuracy: votes,
             votes_loss: votes.map(|accuracy| 0.5 - accuracy),
+            votes_macro_recall: votes.map(|accuracy| accuracy + 0.1),
+            votes_macro_recall_loss: votes.map(|accuracy| 0.7 - accuracy),
         };
         let found = summary(&[row(0.6, Some(0.5)), row(0.2, Some(0.25))]).unwrap();
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         near(found.accuracy, 0.4);
         near(found.ratio, 0.5);
+        near(found.macro_recall, 0.2);
+        near(found.macro_recall_ratio, 0.5);
         near(found.votes_accuracy.unwrap(), 0.375);
         near(found.votes_ratio.unwrap(), 0.75);
+        near(found.votes_macro_recall.unwrap(), 0.475);
+        near(found.votes_macro_recall_ratio.unwrap(), 0.475 / 0.8);
         assert_eq!(summary(&[row(0.6, None)]).unwrap().votes_ratio, None);
         assert_eq!(summary(&[]), None);
     }

@@ -186,8 +186,8 @@ pub fn evaluate(
     let dataset = opened(options, &source, classifier.model(), classifier.model(), observe)?;
     let split = dataset.split_named(options.split.as_deref())?;
     let votes = options.votes.as_deref().map(|path| votes_on(path, &dataset, split)).transpose()?;
-    let voted = |predictions: &Predictions, dataset: &Dataset| {
-        votes.as_ref().map(|votes| vote_metrics(predictions, dataset, votes))
+    let voted = |model: &Model, predictions: &Predictions, dataset: &Dataset| {
+        votes.as_ref().map(|votes| vote_metrics(predictions, dataset, votes, model.uncertain_below()))
     };
     let result = evaluate_split(&classifier, &dataset, split, options.tta, observe)?;
     let mut others = Vec::new();
@@ -203,7 +203,7 @@ pub fn evaluate(
             .ok_or_else(|| EvaluationError::OtherImages { path: path.clone() })?;
         others.push(Other {
             model: path.display().to_string(),
-            votes: voted(&evaluated.predictions, dataset),
+            votes: voted(other.model(), &evaluated.predictions, dataset),
             parameters: other.model().parameters(),
             metrics: evaluated.metrics,
             vector: evaluated.vector,
@@ -224,7 +224,7 @@ pub fn evaluate(
     let overlap = overlap(&options.model, classifier.model(), &dataset, split);
     let adjustments =
         adjustment_curve(classifier.model(), &result.predictions, &result.logits, &dataset, votes.as_ref());
-    let (votes, tta) = (voted(&result.predictions, &dataset), options.tta);
+    let (votes, tta) = (voted(classifier.model(), &result.predictions, &dataset), options.tta);
     Ok(Evaluation { classifier, source, dataset, split, result, overlap, tta, others, corruptions, votes, adjustments })
 }
 

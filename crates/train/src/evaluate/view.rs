@@ -7,6 +7,7 @@ use super::mcnemar::Paired;
 use super::metrics::Metrics;
 use super::overlap::TrainingOverlap;
 use super::predictions::Predictions;
+use super::selective::Selective;
 use super::split_evaluation::VectorMetrics;
 use super::votes::VoteMetrics;
 use crate::data::{DataSource, Dataset, Split};
@@ -110,6 +111,9 @@ pub struct EvaluationDocument<'a> {
     training_overlap: Option<usize>,
     #[serde(flatten)]
     metrics: &'a Metrics,
+    /// The predictions that are not uncertain; absent for a model without a threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selective: Option<Selective>,
     /// The metrics of a calibration that changes predicted classes; only if the model has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     vector: Option<&'a VectorMetrics>,
@@ -150,6 +154,13 @@ impl EvaluationView<'_> {
         own.into_iter().chain(others).collect()
     }
 
+    /// The predictions that are not uncertain; `None` for a model without a threshold.
+    #[must_use]
+    pub fn selective(&self) -> Option<Selective> {
+        let Predictions { labels, probabilities, .. } = self.predictions;
+        Selective::new(self.model.uncertain_below(), &self.metrics.labels, labels, probabilities)
+    }
+
     /// The results as `moue evaluate --json` prints them; `model` and `source` as given.
     #[must_use]
     pub fn document(&self, model: impl AsRef<Path>, source: &DataSource, split: Split) -> Value {
@@ -167,6 +178,7 @@ impl EvaluationView<'_> {
             training_overlap: self.overlap.map(|overlap| overlap.images),
             vector: self.vector,
             metrics: self.metrics,
+            selective: self.selective(),
             compare: self.others,
             corruptions: self.corruptions,
             corruption_summary: corruptions::summary(self.corruptions),

@@ -2,6 +2,7 @@
 
 use super::metrics::{Metrics, compute_metrics, wilson};
 use super::predictions::Predictions;
+use super::selective::Selective;
 use crate::data::{Dataset, ImageVotes, Unusable, agreement_of_one};
 use moue_engine::loss::argmax;
 use serde::Serialize;
@@ -22,6 +23,9 @@ pub struct VoteMetrics {
     pub accuracy_ci95: [f64; 2],
     /// Metrics of the images whose majority is a class of the model; the labels are the majority.
     pub of_classes: Metrics,
+    /// The predictions that are not uncertain, of the same images; absent for a model without a threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selective: Option<Selective>,
     /// Mean cross-entropy of predictions and votes, without single votes, of the same images.
     pub cross_entropy: f64,
     /// Mean entropy of these votes: the lowest cross-entropy that is possible.
@@ -91,9 +95,15 @@ fn voted(predictions: &Predictions, dataset: &Dataset, votes: &ImageVotes) -> Vo
     found
 }
 
-/// Computes the metrics of predictions for images of a data set with votes.
+/// Computes the metrics of predictions for images of a data set with votes. A prediction with a confidence below
+/// `uncertain_below` is uncertain.
 #[must_use]
-pub fn vote_metrics(predictions: &Predictions, dataset: &Dataset, votes: &ImageVotes) -> VoteMetrics {
+pub fn vote_metrics(
+    predictions: &Predictions,
+    dataset: &Dataset,
+    votes: &ImageVotes,
+    uncertain_below: f32,
+) -> VoteMetrics {
     let classes = dataset.classes().len();
     let found = voted(predictions, dataset, votes);
     let row_of = |row: usize| &predictions.probabilities[row * classes..][..classes];
@@ -121,6 +131,7 @@ pub fn vote_metrics(predictions: &Predictions, dataset: &Dataset, votes: &ImageV
         n,
         accuracy: share(hits),
         accuracy_ci95: wilson(hits, n),
+        selective: Selective::new(uncertain_below, dataset.classes(), &majority, &probabilities),
         cross_entropy: mean(cross_entropy),
         entropy: mean(entropy),
         ece: mean(bins.iter().map(|[confidence, share]| (confidence - share).abs()).sum()),
@@ -163,7 +174,10 @@ mod tests {
         let probabilities =
             [[0.6, 0.4], [0.3, 0.7], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]].concat();
         let predictions = Predictions { images: (0..7).collect(), labels: vec![0; 7], probabilities };
-        let found = vote_metrics(&predictions, &data, &votes);
+        let found = vote_metrics(&predictions, &data, &votes, 0.65);
+        // The prediction with a confidence of 0.7 is certain, and correct.
+        let selective = found.selective.as_ref().unwrap();
+        assert_eq!((selective.coverage, selective.accuracy), (0.5, 1.0));
         assert_eq!((found.n, found.of_classes.n), (3, 2));
         assert_eq!((found.no_majority, found.unknown, found.not_a_face, found.no_votes), (1, 1, 1, 1));
         // Without contempt, the model is wrong on the third image.

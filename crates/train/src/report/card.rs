@@ -4,7 +4,7 @@ use super::evaluation::{calibration_text, corruption_line, p_value, points, tta_
 use super::page::percent;
 use super::votes::vote_lines;
 use crate::data::Split;
-use crate::evaluate::{EvaluationView, Metrics, risk_coverage, wilson};
+use crate::evaluate::{EvaluationView, Metrics, Selective, VoteMetrics, risk_coverage, wilson};
 use moue::{Precision, Tta};
 use std::fmt::Write as _;
 
@@ -31,8 +31,16 @@ pub struct Card<'a> {
 /// Renders a model card.
 #[must_use]
 pub fn card(card: &Card<'_>) -> String {
-    let sections =
-        [summary(card), uses(), data(card), metrics_section(card), classes(card), calibration(card), corruptions(card)];
+    let sections = [
+        summary(card),
+        uses(),
+        data(card),
+        metrics_section(card),
+        classes(card),
+        calibration(card),
+        adjustments(card),
+        corruptions(card),
+    ];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -77,6 +85,17 @@ fn summary(card: &Card<'_>) -> String {
         if card.method == Tta::Crops { "ten crops" } else { "mirror image" },
         interval(card.augmented)
     );
+    if let Some(votes) = card.evaluation.votes {
+        let [low, high] = votes.accuracy_ci95.map(percent);
+        let _ = writeln!(
+            text,
+            "**Majority of people's votes on {split}: {} % ({low}–{high} %)** by FER+'s protocol, n = {}{}; **macro recall {:.3}**.\n",
+            percent(votes.accuracy),
+            votes.n,
+            caveat(card),
+            votes.of_classes.macro_recall
+        );
+    }
     for warning in card.evaluation.warnings() {
         let _ = writeln!(text, "**Warning:** {warning}.\n");
     }
@@ -204,29 +223,52 @@ fn metrics_section(card: &Card<'_>) -> String {
     text
 }
 
+/// Whether the model was trained to reproduce people's votes, and is compared with them.
+fn votes_of<'a>(card: &Card<'a>) -> Option<&'a VoteMetrics> {
+    card.evaluation.votes.filter(|_| card.evaluation.model.provenance().targets.is_some())
+}
+
 fn classes(card: &Card<'_>) -> String {
-    let metrics = card.evaluation.metrics;
+    let mut text = format!("## Classes\n\n{}", class_tables(card.evaluation.metrics, "the label"));
+    if let Some(votes) = card.evaluation.votes {
+        let _ = write!(
+            text,
+            "\n### Compared with the majority of the votes\n\n{}",
+            class_tables(&votes.of_classes, "the majority")
+        );
+    }
+    text + &weaknesses(card)
+}
+
+/// Metrics by class with the interval of the recall, and the confusion matrix.
+fn class_tables(metrics: &Metrics, truth: &str) -> String {
     let mut text =
-        "## Classes\n\n| class | precision % | recall % | F1 % | images |\n|---|---|---|---|---|\n".to_owned();
+        "| class | precision % | recall % (95 % interval) | F1 % | images |\n|---|---|---|---|---|\n".to_owned();
     for class in &metrics.per_class {
         let [precision, recall, f1] = [class.precision, class.recall, class.f1].map(percent);
-        let _ = writeln!(text, "| {} | {precision} | {recall} | {f1} | {} |", class.label, class.support);
+        let hits = (class.recall * class.support as f64).round() as usize;
+        let [low, high] = wilson(hits, class.support).map(percent);
+        let _ =
+            writeln!(text, "| {} | {precision} | {recall} ({low}–{high}) | {f1} | {} |", class.label, class.support);
     }
     let labels = metrics.labels.join(" | ");
-    let _ = writeln!(text, "\nRows are the true class, columns the predicted class:\n\n| | {labels} |");
+    let _ = writeln!(text, "\nRows are {truth}, columns the predicted class:\n\n| | {labels} |");
     text += &"|---".repeat(metrics.labels.len() + 1);
     text += "|\n";
     for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
         let counts: Vec<String> = row.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "| {label} | {} |", counts.join(" | "));
     }
-    text + &weaknesses(card)
+    text
 }
 
 /// The class with the lowest recall, the most frequent confusions, and the class with the fewest
 /// training images.
 fn weaknesses(card: &Card<'_>) -> String {
-    let metrics = card.evaluation.metrics;
+    let (metrics, labeled) = match votes_of(card) {
+        Some(votes) => (&votes.of_classes, "that most people call"),
+        None => (card.evaluation.metrics, "labeled"),
+    };
     let mut text = "\n### Known weaknesses\n\n".to_owned();
     let seen = metrics.per_class.iter().filter(|class| class.support > 0);
     if let Some(worst) = seen.min_by(|a, b| a.recall.total_cmp(&b.recall)) {
@@ -247,14 +289,18 @@ fn weaknesses(card: &Card<'_>) -> String {
         mixed.extend(
             row.iter()
                 .enumerate()
-                .filter(|(answer, _)| *answer != truth)
-                .map(|(answer, &count)| (count as f64 / total, truth, answer)),
+                .filter(|(predicted, _)| *predicted != truth)
+                .map(|(predicted, &count)| (count as f64 / total, truth, predicted)),
         );
     }
     mixed.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for (share, truth, answer) in mixed.into_iter().take(3) {
-        let (truth, answer) = (&metrics.labels[truth], &metrics.labels[answer]);
-        let _ = writeln!(text, "- {} % of the pictures labeled {truth} are misclassified as {answer}.", percent(share));
+    for (share, truth, predicted) in mixed.into_iter().take(3) {
+        let (truth, predicted) = (&metrics.labels[truth], &metrics.labels[predicted]);
+        let _ = writeln!(
+            text,
+            "- {} % of the pictures {labeled} {truth} are misclassified as {predicted}.",
+            percent(share)
+        );
     }
     let counts = training_images(card);
     if let Some((class, count)) = metrics.labels.iter().zip(&counts).min_by_key(|(_, count)| **count) {
@@ -264,7 +310,7 @@ fn weaknesses(card: &Card<'_>) -> String {
 }
 
 fn calibration(card: &Card<'_>) -> String {
-    let EvaluationView { model, metrics, predictions, .. } = &card.evaluation;
+    let EvaluationView { metrics, predictions, .. } = &card.evaluation;
     let mut text = format!("## Calibration\n\n{}\n", calibration_text(&card.evaluation));
     let curve = risk_coverage(&predictions.labels, &predictions.probabilities, metrics.labels.len());
     let at = |share: f64| curve.iter().find(|kept| kept.coverage >= share);
@@ -274,15 +320,73 @@ fn calibration(card: &Card<'_>) -> String {
         let _ =
             writeln!(text, "| {} % | {} % | {:.2} |", percent(kept.coverage), percent(kept.accuracy), kept.confidence);
     }
-    let certain = curve.iter().rev().find(|kept| kept.confidence >= model.uncertain_below());
-    if let (Some(kept), true) = (certain, model.uncertain_below() > 0.0) {
+    if let Some(labels) = card.evaluation.selective() {
+        text += &selective(&labels, card.evaluation.votes.and_then(|votes| votes.selective.as_ref()));
+    }
+    text
+}
+
+/// The predictions that are not uncertain, for labels and votes, and by class.
+fn selective(labels: &Selective, votes: Option<&Selective>) -> String {
+    let line = |of: &Selective, truth: &str| {
+        let [low, high] = of.accuracy_ci95.map(percent);
+        format!(
+            "{} % of the predictions are not uncertain; {} % of these ({low}–{high} %) are {truth}.",
+            percent(of.coverage),
+            percent(of.accuracy)
+        )
+    };
+    let mut text = format!(
+        "\nPredictions with a confidence below {:.2} are marked as uncertain. {}{}\n\n",
+        labels.uncertain_below,
+        line(labels, "the label"),
+        votes
+            .map(|votes| format!(" Of the images with a majority, {}", line(votes, "the majority")))
+            .unwrap_or_default()
+    );
+    let columns = [Some(("label", labels)), votes.map(|votes| ("majority", votes))];
+    let columns = || columns.into_iter().flatten();
+    text += "| class";
+    for (truth, _) in columns() {
+        let _ = write!(text, " | {truth}: coverage % | {truth}: selective accuracy %");
+    }
+    let _ = writeln!(text, " |\n|---{}|", "|---|---".repeat(columns().count()));
+    for (class, row) in labels.per_class.iter().enumerate() {
+        let _ = write!(text, "| {}", row.label);
+        for (_, of) in columns() {
+            let row = &of.per_class[class];
+            let accuracy = row.accuracy.map_or_else(|| "–".to_owned(), percent);
+            let _ = write!(text, " | {} | {accuracy}", percent(row.coverage));
+        }
+        text += " |\n";
+    }
+    text
+}
+
+/// Accuracy and macro recall over the strength of a prior adjustment.
+fn adjustments(card: &Card<'_>) -> String {
+    let points = card.evaluation.adjustments;
+    if points.is_empty() {
+        return String::new();
+    }
+    let own = card.evaluation.model.architecture().prior_adjustment;
+    let mut text = format!(
+        "## Rare classes\n\nτ times the logarithm of each class's share in the training targets is subtracted from its \
+         logit (logit adjustment, Menon et al. 2021). τ of this model: {own}. A larger τ predicts rare classes more often.\n\n\
+         | τ | accuracy % | macro recall | votes: accuracy % | votes: macro recall |\n|---|---|---|---|---|\n"
+    );
+    for point in points {
+        let votes = point.votes_accuracy.zip(point.votes_macro_recall);
+        let [accuracy, recall] = votes.map_or_else(
+            || ["–".to_owned(), "–".to_owned()],
+            |(accuracy, recall)| [percent(accuracy), format!("{recall:.3}")],
+        );
         let _ = writeln!(
             text,
-            "\nPredictions with a confidence below {:.2} are marked as uncertain: {} % of them. Selective accuracy of the \
-             others: {} %.",
-            model.uncertain_below(),
-            percent(1.0 - kept.coverage),
-            percent(kept.accuracy)
+            "| {} | {} | {:.3} | {accuracy} | {recall} |",
+            point.tau,
+            percent(point.accuracy),
+            point.macro_recall
         );
     }
     text
@@ -293,18 +397,17 @@ fn corruptions(card: &Card<'_>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut text =
-        "## Corrupted images\n\n| corruption | severity | accuracy % | decrease, points |\n|---|---|---|---|\n"
-            .to_owned();
+    let voted = rows.iter().any(|row| row.votes_accuracy.is_some());
+    let mut text = "## Corrupted images\n\n| corruption | severity | accuracy % | decrease, points".to_owned();
+    text += if voted { " | votes: accuracy % | macro recall |\n|---|---" } else { " |\n" };
+    text += "|---|---|---|---|\n";
     for row in rows {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} |",
-            row.corruption,
-            row.strength,
-            percent(row.accuracy),
-            percent(row.loss)
-        );
+        let [accuracy, loss] = [row.accuracy, row.loss].map(percent);
+        let _ = write!(text, "| {} | {} | {accuracy} | {loss}", row.corruption, row.strength);
+        if let Some((accuracy, recall)) = row.votes_accuracy.zip(row.votes_macro_recall) {
+            let _ = write!(text, " | {} | {recall:.3}", percent(accuracy));
+        }
+        text += " |\n";
     }
     text + &format!("\n{}.\n", corruption_line(rows))
 }

@@ -304,13 +304,20 @@ fn corruptions_table(rows: &[corruptions::Row]) -> Markup {
 #[must_use]
 pub fn corruption_line(rows: &[corruptions::Row]) -> String {
     let Some(mean) = corruptions::summary(rows) else { return String::new() };
-    let line =
-        |accuracy, ratio| format!("{} %, {} % of the accuracy on clean images", percent(accuracy), percent(ratio));
-    let votes = mean.votes_accuracy.zip(mean.votes_ratio);
+    let line = |accuracy, ratio, recall: f64, recall_ratio| {
+        format!(
+            "accuracy {} % ({} % of that on clean images), macro recall {recall:.3} ({} %)",
+            percent(accuracy),
+            percent(ratio),
+            percent(recall_ratio)
+        )
+    };
+    let votes =
+        mean.votes_accuracy.zip(mean.votes_ratio).zip(mean.votes_macro_recall.zip(mean.votes_macro_recall_ratio));
     format!(
-        "Mean accuracy on corrupted images: {}{}",
-        line(mean.accuracy, mean.ratio),
-        votes.map(|(accuracy, ratio)| format!("; votes: {}", line(accuracy, ratio))).unwrap_or_default()
+        "Mean over the corruptions: {}{}",
+        line(mean.accuracy, mean.ratio, mean.macro_recall, mean.macro_recall_ratio),
+        votes.map(|((a, b), (c, d))| format!("; votes: {}", line(a, b, c, d))).unwrap_or_default()
     )
 }
 

@@ -21,9 +21,17 @@ pub fn vote_lines(votes: &VoteMetrics) -> Vec<String> {
     }
     lines.push(format!("Macro recall {:.3}   macro F1 {:.3}", of.macro_recall, of.macro_f1));
     lines.push(format!(
-        "Cross-entropy to the votes {:.3} (their entropy: {:.3}), ECE against the votes {:.3}",
-        votes.cross_entropy, votes.entropy, votes.ece
+        "Cross-entropy to the votes {:.3} (their entropy: {:.3}), ECE against the votes {:.3}, against the majority {:.3}",
+        votes.cross_entropy, votes.entropy, votes.ece, of.ece
     ));
+    if let Some(selective) = &votes.selective {
+        lines.push(format!(
+            "Not uncertain (confidence of at least {}): {} % of the predictions, accuracy {} %",
+            selective.uncertain_below,
+            percent(selective.coverage),
+            percent(selective.accuracy)
+        ));
+    }
     lines.push(format!(
         "The majority agrees with one person in {} % of the votes, with the label in {} % of the images",
         percent(votes.agreement_of_one),

@@ -293,7 +293,8 @@ impl<'a> Training<'a> {
             let correct = (self.checkpoint.best.accuracy * images as f64).round() as usize;
             let provenance = best.provenance_mut();
             (provenance.epoch, provenance.validation) = (best_epoch, Some(ValidationCount { correct, images }));
-            evaluate::calibrate(&mut best, &predictions, self.job.config.train.calibration);
+            let options = &self.job.config.train;
+            evaluate::calibrate(&mut best, &predictions, options.calibration, f64::from(options.selective_accuracy));
             let temperature = best.calibration().temperature_only();
             predictions.probabilities = calibrated(&temperature, &logits, best.classes().len());
             let is_f32 = self.job.config.train.precision == PrecisionName::F32;
