@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let predictions = predict_split(&classifier, &dataset, Split::Validation, moue::Tta::None, &mut |_| {})?;
     let mut model = classifier.into_model();
     let show = |when: &str, model: &Model| {
-        let found = SplitEvaluation::new(model, predictions.clone(), Split::Validation);
+        let found = SplitEvaluation::new(model, predictions.clone(), true);
         println!("{when}: {:?}, uncertain below {}", model.calibration(), model.uncertain_below());
         let [low, high] = found.metrics.accuracy_ci95;
         println!("  accuracy {:.4} ({low:.4} to {high:.4}), n = {}", found.metrics.accuracy, found.metrics.n);
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut document: Value = serde_json::from_str(texts.get("moue").ok_or("it is not a model file")?)?;
     document["calibration"] = serde_json::to_value(model.calibration())?;
     document["uncertain_below"] = serde_json::to_value(model.uncertain_below())?;
-    let metrics = SplitEvaluation::new(&model, predictions.clone(), Split::Validation).metrics;
+    let metrics = SplitEvaluation::new(&model, predictions.clone(), true).metrics;
     let correct = (metrics.accuracy * metrics.n as f64).round() as usize;
     document["provenance"]["validation"] = serde_json::to_value(ValidationCount { correct, images: metrics.n })?;
     texts.insert("moue".to_owned(), document.to_string());
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write_atomically(std::path::Path::new(path), &safetensors::serialize(tensors, Some(texts))?)?;
     let again = Classifier::open(path)?;
     let predictions = predict_split(&again, &dataset, Split::Validation, moue::Tta::None, &mut |_| {})?;
-    let found = SplitEvaluation::new(again.model(), predictions, Split::Validation);
+    let found = SplitEvaluation::new(again.model(), predictions, true);
     println!("after: {:?}, uncertain below {}", again.model().calibration(), again.uncertain_below());
     println!("  accuracy {:.4}, cross-fitted ECE {:.4}", found.metrics.accuracy, found.metrics.ece);
     Ok(())

@@ -201,7 +201,7 @@ fn text(evaluation: &EvaluationView<'_>) -> String {
         metrics.macro_recall,
         metrics.nll,
         metrics.ece,
-        if evaluation.selection { "; NLL and ECE are cross-fitted" } else { "" },
+        if evaluation.cross_fitted { "; NLL and ECE are cross-fitted" } else { "" },
         evaluation.vector.map(|vector| report::vector_line(vector) + "\n").unwrap_or_default(),
         table(&classes),
         table(&confusion),

@@ -21,6 +21,13 @@ impl ValidationCount {
 }
 
 impl Provenance {
+    /// Whether the labels of the training and validation were the majority of people's votes, so that the model is
+    /// calibrated on them.
+    #[must_use]
+    pub fn labels_are_votes(&self) -> bool {
+        self.targets.as_deref().is_some_and(|targets| targets.starts_with("votes"))
+    }
+
     /// The share of each class in the training targets; `None` in files of earlier versions, and where a class has none.
     #[must_use]
     pub fn prior(&self) -> Option<Vec<f64>> {

@@ -146,7 +146,13 @@ pub fn evaluate_split(
     tta: Tta,
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<SplitEvaluation, DataMismatch> {
-    Ok(SplitEvaluation::new(classifier.model(), observed(classifier, dataset, split, tta, observe)?, split))
+    let predictions = observed(classifier, dataset, split, tta, observe)?;
+    Ok(SplitEvaluation::new(classifier.model(), predictions, calibrated_here(classifier.model(), split, false)))
+}
+
+/// Whether a model was calibrated on this split with these labels: those of the data, or the majority of votes.
+fn calibrated_here(model: &Model, split: Split, votes: bool) -> bool {
+    split == Split::Validation && model.provenance().labels_are_votes() == votes
 }
 
 fn observed(
@@ -186,10 +192,14 @@ pub fn evaluate(
     let dataset = opened(options, &source, classifier.model(), classifier.model(), observe)?;
     let split = dataset.split_named(options.split.as_deref())?;
     let votes = options.votes.as_deref().map(|path| votes_on(path, &dataset, split)).transpose()?;
-    let voted = |model: &Model, predictions: &Predictions, dataset: &Dataset| {
-        votes.as_ref().map(|votes| vote_metrics(predictions, dataset, votes, model.uncertain_below()))
+    // Metrics compared with the labels, and with the votes.
+    let evaluated = |classifier: &Classifier, dataset: &Dataset, observe: &mut dyn FnMut(EvaluateEvent<'_>)| {
+        let (model, predictions) = (classifier.model(), observed(classifier, dataset, split, options.tta, observe)?);
+        let cross_fit = calibrated_here(model, split, true);
+        let voted = votes.as_ref().map(|votes| vote_metrics(model, &predictions, dataset, votes, cross_fit));
+        Ok((SplitEvaluation::new(model, predictions, calibrated_here(model, split, false)), voted))
     };
-    let result = evaluate_split(&classifier, &dataset, split, options.tta, observe)?;
+    let (result, voted) = evaluated(&classifier, &dataset, observe)?;
     let mut others = Vec::new();
     for path in &options.compare {
         let other = open(path)?;
@@ -197,13 +207,13 @@ pub fn evaluate(
             .then(|| opened(options, &source, classifier.model(), other.model(), observe))
             .transpose()?;
         let dataset = own_data.as_ref().unwrap_or(&dataset);
-        let evaluated = evaluate_split(&other, dataset, split, options.tta, observe)
+        let (evaluated, voted) = evaluated(&other, dataset, observe)
             .map_err(|source| EvaluationError::Compare { path: path.clone(), source })?;
         let paired = compare(&result.predictions, &evaluated.predictions)
             .ok_or_else(|| EvaluationError::OtherImages { path: path.clone() })?;
         others.push(Other {
             model: path.display().to_string(),
-            votes: voted(other.model(), &evaluated.predictions, dataset),
+            votes: voted,
             parameters: other.model().parameters(),
             metrics: evaluated.metrics,
             vector: evaluated.vector,
@@ -224,7 +234,7 @@ pub fn evaluate(
     let overlap = overlap(&options.model, classifier.model(), &dataset, split);
     let adjustments =
         adjustment_curve(classifier.model(), &result.predictions, &result.logits, &dataset, votes.as_ref());
-    let (votes, tta) = (voted(classifier.model(), &result.predictions, &dataset), options.tta);
+    let (votes, tta) = (voted, options.tta);
     Ok(Evaluation { classifier, source, dataset, split, result, overlap, tta, others, corruptions, votes, adjustments })
 }
 
@@ -279,6 +289,7 @@ impl Evaluation {
             model: self.classifier.model(),
             metrics: &self.result.metrics,
             fitted: &self.result.fitted,
+            cross_fitted: self.result.cross_fitted,
             vector: self.result.vector.as_ref(),
             overlap: self.overlap,
             predictions: &self.result.predictions,
@@ -293,5 +304,24 @@ impl Evaluation {
             votes: self.votes.as_ref(),
             adjustments: &self.adjustments,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_cross_fitted_on_what_the_model_was_calibrated_on() {
+        let mut model = Model::open("tiny").unwrap();
+        let here = |model: &Model| {
+            [Split::Validation, Split::Test]
+                .map(|split| [false, true].map(|votes| calibrated_here(model, split, votes)))
+        };
+        assert_eq!(here(&model), [[true, false], [false, false]]);
+        model.provenance_mut().targets = Some("mixed (crossentropy, weight 0.5)".into());
+        assert_eq!(here(&model), [[true, false], [false, false]]);
+        model.provenance_mut().targets = Some("votes (majority)".into());
+        assert_eq!(here(&model), [[false, true], [false, false]]);
     }
 }

@@ -4,13 +4,10 @@ use super::calibration::{CrossFitted, as_predicted, cross_fit, raw_logits};
 use super::metrics::{Metrics, compute_metrics};
 use super::predictions::Predictions;
 use crate::config::CalibrationKind;
-use crate::data::Split;
 use moue::model::Model;
 use serde::Serialize;
 
-/// A model's predictions and their metrics. The accuracy is that of the network's classes. On the
-/// validation split, on which models are calibrated, the probabilities are cross-fitted, so that
-/// NLL, ECE and selective accuracy are not optimistic.
+/// A model's predictions and their metrics. The accuracy is that of the network's classes.
 #[derive(Clone, Debug)]
 pub struct SplitEvaluation {
     /// The predictions.
@@ -19,6 +16,8 @@ pub struct SplitEvaluation {
     pub metrics: Metrics,
     /// Their cross-fitted calibration, by a temperature.
     pub fitted: CrossFitted,
+    /// Whether predictions and metrics are cross-fitted.
+    pub cross_fitted: bool,
     /// The metrics of a calibration that changes predicted classes; `None` for a temperature.
     pub vector: Option<VectorMetrics>,
     /// Logits of the network for the predictions, `[N, classes]`, minus the mean of their row.
@@ -46,26 +45,27 @@ pub struct VectorMetrics {
 }
 
 impl SplitEvaluation {
-    /// The metrics of predictions for this split.
+    /// The metrics of predictions. Where the model was calibrated on these images and labels, the
+    /// probabilities are to be cross-fitted, so that NLL, ECE and selective accuracy are not
+    /// optimistic.
     #[must_use]
-    pub fn new(model: &Model, mut predictions: Predictions, split: Split) -> Self {
+    pub fn new(model: &Model, mut predictions: Predictions, cross_fitted: bool) -> Self {
         let logits = raw_logits(model, &predictions);
         let metrics = |probabilities: &[f32]| compute_metrics(model.classes(), &predictions.labels, probabilities);
-        let fitted_here = split == Split::Validation;
         let vector = model.calibration().changes_classes().then(|| {
-            let found = metrics(&if fitted_here {
+            let found = metrics(&if cross_fitted {
                 cross_fit(model, &predictions, CalibrationKind::Vector).probabilities
             } else {
                 as_predicted(model, &predictions)
             });
             let Metrics { accuracy, accuracy_ci95, macro_f1, nll, ece, .. } = found;
-            VectorMetrics { accuracy, accuracy_ci95, macro_f1, nll, ece, cross_fitted: fitted_here }
+            VectorMetrics { accuracy, accuracy_ci95, macro_f1, nll, ece, cross_fitted }
         });
         let fitted = cross_fit(model, &predictions, CalibrationKind::Temperature);
-        let metrics = metrics(if fitted_here { &fitted.probabilities } else { &predictions.probabilities });
-        if fitted_here {
+        let metrics = metrics(if cross_fitted { &fitted.probabilities } else { &predictions.probabilities });
+        if cross_fitted {
             predictions.probabilities.clone_from(&fitted.probabilities);
         }
-        Self { predictions, metrics, fitted, vector, logits }
+        Self { predictions, metrics, fitted, cross_fitted, vector, logits }
     }
 }

@@ -28,6 +28,8 @@ pub struct EvaluationView<'a> {
     pub metrics: &'a Metrics,
     /// The cross-fitted calibration of the predictions, by a temperature.
     pub fitted: &'a CrossFitted,
+    /// Whether predictions and metrics are cross-fitted.
+    pub cross_fitted: bool,
     /// The metrics of a calibration that changes predicted classes; `None` for a temperature.
     pub vector: Option<&'a VectorMetrics>,
     /// The model's training images among these; `None` where they are not known.

@@ -1,9 +1,12 @@
 //! Metrics against people's votes: FER+'s protocol, and the distribution of the votes.
 
+use super::calibration::cross_fit;
 use super::metrics::{Metrics, compute_metrics, wilson};
 use super::predictions::Predictions;
 use super::selective::Selective;
+use crate::config::CalibrationKind;
 use crate::data::{Dataset, ImageVotes, Unusable, agreement_of_one};
+use moue::model::Model;
 use moue_engine::loss::argmax;
 use serde::Serialize;
 
@@ -95,24 +98,31 @@ fn voted(predictions: &Predictions, dataset: &Dataset, votes: &ImageVotes) -> Vo
     found
 }
 
-/// Computes the metrics of predictions for images of a data set with votes. A prediction with a confidence below
-/// `uncertain_below` is uncertain.
+/// Computes the metrics of a model's predictions for images of a data set with votes. Where the model was calibrated on
+/// the majority of these votes, the probabilities are to be cross-fitted.
 #[must_use]
 pub fn vote_metrics(
+    model: &Model,
     predictions: &Predictions,
     dataset: &Dataset,
     votes: &ImageVotes,
-    uncertain_below: f32,
+    cross_fitted: bool,
 ) -> VoteMetrics {
     let classes = dataset.classes().len();
     let found = voted(predictions, dataset, votes);
-    let row_of = |row: usize| &predictions.probabilities[row * classes..][..classes];
-    let probabilities: Vec<f32> = found.rows.iter().flat_map(|&row| row_of(row)).copied().collect();
+    let probabilities = found.rows.iter().flat_map(|&row| &predictions.probabilities[row * classes..][..classes]);
+    let images = found.rows.iter().map(|&row| predictions.images[row]).collect();
+    let mut of_voted =
+        Predictions { images, labels: found.majority.clone(), probabilities: probabilities.copied().collect() };
+    if cross_fitted {
+        of_voted.probabilities = cross_fit(model, &of_voted, CalibrationKind::Temperature).probabilities;
+    }
+    let Predictions { images, probabilities, .. } = of_voted;
     let (mut cross_entropy, mut entropy) = (0.0, 0.0);
     // Sums of confidence and share of the votes.
     let mut bins = [[0.0; 2]; BINS];
-    for &row in &found.rows {
-        let (predicted, shares) = (row_of(row), votes.shares(predictions.images[row], classes));
+    for (predicted, &image) in probabilities.chunks_exact(classes).zip(&images) {
+        let shares = votes.shares(image, classes);
         for (&p, &share) in predicted.iter().zip(&shares).filter(|(_, share)| **share > 0.0) {
             cross_entropy -= share * libm::log(f64::from(p.max(f32::MIN_POSITIVE)));
             entropy -= share * libm::log(share);
@@ -131,7 +141,7 @@ pub fn vote_metrics(
         n,
         accuracy: share(hits),
         accuracy_ci95: wilson(hits, n),
-        selective: Selective::new(uncertain_below, dataset.classes(), &majority, &probabilities),
+        selective: Selective::new(model.uncertain_below(), dataset.classes(), &majority, &probabilities),
         cross_entropy: mean(cross_entropy),
         entropy: mean(entropy),
         ece: mean(bins.iter().map(|[confidence, share]| (confidence - share).abs()).sum()),
@@ -159,7 +169,9 @@ pub fn vote_accuracy(predictions: &Predictions, dataset: &Dataset, votes: &Image
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::data::{LabeledImage, Split, Votes};
+    use moue::model::Calibration;
 
     #[test]
     fn metrics_equal_a_manual_computation() {
@@ -174,7 +186,11 @@ mod tests {
         let probabilities =
             [[0.6, 0.4], [0.3, 0.7], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]].concat();
         let predictions = Predictions { images: (0..7).collect(), labels: vec![0; 7], probabilities };
-        let found = vote_metrics(&predictions, &data, &votes, 0.65);
+        let network = "[model]\nname = \"it\"\ninput = [1, 1, 1]\nlayers = [{ kind = \"flatten\" }, { kind = \"dense\", units = \"classes\" }]";
+        let mut model =
+            Model::untrained(Config::parse("it", network).unwrap().model, data.classes().to_vec(), 1).unwrap();
+        model.set_calibration(Calibration::default(), 0.65).unwrap();
+        let found = vote_metrics(&model, &predictions, &data, &votes, false);
         // The prediction with a confidence of 0.7 is certain, and correct.
         let selective = found.selective.as_ref().unwrap();
         assert_eq!((selective.coverage, selective.accuracy), (0.5, 1.0));
@@ -192,5 +208,10 @@ mod tests {
         assert!((found.agreement_of_one - (0.8 + 1.0 + 0.9) / 3.0).abs() < 1e-6);
         assert!((found.label_agreement - 1.0 / 3.0).abs() < 1e-12);
         assert_eq!(vote_accuracy(&predictions, &data, &votes), (found.accuracy, 1.0));
+        // Cross-fitting calibrates on the majority, and not on the labels, half of which are wrong.
+        let fitted = vote_metrics(&model, &predictions, &data, &votes, true);
+        let own = Predictions { images: vec![0, 1], labels: vec![0, 1], probabilities: vec![0.6, 0.4, 0.3, 0.7] };
+        assert_eq!(fitted.of_classes.nll, cross_fit(&model, &own, CalibrationKind::Temperature).nll);
+        assert!(fitted.accuracy == found.accuracy && fitted.of_classes.nll < found.of_classes.nll, "{fitted:?}");
     }
 }

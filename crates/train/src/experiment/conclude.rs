@@ -70,7 +70,7 @@ pub fn conclude(outcome: &Outcome, job: &Job<'_>) -> Result<RunSummary, TrainErr
 /// epoch is finished.
 fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, SplitEvaluation)> {
     let (model, predictions) = (outcome.model.as_ref()?, outcome.validation.as_ref()?);
-    let evaluated = SplitEvaluation::new(model, predictions.clone(), Split::Validation);
+    let evaluated = SplitEvaluation::new(model, predictions.clone(), true);
     let title = format!("{} on {}", job.config.model.name, job.source);
     let page = report::training(&report::Training {
         title: &title,
@@ -82,6 +82,7 @@ fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, SplitEvaluation)> {
             model,
             metrics: &evaluated.metrics,
             fitted: &evaluated.fitted,
+            cross_fitted: true,
             vector: evaluated.vector.as_ref(),
             overlap: Some(TrainingOverlap::new(&TrainingImages::of(job.dataset), job.dataset, Split::Validation)),
             predictions: &evaluated.predictions,

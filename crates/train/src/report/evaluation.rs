@@ -178,7 +178,7 @@ pub fn calibration_text(report: &EvaluationView<'_>) -> String {
         (None, Some(_)) => ", with a bias for each class",
         (None, None) => "",
     };
-    let error = if report.selection {
+    let error = if report.cross_fitted {
         format!(
             "Expected calibration error over 15 bins, cross-fitted (fitted on four fifths of these images, evaluated on \
              the last, in turn): {:.3}.",

@@ -432,6 +432,7 @@ fn reports_contain_the_metrics_and_escape_names() {
             model: classifier.model(),
             metrics: &metrics,
             fitted: &cross_fit(classifier.model(), &predictions, CalibrationKind::Temperature),
+            cross_fitted: true,
             vector: None,
             overlap: None,
             on_training: false,
