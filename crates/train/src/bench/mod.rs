@@ -172,6 +172,19 @@ pub fn latency_ms(classifier: &Classifier) -> f64 {
     seconds * 1e3
 }
 
+/// Median milliseconds of the prediction for one image with a network of this architecture, measured for about `time`.
+///
+/// # Errors
+/// When the network cannot be built.
+pub fn network_latency_ms(config: &Config, time: Duration) -> Result<f64, ArchitectureError> {
+    let bench = Bench::new(config, 1)?;
+    let mut ready = bench.ready(false);
+    Ok(1e3
+        * median(time, || {
+            ready.run(&bench.images);
+        }))
+}
+
 /// Median seconds of `step`.
 fn median(time: Duration, mut step: impl FnMut()) -> f64 {
     (0..WARM_UP).for_each(|_| step());

@@ -12,6 +12,7 @@ mod trainer;
 pub use compare::{CompareError, OpenData, collect, compare, run_folders};
 pub use conclude::{BestEpoch, RunSummary, conclude};
 pub use folders::{ComparisonFolder, comparison_folder};
+pub(crate) use folders::{numbered_folder, read as read_json};
 pub use grid::{Variation, grid};
 pub use plan::{Experiment, FinishedRunError, distinct_names, finished_run, plan};
 pub use run_config::{RunConfig, RunConfigError, RunOptions};

@@ -10,6 +10,7 @@ mod page;
 pub mod preview;
 mod timeline;
 mod training;
+mod tuning;
 mod votes;
 
 pub use card::{Card, card};
@@ -18,4 +19,5 @@ pub use evaluation::{corruption_line, evaluation, p_value, points, vector_line};
 pub use page::percent;
 pub use timeline::Timeline;
 pub use training::{Training, training};
+pub use tuning::tuning;
 pub use votes::vote_lines;

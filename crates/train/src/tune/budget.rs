@@ -1,0 +1,173 @@
+//! The time of a search: what was used, what trainings cost, and what is left for them.
+
+use super::trial::Trial;
+use std::time::{Duration, Instant};
+
+/// Share of the budget that the trainings of the best configuration may take at most. More expensive configurations are
+/// not proposed.
+const MOST_FOR_BEST: f64 = 0.5;
+
+/// Share that they take for a configuration of typical cost.
+const FOR_BEST: f64 = 0.3;
+
+/// The budget is used to this share; the rest is for what was not foreseen.
+const USED: f64 = 0.95;
+
+/// Share after which a running training is stopped during the search.
+const OVERRUN: f64 = 1.1;
+
+/// Share after which the trainings of the best configuration are stopped.
+const END: f64 = 1.35;
+
+/// Seconds that the measurement of latencies and the report take.
+const REPORT_SECONDS: f64 = 1.0;
+
+/// The clock and the costs of a search. Without a limit everything is allowed.
+pub struct Budget {
+    started: Instant,
+    /// Seconds of earlier calls.
+    before: f64,
+    limit: Option<f64>,
+    /// Number of trainings of the best configuration.
+    seeds: usize,
+    /// Seconds of an epoch for each multiply-add of an image.
+    rate: Option<f64>,
+}
+
+impl Budget {
+    pub fn new(started: Instant, before: f64, limit: Option<Duration>, seeds: usize) -> Self {
+        Self { started, before, limit: limit.map(|limit| limit.as_secs_f64()), seeds, rate: None }
+    }
+
+    /// Seconds since the start of the search.
+    pub fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Records what an epoch of a network with this number of multiply-adds has taken.
+    pub fn measured(&mut self, seconds: f64, macs: usize) {
+        self.rate = Some(seconds / macs.max(1) as f64);
+    }
+
+    /// Learns the rate from all trained epochs.
+    pub fn learn(&mut self, trials: &[Trial]) {
+        let trained = trials.iter().filter_map(|trial| Some((trial.epoch_seconds()?, trial)));
+        let (mut seconds, mut macs) = (0.0, 0.0);
+        for (epoch, trial) in trained {
+            let epochs = trial.record.history.len() as f64;
+            seconds += epoch * epochs;
+            macs += trial.macs as f64 * epochs;
+        }
+        if macs > 0.0 {
+            self.rate = Some(seconds / macs);
+        }
+    }
+
+    /// Seconds of an epoch of a trial.
+    fn epoch(&self, trial: &Trial) -> f64 {
+        trial.epoch_seconds().unwrap_or_else(|| self.estimate(trial.macs))
+    }
+
+    fn estimate(&self, macs: usize) -> f64 {
+        self.rate.unwrap_or(0.0) * macs as f64
+    }
+
+    /// The number of epochs with which the trainings of the best configuration fit the budget, for a configuration with
+    /// this number of multiply-adds.
+    pub fn epochs(&self, macs: usize, most: usize) -> usize {
+        let Some(limit) = self.limit else { return most };
+        let one = (self.estimate(macs) * self.seeds as f64).max(1e-9);
+        ((FOR_BEST * limit / one) as usize).clamp(1, most)
+    }
+
+    /// Whether the best configuration may be one with this number of multiply-adds.
+    pub fn affords(&self, macs: usize, epochs: usize) -> bool {
+        self.limit.is_none_or(|limit| self.estimate(macs) * (self.seeds * epochs) as f64 <= MOST_FOR_BEST * limit)
+    }
+
+    /// Whether a trial can be trained for this number of further epochs, and the best trial again after it.
+    pub fn allows(&self, trial: &Trial, further: usize, best: Option<&Trial>, epochs: usize) -> bool {
+        let Some(limit) = self.limit else { return true };
+        let again = self.epoch(best.unwrap_or(trial)) * (self.seeds * epochs) as f64;
+        self.seconds() + self.epoch(trial) * further as f64 + again + REPORT_SECONDS <= USED * limit
+    }
+
+    /// Whether running trials must be stopped, so that the best trial can be trained again.
+    pub fn is_over(&self, best: Option<&Trial>, epochs: usize) -> bool {
+        let again = best.map_or(0.0, |best| self.epoch(best) * (self.seeds * epochs) as f64);
+        self.limit.is_some_and(|limit| self.seconds() + again > OVERRUN * limit)
+    }
+
+    /// The number of trainings of the best configuration for which there is time, at least one.
+    pub fn seeds(&self, best: &Trial, epochs: usize) -> usize {
+        let Some(limit) = self.limit else { return self.seeds };
+        let one = (self.epoch(best) * epochs as f64).max(1e-9);
+        let left = (limit.max(self.before) * OVERRUN - self.seconds()).max(0.0);
+        ((left / one) as usize).clamp(1, self.seeds)
+    }
+
+    /// Whether everything must end.
+    pub fn is_exhausted(&self) -> bool {
+        // A repeated command has time to finish what is left.
+        self.limit.is_some_and(|limit| self.seconds() > (END * limit).max(self.before + limit / 2.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::tune::trial::Record;
+    use std::path::Path;
+
+    fn trial(seconds: &[f64]) -> Trial {
+        let record = |(number, seconds): (usize, &f64)| crate::train::EpochRecord {
+            epoch: number + 1,
+            learning_rate: 0.1,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            validation_loss: 1.0,
+            validation_accuracy: 0.5,
+            validation_macro_f1: Some(0.5),
+            seconds: *seconds,
+            images_per_second: 1.0,
+            wall_time: 0.0,
+        };
+        let record = Record { history: seconds.iter().enumerate().map(record).collect(), ..Record::default() };
+        Trial::new(Path::new("x"), 1, 1, Config::open("tiny").unwrap(), record, 7)
+    }
+
+    #[test]
+    fn time_is_kept_for_the_best_configuration() {
+        let limit = Some(Duration::from_secs(100));
+        let budget = Budget::new(Instant::now(), 0.0, limit, 3);
+        // 10 epochs of 1 second, three times: 30 of 95 seconds are left for the search.
+        let best = trial(&[1.0]);
+        assert!(budget.allows(&trial(&[1.0]), 60, Some(&best), 10));
+        assert!(!budget.allows(&trial(&[1.0]), 70, Some(&best), 10));
+        assert!(!budget.is_over(Some(&best), 10) && budget.is_over(Some(&best), 40));
+        let late = Budget::new(Instant::now(), 85.0, limit, 3);
+        assert!(!late.allows(&trial(&[1.0]), 1, Some(&best), 10));
+        assert_eq!((late.seeds(&best, 10), late.seeds(&best, 100), budget.seeds(&best, 10)), (2, 1, 3));
+    }
+
+    #[test]
+    fn epochs_and_networks_fit_the_budget() {
+        let mut budget = Budget::new(Instant::now(), 0.0, Some(Duration::from_secs(90)), 3);
+        budget.measured(1.0, 1_000_000);
+        assert_eq!(
+            (budget.epochs(1_000_000, 30), budget.epochs(1_000_000, 5), budget.epochs(100_000_000, 5)),
+            (9, 5, 1)
+        );
+        assert!(budget.affords(1_500_000, 9) && !budget.affords(2_000_000, 9));
+        let trials = [trial(&[2.0, 4.0])];
+        budget.learn(&trials);
+        assert!((budget.estimate(trials[0].macs) - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_number_of_trials_has_no_limit_of_time() {
+        let budget = Budget::new(Instant::now(), 1e9, None, 3);
+        assert!(budget.allows(&trial(&[1e6]), 100, None, 100) && !budget.is_exhausted() && budget.epochs(1, 30) == 30);
+    }
+}
