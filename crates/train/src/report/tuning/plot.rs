@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn plot(across: Across, xs: &[f64]) -> String {
-        let point = |&x: &f64| Point { x, y: x.abs() + 1.0, class: "a", about: format!("{x}") };
+        let point = |&x: &f64| Point { x, y: 3.0, class: "a", about: format!("{x}") };
         let line = xs.iter().map(|&x| (x, 1.0)).collect();
         let plot = Plot {
             title: "T".into(),
