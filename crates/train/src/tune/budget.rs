@@ -3,12 +3,18 @@
 use super::trial::Trial;
 use std::time::{Duration, Instant};
 
-/// Share of the budget that the trainings of the best configuration may take at most. More expensive configurations are
-/// not proposed.
+/// Shares of the budget for the trainings of the best configuration, if its cost is typical: usually, and in a short
+/// budget.
+const FOR_BEST: [f64; 2] = [0.3, 0.45];
+
+/// Configurations for which these trainings would take more than this share are not proposed.
 const MOST_FOR_BEST: f64 = 0.5;
 
-/// Share that they take for a configuration of typical cost.
-const FOR_BEST: f64 = 0.3;
+/// Fewest epochs of a training that teaches something. Before there are fewer, there are fewer seeds.
+const ENOUGH: usize = 8;
+
+/// Fewest seeds of a short budget.
+const FEW: usize = 2;
 
 /// The budget is used to this share; the rest is for what was not foreseen.
 const USED: f64 = 0.95;
@@ -72,12 +78,23 @@ impl Budget {
         self.rate.unwrap_or(0.0) * macs as f64
     }
 
-    /// The number of epochs with which the trainings of the best configuration fit the budget, for a configuration with
-    /// this number of multiply-adds.
-    pub fn epochs(&self, macs: usize, most: usize) -> usize {
+    /// Plans the epochs of a training, at most `most`, so that the trainings of the best configuration fit the budget, for
+    /// a configuration with this number of multiply-adds.
+    pub fn plan(&mut self, macs: usize, most: usize) -> usize {
         let Some(limit) = self.limit else { return most };
-        let one = (self.estimate(macs) * self.seeds as f64).max(1e-9);
-        ((FOR_BEST * limit / one) as usize).clamp(1, most)
+        let one = self.estimate(macs).max(1e-9);
+        let [usual, short] = FOR_BEST;
+        let plans = [(usual, self.seeds), (short, self.seeds), (short, self.seeds.min(FEW))];
+        let epochs = |(share, seeds): (f64, usize)| ((share * limit / (one * seeds as f64)) as usize).min(most);
+        let [.., last] = plans;
+        let plan = plans.into_iter().find(|&plan| epochs(plan) >= ENOUGH.min(most)).unwrap_or(last);
+        self.seeds = plan.1;
+        epochs(plan).max(1)
+    }
+
+    /// The number of trainings of the best configuration that are planned.
+    pub fn planned_seeds(&self) -> usize {
+        self.seeds
     }
 
     /// Whether the best configuration may be one with this number of multiply-adds.
@@ -153,12 +170,16 @@ mod tests {
 
     #[test]
     fn epochs_and_networks_fit_the_budget() {
+        let planned = |macs: usize, most: usize| {
+            let mut budget = Budget::new(Instant::now(), 0.0, Some(Duration::from_secs(90)), 3);
+            budget.measured(1.0, 1_000_000);
+            (budget.plan(macs, most), budget.planned_seeds())
+        };
+        assert_eq!((planned(1_000_000, 30), planned(1_000_000, 5)), ((9, 3), (5, 3)));
+        // Fewer seeds rather than very short trainings.
+        assert_eq!((planned(2_000_000, 30), planned(100_000_000, 30)), ((10, 2), (1, 2)));
         let mut budget = Budget::new(Instant::now(), 0.0, Some(Duration::from_secs(90)), 3);
         budget.measured(1.0, 1_000_000);
-        assert_eq!(
-            (budget.epochs(1_000_000, 30), budget.epochs(1_000_000, 5), budget.epochs(100_000_000, 5)),
-            (9, 5, 1)
-        );
         assert!(budget.affords(1_500_000, 9) && !budget.affords(2_000_000, 9));
         let trials = [trial(&[2.0, 4.0])];
         budget.learn(&trials);
@@ -167,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_number_of_trials_has_no_limit_of_time() {
-        let budget = Budget::new(Instant::now(), 1e9, None, 3);
-        assert!(budget.allows(&trial(&[1e6]), 100, None, 100) && !budget.is_exhausted() && budget.epochs(1, 30) == 30);
+        let mut budget = Budget::new(Instant::now(), 1e9, None, 3);
+        assert_eq!((budget.plan(1, 30), budget.planned_seeds()), (30, 3));
+        assert!(budget.allows(&trial(&[1e6]), 100, None, 100) && !budget.is_exhausted());
     }
 }

@@ -71,19 +71,21 @@ pub fn tune(
         Limit::Trials(_) => None,
         Limit::Budget(limit) => Some(limit),
     };
-    let mut budget = Budget::new(options.started, before, limit, options.seeds);
-    let planned = saved["epochs"].as_u64().and_then(|epochs| usize::try_from(epochs).ok());
-    let epochs = match (planned.or(options.epochs), limit) {
+    let planned = |what: &str| saved[what].as_u64().and_then(|number| usize::try_from(number).ok());
+    let mut budget = Budget::new(options.started, before, limit, planned("seeds").unwrap_or(options.seeds));
+    let epochs = match (planned("epochs").or(options.epochs), limit) {
         (Some(epochs), None) => epochs,
         (None, None) => config.train.epochs,
         (known, Some(limit)) => {
             let (seconds, macs) = measured(&drawn, classes, &dataset, &source, limit, open, observe)?;
             budget.measured(seconds, macs);
-            known.unwrap_or_else(|| budget.epochs(macs, config.train.epochs))
+            known.unwrap_or_else(|| budget.plan(macs, config.train.epochs))
         }
     };
-    let mut plan =
-        json!({"digest": plan["digest"], "space": space.name, "epochs": epochs, "searched": saved["searched"] == true});
+    let mut plan = plan;
+    plan["epochs"] = json!(epochs);
+    plan["seeds"] = json!(budget.planned_seeds());
+    plan["searched"] = json!(saved["searched"] == true);
     write(&out, PLAN, &format!("{plan:#}\n"))?;
     let pools = workers::pools(options.workers.max(1), rayon::current_num_threads()).map_err(TuneError::Threads)?;
     let form = ImageSpec::of_input(config.model.input);
@@ -206,7 +208,7 @@ fn measured(
 ) -> Result<(f64, usize), TuneError> {
     let mut by_cost: Vec<(usize, &Config)> = drawn.iter().map(|config| (macs(config, classes), config)).collect();
     by_cost.sort_by_key(|(macs, _)| *macs);
-    let (macs, config) = by_cost[by_cost.len() / 3];
+    let (macs, config) = by_cost[by_cost.len() / 4];
     observe(TuneEvent::Note("measuring an epoch to plan the search".into()));
     let other = if config.data == drawn[0].data && config.model.input == drawn[0].model.input {
         None
@@ -296,7 +298,8 @@ fn results(search: &Search<'_, '_>, dataset: &Dataset, comparison: Option<&Compa
         saved: Saved {
             trials: stopped().count(),
             epochs: stopped().map(left).sum(),
-            seconds: stopped().map(|trial| trial.epoch_seconds().unwrap_or(0.0) * left(trial) as f64).sum(),
+            // A sum of nothing would be -0.
+            seconds: stopped().fold(0.0, |sum, trial| sum + trial.epoch_seconds().unwrap_or(0.0) * left(trial) as f64),
         },
         trials,
         best,
