@@ -36,7 +36,7 @@ pub struct Budget {
     limit: Option<f64>,
     /// Number of trainings of the best configuration.
     seeds: usize,
-    /// Seconds of an epoch for each multiply-add of an image.
+    /// Seconds of an epoch for each unit of work of an image.
     rate: Option<f64>,
 }
 
@@ -50,39 +50,39 @@ impl Budget {
         self.before + self.started.elapsed().as_secs_f64()
     }
 
-    /// Records what an epoch of a network with this number of multiply-adds has taken.
-    pub fn measured(&mut self, seconds: f64, macs: usize) {
-        self.rate = Some(seconds / macs.max(1) as f64);
+    /// Records what an epoch of a network with this work has taken.
+    pub fn measured(&mut self, seconds: f64, work: usize) {
+        self.rate = Some(seconds / work.max(1) as f64);
     }
 
     /// Learns the rate from all trained epochs.
     pub fn learn(&mut self, trials: &[Trial]) {
         let trained = trials.iter().filter_map(|trial| Some((trial.epoch_seconds()?, trial)));
-        let (mut seconds, mut macs) = (0.0, 0.0);
+        let (mut seconds, mut work) = (0.0, 0.0);
         for (epoch, trial) in trained {
             let epochs = trial.record.history.len() as f64;
             seconds += epoch * epochs;
-            macs += trial.macs as f64 * epochs;
+            work += trial.work as f64 * epochs;
         }
-        if macs > 0.0 {
-            self.rate = Some(seconds / macs);
+        if work > 0.0 {
+            self.rate = Some(seconds / work);
         }
     }
 
     /// Seconds of an epoch of a trial.
     fn epoch(&self, trial: &Trial) -> f64 {
-        trial.epoch_seconds().unwrap_or_else(|| self.estimate(trial.macs))
+        trial.epoch_seconds().unwrap_or_else(|| self.estimate(trial.work))
     }
 
-    fn estimate(&self, macs: usize) -> f64 {
-        self.rate.unwrap_or(0.0) * macs as f64
+    fn estimate(&self, work: usize) -> f64 {
+        self.rate.unwrap_or(0.0) * work as f64
     }
 
     /// Plans the epochs of a training, at most `most`, so that the trainings of the best configuration fit the budget, for
-    /// a configuration with this number of multiply-adds.
-    pub fn plan(&mut self, macs: usize, most: usize) -> usize {
+    /// a configuration with this work.
+    pub fn plan(&mut self, work: usize, most: usize) -> usize {
         let Some(limit) = self.limit else { return most };
-        let one = self.estimate(macs).max(1e-9);
+        let one = self.estimate(work).max(1e-9);
         let [usual, short] = FOR_BEST;
         let plans = [(usual, self.seeds), (short, self.seeds), (short, self.seeds.min(FEW))];
         let epochs = |(share, seeds): (f64, usize)| ((share * limit / (one * seeds as f64)) as usize).min(most);
@@ -97,9 +97,9 @@ impl Budget {
         self.seeds
     }
 
-    /// Whether the best configuration may be one with this number of multiply-adds.
-    pub fn affords(&self, macs: usize, epochs: usize) -> bool {
-        self.limit.is_none_or(|limit| self.estimate(macs) * (self.seeds * epochs) as f64 <= MOST_FOR_BEST * limit)
+    /// Whether the best configuration may be one with this work.
+    pub fn affords(&self, work: usize, epochs: usize) -> bool {
+        self.limit.is_none_or(|limit| self.estimate(work) * (self.seeds * epochs) as f64 <= MOST_FOR_BEST * limit)
     }
 
     /// Whether a trial can be trained for this number of further epochs, and the best trial again after it.
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn epochs_and_networks_fit_the_budget() {
-        let planned = |macs: usize, most: usize| {
+        let planned = |work: usize, most: usize| {
             let mut budget = Budget::new(Instant::now(), 0.0, Some(Duration::from_secs(90)), 3);
             budget.measured(1.0, 1_000_000);
-            (budget.plan(macs, most), budget.planned_seeds())
+            (budget.plan(work, most), budget.planned_seeds())
         };
         assert_eq!((planned(1_000_000, 30), planned(1_000_000, 5)), ((9, 3), (5, 3)));
         // Fewer seeds rather than very short trainings.
@@ -183,7 +183,7 @@ mod tests {
         assert!(budget.affords(1_500_000, 9) && !budget.affords(2_000_000, 9));
         let trials = [trial(&[2.0, 4.0])];
         budget.learn(&trials);
-        assert!((budget.estimate(trials[0].macs) - 3.0).abs() < 1e-9);
+        assert!((budget.estimate(trials[0].work) - 3.0).abs() < 1e-9);
     }
 
     #[test]

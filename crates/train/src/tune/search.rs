@@ -18,7 +18,6 @@ use crate::config::{Config, DataOptions};
 use crate::data::{DataSource, Dataset, ImageSpec, Split};
 use crate::experiment::{OpenData, RunConfig};
 use crate::train::Event;
-use moue::model::{build_blank, summary};
 use moue_engine::random::{Stream, key};
 use rayon::ThreadPool;
 use std::collections::VecDeque;
@@ -236,7 +235,7 @@ impl Search<'_, '_> {
             }
             match self.config(&values) {
                 Ok(config) => {
-                    if self.budget.affords(macs(&config, self.classes), self.epochs) {
+                    if self.budget.affords(trial::work(&config, self.classes), self.epochs) {
                         return Ok(Some(values));
                     }
                 }
@@ -444,11 +443,6 @@ impl Search<'_, '_> {
         points.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         points
     }
-}
-
-/// Multiply-adds of a configuration's network; 0 where it cannot be built.
-pub fn macs(config: &Config, classes: usize) -> usize {
-    build_blank(&config.model, classes).map_or(0, |network| summary(&network).iter().map(|layer| layer.macs).sum())
 }
 
 /// Number of training images.

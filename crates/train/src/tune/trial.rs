@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::data::TRAINING_IMAGES_FILE;
 use crate::train::{EpochRecord, RunFolder};
 use moue::fs::write_atomically;
-use moue::model::{build_blank, summary};
+use moue::model::{LayerSummary, build_blank, summary};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,8 @@ pub struct Trial {
     pub config: Config,
     pub parameters: usize,
     pub macs: usize,
+    /// What its cost is estimated from.
+    pub work: usize,
     pub state: State,
     pub record: Record,
     pub folder: RunFolder,
@@ -69,6 +71,18 @@ pub fn read(out: &Path, number: usize) -> Result<Option<Record>, TuneError> {
     }
 }
 
+/// Multiply-adds that take as long as reading and writing a value of a layer's output.
+const MACS_OF_VALUE: usize = 30;
+
+/// The work of training a configuration's network on one image, in multiply-adds; 0 where it cannot be built.
+pub fn work(config: &Config, classes: usize) -> usize {
+    build_blank(&config.model, classes).map_or(0, |network| summary(&network).iter().map(of_layer).sum())
+}
+
+fn of_layer(layer: &LayerSummary) -> usize {
+    layer.macs + MACS_OF_VALUE * layer.output_shape.iter().product::<usize>()
+}
+
 impl Trial {
     pub fn new(out: &Path, number: usize, bracket: usize, config: Config, record: Record, classes: usize) -> Self {
         let layers = build_blank(&config.model, classes).map(|network| summary(&network)).unwrap_or_default();
@@ -77,6 +91,7 @@ impl Trial {
             bracket,
             parameters: layers.iter().map(|layer| layer.parameters).sum(),
             macs: layers.iter().map(|layer| layer.macs).sum(),
+            work: layers.iter().map(of_layer).sum(),
             config,
             state: State::Unfinished,
             record,

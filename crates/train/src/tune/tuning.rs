@@ -6,7 +6,7 @@ use super::error::TuneError;
 use super::options::{Limit, TuneOptions};
 use super::results::{ParameterResult, Saved, State, Tuning};
 use super::retrain;
-use super::search::{Observe, Search, TuneEvent, macs, train_images};
+use super::search::{Observe, Search, TuneEvent, train_images};
 use super::space::Space;
 use super::{trial, workers};
 use crate::bench::network_latency_ms;
@@ -77,9 +77,9 @@ pub fn tune(
         (Some(epochs), None) => epochs,
         (None, None) => config.train.epochs,
         (known, Some(limit)) => {
-            let (seconds, macs) = measured(&drawn, classes, &dataset, &source, limit, open, observe)?;
-            budget.measured(seconds, macs);
-            known.unwrap_or_else(|| budget.plan(macs, config.train.epochs))
+            let (seconds, work) = measured(&drawn, classes, &dataset, &source, limit, open, observe)?;
+            budget.measured(seconds, work);
+            known.unwrap_or_else(|| budget.plan(work, config.train.epochs))
         }
     };
     let mut plan = plan;
@@ -196,7 +196,7 @@ fn earlier_seconds(out: &Path) -> Result<f64, TuneError> {
     Ok(seconds)
 }
 
-/// Measures an epoch of a configuration that is cheaper than most: its seconds and multiply-adds.
+/// Measures an epoch of a configuration that is cheaper than most: its seconds and its work.
 fn measured(
     drawn: &[Config],
     classes: usize,
@@ -206,9 +206,10 @@ fn measured(
     open: &mut OpenData<'_>,
     observe: &mut Observe<'_>,
 ) -> Result<(f64, usize), TuneError> {
-    let mut by_cost: Vec<(usize, &Config)> = drawn.iter().map(|config| (macs(config, classes), config)).collect();
-    by_cost.sort_by_key(|(macs, _)| *macs);
-    let (macs, config) = by_cost[by_cost.len() / 4];
+    let mut by_cost: Vec<(usize, &Config)> =
+        drawn.iter().map(|config| (trial::work(config, classes), config)).collect();
+    by_cost.sort_by_key(|(work, _)| *work);
+    let (work, config) = by_cost[by_cost.len() / 4];
     observe(TuneEvent::Note("measuring an epoch to plan the search".into()));
     let other = if config.data == drawn[0].data && config.model.input == drawn[0].model.input {
         None
@@ -227,7 +228,7 @@ fn measured(
     };
     let time = Duration::from_secs_f64((MEASURED.0 * limit.as_secs_f64()).min(MEASURED.1));
     let seconds = epoch_seconds(&job, time).map_err(|source| TuneError::Train { trial: 0, source })?;
-    Ok((seconds, macs))
+    Ok((seconds, work))
 }
 
 fn measure_latencies(search: &mut Search<'_, '_>) -> Result<(), TuneError> {

@@ -36,6 +36,12 @@ train | compare)
     has --epochs || set -- "$@" --epochs 1
     has --data || set -- "$@" --data "$FEW"
   fi ;;
+tune)
+  if ! has --help; then
+    has --epochs || set -- "$@" --epochs 1
+    has --seeds || set -- "$@" --seeds 1
+    has --data || set -- "$@" --data "$FEW"
+  fi ;;
 evaluate) has --data || set -- "$@" --data "$FEW" ;;
 bench) set -- "$@" --seconds 0.05 ;;
 serve) has --export || has --addr || set -- "$@" --addr "127.0.0.1:$PORT" ;;
@@ -127,6 +133,7 @@ fn run(place: &Place, block: &str) -> Result<String, String> {
         "stop() { [ -z \"$service\" ] || { kill $service; wait $service || true; }; service=; }\ntrap stop EXIT\n",
     );
     let reduced = with_number(&with_number(block, "--epochs", 1), "--batch-size", 4);
+    let reduced = with_number(&with_time(&reduced, "--budget", "5s"), "--trials", 2);
     for line in reduced.replace("8080", &port.to_string()).lines() {
         // A service ends with the block, or where the next one starts.
         if line.contains("moue serve") && !line.contains("--export") {
@@ -165,6 +172,18 @@ fn with_number(block: &str, option: &str, number: usize) -> String {
     for part in parts {
         let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
         write!(text, "{option}{number}{rest}").unwrap();
+    }
+    text
+}
+
+/// The block with another time after each occurrence of an option.
+fn with_time(block: &str, option: &str, time: &str) -> String {
+    let option = format!("{option} ");
+    let mut parts = block.split(&option);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '.');
+        write!(text, "{option}{time}{rest}").unwrap();
     }
     text
 }

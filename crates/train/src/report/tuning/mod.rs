@@ -51,8 +51,10 @@ pub fn tuning(found: &Tuning) -> String {
             (importance(found))
             (dependences(found))
             h2 { "Accuracy, size and speed" }
-            div.charts { (against_parameters(found)) }
-            section.timed { div.charts { (against_latency(found)) } }
+            div.charts {
+                div { (against_parameters(found)) }
+                section.timed { (against_latency(found)) }
+            }
             p.soft { "The line connects the trials that no other trial surpasses in both respects (the Pareto front)." }
             h2 { "Trials" }
             (table(found))
@@ -272,8 +274,9 @@ fn dependences(found: &Tuning) -> Markup {
 fn dependence(metric: Metric, own: &ParameterResult) -> Markup {
     let number = |value: &toml::Value| value.as_float().or(value.as_integer().map(|value| value as f64));
     let numbers: Option<Vec<f64>> = own.dependence.iter().map(|point| number(&point.value)).collect();
+    let is_named = own.parameter.count().is_some_and(|count| count == own.dependence.len());
     let (across, places) = match (numbers, own.min) {
-        (Some(numbers), Some(_)) => (if own.log { Across::Log } else { Across::Linear }, numbers),
+        (Some(numbers), Some(_)) if !is_named => (if own.log { Across::Log } else { Across::Linear }, numbers),
         _ => {
             let names = own.dependence.iter().map(|point| value_text(&point.value)).collect();
             (Across::Names(names), (0..own.dependence.len()).map(|place| place as f64).collect())
@@ -287,7 +290,7 @@ fn dependence(metric: Metric, own: &ParameterResult) -> Markup {
         class: "a",
         about: format!("{}: {}", value_text(&point.value), metric.text(point.predicted)),
     });
-    let lines = if matches!(across, Across::Names(_)) { Vec::new() } else { vec![("a", at.clone())] };
+    let lines = if own.min.is_some() { vec![("a", at.clone())] } else { Vec::new() };
     let label = own.name.clone();
     Plot {
         title: format!("{}: {}", short_name(&own.name), axis(metric)),
