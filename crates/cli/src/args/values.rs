@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use moue::{PrecisionChoice, Tta};
 use moue_train::config::PrecisionName;
 use moue_train::evaluate::CorruptionSet;
-use moue_train::tune::{Metric, SamplerName};
+use moue_train::tune::{Metric, SamplerName, parse_time};
 use std::time::Duration;
 
 /// The precision of a training.
@@ -137,20 +137,7 @@ impl From<SamplerChoice> for SamplerName {
 
 /// Parses a time such as `90s`, `30m` or `2h`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let parse = || {
-        let text = text.trim();
-        let unit = match text.chars().last()? {
-            's' => 1.0,
-            'm' => 60.0,
-            'h' => 3600.0,
-            _ => return None,
-        };
-        let number: f64 = text[..text.len() - 1].trim().parse().ok()?;
-        // A longer time cannot be meant, and would not be represented.
-        let seconds = Some(number * unit).filter(|seconds| (1.0..=1e8).contains(seconds))?;
-        Some(Duration::from_secs_f64(seconds))
-    };
-    parse().ok_or_else(|| "expected a time of at least a second, with its unit: 90s, 30m or 2h".into())
+    parse_time(text).ok_or_else(|| "expected a time of at least a second, with its unit: 90s, 30m or 2h".into())
 }
 
 /// Parses `key=value`.
@@ -189,18 +176,4 @@ pub fn seconds(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|seconds| (0.0..=3600.0).contains(seconds))
         .ok_or_else(|| "expected a number of seconds from 0 to 3600".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        let seconds = |text: &str| duration(text).map(|time| time.as_secs_f64());
-        assert_eq!(["90s", "30m", "1.5h", " 2 m"].map(seconds), [90.0, 1800.0, 5400.0, 120.0].map(Ok));
-        for wrong in ["", "m", "30", "-3m", "0s", "nanm", "1e99h", "3d", "é"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -26,7 +26,7 @@ mod tuning;
 mod workers;
 
 pub use error::TuneError;
-pub use options::{Limit, TuneOptions};
+pub use options::{Limit, TuneOptions, parse_time};
 pub use parameter::{Domain, Parameter, Values};
 pub use presets::{DEFAULT_SPACE, SPACES, SpacePreset};
 pub use results::{

@@ -54,3 +54,33 @@ impl Default for TuneOptions {
         }
     }
 }
+
+/// A time of at least a second with its unit: `90s`, `30m` or `2h`.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (number, unit) = ["s", "m", "h"].into_iter().find_map(|unit| Some((text.strip_suffix(unit)?, unit)))?;
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        _ => 3600.0,
+    };
+    let number: f64 = number.trim().parse().ok()?;
+    // A longer time cannot be meant, and would not be represented.
+    let seconds = Some(number * seconds).filter(|seconds| (1.0..=1e8).contains(seconds))?;
+    Some(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let seconds = |text: &str| parse_time(text).map(|time| time.as_secs_f64());
+        assert_eq!(["90s", "30m", "1.5h", " 2 m"].map(seconds), [90.0, 1800.0, 5400.0, 120.0].map(Some));
+        for wrong in ["", "m", "30", "-3m", "0s", "nanm", "1e99h", "3d", "é"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::parameter::{Domain, Parameter, Values};
 use crate::comparison::EpochMetrics;
 use crate::train::EpochRecord;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use toml::Value;
 
@@ -107,7 +108,7 @@ pub struct TrialResult {
     /// How it ended.
     pub state: State,
     /// The values of its parameters; without those that are not active.
-    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, serde_json::Value>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
     pub values: Values,
     /// Number of finished epochs.
     pub epochs: usize,
@@ -174,6 +175,13 @@ pub struct ParameterResult {
     pub max: Option<f64>,
     /// Whether the range is on a logarithmic scale.
     pub log: bool,
+    /// Distance of neighboring values of a range; null for any value.
+    pub step: Option<f64>,
+    /// Whether the values of a range are whole numbers.
+    pub integer: bool,
+    /// Other parameters and their values with which this one is active.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, Vec<serde_json::Value>>"))]
+    pub when: BTreeMap<String, Vec<Value>>,
     /// Permutation importance: the share of the forest's explained variance that is lost when the values of this
     /// parameter are exchanged among the trials; null for too few trials.
     pub importance: Option<f64>,
@@ -188,22 +196,27 @@ impl ParameterResult {
     /// A parameter about which nothing is known.
     #[must_use]
     pub fn new(parameter: &Parameter) -> Self {
-        let (mut choices, mut min, mut max, mut is_log) = (None, None, None, false);
-        match &parameter.domain {
-            Domain::Choices(values) => choices = Some(values.clone()),
-            Domain::Range { min: low, max: high, log, .. } => (min, max, is_log) = (Some(*low), Some(*high), *log),
-        }
-        let (importance, dependence) = (None, Vec::new());
-        Self {
+        let mut own = Self {
             name: parameter.name.clone(),
-            choices,
-            min,
-            max,
-            log: is_log,
-            importance,
-            dependence,
+            choices: None,
+            min: None,
+            max: None,
+            log: false,
+            step: None,
+            integer: false,
+            when: parameter.when.clone(),
+            importance: None,
+            dependence: Vec::new(),
             parameter: parameter.clone(),
+        };
+        match &parameter.domain {
+            Domain::Choices(values) => own.choices = Some(values.clone()),
+            &Domain::Range { min, max, log, step, integer } => {
+                (own.min, own.max, own.log, own.integer) = (Some(min), Some(max), log, integer);
+                own.step = (step > 0.0).then_some(step);
+            }
         }
+        own
     }
 }
 
@@ -264,7 +277,7 @@ pub struct Best {
     /// The number of trials that it was selected from.
     pub trials: usize,
     /// The values of its parameters.
-    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, serde_json::Value>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, serde_json::Value>"))]
     pub values: Values,
     /// The architecture file.
     pub config: PathBuf,
