@@ -6,7 +6,7 @@ mod values;
 
 pub use data::{DataCommand, FacesArgs, SplitArgs};
 pub use training::{CompareArgs, TrainArgs, TuneArgs};
-pub use values::{CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
+pub use values::{BatchSize, CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;

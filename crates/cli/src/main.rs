@@ -66,7 +66,7 @@ fn run(arguments: &Arguments, started: Instant) -> anyhow::Result<ExitCode> {
     Isa::requested().map_err(|error| UsageError(error.to_string()))?;
     Kernels::requested().map_err(|error| UsageError(error.to_string()))?;
     match &arguments.command {
-        Command::Train(args) => commands::train::run(args, common),
+        Command::Train(args) => commands::train::run(args, common, started),
         Command::Compare(args) => commands::compare::run(args, common),
         Command::Tune(args) => commands::tune::run(args, common, started),
         Command::Evaluate(args) => commands::evaluate::run(args, common),

@@ -71,7 +71,7 @@ for (const width of [1280, 390]) {
     assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
     const tables = await page.locator(".scroll:has(table)").evaluateAll((boxes) => boxes.map((box) => [box.scrollWidth, box.clientWidth]));
     tables.forEach(([needed, given]) => assert.ok(needed <= given, `a table needs ${needed} of ${given} pixels`));
-    assert.equal(await page.locator(".experiments tbody tr").count(), 12);
+    assert.equal(await page.locator(".trials tbody tr").count(), 12);
     // Charts: over time, learning curves, parallel coordinates, dependences, size and latency.
     const charts = await page.locator("svg").evaluateAll((all) => all.map((svg) => svg.getAttribute("aria-label")));
     for (const title of ["so far", "Accuracy, %", "Parallel", "learning_rate", "Size", "Latency"]) {

@@ -1,7 +1,9 @@
 //! The arguments of the commands that train.
 
 use super::SplitArgs;
-use super::values::{MetricChoice, SamplerChoice, TrainingPrecision, duration, image_size, setting};
+use super::values::{
+    BatchSize, MetricChoice, SamplerChoice, TrainingPrecision, batch_size, duration, image_size, memory, setting,
+};
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,9 +25,15 @@ pub struct TrainArgs {
     /// Number of passes over the training images [default: the architecture file's]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Number of images per training step [default: the architecture file's]
-    #[arg(long, value_name = "N")]
-    pub batch_size: Option<usize>,
+    /// Set the number of epochs so that everything takes this time, e.g. 90s, 20m or 2h; an epoch is measured first
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "epochs")]
+    pub time: Option<Duration>,
+    /// Number of images per training step; auto is the fastest that fits --memory [default: the architecture file's]
+    #[arg(long, value_name = "N|auto", value_parser = batch_size)]
+    pub batch_size: Option<BatchSize>,
+    /// Memory of the process for --batch-size auto, e.g. 2G or 500M [default: half of the free memory]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub memory: Option<u64>,
     /// Resize images to this height and width in pixels, e.g. 48x48 [default: the architecture file's]
     #[arg(long, value_name = "HxW", value_parser = image_size)]
     pub image_size: Option<[usize; 2]>,
@@ -39,6 +47,9 @@ pub struct TrainArgs {
     /// the architecture file are not used
     #[arg(long, value_name = "MODEL")]
     pub init: Option<PathBuf>,
+    /// Train no model: raise the learning rate over a few hundred steps, plot the loss, and suggest one (range test)
+    #[arg(long, conflicts_with_all = ["time", "resume"])]
+    pub find_learning_rate: bool,
     /// Train without the teachers of the architecture file
     #[arg(long)]
     pub no_teachers: bool,
@@ -46,7 +57,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "votes", "out", "epochs", "batch_size", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "votes", "out", "epochs", "time", "batch_size", "memory", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub split_of: SplitArgs,

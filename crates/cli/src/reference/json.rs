@@ -10,6 +10,7 @@ use crate::commands::export::ExportedModel;
 use crate::commands::man::WrittenPages;
 use crate::commands::predict::output::csv_header;
 use crate::commands::serve::{ExportedPage, Listening};
+use crate::commands::train::rates::FoundRate;
 use moue::prediction::Prediction;
 use moue::video::FramePrediction;
 use moue_train::comparison::Comparison;
@@ -45,6 +46,12 @@ fn documents() -> Vec<Document> {
             "One document at the end of the training. The fields `figures`, `model`, `report` and `split` are missing if no epoch \
              is finished.",
             output::<RunSummary>(),
+        ),
+        Document::new(
+            "train-find-learning-rate",
+            "`moue train --find-learning-rate`",
+            "One document.",
+            output::<FoundRate<'_>>(),
         ),
         Document::new(
             "compare",

@@ -3,8 +3,10 @@
 //! The images are random and already in memory: reading, augmentation and evaluation are not
 //! included. Each value is a median over steps.
 
+mod batch_size;
 mod layers;
 
+pub use batch_size::{BatchSize, default_memory, fastest_batch_size};
 pub use layers::{LayerCost, layers};
 
 use crate::config::Config;

@@ -14,6 +14,7 @@ mod job;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod pace;
+mod range_test;
 mod ranks;
 mod record;
 mod run_folder;
@@ -29,6 +30,7 @@ pub use moue_engine::{Communicator, Gradient};
 #[cfg(feature = "mpi")]
 pub use mpi::{Mpi, MpiError};
 pub use pace::epoch_seconds;
+pub use range_test::{RangePoint, RangeTest, range_test};
 pub use record::{Ending, EpochRecord, Event};
 pub use run_folder::{CsvRow, RunFolder};
 pub use training::{train, train_until};

@@ -7,7 +7,7 @@ use super::initial;
 use super::job::{Job, Outcome};
 use super::ranks::Ranks;
 use super::record::{Ending, EpochRecord, Event};
-use super::schedule;
+use super::schedule::{self, Plateau};
 use super::targets::{Targets, model_hash, prior};
 use crate::config::{CalibrationKind, PrecisionName};
 use crate::data::{NumberedSplit, Split, TrainingImages, warnings};
@@ -151,6 +151,21 @@ impl<'a> Training<'a> {
     /// Trains an epoch, starting after the last finished step; returns false when it was stopped
     /// before the end.
     pub fn epoch(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<bool, TrainError> {
+        let options = &self.job.config.train;
+        let scheduled = |plateau: &Plateau, step: usize, steps: usize| {
+            schedule::learning_rate(options, plateau, step, options.epochs * steps, steps)
+        };
+        self.epoch_with(&scheduled, stop, observe)
+    }
+
+    /// Trains an epoch with another learning rate: a function of the number of the step in the whole training, and of
+    /// the steps of an epoch.
+    pub fn epoch_with(
+        &mut self,
+        rate: &dyn Fn(&Plateau, usize, usize) -> f32,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<bool, TrainError> {
         let (config, dataset) = (self.job.config, self.job.dataset);
         let options = &config.train;
         let (normalization, ranks) = (self.validated.model().normalization().clone(), self.ranks.clone());
@@ -185,8 +200,7 @@ impl<'a> Training<'a> {
                 }
                 let Some(current) = next(batch.take()) else { return Ok(true) };
                 let step = epoch * steps + self.checkpoint.running.steps;
-                let total = options.epochs * steps;
-                let rate = schedule::learning_rate(options, &self.checkpoint.plateau, step, total, steps);
+                let rate = rate(&self.checkpoint.plateau, step, steps);
                 self.step(&current, &mut gradient, rate, epoch)?;
                 let running = &self.checkpoint.running;
                 observe(Event::Step {

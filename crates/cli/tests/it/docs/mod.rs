@@ -33,7 +33,7 @@ has() { case "$all" in *" $1 "* | *" $1="*) true ;; *) false ;; esac; }
 case "$1" in
 train | compare)
   if ! has --resume && ! has --help; then
-    has --epochs || set -- "$@" --epochs 1
+    has --epochs || has --time || set -- "$@" --epochs 1
     has --data || set -- "$@" --data "$FEW"
   fi ;;
 tune)
@@ -113,6 +113,8 @@ pub fn execute(page: &[Block], files: &Place, repository: &Path, needs: &Needs) 
             failures.extend(unlike(block, &printed));
         } else if block.is("toml", "") && block.text.contains("name = \"my-net\"") {
             place.put("my-net.toml", &block.text);
+        } else if block.is("toml", "") && block.text.contains("[space]") {
+            place.put("my-space.toml", &block.text);
         } else if block.is("sh", need) && needs.0.contains(&need) {
             match run(&place, &block.text) {
                 Ok(output) => printed = output,
@@ -133,6 +135,7 @@ fn run(place: &Place, block: &str) -> Result<String, String> {
         "stop() { [ -z \"$service\" ] || { kill $service; wait $service || true; }; service=; }\ntrap stop EXIT\n",
     );
     let reduced = with_number(&with_number(block, "--epochs", 1), "--batch-size", 4);
+    let reduced = with_time(&reduced, "--time", "3s");
     let reduced = with_number(&with_time(&reduced, "--budget", "5s"), "--trials", 2);
     for line in reduced.replace("8080", &port.to_string()).lines() {
         // A service ends with the block, or where the next one starts.

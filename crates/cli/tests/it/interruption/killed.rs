@@ -44,7 +44,7 @@ fn a_killed_search_continues() {
     let space = "[space]\ntrain.learning_rate = { min = 0.001, max = 0.1, log = true }\ndropout.rate = { choices = [0.1, 0.3] }\n";
     let net = format!("{space}{}", fs::read_to_string(place.path("net.toml")).unwrap());
     place.put("space.toml", net);
-    let command = "tune ../space.toml --data ../faces --trials 5 --epochs 3 --seeds 1 --workers 2 --out found";
+    let command = "tune ../space.toml --data ../faces --trials 5 --epochs 3 --seeds 1 --out found";
     repeated(&place, command, &|_| ());
 }
 

@@ -1,15 +1,14 @@
 //! The report of a search: what it found, how the parameters matter, and what the trials show about overfitting.
 
 mod parallel;
-mod plot;
 
 use super::chart::{Chart, Line};
 use super::comparison::interval;
 use super::page::{self, color, percent};
+use super::plot::{Across, Plot, Point};
 use crate::tune::{Best, Metric, ParameterResult, State, TrialResult, Tuning, value_text};
 use maud::{Markup, html};
 use parallel::{parallel, short_name};
-use plot::{Across, Plot, Point};
 
 /// Number of parameters whose dependence is shown.
 const MOST_DEPENDENCES: usize = 6;
@@ -106,16 +105,16 @@ fn configuration(found: &Tuning, best: &Best) -> Markup {
             }
         } } }
         @if !best.seeds.is_empty() {
-            div.scroll { table {
+            div.scroll { table.experiments {
                 thead { tr { th { "seed" } th { "validation %" } th { "macro F1 %" } th { "train %" } th { "gap" } th { "best epoch" } } }
                 tbody { @for seed in &best.seeds { tr {
-                    td { (seed.seed) @if !seed.finished { " (not finished)" } }
+                    td { "seed " (seed.seed) @if !seed.finished { " (not finished)" } }
                     @if let Some(epoch) = seed.best {
-                        td { (percent(epoch.validation_accuracy)) }
-                        td { (seed.macro_f1.map(percent).unwrap_or_default()) }
-                        td { (percent(epoch.train_accuracy)) }
-                        td { (percent(epoch.train_accuracy - epoch.validation_accuracy)) }
-                        td { (epoch.epoch) }
+                        (cell("validation %", percent(epoch.validation_accuracy)))
+                        (cell("macro F1 %", seed.macro_f1.map(percent).unwrap_or_default()))
+                        (cell("train %", percent(epoch.train_accuracy)))
+                        (cell("gap", percent(epoch.train_accuracy - epoch.validation_accuracy)))
+                        (cell("best epoch", epoch.epoch.to_string()))
                     } @else {
                         td.text colspan="5" { (seed.error.as_deref().unwrap_or("–")) }
                     }
@@ -123,6 +122,11 @@ fn configuration(found: &Tuning, best: &Best) -> Markup {
             } }
         }
     }
+}
+
+/// A cell of a table whose rows are blocks on a narrow screen.
+fn cell(name: &str, content: String) -> Markup {
+    html! { td data-name=(name) { (content) } }
 }
 
 /// A value of the metric for an axis: in percent, except for a loss.
@@ -334,13 +338,12 @@ fn against_latency(found: &Tuning) -> Markup {
 }
 
 fn table(found: &Tuning) -> Markup {
-    let cell = |name: &str, content: String| html! { td data-name=(name) { (content) } };
     let share = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), percent);
     let mut trials: Vec<&TrialResult> = found.trials.iter().collect();
     let score = |trial: &TrialResult| trial.score(found.metric).unwrap_or(f64::NEG_INFINITY);
     trials.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.number.cmp(&b.number)));
     html! {
-        div.scroll { table.experiments {
+        div.scroll { table.experiments.trials {
             thead { tr {
                 th { "trial" } th { "validation %" } th { "macro F1 %" } th { "train %" } th { "gap" } th { "epochs" } th { "" }
                 th { "parameters" } th { "latency ms" } th { "seconds" }

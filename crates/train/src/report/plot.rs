@@ -1,6 +1,6 @@
 //! Plots of points and lines, with linear or logarithmic axes, and axes of names.
 
-use super::super::chart::{Scale, ticks};
+use super::chart::{Scale, ticks};
 use maud::{Markup, html};
 
 const WIDTH: f64 = 460.0;
