@@ -32,7 +32,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N|auto", value_parser = batch_size)]
     pub batch_size: Option<BatchSize>,
     /// Memory of the process for --batch-size auto, e.g. 2G or 500M [default: half of the free memory]
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    #[arg(long, value_name = "SIZE", value_parser = memory, requires = "batch_size")]
     pub memory: Option<u64>,
     /// Resize images to this height and width in pixels, e.g. 48x48 [default: the architecture file's]
     #[arg(long, value_name = "HxW", value_parser = image_size)]

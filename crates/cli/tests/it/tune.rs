@@ -53,7 +53,7 @@ fn mistakes_are_explained() {
     fails(&["faces"], 2, "faces is a folder");
     fails(&["--budget", "5"], 2, "90s, 30m or 2h");
     fails(&["--budget", "5m", "--trials", "3"], 2, "--trials");
-    fails(&["space.toml", "--set", "train.epoch=3", "--trials", "1"], 2, "did you mean `train.epochs`?");
+    fails(&["space.toml", "--set", "train.epoch=3", "--trials", "1"], 2, "did you mean `epochs`?");
     place.put("wrong.toml", SPACE.replace("dropout.rate", "dropout.rat"));
     fails(&["wrong.toml"], 1, "wrong.toml: ");
     place.ok(&[
@@ -93,9 +93,10 @@ fn an_interrupted_search_says_how_to_continue() {
 fn a_training_fits_its_time_and_is_reproduced_without_it() {
     let place = prepared();
     let start = Instant::now();
-    let time = Duration::from_secs(4);
-    place.ok(&["train", "tiny.toml", "--data", "faces", "--time", "4s", "--out", "run", "--quiet"]);
-    assert!(start.elapsed() < time * 3 / 2, "{:?}", start.elapsed());
+    let time = Duration::from_secs(6);
+    place.ok(&["train", "small", "--data", "faces", "--time", "6s", "--out", "run", "--quiet"]);
+    // Other tests begin and end meanwhile.
+    assert!(start.elapsed() < time * 2, "{:?}", start.elapsed());
     let config = Config::open(place.path("run/config.toml").to_str().unwrap()).unwrap();
     assert!(config.train.epochs > 2, "{}", config.train.epochs);
     place.ok(&["train", "run/config.toml", "--data", "faces", "--out", "again", "--quiet"]);
@@ -108,7 +109,7 @@ fn a_learning_rate_is_suggested_without_a_model() {
     let place = prepared();
     let found = place.json(&[
         "train",
-        "tiny.toml",
+        "small",
         "--data",
         "faces",
         "--find-learning-rate",

@@ -10,7 +10,7 @@ const MEASURED: (f64, f64) = (0.05, 60.0);
 const PLANNED: f64 = 0.95;
 
 /// Seconds in which the files of an epoch are written.
-const WRITTEN: f64 = 0.01;
+const WRITTEN: f64 = 0.03;
 
 /// The number of epochs with which a training ends in this time, at least one, and the seconds of one. Phases with other
 /// image sizes are not considered.

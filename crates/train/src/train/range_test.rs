@@ -15,13 +15,16 @@ const RATES: [f64; 2] = [1e-6, 10.0];
 const STEPS: usize = 200;
 
 /// Weight of earlier losses in the smoothed loss.
-const SMOOTHING: f64 = 0.9;
+const SMOOTHING: f64 = 0.95;
 
 /// The test ends when the smoothed loss is this many times the lowest one.
 const DIVERGED: f64 = 3.0;
 
-/// Number of points on each side from which the slope is computed.
-const SLOPE: usize = 5;
+/// Number of points on each side from which the slope is computed: half a power of ten.
+const SLOPE: usize = 14;
+
+/// Number of first points that are left out: the smoothed loss begins with few losses.
+const FIRST: usize = 20;
 
 /// A step of the test.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -103,7 +106,7 @@ fn suggest(found: &mut RangeTest) {
     let Some(lowest) = lowest else { return };
     found.lowest = Some(points[lowest].learning_rate);
     // Only while the loss decreases.
-    let slopes = (SLOPE..lowest.min(points.len().saturating_sub(SLOPE)))
+    let slopes = (FIRST..lowest.min(points.len().saturating_sub(SLOPE)))
         .map(|index| (index, points[index + SLOPE].smoothed - points[index - SLOPE].smoothed));
     let steepest = slopes.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, slope)| *slope < 0.0);
     found.suggestion = steepest.map(|(index, _)| rounded(points[index].learning_rate));
@@ -124,7 +127,7 @@ mod tests {
 
     fn of(losses: &[f64]) -> RangeTest {
         let point = |(step, &smoothed): (usize, &f64)| RangePoint {
-            learning_rate: 10f32.powf(step as f32 / 10.0 - 5.0),
+            learning_rate: 10f32.powf(step as f32 / 20.0 - 5.0),
             loss: smoothed,
             smoothed,
         };
@@ -135,12 +138,12 @@ mod tests {
 
     #[test]
     fn the_suggestion_is_where_the_loss_decreases_fastest() {
-        // Falls around step 30 (0.01), is lowest at step 45, and rises.
+        // Falls around step 60 (0.01), is lowest at step 90, and rises.
         let loss = |step: usize| match step {
-            0..=45 => 2.0 - 1.0 / (1.0 + (-(step as f64 - 30.0) / 3.0).exp()),
-            more => 1.0 + (more - 45) as f64,
+            0..=90 => 2.0 - 1.0 / (1.0 + (-(step as f64 - 60.0) / 6.0).exp()),
+            more => 1.0 + (more - 90) as f64,
         };
-        let found = of(&(0..60).map(loss).collect::<Vec<_>>());
+        let found = of(&(0..120).map(loss).collect::<Vec<_>>());
         assert_eq!(found.suggestion, Some(0.01));
         assert!((found.lowest.unwrap() - 10f32.powf(-0.5)).abs() < 1e-3);
         assert!(found.points.iter().any(|point| Some(point.learning_rate) == found.suggestion));

@@ -250,7 +250,7 @@ fn late(found: &Tuning) -> Option<String> {
     (!whole.is_empty() && found.epochs >= 3).then(|| {
         format!(
             "{early} of {} whole trainings had their best validation accuracy in the first two thirds of their epochs: \
-             the further epochs fitted the training images only.",
+             after it, only training accuracy rose.",
             whole.len()
         )
     })
