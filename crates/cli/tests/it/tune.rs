@@ -112,6 +112,8 @@ fn a_learning_rate_is_suggested_without_a_model() {
         "small",
         "--data",
         "faces",
+        "--batch-size",
+        "16",
         "--find-learning-rate",
         "--out",
         "rates",

@@ -9,10 +9,10 @@ use maud::html;
 #[must_use]
 pub fn learning_rate(title: &str, found: &RangeTest) -> String {
     let of = |value: fn(&crate::train::RangePoint) -> f64| -> Vec<(f64, f64)> {
-        found.points.iter().map(|point| (f64::from(point.learning_rate), value(point))).collect()
+        found.points.iter().map(|point| (point.learning_rate, value(point))).collect()
     };
     let mark = found.points.iter().find(|point| Some(point.learning_rate) == found.suggestion).map(|point| Point {
-        x: f64::from(point.learning_rate),
+        x: point.learning_rate,
         y: point.smoothed,
         class: "b",
         about: format!("suggestion: {}", point.learning_rate),
@@ -35,7 +35,7 @@ pub fn learning_rate(title: &str, found: &RangeTest) -> String {
             p {
                 @if found.suggestion.is_some() { "The learning rate at which the loss decreases fastest. " }
                 @else { "The loss did not decrease. " }
-                @if let Some(lowest) = found.lowest { "It is lowest at " (lowest) "." }
+                @if let Some(lowest) = found.lowest { "It is lowest at " (format!("{lowest:.1e}")) "." }
                 @if found.diverged { " Beyond that it increased, and the test ended." }
             }
             div.charts { (plot.svg()) }

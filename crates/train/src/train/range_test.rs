@@ -31,7 +31,7 @@ const FIRST: usize = 20;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RangePoint {
     /// Its learning rate.
-    pub learning_rate: f32,
+    pub learning_rate: f64,
     /// The loss of its batch.
     pub loss: f64,
     /// The loss smoothed over the steps so far.
@@ -43,9 +43,9 @@ pub struct RangePoint {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RangeTest {
     /// The learning rate at which the smoothed loss decreases fastest; null if it does not decrease.
-    pub suggestion: Option<f32>,
+    pub suggestion: Option<f64>,
     /// The learning rate at which the smoothed loss is lowest.
-    pub lowest: Option<f32>,
+    pub lowest: Option<f64>,
     /// Whether the test ended early, because the loss increased.
     pub diverged: bool,
     /// The steps.
@@ -63,13 +63,13 @@ pub fn range_test(
 ) -> Result<RangeTest, TrainError> {
     let mut training = Training::new(job, observe)?;
     let [low, high] = RATES;
-    let rate = |step: usize| (low * libm::pow(high / low, step as f64 / (STEPS - 1) as f64)) as f32;
+    let rate = |step: usize| low * libm::pow(high / low, step as f64 / (STEPS - 1) as f64);
     let enough = AtomicBool::new(false);
     let mut found = RangeTest::default();
     let (mut average, mut lowest) = (0.0, f64::INFINITY);
     while !enough.load(Ordering::Relaxed) {
         let (first, mut before, mut total) = (found.points.len(), 0, 0.0);
-        let trained = training.epoch_with(&|_, step, steps| rate(first + step % steps), &enough, &mut |event| {
+        let trained = training.epoch_with(&|_, step, steps| rate(first + step % steps) as f32, &enough, &mut |event| {
             let Event::Step { images, loss, .. } = event else { return };
             let sum = loss * images as f64;
             let batch = (sum - total) / (images - before) as f64;
@@ -117,7 +117,7 @@ fn suggest(found: &mut RangeTest) {
 }
 
 /// Two significant digits.
-fn rounded(rate: f32) -> f32 {
+fn rounded(rate: f64) -> f64 {
     format!("{rate:.1e}").parse().unwrap_or(rate)
 }
 
@@ -127,7 +127,7 @@ mod tests {
 
     fn of(losses: &[f64]) -> RangeTest {
         let point = |(step, &smoothed): (usize, &f64)| RangePoint {
-            learning_rate: 10f32.powf(step as f32 / 20.0 - 5.0),
+            learning_rate: 10f64.powf(step as f64 / 20.0 - 5.0),
             loss: smoothed,
             smoothed,
         };
@@ -145,7 +145,7 @@ mod tests {
         };
         let found = of(&(0..120).map(loss).collect::<Vec<_>>());
         assert_eq!(found.suggestion, Some(0.01));
-        assert!((found.lowest.unwrap() - 10f32.powf(-0.5)).abs() < 1e-3);
+        assert!((found.lowest.unwrap() - 10f64.powf(-0.5)).abs() < 1e-3);
         assert!(found.points.iter().any(|point| Some(point.learning_rate) == found.suggestion));
     }
 

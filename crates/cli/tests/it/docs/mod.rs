@@ -174,6 +174,7 @@ fn with_number(block: &str, option: &str, number: usize) -> String {
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = if rest.len() < part.len() { number.to_string() } else { String::new() };
         write!(text, "{option}{number}{rest}").unwrap();
     }
     text
