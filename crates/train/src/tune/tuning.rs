@@ -217,15 +217,7 @@ fn measured(
         Some(open(config)?)
     };
     let folder = RunFolder::existing("");
-    let job = Job {
-        config,
-        dataset: other.as_ref().unwrap_or(dataset),
-        source: source.clone(),
-        folder: &folder,
-        init: None,
-        resume: false,
-        communicator: None,
-    };
+    let job = Job::new(config, other.as_ref().unwrap_or(dataset), source.clone(), &folder);
     let time = Duration::from_secs_f64((MEASURED.0 * limit.as_secs_f64()).min(MEASURED.1));
     let seconds = epoch_seconds(&job, time).map_err(|source| TuneError::Train { trial: 0, source })?;
     Ok((seconds, work))

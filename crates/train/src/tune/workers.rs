@@ -73,15 +73,7 @@ fn advance(
     halt: &AtomicBool,
     messages: &Sender<Message>,
 ) -> Result<Trained, TrainError> {
-    let job = Job {
-        config,
-        dataset,
-        source: source.clone(),
-        folder,
-        init: None,
-        resume: folder.checkpoint().exists(),
-        communicator: None,
-    };
+    let job = Job { resume: folder.checkpoint().exists(), ..Job::new(config, dataset, source.clone(), folder) };
     let mut before = 0;
     let outcome = train_until(&job, *epochs, halt, &mut |event| {
         let message = match event {

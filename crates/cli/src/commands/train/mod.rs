@@ -147,26 +147,13 @@ fn select_batch_size(args: &TrainArgs, common: &Common, run: &mut RunConfig, dat
 /// Sets the number of epochs that fit the time.
 fn fit_epochs(common: &Common, run: &mut RunConfig, dataset: &Dataset, time: Duration) -> anyhow::Result<()> {
     let folder = RunFolder::existing("");
-    let job = measured_job(run, dataset, &folder);
+    let job = Job::new(&run.config, dataset, run.source.clone(), &folder);
     let (epochs, seconds) = epochs_within(&job, time)?;
     run.config.train.epochs = epochs;
     if !common.quiet {
         eprintln!("an epoch takes {seconds:.1} s: {epochs} epochs");
     }
     Ok(())
-}
-
-/// A training that writes nothing.
-fn measured_job<'a>(run: &'a RunConfig, dataset: &'a Dataset, folder: &'a RunFolder) -> Job<'a> {
-    Job {
-        config: &run.config,
-        dataset,
-        source: run.source.clone(),
-        folder,
-        init: None,
-        resume: false,
-        communicator: None,
-    }
 }
 
 /// Resolves the run from arguments and files.

@@ -1,6 +1,5 @@
 //! `moue train --find-learning-rate`.
 
-use super::measured_job;
 use crate::args::{Common, TrainArgs};
 use crate::commands::{print, print_json, show_event, stop_on_interrupt};
 use crate::environment::INTERRUPTED;
@@ -32,7 +31,7 @@ pub struct FoundRate<'a> {
 pub fn find(args: &TrainArgs, common: &Common, run: &RunConfig, dataset: &Dataset) -> anyhow::Result<ExitCode> {
     let init = args.init.as_deref().map(Model::open).transpose()?;
     let folder = RunFolder::existing("");
-    let job = Job { init: init.as_ref(), ..measured_job(run, dataset, &folder) };
+    let job = Job { init: init.as_ref(), ..Job::new(&run.config, dataset, run.source.clone(), &folder) };
     let stop = stop_on_interrupt()?;
     let progress = Progress::new(common.quiet, 0, "steps/s");
     let found = range_test(&job, &stop, &mut |event| {
