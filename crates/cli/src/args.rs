@@ -80,7 +80,7 @@ pub enum Command {
         Weak trials are stopped early. Trials are compared on the validation split; the best configuration is trained\n\
         again with other seeds. Repeat the command to continue after an interruption.\n\n\
         Examples:\n  moue tune --budget 2m\n  moue tune tutorial --data fer2013.csv.gz --budget 1h\n  \
-        moue tune my-space.toml --data photos/ --trials 40 --workers 4 --metric macro_f1\n  \
+        moue tune my-space.toml --data my-photos/ --trials 40 --workers 4 --metric macro_f1\n  \
         moue train runs/tune/best.toml --data fer2013.csv.gz --epochs 60"
     )]
     Tune(TuneArgs),

@@ -213,7 +213,11 @@ fn text(found: &Tuning, stopped: bool) -> String {
         if stopped { "Interrupted; checkpoints were saved. Repeat the command to continue.\n" } else { "" },
         table(&rows),
         if found.early_stopping { early } else { String::new() },
-        found.best.as_ref().map(|best| best_text(found, best)).unwrap_or_default(),
+        match &found.best {
+            Some(best) => best_text(found, best),
+            None if stopped => String::new(),
+            None => "No trial has finished an epoch: every training failed, or the budget is too short.\n".to_owned(),
+        },
         found.split,
         found.validation_images,
         found.majority_class,

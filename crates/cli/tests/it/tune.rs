@@ -98,7 +98,7 @@ fn a_training_fits_its_time_and_is_reproduced_without_it() {
     // Other tests begin and end meanwhile.
     assert!(start.elapsed() < time * 2, "{:?}", start.elapsed());
     let config = Config::open(place.path("run/config.toml").to_str().unwrap()).unwrap();
-    assert!(config.train.epochs > 2, "{}", config.train.epochs);
+    assert!((1..200).contains(&config.train.epochs), "{}", config.train.epochs);
     place.ok(&["train", "run/config.toml", "--data", "faces", "--out", "again", "--quiet"]);
     let model = |run: &str| fs::read(place.path(run).join("model.safetensors")).unwrap();
     assert_eq!(model("run"), model("again"));

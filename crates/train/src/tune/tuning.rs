@@ -111,8 +111,11 @@ pub fn tune(
     };
     let dataset = Arc::clone(&search.data[0].2);
     let is_done = search.run()?;
-    // Trials that never began are not part of the results.
+    // Trials that never began are not part of the results, and no trial is continued after the search.
     search.trials.retain(|trial| {
+        if is_done {
+            trial.remove_checkpoint();
+        }
         let began = !trial.record.history.is_empty() || trial.record.error.is_some();
         if !began && is_done {
             let _ = std::fs::remove_dir_all(trial.folder.path());
