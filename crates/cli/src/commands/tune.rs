@@ -123,9 +123,9 @@ impl View<'_> {
         self.bar().line(text);
     }
 
-    fn warn(&mut self, text: String) {
-        if self.warnings.insert(text.clone()) {
-            self.bar().suspend(|| print_warning(&text));
+    fn warn(&mut self, text: &str) {
+        if self.warnings.insert(text.to_owned()) {
+            self.bar().suspend(|| print_warning(text));
         }
     }
 
@@ -138,7 +138,7 @@ impl View<'_> {
     fn observe(&mut self, event: TuneEvent<'_>) {
         match event {
             TuneEvent::Note(text) => self.line(&format!("note: {text}")),
-            TuneEvent::Warning(text) => self.warn(text),
+            TuneEvent::Warning(text) => self.warn(&text),
             TuneEvent::Bracket { number, trials, rungs } => {
                 let rungs: Vec<String> = rungs.iter().map(ToString::to_string).collect();
                 let trials = if trials == 1 { "1 trial".to_owned() } else { format!("{trials} trials") };
@@ -169,7 +169,7 @@ impl View<'_> {
             self.line(&format!("best configuration, seed {seed} ({seeds} in total)"));
         }
         if let Event::Warning(text) = event {
-            return self.warn(text);
+            return self.warn(&text);
         }
         let bar = self.bar();
         if let Event::Step { epochs, of, .. } = event {

@@ -145,7 +145,7 @@ impl Space {
             }
         }
         let text = toml::to_string(&document).map_err(|error| syntax(error.to_string()))?;
-        let mut config = Config::parse(&self.name, &text).map_err(|error| shortened(error))?;
+        let mut config = Config::parse(&self.name, &text).map_err(shortened)?;
         for (key, value) in others {
             config = with_option(&config, key, &option_text(value)).map_err(|error| syntax(error.to_string()))?;
         }
@@ -198,10 +198,7 @@ impl Space {
         let mut stream = Stream::new(0);
         let found = (0..100).find_map(|_| {
             let values = self.draw_all(&mut stream);
-            let error = match self.config(&self.active(&values)) {
-                Ok(_) => return Some(values),
-                Err(error) => error,
-            };
+            let Err(error) = self.config(&self.active(&values)) else { return Some(values) };
             if reason.as_ref().is_none_or(depends) {
                 reason = Some(error);
             }

@@ -7,7 +7,7 @@ use super::comparison::interval;
 use super::page::{self, color, percent};
 use super::plot::{Across, Plot, Point};
 use crate::tune::{Best, Metric, ParameterResult, State, TrialResult, Tuning, value_text};
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 use parallel::{parallel, short_name};
 
 /// Number of parameters whose dependence is shown.
@@ -125,7 +125,7 @@ fn configuration(found: &Tuning, best: &Best) -> Markup {
 }
 
 /// A cell of a table whose rows are blocks on a narrow screen.
-fn cell(name: &str, content: String) -> Markup {
+fn cell(name: &str, content: impl Render) -> Markup {
     html! { td data-name=(name) { (content) } }
 }
 

@@ -39,7 +39,7 @@ pub fn parallel(found: &Tuning) -> Markup {
             @for (trial, score) in &sorted {
                 @let places = places(found, trial, share(*score));
                 @let class = if Some(trial.number) == best { "best" } else if trial.state == State::Stopped { "stopped" } else { "" };
-                @for stretch in places.split(|place| place.is_none()) {
+                @for stretch in places.split(Option::is_none) {
                     @let points = stretch.iter().flatten().map(|(axis, at)| format!("{:.1},{:.1}", x(*axis), y.at(*at)));
                     polyline class={ "trial " (class) } points=(points.collect::<Vec<_>>().join(" "))
                         style=(format!("--share:{:.0}%", 100.0 * share(*score))) {
