@@ -27,7 +27,7 @@ mod workers;
 
 pub use error::TuneError;
 pub use options::{Limit, TuneOptions, parse_time};
-pub use parameter::{Domain, Parameter, Values};
+pub use parameter::{Domain, PARAMETER_FIELDS, Parameter, Values};
 pub use presets::{DEFAULT_SPACE, SPACES, SpacePreset};
 pub use results::{
     Best, BestSeed, Dependence, FIRST, LAST, Metric, ParameterResult, ProgressPoint, SamplerName, Saved, State,

@@ -143,13 +143,14 @@ pub fn collect(table: &Table, prefix: &str, found: &mut Vec<Parameter>) -> Resul
     Ok(())
 }
 
-const FIELDS: [&str; 6] = ["choices", "min", "max", "log", "step", "when"];
+/// The fields of a parameter in `[space]`.
+pub const PARAMETER_FIELDS: [&str; 6] = ["choices", "min", "max", "log", "step", "when"];
 
 fn parameter(name: String, described: &Table) -> Result<Parameter, String> {
     let fault = |text: String| format!("space.{name}: {text}");
-    if let Some(other) = described.keys().find(|key| !FIELDS.contains(&key.as_str())) {
-        let hint = did_you_mean(nearest(other, FIELDS));
-        return Err(fault(format!("there is no `{other}`; a parameter has {}{hint}", FIELDS.join(", "))));
+    if let Some(other) = described.keys().find(|key| !PARAMETER_FIELDS.contains(&key.as_str())) {
+        let hint = did_you_mean(nearest(other, PARAMETER_FIELDS));
+        return Err(fault(format!("there is no `{other}`; a parameter has {}{hint}", PARAMETER_FIELDS.join(", "))));
     }
     let mut when = BTreeMap::new();
     match described.get("when") {

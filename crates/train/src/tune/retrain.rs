@@ -53,7 +53,9 @@ pub fn best(trial: &Trial, trials: usize, metric: Metric, out: &Path, trained: O
         values: trial.record.values.clone(),
         config: out.join("best.toml"),
         value: mean(&values),
-        value_ci95: student(&values),
+        // A share is between 0 and 1.
+        value_ci95: student(&values)
+            .map(|bounds| if metric == Metric::Loss { bounds } else { bounds.map(|bound| bound.clamp(0.0, 1.0)) }),
         validation_accuracy: mean(&of(&|record| record.validation_accuracy)),
         gap: mean(&of(&|record| record.train_accuracy - record.validation_accuracy)),
         seeds: runs
