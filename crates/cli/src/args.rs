@@ -1,15 +1,17 @@
 //! The command line as typed.
 
 mod data;
+mod training;
 mod values;
 
 pub use data::{DataCommand, FacesArgs, SplitArgs};
-pub use values::{CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
+pub use training::{CompareArgs, TrainArgs, TuneArgs};
+pub use values::{BatchSize, CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
-use values::{image_size, score, seconds, setting, strength};
+use values::{score, seconds, strength};
 
 /// Train, evaluate, explain and serve classifiers for facial expressions.
 ///
@@ -71,6 +73,17 @@ pub enum Command {
         moue compare small --vary data.train_fraction=0.25,0.5,1 --seeds 3"
     )]
     Compare(CompareArgs),
+    /// Search for a good network and training, under a budget of time or trials
+    #[command(
+        after_long_help = "A search space is a TOML file: [space] has the parameters, the rest is an architecture file in which \"$name\" is\n\
+        the value of a parameter. With a preset or an architecture file, training options are searched for that network.\n\
+        Weak trials are stopped early. Trials are compared on the validation split; the best configuration is trained\n\
+        again with other seeds. Repeat the command to continue after an interruption.\n\n\
+        Examples:\n  moue tune --budget 2m\n  moue tune tutorial --data fer2013.csv.gz --budget 1h\n  \
+        moue tune my-space.toml --data my-photos/ --trials 40 --workers 4 --metric macro_f1\n  \
+        moue train runs/tune/best.toml --data fer2013.csv.gz --epochs 60"
+    )]
+    Tune(TuneArgs),
     /// Evaluate a model on a dataset
     #[command(after_long_help = "Examples:\n  moue evaluate runs/small-1/model.safetensors\n  \
         moue evaluate --data archive.zip --split validation --tta --report out/\n  \
@@ -146,89 +159,6 @@ pub enum Command {
     /// Print the licenses of moue and of all its dependencies
     #[command(after_long_help = "Example:\n  moue licenses | less")]
     Licenses,
-}
-
-#[derive(Args)]
-pub struct TrainArgs {
-    /// Preset name (see `moue arch list`) or TOML file [default: small]
-    pub arch: Option<String>,
-    /// Dataset as downloaded: CSV or image folders, compressed or not [default: synthetic faces]
-    #[arg(long, value_name = "PATH")]
-    pub data: Option<PathBuf>,
-    /// CSV of people's votes on the images, such as FER+'s fer2013new.csv, to train on instead of the labels; the
-    /// options `data.targets`, `data.vote_mode`, `data.vote_weight` and `data.contempt` say how
-    #[arg(long, value_name = "FILE")]
-    pub votes: Option<PathBuf>,
-    /// Run folder to create [default: runs/ARCH-N]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Number of passes over the training images [default: the architecture file's]
-    #[arg(long, value_name = "N")]
-    pub epochs: Option<usize>,
-    /// Number of images per training step [default: the architecture file's]
-    #[arg(long, value_name = "N")]
-    pub batch_size: Option<usize>,
-    /// Resize images to this height and width in pixels, e.g. 48x48 [default: the architecture file's]
-    #[arg(long, value_name = "HxW", value_parser = image_size)]
-    pub image_size: Option<[usize; 2]>,
-    /// Maximum learning rate of the schedule [default: the architecture file's]
-    #[arg(long, value_name = "X")]
-    pub learning_rate: Option<f32>,
-    /// Precision of the training; the run folder records it [default: the architecture file's]
-    #[arg(long, value_enum)]
-    pub precision: Option<TrainingPrecision>,
-    /// Initialize the weights from this model; the head is initialized anew for other classes, and missing teachers of
-    /// the architecture file are not used
-    #[arg(long, value_name = "MODEL")]
-    pub init: Option<PathBuf>,
-    /// Train without the teachers of the architecture file
-    #[arg(long)]
-    pub no_teachers: bool,
-    /// Override an option of the architecture file, e.g. dropout.rate=0.5; can be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
-    pub set: Vec<(String, String)>,
-    /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "votes", "out", "epochs", "batch_size", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
-    pub resume: Option<PathBuf>,
-    #[command(flatten)]
-    pub split_of: SplitArgs,
-}
-
-#[derive(Args)]
-pub struct CompareArgs {
-    /// Preset names (see `moue arch list`), TOML files, or folders of finished runs
-    #[arg(required = true, value_name = "ARCH")]
-    pub archs: Vec<String>,
-    /// Dataset as downloaded: CSV or image folders, compressed or not [default: that of a finished run, else synthetic
-    /// faces]
-    #[arg(long, value_name = "PATH")]
-    pub data: Option<PathBuf>,
-    /// CSV of people's votes on the images, for every architecture file, as for `train`
-    #[arg(long, value_name = "FILE")]
-    pub votes: Option<PathBuf>,
-    /// Folder for the runs and the report [default: runs/compare, or runs/compare-N if there is another comparison]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Train with each of these values; can be repeated to form a grid
-    #[arg(long, value_name = "KEY=A,B,C")]
-    pub vary: Vec<String>,
-    /// Override an option in every architecture file, e.g. dropout.rate=0.5; can be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
-    pub set: Vec<(String, String)>,
-    /// Train without the teachers of the architecture files
-    #[arg(long)]
-    pub no_teachers: bool,
-    /// Number of seeds to train each network with
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub seeds: u64,
-    /// Number of passes over the training images in every run [default: the architecture file's]
-    #[arg(long, value_name = "N")]
-    pub epochs: Option<usize>,
-    /// Precision of every training [default: the architecture file's]
-    #[arg(long, value_enum)]
-    pub precision: Option<TrainingPrecision>,
-    #[command(flatten)]
-    pub split_of: SplitArgs,
 }
 
 #[derive(Args)]

@@ -17,7 +17,7 @@ pub const EXIT_CODES: [(u8, &str); 5] = [
     (1, "Failure. An error message on stderr states the reason. For `doctor`: the self-test failed."),
     (USAGE, "Wrong usage: unknown or contradictory arguments, or a value outside its range."),
     (SOME_FAILED, "For `predict` and `data faces`: some inputs could not be read. The others were processed."),
-    (INTERRUPTED, "Interrupted by Ctrl-C or SIGTERM. `train`, `compare` and `data faces` can be resumed."),
+    (INTERRUPTED, "Interrupted by Ctrl-C or SIGTERM. `train`, `compare`, `tune` and `data faces` can be resumed."),
 ];
 
 /// The environment variables that change what commands do.

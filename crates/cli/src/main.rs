@@ -28,8 +28,10 @@ use error::UsageError;
 use moue::message::printable;
 use moue::{Isa, Kernels};
 use std::process::ExitCode;
+use std::time::Instant;
 
 fn main() -> ExitCode {
+    let started = Instant::now();
     // Man pages and completions do not depend on the machine, and have sections of their own for exit codes and
     // environment variables: only this command has the long version and help.
     let command = Arguments::command();
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.common.threads.unwrap_or(0).into()).build();
     let result = match pool {
-        Ok(pool) => pool.install(|| run(&arguments)),
+        Ok(pool) => pool.install(|| run(&arguments, started)),
         Err(error) => Err(anyhow::Error::new(error).context("cannot start the threads")),
     };
     result.unwrap_or_else(|error| {
@@ -59,13 +61,14 @@ fn main() -> ExitCode {
     })
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+fn run(arguments: &Arguments, started: Instant) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
     Isa::requested().map_err(|error| UsageError(error.to_string()))?;
     Kernels::requested().map_err(|error| UsageError(error.to_string()))?;
     match &arguments.command {
-        Command::Train(args) => commands::train::run(args, common),
+        Command::Train(args) => commands::train::run(args, common, started),
         Command::Compare(args) => commands::compare::run(args, common),
+        Command::Tune(args) => commands::tune::run(args, common, started),
         Command::Evaluate(args) => commands::evaluate::run(args, common),
         Command::Export(args) => commands::export::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),

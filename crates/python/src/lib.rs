@@ -8,6 +8,7 @@ mod precision;
 mod predictor;
 mod runs;
 mod tta;
+mod tune;
 
 use pyo3::prelude::*;
 
@@ -19,6 +20,8 @@ mod _moue {
     use super::predictor::Predictor;
     #[pymodule_export]
     use super::runs::{compare, evaluate, plan, train};
+    #[pymodule_export]
+    use super::tune::{space, space_config, tune};
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 }

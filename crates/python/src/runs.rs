@@ -179,7 +179,7 @@ pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf) -> 
 }
 
 /// Loads the data with the image size and options of a configuration.
-fn opened(source: &DataSource, config: &Config) -> Result<Dataset, DataError> {
+pub fn opened(source: &DataSource, config: &Config) -> Result<Dataset, DataError> {
     source.open(ImageSpec::of_input(config.model.input), &config.data, config.train.seed, &|_| {})
 }
 

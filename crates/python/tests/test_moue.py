@@ -270,3 +270,50 @@ def test_experiments_trained_elsewhere_are_collected(tmp_path):
     assert [row["runs"][0]["last"]["epoch"] for row in comparison["rows"]] == [2, 1]
     assert "dropout.rate=0.4" in (tmp_path / "report.html").read_text()
     assert moue.compare(["small"], out=tmp_path, **settings)["complete"]
+
+
+SPACE = """
+[space]
+filters = { choices = [4, 8] }
+train.learning_rate = { min = 0.001, max = 0.1, log = true }
+dropout.rate = { min = 0.0, max = 0.4, step = 0.1, when = { filters = 8 } }
+
+[model]
+name = "searched"
+input = [16, 16, 1]
+layers = [
+  { kind = "conv2d", filters = "$filters", strides = 2, padding = "same", activation = "relu" },
+  { kind = "dropout", rate = 0.0 },
+  { kind = "global_average_pooling2d" },
+  { kind = "dense", units = "classes", activation = "softmax" },
+]
+"""
+
+
+def test_a_search_reports_its_trials_and_continues(tmp_path):
+    (tmp_path / "space.toml").write_text(SPACE)
+    settings = {"trials": 4, "epochs": 3, "seeds": 2, "options": {"data.train_fraction": 0.1}}
+    seen = []
+    first = moue.tune(tmp_path / "space.toml", out=tmp_path / "found", callback=lambda trial: seen.append(trial) or False, **settings)
+    assert not first["complete"] and len(seen) == 1 and set(seen[0]["values"]) >= {"filters", "train.learning_rate"}
+    whole = moue.tune(tmp_path / "space.toml", out=tmp_path / "found", callback=seen.append, **settings)
+    assert whole["complete"] and len(whole["trials"]) == 4 and len(whole["best"]["seeds"]) == 2
+    assert sum(trial["best"] for trial in seen) >= 1
+    other = moue.tune(tmp_path / "space.toml", out=tmp_path / "other", workers=2, **settings)
+    assert (tmp_path / "found/trials.csv").read_bytes() == (tmp_path / "other/trials.csv").read_bytes()
+    assert other["best"]["value"] == whole["best"]["value"]
+    for wrong in [{"budget": "long"}, {"budget": "1m", "trials": 3}, {"trials": 3, "metric": "acc"}]:
+        with pytest.raises(ValueError, match="time|either|acc"):
+            moue.tune(tmp_path / "space.toml", out=tmp_path / "wrong", **wrong)
+
+
+def test_a_space_describes_its_parameters(tmp_path):
+    (tmp_path / "space.toml").write_text(SPACE)
+    space = moue.space(tmp_path / "space.toml")
+    described = {parameter["name"]: parameter for parameter in space.parameters}
+    assert described["filters"]["choices"] == [4, 8] and described["train.learning_rate"]["log"]
+    assert described["dropout.rate"]["when"] == {"filters": [8]} and described["dropout.rate"]["step"] == 0.1
+    values = {"filters": 4, "train.learning_rate": 0.02, "dropout.rate": 0.3}
+    config = space.config(values, epochs=7, seed=5)
+    assert "filters = 4" in config and "rate = 0.0" in config and "epochs = 7" in config and "seed = 5" in config
+    assert "rate = 0.3" in space.config({**values, "filters": 8})

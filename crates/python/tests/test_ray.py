@@ -141,3 +141,34 @@ def test_trials_with_low_accuracy_are_stopped_early(cluster, tmp_path):
     assert len(results) == 4 and results.num_errors == 0
     assert epochs[0] == 6 and min(epochs) < 6
     assert (tmp_path / "compare/report.html").exists()
+
+
+SPACE = """
+arch = "small"
+[space]
+image_size = { choices = ["24x24", "20x20"] }
+train.learning_rate = { min = 0.0001, max = 0.3, log = true }
+train.batch_size = { choices = [32, 64] }
+"""
+
+
+def test_a_search_is_finished_though_a_node_is_killed(cluster, tmp_path):
+    import ray_tune
+
+    (tmp_path / "space.toml").write_text(SPACE)
+    out = tmp_path / "found"
+    started = lambda: len(list(out.glob("trials/*/run/metrics.csv"))) >= 2
+    lines = lambda: [len(path.read_text().splitlines()) for path in out.glob("trials/*/run/metrics.csv")]
+    killer = Killer(cluster, started, lines)
+    comparison, results = ray_tune.search(tmp_path / "space.toml", None, out, trials=5, epochs=3, seeds=2)
+    assert sum(killer.done_when_killed()) < 5 * 4, "the node was killed while there was work"
+    assert len(results) == 5 and results.num_errors == 0
+    assert comparison["complete"] and [run["seed"] for run in comparison["rows"][0]["runs"]] == [1, 2]
+    best = results.get_best_result(scope="all")
+    # Bit-identical to a training of the same values on one machine.
+    space = moue.space(tmp_path / "space.toml")
+    (tmp_path / "arch.toml").write_text(space.config(ray_tune.values(space, best.config), epochs=3))
+    local = moue.train(tmp_path / "arch.toml", out=tmp_path / "local")
+    accuracies = [epoch["validation_accuracy"] for epoch in local["history"]]
+    reported = list(best.metrics_dataframe["validation_accuracy"])
+    assert accuracies[: len(reported)] == reported[: len(accuracies)]

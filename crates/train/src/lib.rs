@@ -19,8 +19,8 @@
 //!
 //! [`config`] holds the options, [`data`] reads and splits images, [`augment`] augments them,
 //! [`train`] fits a network, [`evaluate`] computes metrics, [`report`] renders the results, and
-//! [`experiment`] runs all of it, once or for many configurations ([`comparison`]). [`mod@bench`]
-//! measures speed. Models and predictions are in the crate `moue`.
+//! [`experiment`] runs all of it, once or for many configurations ([`comparison`]). [`mod@tune`] searches
+//! for a configuration, and [`mod@bench`] measures speed. Models and predictions are in the crate `moue`.
 //!
 //! # Data
 //!
@@ -71,6 +71,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod report;
 pub mod train;
+pub mod tune;
 
 pub use experiment::Trainer;
 

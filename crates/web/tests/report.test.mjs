@@ -18,6 +18,7 @@ before(async () => {
   run("data", "draw", "faces", "--count", "42");
   const varied = ["--vary", "train.label_smoothing=0,0.05,0.1", "--vary", "train.batch_size=16,32"];
   run("compare", process.env.MOUE_ARCH, "--data", "faces", "--epochs", "2", "--seeds", "2", "--out", "found", ...varied);
+  run("tune", process.env.MOUE_ARCH, "--data", "faces", "--epochs", "3", "--trials", "12", "--out", "searched");
   browser = await launch();
 });
 
@@ -59,3 +60,31 @@ test("labels are next to the curves, not over them", async () => {
   legend.slice(1).forEach((label, number) => assert.ok(label.y - legend[number].y > 12, JSON.stringify(legend)));
   await page.close();
 });
+
+for (const width of [1280, 390]) {
+  test(`a search is readable at ${width} pixels, without a network`, async () => {
+    const page = await browser.newPage({ viewport: { width, height: 900 } });
+    const requests = [];
+    page.on("request", (request) => requests.push(request.url()));
+    await page.goto(pathToFileURL(path.join(work, "searched/report.html")).href);
+    assert.equal(requests.length, 1, requests.join("\n"));
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width);
+    const tables = await page.locator(".scroll:has(table)").evaluateAll((boxes) => boxes.map((box) => [box.scrollWidth, box.clientWidth]));
+    tables.forEach(([needed, given]) => assert.ok(needed <= given, `a table needs ${needed} of ${given} pixels`));
+    assert.equal(await page.locator(".trials tbody tr").count(), 12);
+    // Charts: over time, learning curves, parallel coordinates, dependences, size and latency.
+    const charts = await page.locator("svg").evaluateAll((all) => all.map((svg) => svg.getAttribute("aria-label")));
+    for (const title of ["so far", "Accuracy, %", "Parallel", "learning_rate", "Size", "Latency"]) {
+      assert.ok(charts.some((label) => label.includes(title)), `${title}: ${charts.join("; ")}`);
+    }
+    // Every mark is inside its picture.
+    const outside = await page.locator("svg").evaluateAll((all) => all.flatMap((svg) => {
+      const { width, height } = svg.viewBox.baseVal;
+      return [...svg.querySelectorAll("circle, polyline, text")].map((mark) => [mark, mark.getBBox(), mark.transform.baseVal.length])
+        .filter(([, box, moved]) => !moved && (box.x < -1 || box.y < -1 || box.x + box.width > width + 1 || box.y + box.height > height + 1))
+        .map(([mark]) => `${svg.getAttribute("aria-label")}: ${mark.outerHTML}`);
+    }));
+    assert.deepEqual(outside, []);
+    await page.close();
+  });
+}

@@ -4,6 +4,8 @@ use clap::ValueEnum;
 use moue::{PrecisionChoice, Tta};
 use moue_train::config::PrecisionName;
 use moue_train::evaluate::CorruptionSet;
+use moue_train::tune::{Metric, SamplerName, parse_time};
+use std::time::Duration;
 
 /// The precision of a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,6 +95,51 @@ impl CorruptionChoice {
     }
 }
 
+/// The metric of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum MetricChoice {
+    /// Accuracy
+    Accuracy,
+    /// Mean of the F1 scores of all classes
+    MacroF1,
+    /// Cross-entropy
+    Loss,
+}
+
+impl From<MetricChoice> for Metric {
+    fn from(choice: MetricChoice) -> Self {
+        match choice {
+            MetricChoice::Accuracy => Self::Accuracy,
+            MetricChoice::MacroF1 => Self::MacroF1,
+            MetricChoice::Loss => Self::Loss,
+        }
+    }
+}
+
+/// How a search proposes configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SamplerChoice {
+    /// Tree-structured Parzen estimators: like the best earlier trials; one in three at random
+    Tpe,
+    /// At random
+    Random,
+}
+
+impl From<SamplerChoice> for SamplerName {
+    fn from(choice: SamplerChoice) -> Self {
+        match choice {
+            SamplerChoice::Tpe => Self::Tpe,
+            SamplerChoice::Random => Self::Random,
+        }
+    }
+}
+
+/// Parses a time such as `90s`, `30m` or `2h`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_time(text).ok_or_else(|| "expected a time of at least a second, with its unit: 90s, 30m or 2h".into())
+}
+
 /// Parses `key=value`.
 pub fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
@@ -129,4 +176,47 @@ pub fn seconds(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|seconds| (0.0..=3600.0).contains(seconds))
         .ok_or_else(|| "expected a number of seconds from 0 to 3600".into())
+}
+
+/// The batch size of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// The fastest on this machine.
+    Auto,
+    /// A number of images.
+    Number(usize),
+}
+
+pub fn batch_size(text: &str) -> Result<BatchSize, String> {
+    if text == "auto" {
+        return Ok(BatchSize::Auto);
+    }
+    text.parse().map(BatchSize::Number).map_err(|_| "expected a whole number or auto".into())
+}
+
+/// Parses a size of memory such as `500M` or `2G`.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let parse = || {
+        let (number, unit) = [("M", 1 << 20), ("G", 1_u64 << 30)]
+            .into_iter()
+            .find_map(|(name, unit)| Some((text.trim().strip_suffix(name)?, unit)))?;
+        let number: f64 = number.trim().parse().ok()?;
+        Some(number * unit as f64).filter(|bytes| (1e6..1e16).contains(bytes)).map(|bytes| bytes as u64)
+    };
+    parse().ok_or_else(|| "expected a size with its unit, e.g. 500M or 2G".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(["500M", "2G", "1.5 G"].map(memory), [500 << 20, 2 << 30, 3 << 29].map(Ok));
+        for wrong in ["", "2", "G", "-1G", "1T", "0M", "nanG"] {
+            assert!(memory(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((batch_size("auto"), batch_size("8")), (Ok(BatchSize::Auto), Ok(BatchSize::Number(8))));
+        assert!(batch_size("automatic").is_err());
+    }
 }

@@ -13,6 +13,7 @@ pub mod man;
 pub mod predict;
 pub mod serve;
 pub mod train;
+pub mod tune;
 
 use crate::args::{Common, PredictionPrecision};
 use crate::environment::INTERRUPTED;

@@ -4,6 +4,7 @@ use super::layers::values_table;
 use super::markdown::{anchor, code, table};
 use super::schema::{default, description, input, kind, names, output, present, resolved, string, values};
 use moue_train::config::{Bounded, Config, PRESETS};
+use moue_train::tune::PARAMETER_FIELDS;
 use serde_json::{Value, json};
 
 /// The schema of a configuration file, with the ranges that are checked.
@@ -47,7 +48,47 @@ pub fn page() -> String {
     for name in ["model", "data", "augment", "train"] {
         page += &section(name, &root, &written);
     }
-    page
+    page + &space()
+}
+
+/// The fields of a parameter of a search space.
+const PARAMETERS: [(&str, &str, &str); 6] = [
+    (
+        "choices",
+        "array",
+        "The values: numbers, strings, booleans or lists. A list gives each repetition of layers its own value.",
+    ),
+    (
+        "min",
+        "number",
+        "Minimum of a range, which has whole numbers only if all of `min`, `max` and `step` are whole numbers.",
+    ),
+    ("max", "number", "Maximum of a range."),
+    ("log", "boolean", "Whether all orders of magnitude are equally likely; without `step`. Default: false."),
+    ("step", "number", "Distance of neighboring values, from `min` on. Default: any value, or 1 for whole numbers."),
+    (
+        "when",
+        "table",
+        "Names of other parameters and their values, or lists of them, with which this one is active. Default: always.",
+    ),
+];
+
+/// What a search space has besides the options of a configuration file.
+fn space() -> String {
+    let row = |name: &str| {
+        let known = PARAMETERS.iter().find(|(field, ..)| *field == name);
+        let (name, kind, about) = known.unwrap_or_else(|| panic!("describe the field {name} of a parameter here"));
+        vec![code(name), (*kind).to_owned(), (*about).to_owned()]
+    };
+    let rows: Vec<Vec<String>> = PARAMETER_FIELDS.into_iter().map(row).collect();
+    assert_eq!(rows.len(), PARAMETERS.len(), "a field that is described here does not exist");
+    format!(
+        "## `[space]`\n\nOnly in a search space, for [`moue tune`](commands.md#moue-tune) ([guide](../guides/tune.md)): a table for each \
+         parameter. Its key is that of an option, as `--set` takes it, or a name that the rest of the file refers to as `\"$name\"`. \
+         `{{ repeat = \"$name\", layers = [...] }}` in place of a layer repeats layers. `arch = \"NAME\"` above `[space]`, a preset or a \
+         file, replaces `[model]`. `train.epochs` and `train.seed` are the same for all trials.\n\n{}",
+        table(&["field", "type", "description"], &rows)
+    )
 }
 
 /// A section of the file and the values of its options.

@@ -10,6 +10,7 @@ use crate::commands::export::ExportedModel;
 use crate::commands::man::WrittenPages;
 use crate::commands::predict::output::csv_header;
 use crate::commands::serve::{ExportedPage, Listening};
+use crate::commands::train::rates::FoundRate;
 use moue::prediction::Prediction;
 use moue::video::FramePrediction;
 use moue_train::comparison::Comparison;
@@ -17,6 +18,7 @@ use moue_train::data::statistics::Statistics;
 use moue_train::evaluate::EvaluationDocument;
 use moue_train::experiment::RunSummary;
 use moue_train::train::EpochRecord;
+use moue_train::tune::{FIRST, LAST, Tuning};
 use moue_train::{comparison, data, train};
 use serde_json::{Value, json};
 
@@ -46,10 +48,22 @@ fn documents() -> Vec<Document> {
             output::<RunSummary>(),
         ),
         Document::new(
+            "train-find-learning-rate",
+            "`moue train --find-learning-rate`",
+            "One document.",
+            output::<FoundRate<'_>>(),
+        ),
+        Document::new(
             "compare",
             "`moue compare`",
             "One document at the end; `comparison.json` in the output folder has the same content.",
             output::<Comparison>(),
+        ),
+        Document::new(
+            "tune",
+            "`moue tune`",
+            "One document at the end; `tune.json` in the output folder has the same content.",
+            output::<Tuning>(),
         ),
         Document::new(
             "evaluate",
@@ -179,7 +193,47 @@ fn csv_tables() -> String {
         assert!(!string(&schema, "type").is_empty());
         text += &format!("### {title}\n\n{about}\n\n{}", table(&["column", "type", "description"], &columns));
     }
-    text + &predicted_table()
+    text + &trials_table() + &predicted_table()
+}
+
+/// What `trials.csv` contains in the columns of fixed names.
+const TRIALS: [(&str, &str, &str); 13] = [
+    ("trial", "integer", "Number of the trial, from 1."),
+    ("bracket", "integer", "Number of the bracket of trials that are compared with each other, from 1."),
+    ("state", "string", "`finished`, `stopped` (early), `failed`, or `unfinished` (the budget was used, or Ctrl-C)."),
+    ("epochs", "integer", "Number of finished epochs."),
+    ("best_epoch", "integer", "The epoch with the best validation accuracy, from 1."),
+    (
+        "validation_accuracy",
+        "number",
+        "Validation accuracy at that epoch, 0–1, with 6 decimals like all metrics; optimistic.",
+    ),
+    ("validation_macro_f1", "number", "Validation macro F1 at that epoch."),
+    ("validation_loss", "number", "Validation loss at that epoch."),
+    ("train_accuracy", "number", "Training accuracy at that epoch."),
+    ("gap", "number", "Training minus validation accuracy."),
+    ("parameters", "integer", "Number of parameters of the network."),
+    ("macs", "integer", "Multiply-adds for one image."),
+    ("error", "string", "Why the training failed; empty otherwise."),
+];
+
+/// The columns of trials: those of the parameters of the space are between others of fixed names.
+fn trials_table() -> String {
+    let row = |name: &str| {
+        let known = TRIALS.iter().find(|(column, ..)| *column == name);
+        let (name, kind, about) = known.unwrap_or_else(|| panic!("describe the column {name} of trials.csv here"));
+        vec![code(name), (*kind).to_owned(), (*about).to_owned()]
+    };
+    let about = "The value of each parameter of the space, in a column with its name; empty where it is not active.";
+    let parameters = vec!["one for each parameter".to_owned(), "string or number".to_owned(), about.to_owned()];
+    assert_eq!(FIRST.len() + LAST.len(), TRIALS.len(), "a column that is described here does not exist");
+    let columns: Vec<Vec<String>> =
+        FIRST.into_iter().map(row).chain([parameters]).chain(LAST.into_iter().map(row)).collect();
+    format!(
+        "### `trials.csv`\n\nWritten by `moue tune`: one row for each trial. It contains no times, and is equal for any number of \
+         workers.\n\n{}",
+        table(&["column", "type", "description"], &columns)
+    )
 }
 
 /// The columns of predictions: those of fixed names, with the classes of the model before the last.

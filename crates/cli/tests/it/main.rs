@@ -22,4 +22,5 @@ mod serve;
 mod shell;
 #[cfg(unix)]
 mod snapshots;
+mod tune;
 mod votes;

@@ -53,6 +53,8 @@ fn files_of_runs_match_their_schemas() {
     let comparison: Value =
         serde_json::from_slice(&std::fs::read(place.path("side/comparison.json")).unwrap()).unwrap();
     validate("compare", &comparison);
+    let tune = ["tune", "tiny.toml", "--data", "faces", "--epochs", "2", "--trials", "9", "--seeds", "2"];
+    validate("tune", &place.json(&[&tune[..], &["--out", "found", "--json", "--quiet"]].concat()));
     let folder = comparison["rows"][0]["runs"][0]["folder"].as_str().unwrap();
     let run = place.path(folder);
     validate_lines("metrics", &std::fs::read_to_string(run.join("metrics.jsonl")).unwrap());

@@ -32,11 +32,14 @@ __all__ = [
     "Point",
     "Prediction",
     "Predictor",
+    "Space",
     "compare",
     "evaluate",
     "load",
     "plan",
+    "space",
     "train",
+    "tune",
 ]
 __version__ = _moue.VERSION
 
@@ -356,6 +359,99 @@ def compare(
     experiments = (list(archs), list(vary), seeds, epochs, precision)
     comparison: dict[str, Any] = json.loads(_moue.compare(experiments, data, out, train))
     return comparison
+
+
+def tune(
+    space: str | os.PathLike[str] = "tutorial",
+    data: str | os.PathLike[str] | None = None,
+    *,
+    budget: str | float | None = None,
+    trials: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    metric: str = "accuracy",
+    sampler: str = "tpe",
+    early_stopping: bool = True,
+    epochs: int | None = None,
+    workers: int = 1,
+    seeds: int = 3,
+    test: bool = False,
+    seed: int | None = None,
+    options: Mapping[str, object] | None = None,
+    precision: str | None = None,
+    callback: Callable[[dict[str, Any]], object] | None = None,
+) -> dict[str, Any]:
+    """Searches for a good configuration, as `moue tune` does, and trains the best one again with other seeds.
+
+    Parameters
+    ----------
+    space
+        A search space (`"tutorial"` or a TOML file with `[space]`), or a preset or an architecture file, whose training
+        options are searched.
+    data
+        A data set as downloaded; synthetic faces by default.
+    budget
+        Time for everything, in seconds or as `"90s"`, `"30m"` or `"2h"`; ten minutes by default.
+    trials
+        A number of trials instead of a budget; they are then equal for any number of workers.
+    out
+        The folder of the search. A search that was interrupted continues in it.
+    metric
+        `"accuracy"`, `"macro_f1"` or `"loss"`, on the validation split.
+    sampler
+        `"tpe"` or `"random"`.
+    early_stopping
+        Whether weak trials are stopped early.
+    epochs
+        Epochs of a whole training; the space's by default, or fewer where the budget requires it.
+    workers
+        Number of trials that are trained at the same time.
+    seeds
+        Number of seeds that the best configuration is trained with.
+    test
+        Whether it is also evaluated on the test split, once.
+    options
+        Options of all trials, by their key in the architecture file.
+    precision
+        `"f32"`, `"bf16"` or `"auto"`.
+    callback
+        A function that is called when a trial has reached a rung, with its `trial`, `epochs`, `values`, `value`, `best`
+        and `error`. The search stops when it returns `False` or raises, or at Ctrl-C, and can be continued.
+
+    Returns
+    -------
+    The document that `moue tune --json` prints."""
+    if budget is None and trials is None:
+        budget = "10m"
+    time = f"{budget}s" if isinstance(budget, (int, float)) else budget
+    settings = (metric, sampler, early_stopping, epochs, workers, seeds, test, precision)
+    assignments = [(key, _toml(value)) for key, value in (options or {}).items()]
+
+    def listener(document: str) -> object:
+        return callback(json.loads(document)) if callback else None
+
+    document = _moue.tune(os.fspath(space), data, out, (time, trials), settings, assignments, seed, listener)
+    found: dict[str, Any] = json.loads(document)
+    return found
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space, for other programs that search, such as Ray Tune."""
+
+    name: str
+    parameters: list[dict[str, Any]]
+    """Each has a `name` and either `choices`, or `min` and `max` with `log`, `step` (or `None`) and `integer`; `when`
+    has the values of other parameters with which it is active."""
+
+    def config(self, values: Mapping[str, object], *, epochs: int | None = None, seed: int | None = None) -> str:
+        """The architecture file of these values, which may include parameters that are not active."""
+        return _moue.space_config(self.name, json.dumps(dict(values)), epochs, seed)
+
+
+def space(name: str | os.PathLike[str] = "tutorial") -> Space:
+    """Opens a search space, by its name or as a TOML file, or the training options of a preset."""
+    name = os.fspath(name)
+    return Space(name=name, parameters=[json.loads(document) for document in _moue.space(name)])
 
 
 def evaluate(

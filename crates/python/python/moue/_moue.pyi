@@ -68,3 +68,15 @@ def compare(
     out: str | PathLike[str],
     trains: bool,
 ) -> str: ...
+def tune(
+    space: str,
+    data: str | PathLike[str] | None,
+    out: str | PathLike[str] | None,
+    limit: tuple[str | None, int | None],
+    settings: tuple[str, str, bool, int | None, int, int, bool, str | None],
+    options: Sequence[tuple[str, str]],
+    seed: int | None,
+    progress: Callable[[str], object] | None,
+) -> str: ...
+def space(name: str) -> list[str]: ...
+def space_config(name: str, values: str, epochs: int | None, seed: int | None) -> str: ...

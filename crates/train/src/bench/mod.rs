@@ -3,8 +3,10 @@
 //! The images are random and already in memory: reading, augmentation and evaluation are not
 //! included. Each value is a median over steps.
 
+mod batch_size;
 mod layers;
 
+pub use batch_size::{BatchSize, default_memory, fastest_batch_size};
 pub use layers::{LayerCost, layers};
 
 use crate::config::Config;
@@ -170,6 +172,19 @@ pub fn latency_ms(classifier: &Classifier) -> f64 {
         let _ = classifier.input_probabilities(&one);
     });
     seconds * 1e3
+}
+
+/// Median milliseconds of the prediction for one image with a network of this architecture, measured for about `time`.
+///
+/// # Errors
+/// When the network cannot be built.
+pub fn network_latency_ms(config: &Config, time: Duration) -> Result<f64, ArchitectureError> {
+    let bench = Bench::new(config, 1)?;
+    let mut ready = bench.ready(false);
+    Ok(1e3
+        * median(time, || {
+            ready.run(&bench.images);
+        }))
 }
 
 /// Median seconds of `step`.

@@ -31,11 +31,21 @@ pub fn comparison_folder(
     experiments: &[Experiment],
     dataset: &Dataset,
 ) -> std::io::Result<ComparisonFolder> {
-    let digest = digest(experiments, dataset);
+    let names = experiments.iter().map(|e| format!("{}, seed {}", e.name, e.config.train.seed));
+    let plan = json!({"digest": digest(experiments, dataset), "experiments": names.collect::<Vec<_>>()});
+    numbered_folder(base, PLAN, &plan, "comparison.json")
+}
+
+/// Selects the newest of `base`, `base-2`, … whose file `name` has the digest of `plan` and which is unfinished, or else
+/// a finished one, or else creates one with this file. The field `complete` of the file `result` says whether it is finished.
+///
+/// # Errors
+/// When a folder or a file cannot be written.
+pub fn numbered_folder(base: &Path, name: &str, plan: &Value, result: &str) -> std::io::Result<ComparisonFolder> {
     let mut taken = numbered(base);
     taken.sort_unstable();
-    let same = |number: &&usize| read(&at(base, **number).join(PLAN))["digest"] == json!(digest);
-    let finished = |number: &usize| read(&at(base, *number).join("comparison.json"))["complete"] == json!(true);
+    let same = |number: &&usize| read(&at(base, **number).join(name))["digest"] == plan["digest"];
+    let finished = |number: &usize| read(&at(base, *number).join(result))["complete"] == json!(true);
     let (done, open): (Vec<usize>, Vec<usize>) = taken.iter().filter(same).partition(|number| finished(number));
     if let Some(&number) = open.last().or(done.last()) {
         return Ok(ComparisonFolder { path: at(base, number), resumed: true });
@@ -47,9 +57,7 @@ pub fn comparison_folder(
         }
         match std::fs::create_dir(&path) {
             Ok(()) => {
-                let names = experiments.iter().map(|e| format!("{}, seed {}", e.name, e.config.train.seed));
-                let plan = json!({"digest": digest, "experiments": names.collect::<Vec<_>>()});
-                write_atomically(path.join(PLAN), format!("{plan:#}\n").as_bytes())?;
+                write_atomically(path.join(name), format!("{plan:#}\n").as_bytes())?;
                 return Ok(ComparisonFolder { path, resumed: false });
             }
             // Another command took it.
@@ -84,7 +92,8 @@ fn numbered(base: &Path) -> Vec<usize> {
     entries.filter_map(number).collect()
 }
 
-fn read(path: &Path) -> Value {
+/// A JSON file; null where there is none.
+pub fn read(path: &Path) -> Value {
     std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 

@@ -3,6 +3,7 @@
 
 mod compare;
 mod conclude;
+mod fit;
 mod folders;
 mod grid;
 mod plan;
@@ -11,7 +12,9 @@ mod trainer;
 
 pub use compare::{CompareError, OpenData, collect, compare, run_folders};
 pub use conclude::{BestEpoch, RunSummary, conclude};
+pub use fit::epochs_within;
 pub use folders::{ComparisonFolder, comparison_folder};
+pub(crate) use folders::{numbered_folder, read as read_json};
 pub use grid::{Variation, grid};
 pub use plan::{Experiment, FinishedRunError, distinct_names, finished_run, plan};
 pub use run_config::{RunConfig, RunConfigError, RunOptions};

@@ -147,7 +147,14 @@ impl RunConfig {
     /// # Errors
     /// When a file or an option is not valid.
     pub fn resolve_untaught(options: &RunOptions) -> Result<Self, RunConfigError> {
-        let mut config = Config::open(options.arch.as_deref().unwrap_or(DEFAULT_ARCH))?;
+        Self::with_options(Config::open(options.arch.as_deref().unwrap_or(DEFAULT_ARCH))?, options)
+    }
+
+    /// Applies options, except for `arch` and `resume`, to a configuration.
+    ///
+    /// # Errors
+    /// When an option is not valid.
+    pub fn with_options(mut config: Config, options: &RunOptions) -> Result<Self, RunConfigError> {
         config.data.votes = options.votes.clone().or(config.data.votes);
         for (key, value) in &options.set {
             config = with_option(&config, key, value)?;

@@ -209,7 +209,7 @@ fn breakable(name: &str) -> Markup {
 
 /// Two bounds, or nothing.
 #[must_use]
-pub fn interval(bounds: Option<[f64; 2]>, text: fn(f64) -> String) -> String {
+pub fn interval(bounds: Option<[f64; 2]>, text: impl Fn(f64) -> String) -> String {
     bounds.map(|[low, high]| format!("{} to {}", text(low), text(high))).unwrap_or_default()
 }
 

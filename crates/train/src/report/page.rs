@@ -19,6 +19,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .title { fo
 svg.wide { width: 960px; min-width: 680px; } .dashed { stroke-dasharray: 4 4; stroke-width: 1.2; opacity: .75; } th.text, td.text { text-align: left; white-space: nowrap; }
 .key, .gap { display: inline-block; height: .75rem; background: currentColor; vertical-align: middle; } .key { width: .75rem; margin-right: .5rem; }
 .curve { stroke: var(--c); } .dot, svg text.name { fill: var(--c); } .key, .gap { color: var(--c); }
+.gray { --c: color-mix(in srgb, var(--soft) 45%, var(--paper)); } .trial { fill: none; stroke: color-mix(in srgb, var(--a) var(--share), var(--line)); stroke-width: 1.4; } .trial.stopped { opacity: .6; } .trial.best { stroke: var(--b); stroke-width: 3; } .axis { stroke: var(--soft); } .parallel .tick { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
 .strip { display: flex; flex-wrap: wrap; gap: .4rem; } .strip img { width: 64px; height: 64px; object-fit: contain; image-rendering: pixelated; }
 h3 { font-size: 1rem; margin: 1rem 0 .3rem; } .small { font-size: .85rem; font-weight: 400; }
 .experiments { font-size: .9rem; } .experiments td:first-child { white-space: normal; min-width: 11rem; } .experiments .small { white-space: nowrap; } .experiments td:first-child .small { white-space: normal; } .experiments th, .experiments td { padding: .3rem .4rem; vertical-align: top; }

@@ -41,3 +41,11 @@ pub struct Job<'a> {
     /// same job; `None` for a single process.
     pub communicator: Option<Arc<dyn Communicator>>,
 }
+
+impl<'a> Job<'a> {
+    /// A training from random weights in a single process.
+    #[must_use]
+    pub fn new(config: &'a Config, dataset: &'a Dataset, source: DataSource, folder: &'a RunFolder) -> Self {
+        Self { config, dataset, source, folder, init: None, resume: false, communicator: None }
+    }
+}

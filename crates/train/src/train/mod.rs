@@ -13,6 +13,8 @@ mod initial;
 mod job;
 #[cfg(feature = "mpi")]
 mod mpi;
+mod pace;
+mod range_test;
 mod ranks;
 mod record;
 mod run_folder;
@@ -27,6 +29,8 @@ pub use job::{Job, Outcome};
 pub use moue_engine::{Communicator, Gradient};
 #[cfg(feature = "mpi")]
 pub use mpi::{Mpi, MpiError};
+pub use pace::epoch_seconds;
+pub use range_test::{RangePoint, RangeTest, range_test};
 pub use record::{Ending, EpochRecord, Event};
 pub use run_folder::{CsvRow, RunFolder};
-pub use training::train;
+pub use training::{train, train_until};

@@ -18,6 +18,9 @@ pub struct EpochRecord {
     pub validation_loss: f64,
     /// Validation accuracy after the epoch.
     pub validation_accuracy: f64,
+    /// Validation macro F1 after the epoch; `None` (null) in runs of earlier versions.
+    #[serde(default)]
+    pub validation_macro_f1: Option<f64>,
     /// Seconds of training and validation.
     pub seconds: f64,
     /// Training images per second, without validation.

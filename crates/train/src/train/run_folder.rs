@@ -202,6 +202,7 @@ mod tests {
             train_accuracy: 1.0 / 3.0,
             validation_loss: 0.0,
             validation_accuracy: 1.0,
+            validation_macro_f1: None,
             seconds: 12.345,
             images_per_second: 1234.56,
             wall_time: 1.7e9,

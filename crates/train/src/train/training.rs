@@ -7,7 +7,7 @@ use super::initial;
 use super::job::{Job, Outcome};
 use super::ranks::Ranks;
 use super::record::{Ending, EpochRecord, Event};
-use super::schedule;
+use super::schedule::{self, Plateau};
 use super::targets::{Targets, model_hash, prior};
 use crate::config::{CalibrationKind, PrecisionName};
 use crate::data::{NumberedSplit, Split, TrainingImages, warnings};
@@ -18,6 +18,7 @@ use moue::model::{Calibration, Model, Provenance, ValidationCount, build_blank};
 use moue_engine::loss::{categorical_crossentropy, count_correct};
 use moue_engine::{Mode, Network, Optimizer, Precision, Shape, Tensor};
 use rayon::prelude::*;
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -120,9 +121,51 @@ impl<'a> Training<'a> {
         patience > 0 && self.checkpoint.history.len() >= self.checkpoint.best.epoch + patience
     }
 
+    /// Trains until this number of epochs is finished, or all of them, with a checkpoint after each.
+    fn advance(
+        &mut self,
+        epochs: usize,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Ending, TrainError> {
+        loop {
+            let finished = self.checkpoint.history.len();
+            if finished >= self.job.config.train.epochs {
+                return Ok(Ending::Finished);
+            }
+            if self.ran_out_of_patience() {
+                return Ok(Ending::StoppedEarly);
+            }
+            if finished >= epochs {
+                return Ok(Ending::Interrupted);
+            }
+            if !self.epoch(stop, observe)? {
+                self.save()?;
+                return Ok(Ending::Interrupted);
+            }
+            self.validate(observe)?;
+            self.save()?;
+        }
+    }
+
     /// Trains an epoch, starting after the last finished step; returns false when it was stopped
     /// before the end.
     pub fn epoch(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<bool, TrainError> {
+        let options = &self.job.config.train;
+        let scheduled = |plateau: &Plateau, step: usize, steps: usize| {
+            schedule::learning_rate(options, plateau, step, options.epochs * steps, steps)
+        };
+        self.epoch_with(&scheduled, stop, observe)
+    }
+
+    /// Trains an epoch with another learning rate: a function of the number of the step in the whole training, and of
+    /// the steps of an epoch.
+    pub fn epoch_with(
+        &mut self,
+        rate: &dyn Fn(&Plateau, usize, usize) -> f32,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<bool, TrainError> {
         let (config, dataset) = (self.job.config, self.job.dataset);
         let options = &config.train;
         let (normalization, ranks) = (self.validated.model().normalization().clone(), self.ranks.clone());
@@ -157,8 +200,7 @@ impl<'a> Training<'a> {
                 }
                 let Some(current) = next(batch.take()) else { return Ok(true) };
                 let step = epoch * steps + self.checkpoint.running.steps;
-                let total = options.epochs * steps;
-                let rate = schedule::learning_rate(options, &self.checkpoint.plateau, step, total, steps);
+                let rate = rate(&self.checkpoint.plateau, step, steps);
                 self.step(&current, &mut gradient, rate, epoch)?;
                 let running = &self.checkpoint.running;
                 observe(Event::Step {
@@ -241,6 +283,7 @@ impl<'a> Training<'a> {
             train_accuracy: running.correct as f64 / images,
             validation_loss: metrics.nll,
             validation_accuracy: metrics.accuracy,
+            validation_macro_f1: Some(metrics.macro_f1),
             seconds: running.seconds + start.elapsed().as_secs_f64(),
             images_per_second: images / running.seconds.max(1e-9),
             wall_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
@@ -312,9 +355,42 @@ impl<'a> Training<'a> {
 /// When the data does not fit, the loss is NaN or infinite, a file cannot be written, or another process is training in
 /// the run folder.
 pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, TrainError> {
+    let _lock = lock(job)?;
+    let mut training = begin(job, observe)?;
+    let ending = training.advance(job.config.train.epochs, stop, observe)?;
+    let leads = training.ranks.leads();
+    let outcome = training.finish(ending)?;
+    if let (Some(model), true) = (&outcome.model, leads) {
+        model.save(job.folder.model())?;
+    }
+    Ok(outcome)
+}
+
+/// Trains like [`train`], but pauses after `epochs` epochs of the configuration's, and makes no model. A later call, or
+/// [`train`], continues from the checkpoint. Returns how it ended and all epochs; a paused training is `Interrupted`.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_until(
+    job: &Job<'_>,
+    epochs: usize,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(Event<'_>),
+) -> Result<(Ending, Vec<EpochRecord>), TrainError> {
+    let _lock = lock(job)?;
+    let mut training = begin(job, observe)?;
+    let ending = training.advance(epochs, stop, observe)?;
+    Ok((ending, training.checkpoint.history))
+}
+
+fn lock(job: &Job<'_>) -> Result<Option<File>, TrainError> {
     let is_first = job.communicator.as_ref().is_none_or(|communicator| communicator.rank() == 0);
-    let _lock = if is_first { job.folder.lock()? } else { None };
-    let mut training = Training::new(job, observe).inspect_err(|_| job.folder.remove_if_empty())?;
+    if is_first { job.folder.lock() } else { Ok(None) }
+}
+
+/// A training whose folder has a checkpoint and the configuration.
+fn begin<'a>(job: &'a Job<'a>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Training<'a>, TrainError> {
+    let training = Training::new(job, observe).inspect_err(|_| job.folder.remove_if_empty())?;
     if training.ranks.leads() {
         job.folder.remove_temporary_files();
         // A resumed run has those of the model that it was started from as well.
@@ -335,26 +411,7 @@ pub fn train(job: &Job<'_>, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>
         }
         job.folder.write_config(job.config)?;
     }
-    let ending = loop {
-        if training.checkpoint.history.len() >= job.config.train.epochs {
-            break Ending::Finished;
-        }
-        if training.ran_out_of_patience() {
-            break Ending::StoppedEarly;
-        }
-        if !training.epoch(stop, observe)? {
-            training.save()?;
-            break Ending::Interrupted;
-        }
-        training.validate(observe)?;
-        training.save()?;
-    };
-    let leads = training.ranks.leads();
-    let outcome = training.finish(ending)?;
-    if let (Some(model), true) = (&outcome.model, leads) {
-        model.save(job.folder.model())?;
-    }
-    Ok(outcome)
+    Ok(training)
 }
 
 /// The probabilities of logits `[N, classes]`.

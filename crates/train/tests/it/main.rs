@@ -15,4 +15,5 @@ mod ranks;
 mod real_data;
 mod training;
 mod tta;
+mod tune;
 mod votes;

@@ -36,6 +36,10 @@ pub fn files() -> Place {
     video(&place);
     place.ok(&["export", "tiny", "model.safetensors", "--quiet"]);
     place.put("my-net.toml", crate::place::TINY);
+    place.put(
+        "my-space.toml",
+        "arch = \"my-net.toml\"\n[space]\ntrain.learning_rate = { min = 0.001, max = 0.1, log = true }\n",
+    );
     assert!(works(place.program("gzip").args(["-k", "fer2013.csv"])), "gzip is not installed");
     place
 }

@@ -33,7 +33,13 @@ has() { case "$all" in *" $1 "* | *" $1="*) true ;; *) false ;; esac; }
 case "$1" in
 train | compare)
   if ! has --resume && ! has --help; then
+    has --epochs || has --time || set -- "$@" --epochs 1
+    has --data || set -- "$@" --data "$FEW"
+  fi ;;
+tune)
+  if ! has --help; then
     has --epochs || set -- "$@" --epochs 1
+    has --seeds || set -- "$@" --seeds 1
     has --data || set -- "$@" --data "$FEW"
   fi ;;
 evaluate) has --data || set -- "$@" --data "$FEW" ;;
@@ -107,6 +113,8 @@ pub fn execute(page: &[Block], files: &Place, repository: &Path, needs: &Needs) 
             failures.extend(unlike(block, &printed));
         } else if block.is("toml", "") && block.text.contains("name = \"my-net\"") {
             place.put("my-net.toml", &block.text);
+        } else if block.is("toml", "") && block.text.contains("[space]") {
+            place.put("my-space.toml", &block.text);
         } else if block.is("sh", need) && needs.0.contains(&need) {
             match run(&place, &block.text) {
                 Ok(output) => printed = output,
@@ -127,6 +135,8 @@ fn run(place: &Place, block: &str) -> Result<String, String> {
         "stop() { [ -z \"$service\" ] || { kill $service; wait $service || true; }; service=; }\ntrap stop EXIT\n",
     );
     let reduced = with_number(&with_number(block, "--epochs", 1), "--batch-size", 4);
+    let reduced = with_time(&reduced, "--time", "3s");
+    let reduced = with_number(&with_time(&reduced, "--budget", "5s"), "--trials", 2);
     for line in reduced.replace("8080", &port.to_string()).lines() {
         // A service ends with the block, or where the next one starts.
         if line.contains("moue serve") && !line.contains("--export") {
@@ -164,7 +174,20 @@ fn with_number(block: &str, option: &str, number: usize) -> String {
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = if rest.len() < part.len() { number.to_string() } else { String::new() };
         write!(text, "{option}{number}{rest}").unwrap();
+    }
+    text
+}
+
+/// The block with another time after each occurrence of an option.
+fn with_time(block: &str, option: &str, time: &str) -> String {
+    let option = format!("{option} ");
+    let mut parts = block.split(&option);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '.');
+        write!(text, "{option}{time}{rest}").unwrap();
     }
     text
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Fields and columns with measured times, which differ from run to run.
-const TIMES: [&str; 3] = ["seconds", "images_per_second", "wall_time"];
+const TIMES: [&str; 4] = ["seconds", "images_per_second", "wall_time", "latency_ms"];
 
 /// The files below a folder, without temporary ones, by their paths.
 pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -147,9 +147,18 @@ fn speed(record: &[u8]) -> &[u8] {
     start.map_or(&[], |start| &record[start + name.len()..])
 }
 
+/// A page without the parts that show times.
 fn timeless_page(bytes: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8(bytes.to_vec()).unwrap();
-    let mut parts = text.split("data-name=\"seconds\">");
-    let first = parts.next().unwrap().to_owned();
-    parts.fold(first, |page, part| page + part.trim_start_matches(|c: char| c != '<')).into_bytes()
+    let mut text = String::from_utf8(bytes.to_vec()).unwrap();
+    for (start, end) in [
+        ("data-name=\"seconds\">", "<"),
+        ("data-name=\"latency ms\">", "<"),
+        ("<section class=\"timed\">", "</section>"),
+        ("<span class=\"timed\">", "</span>"),
+    ] {
+        let mut parts = text.split(start);
+        let first = parts.next().unwrap().to_owned();
+        text = parts.fold(first, |page, part| page + &part[part.find(end).unwrap()..]);
+    }
+    text.into_bytes()
 }

@@ -37,6 +37,17 @@ fn a_killed_comparison_resumes() {
     repeated(&prepared(140), command, &|_| ());
 }
 
+/// Three trainings of one rung, one of the next, two more, and one of the best configuration.
+#[test]
+fn a_killed_search_continues() {
+    let place = prepared(140);
+    let space = "[space]\ntrain.learning_rate = { min = 0.001, max = 0.1, log = true }\ndropout.rate = { choices = [0.1, 0.3] }\n";
+    let net = format!("{space}{}", fs::read_to_string(place.path("net.toml")).unwrap());
+    place.put("space.toml", net);
+    let command = "tune ../space.toml --data ../faces --trials 5 --epochs 3 --seeds 1 --out found";
+    repeated(&place, command, &|_| ());
+}
+
 #[test]
 fn a_killed_export_leaves_the_earlier_file() {
     for (file, precision) in [("model.onnx", "f32"), ("model.safetensors", "f16")] {

@@ -1,28 +1,52 @@
 //! `moue train`.
 
+pub mod rates;
+
 use super::{accuracy_text, open_source, precision_line, print, print_note, run_error, show_event, stop_on_interrupt};
-use crate::args::{Common, TrainArgs, TrainingPrecision};
+use crate::args::{BatchSize, Common, TrainArgs, TrainingPrecision};
 use crate::environment::INTERRUPTED;
+use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::model::Model;
+use moue_train::bench::{default_memory, fastest_batch_size};
 use moue_train::config::Config;
 use moue_train::data::{DataSource, Dataset, ImageSpec, Split};
-use moue_train::experiment::{RunConfig, RunOptions, conclude};
+use moue_train::experiment::{RunConfig, RunOptions, conclude, epochs_within};
 use moue_train::report::vector_line;
 use moue_train::train::{Communicator, Ending, Job, Outcome, RunFolder, train};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Trains in one process, or as one rank of several that train together; only rank 0 prints
 /// and writes files.
-pub fn run(args: &TrainArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let run = resolve(args, common)?;
-    let Some(communicator) = communicator()? else { return train_as(args, common, &run, None) };
+pub fn run(args: &TrainArgs, common: &Common, started: Instant) -> anyhow::Result<ExitCode> {
+    let mut run = resolve(args, common)?;
+    let Some(communicator) = communicator()? else {
+        let dataset = open_data(&run, common)?;
+        if args.find_learning_rate {
+            return rates::find(args, common, &run, &dataset);
+        }
+        if args.batch_size == Some(BatchSize::Auto) {
+            select_batch_size(args, common, &mut run, &dataset)?;
+        }
+        if let Some(time) = args.time {
+            fit_epochs(common, &mut run, &dataset, time.saturating_sub(started.elapsed()))?;
+        }
+        return train_as(args, common, &run, &dataset, None);
+    };
+    // Ranks would measure different values.
+    if args.find_learning_rate || args.time.is_some() || args.batch_size == Some(BatchSize::Auto) {
+        let text = "--find-learning-rate, --time and --batch-size auto measure one process; run them without mpirun";
+        return Err(UsageError(text.into()).into());
+    }
     let quiet = Common { quiet: common.quiet || communicator.rank() > 0, ..common.clone() };
-    train_as(args, &quiet, &run, Some(Arc::clone(&communicator))).map_err(|error| {
+    let trained = open_data(&run, &quiet)
+        .and_then(|dataset| train_as(args, &quiet, &run, &dataset, Some(Arc::clone(&communicator))));
+    trained.map_err(|error| {
         // One write, so that output of `mpirun` does not split the line.
         let line = format!("moue: rank {}: {}\n", communicator.rank(), moue::with_causes(error.as_ref()));
         let _ = std::io::stderr().write_all(line.as_bytes());
@@ -53,14 +77,11 @@ fn train_as(
     args: &TrainArgs,
     common: &Common,
     run: &RunConfig,
+    dataset: &Dataset,
     communicator: Option<Arc<dyn Communicator>>,
 ) -> anyhow::Result<ExitCode> {
     let leads = communicator.as_ref().is_none_or(|communicator| communicator.rank() == 0);
     let RunConfig { config, source, .. } = run;
-    // The other ranks are quiet.
-    print_note(run, common);
-    let form = ImageSpec::of_input(config.model.input);
-    let dataset = open_source(source, form, &config.data, config.train.seed, common)?;
     let init = args.init.as_deref().map(Model::open).transpose()?;
     let folder = match &args.resume {
         Some(path) => RunFolder::existing(path),
@@ -73,14 +94,14 @@ fn train_as(
         })?,
     };
     let progress = Progress::new(common.quiet, config.train.epochs * dataset.indices(Split::Train).len(), "images/s");
-    introduce(config, &dataset, source, &folder, &progress);
+    introduce(config, dataset, source, &folder, &progress);
     if let Some(line) = precision_line(config.train.precision.into(), args.precision == Some(TrainingPrecision::Auto)) {
         progress.line(&line);
     }
     let stop = stop_on_interrupt()?;
     let job = Job {
         config,
-        dataset: &dataset,
+        dataset,
         source: source.clone(),
         folder: &folder,
         init: init.as_ref(),
@@ -96,6 +117,45 @@ fn train_as(
     if leads { finish(&outcome?, &job, common) } else { Ok(exit_code(outcome?.ending)) }
 }
 
+/// Opens the data, and prints the notes of the run.
+fn open_data(run: &RunConfig, common: &Common) -> anyhow::Result<Dataset> {
+    // The other ranks are quiet.
+    print_note(run, common);
+    let RunConfig { config, source, .. } = run;
+    let form = ImageSpec::of_input(config.model.input);
+    Ok(open_source(source, form, &config.data, config.train.seed, common)?)
+}
+
+/// Sets the fastest batch size that fits the memory.
+fn select_batch_size(args: &TrainArgs, common: &Common, run: &mut RunConfig, dataset: &Dataset) -> anyhow::Result<()> {
+    let limit = args.memory.or_else(default_memory);
+    let line = |text: String| {
+        if !common.quiet {
+            eprintln!("{text}");
+        }
+    };
+    let images = dataset.indices(Split::Train).len();
+    let best = fastest_batch_size(&run.config, images, limit, &mut |measured| {
+        let bytes = measured.bytes.map(|bytes| format!(", {} MB", bytes >> 20)).unwrap_or_default();
+        line(format!("batch size {:>3}: {:.0} images/s{bytes}", measured.batch_size, measured.images_per_second));
+    })?;
+    run.config.train.batch_size = best;
+    line(format!("batch size {best} is used; the learning rate is unchanged"));
+    Ok(())
+}
+
+/// Sets the number of epochs that fit the time.
+fn fit_epochs(common: &Common, run: &mut RunConfig, dataset: &Dataset, time: Duration) -> anyhow::Result<()> {
+    let folder = RunFolder::existing("");
+    let job = Job::new(&run.config, dataset, run.source.clone(), &folder);
+    let (epochs, seconds) = epochs_within(&job, time)?;
+    run.config.train.epochs = epochs;
+    if !common.quiet {
+        eprintln!("an epoch takes {seconds:.1} s: {epochs} epochs");
+    }
+    Ok(())
+}
+
 /// Resolves the run from arguments and files.
 fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
     let options = RunOptions {
@@ -105,7 +165,10 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
         resume: args.resume.clone(),
         set: args.set.clone(),
         epochs: args.epochs,
-        batch_size: args.batch_size,
+        batch_size: match args.batch_size {
+            Some(BatchSize::Number(images)) => Some(images),
+            Some(BatchSize::Auto) | None => None,
+        },
         learning_rate: args.learning_rate,
         precision: args.precision.map(TrainingPrecision::resolve),
         image_size: args.image_size,
