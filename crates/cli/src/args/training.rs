@@ -102,7 +102,7 @@ pub struct CompareArgs {
 
 #[derive(Args)]
 pub struct TuneArgs {
-    /// Search space (`tutorial`, or a TOML file with [space]), or a preset or architecture file whose training options
+    /// Search space (`tutorial`, or a TOML file with a table `[space]`), or a preset or architecture file whose training options
     /// are searched
     #[arg(default_value = "tutorial")]
     pub space: String,
