@@ -64,6 +64,18 @@ struct Voted {
     left_out: [usize; 4],
 }
 
+impl Voted {
+    /// The predictions for images whose majority is a class of the model, with the majority as the label.
+    fn predictions(&self, all: &Predictions, classes: usize) -> Predictions {
+        let probabilities = self.rows.iter().flat_map(|&row| &all.probabilities[row * classes..][..classes]);
+        Predictions {
+            images: self.rows.iter().map(|&row| all.images[row]).collect(),
+            labels: self.majority.clone(),
+            probabilities: probabilities.copied().collect(),
+        }
+    }
+}
+
 fn voted(predictions: &Predictions, dataset: &Dataset, votes: &ImageVotes) -> Voted {
     let classes = dataset.classes().len();
     let mut found = Voted::default();
@@ -110,14 +122,11 @@ pub fn vote_metrics(
 ) -> VoteMetrics {
     let classes = dataset.classes().len();
     let found = voted(predictions, dataset, votes);
-    let probabilities = found.rows.iter().flat_map(|&row| &predictions.probabilities[row * classes..][..classes]);
-    let images = found.rows.iter().map(|&row| predictions.images[row]).collect();
-    let mut of_voted =
-        Predictions { images, labels: found.majority.clone(), probabilities: probabilities.copied().collect() };
+    let mut of_voted = found.predictions(predictions, classes);
     if cross_fitted {
         of_voted.probabilities = cross_fit(model, &of_voted, CalibrationKind::Temperature).probabilities;
     }
-    let Predictions { images, probabilities, .. } = of_voted;
+    let Predictions { images, labels: majority, probabilities } = of_voted;
     let (mut cross_entropy, mut entropy) = (0.0, 0.0);
     // Sums of confidence and share of the votes.
     let mut bins = [[0.0; 2]; BINS];
@@ -133,7 +142,7 @@ pub fn vote_metrics(
         bin[0] += confidence;
         bin[1] += shares[class];
     }
-    let Voted { n, hits, labels_agree, agreement, majority, left_out, .. } = found;
+    let Voted { n, hits, labels_agree, agreement, left_out, .. } = found;
     let mean = |sum: f64| sum / majority.len().max(1) as f64;
     let share = |part: usize| part as f64 / n.max(1) as f64;
     let [no_majority, unknown, not_a_face, no_votes] = left_out;
@@ -158,11 +167,9 @@ pub fn vote_metrics(
 /// Accuracy by FER+'s protocol, and macro recall over the classes of the data set.
 #[must_use]
 pub fn vote_accuracy(predictions: &Predictions, dataset: &Dataset, votes: &ImageVotes) -> (f64, f64) {
-    let classes = dataset.classes().len();
     let found = voted(predictions, dataset, votes);
-    let row_of = |row: usize| &predictions.probabilities[row * classes..][..classes];
-    let probabilities: Vec<f32> = found.rows.iter().flat_map(|&row| row_of(row)).copied().collect();
-    let metrics = compute_metrics(dataset.classes(), &found.majority, &probabilities);
+    let own = found.predictions(predictions, dataset.classes().len());
+    let metrics = compute_metrics(dataset.classes(), &own.labels, &own.probabilities);
     (found.hits as f64 / found.n.max(1) as f64, metrics.macro_recall)
 }
 

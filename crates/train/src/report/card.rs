@@ -4,7 +4,7 @@ use super::evaluation::{calibration_text, corruption_line, p_value, points, tta_
 use super::page::percent;
 use super::votes::vote_lines;
 use crate::data::Split;
-use crate::evaluate::{EvaluationView, Metrics, Selective, VoteMetrics, risk_coverage, wilson};
+use crate::evaluate::{ClassMetrics, EvaluationView, Metrics, Selective, VoteMetrics, risk_coverage, wilson};
 use moue::{Precision, Tta};
 use std::fmt::Write as _;
 
@@ -240,14 +240,18 @@ fn classes(card: &Card<'_>) -> String {
     text + &weaknesses(card)
 }
 
+/// The 95 % confidence interval of a recall, in percent.
+fn recall_interval(class: &ClassMetrics) -> [String; 2] {
+    wilson((class.recall * class.support as f64).round() as usize, class.support).map(percent)
+}
+
 /// Metrics by class with the interval of the recall, and the confusion matrix.
 fn class_tables(metrics: &Metrics, truth: &str) -> String {
     let mut text =
         "| class | precision % | recall % (95 % interval) | F1 % | images |\n|---|---|---|---|---|\n".to_owned();
     for class in &metrics.per_class {
         let [precision, recall, f1] = [class.precision, class.recall, class.f1].map(percent);
-        let hits = (class.recall * class.support as f64).round() as usize;
-        let [low, high] = wilson(hits, class.support).map(percent);
+        let [low, high] = recall_interval(class);
         let _ =
             writeln!(text, "| {} | {precision} | {recall} ({low}–{high}) | {f1} | {} |", class.label, class.support);
     }
@@ -272,15 +276,14 @@ fn weaknesses(card: &Card<'_>) -> String {
     let mut text = "\n### Known weaknesses\n\n".to_owned();
     let seen = metrics.per_class.iter().filter(|class| class.support > 0);
     if let Some(worst) = seen.min_by(|a, b| a.recall.total_cmp(&b.recall)) {
-        let hits = (worst.recall * worst.support as f64).round() as usize;
-        let [low, high] = wilson(hits, worst.support);
+        let [low, high] = recall_interval(worst);
         let _ = writeln!(
             text,
             "- The class {} has the lowest recall: {} % ({}–{} %).",
             worst.label,
             percent(worst.recall),
-            percent(low),
-            percent(high)
+            low,
+            high
         );
     }
     let mut mixed = Vec::new();
