@@ -65,7 +65,7 @@ impl Kernels {
         }
     }
 
-    /// The kernels that this machine supports.
+    /// The kernels that this machine supports, the fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
         ALL.into_iter().filter(|kernels| match kernels {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -76,14 +76,18 @@ impl Kernels {
         })
     }
 
-    /// The kernels in use: those that `MOUE_KERNELS` selects where this machine supports them, else the default.
+    fn fastest() -> Self {
+        Self::available().next().unwrap_or(Self::Portable)
+    }
+
+    /// The kernels in use: those that `MOUE_KERNELS` selects where this machine supports them, else the fastest.
     #[must_use]
     pub fn in_use() -> Self {
         static IN_USE: OnceLock<Kernels> = OnceLock::new();
-        *IN_USE.get_or_init(|| Self::requested().unwrap_or(Self::Portable))
+        *IN_USE.get_or_init(|| Self::requested().unwrap_or_else(|_| Self::fastest()))
     }
 
-    /// The kernels that `MOUE_KERNELS` selects, or the default where it is not set.
+    /// The kernels that `MOUE_KERNELS` selects, or the fastest where it is not set.
     ///
     /// # Errors
     /// When `MOUE_KERNELS` is unknown, or selects kernels that this machine does not support.
@@ -105,7 +109,7 @@ pub enum UnknownKernels {
 
 fn choose(asked: Option<&str>) -> Result<Kernels, UnknownKernels> {
     let name = match asked {
-        None | Some("") => return Ok(Kernels::Portable),
+        None | Some("") => return Ok(Kernels::fastest()),
         Some(name) => name,
     };
     let kernels = ALL.into_iter().find(|kernels| kernels.name() == name);
@@ -120,8 +124,8 @@ mod tests {
 
     #[test]
     fn kernels_are_selected_by_name() {
-        assert_eq!(choose(None), Ok(Kernels::Portable));
-        assert_eq!(choose(Some("")), Ok(Kernels::Portable));
+        assert_eq!(choose(None), Ok(Kernels::available().next().unwrap()));
+        assert_eq!(choose(Some("")), choose(None));
         assert_eq!(choose(Some("portable")), Ok(Kernels::Portable));
         assert_eq!(choose(Some("amx")).is_ok(), Kernels::available().any(|kernels| kernels == Kernels::Amx));
         assert_eq!(choose(Some("AMX")), Err(UnknownKernels::Name("AMX".into())));

@@ -49,7 +49,19 @@ impl Map<'_> {
 
     /// A map of the same precision and of this shape, computed from this map.
     fn into_other(self, shape: Shape, workspace: &mut Workspace, fill: impl FnOnce(&Tensor, &mut Tensor)) -> Tensor {
-        let mut y = workspace.take_as(self.tensor().batch(), shape, self.tensor().precision());
+        let precision = self.tensor().precision();
+        self.into_other_as(precision, shape, workspace, fill)
+    }
+
+    /// A map of this precision and shape, computed from this map.
+    fn into_other_as(
+        self,
+        precision: Precision,
+        shape: Shape,
+        workspace: &mut Workspace,
+        fill: impl FnOnce(&Tensor, &mut Tensor),
+    ) -> Tensor {
+        let mut y = workspace.take_as(self.tensor().batch(), shape, precision);
         fill(self.tensor(), &mut y);
         if let Self::Owned(x) = self {
             workspace.give(x);
@@ -100,8 +112,8 @@ fn operate(operation: &Operation, x: Map<'_>, pass: &mut Pass<'_>) -> Tensor {
     match operation {
         Operation::Conv2d { convolution, convolved } => {
             let output = convolution.window.output_shape(convolution.filters);
-            let x = x.converted(convolved.precision, workspace);
-            x.into_other(output, workspace, |x, y| {
+            let x = x.converted(convolved.precisions[0], workspace);
+            x.into_other_as(convolved.precisions[1], output, workspace, |x, y| {
                 convolution.forward(x, &convolved.prepared, &convolved.epilogue(), y);
             })
         }

@@ -24,8 +24,8 @@ pub struct Convolved {
     channels: usize,
     /// The kernel in the layout of the algorithm.
     pub(super) prepared: Buffer,
-    /// The precision that it is prepared for.
-    pub(super) precision: Precision,
+    /// The precisions of the input and the output that it is prepared for.
+    pub(super) precisions: [Precision; 2],
 }
 
 impl Convolved {
@@ -37,7 +37,7 @@ impl Convolved {
             activation,
             channels,
             prepared: Buffer::default(),
-            precision: Precision::F32,
+            precisions: [Precision::F32; 2],
         })
     }
 
@@ -209,16 +209,19 @@ impl Step {
     }
 
     /// Prepares the weights for products in this precision. The input or the output of the step may be f32 in every
-    /// precision, as those of the network are; the layers that read or write them compute in f32, as in training.
+    /// precision, as those of the network are; the layers that read or write them compute in f32 unless they read f32 maps in every precision, as in training.
     fn prepare(&mut self, precision: Precision, f32_ends: [bool; 2]) {
         let is_f32 = f32_ends[0] || f32_ends[1];
-        let own = if is_f32 { Precision::F32 } else { precision };
         match &mut self.operation {
             Operation::Conv2d { convolution, convolved } => {
                 // The weights are shared only after this.
-                if let Some(Convolved { kernel, prepared, precision, .. }) = Arc::get_mut(convolved) {
-                    *precision = own;
-                    convolution.prepare(own, kernel, prepared);
+                if let Some(Convolved { kernel, prepared, precisions, .. }) = Arc::get_mut(convolved) {
+                    *precisions = match f32_ends {
+                        [false, false] => [precision; 2],
+                        [true, false] if convolution.reads_f32() => [Precision::F32, precision],
+                        _ => [Precision::F32; 2],
+                    };
+                    convolution.prepare(*precisions, kernel, prepared);
                     *kernel = Buffer::default();
                 }
             }

@@ -1,15 +1,14 @@
 //! Convolution with an algorithm selected by its shape: the output, the input's gradient and the
 //! kernel's gradient.
 //!
-//! In f32, 3 × 3 kernels of stride 1 use [`winograd`], all others [`im2col`]; in bf16, all use [`bf16`]. The selection depends on the
-//! shape alone ([`Convolution::new`]), so that the same network is always computed in the same way.
+//! In f32, 3 × 3 kernels of stride 1 use [`winograd`], all others [`im2col`]; in bf16, all use [`bf16`]. The
+//! selection depends on the shape alone ([`Convolution::new`]), so that the same network is always computed in the same way.
 
 use super::activation::Activation;
 use super::epilogue::Epilogue;
-use super::{bf16, few_channels, im2col};
-
 use super::window::Window;
 use super::winograd::{self, Geometry, TileSize};
+use super::{bf16, few_channels, im2col};
 use crate::buffer::Buffer;
 use crate::error::BuildError;
 use crate::precision::Precision;
@@ -99,23 +98,32 @@ impl Convolution {
         }
     }
 
-    /// Prepares a kernel for [`Self::forward`] of maps of this precision.
-    pub fn prepare(&self, precision: Precision, kernel: &[f32], prepared: &mut Buffer) {
-        match (precision, &self.forward) {
-            (Precision::Bf16, _) => bf16::convolution::prepare(&self.window, self.filters, kernel, prepared),
-            (Precision::F32, Some(geometry)) => {
+    /// Whether the output may be bf16 while the input is f32, as in the first layer of a network.
+    pub fn reads_f32(&self) -> bool {
+        bf16::first::applies(&self.window)
+    }
+
+    /// Prepares a kernel for [`Self::forward`] of an input and an output of these precisions.
+    pub fn prepare(&self, precisions: [Precision; 2], kernel: &[f32], prepared: &mut Buffer) {
+        match (precisions, &self.forward) {
+            ([Precision::F32, Precision::Bf16], _) => bf16::first::prepare(self.filters, kernel, prepared),
+            ([Precision::Bf16, _], _) => bf16::convolution::prepare(&self.window, self.filters, kernel, prepared),
+            (_, Some(geometry)) => {
                 prepared.resize(geometry.transformed_len());
                 winograd::transform_filters(geometry, kernel, prepared);
             }
-            (Precision::F32, None) => im2col::prepare(&self.window, self.filters, kernel, prepared),
+            (_, None) => im2col::prepare(&self.window, self.filters, kernel, prepared),
         }
     }
 
-    /// `y = epilogue(x ∗ kernel)` with a prepared kernel, for maps of one precision. `x` is `[N, H, W, C]`,
-    /// `y` `[N, OH, OW, F]`.
+    /// `y = epilogue(x ∗ kernel)` with a prepared kernel, for maps of one precision or where [`Self::reads_f32`]. `x` is
+    /// `[N, H, W, C]`, `y` `[N, OH, OW, F]`.
     pub fn forward(&self, x: &Tensor, prepared: &[f32], epilogue: &Epilogue<'_>, y: &mut Tensor) {
         match y.precision() {
             Precision::F32 => self.forward_f32(x.data(), prepared, epilogue, y.data_mut()),
+            Precision::Bf16 if x.is_f32() => {
+                bf16::first::forward(&self.window, self.filters, x.data(), prepared, epilogue, y.values_mut());
+            }
             Precision::Bf16 => {
                 bf16::convolution::forward(&self.window, self.filters, x.values(), prepared, epilogue, y.values_mut());
             }

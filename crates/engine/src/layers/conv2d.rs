@@ -3,12 +3,13 @@
 //! The layer owns kernel and bias; `kernels::convolution` selects an algorithm and computes it.
 
 use super::context::{Context, Scratch};
-use super::gradient::{kernel_gradient, kernel_gradient_bf16, store_gradient};
+use super::gradient::{kernel_gradient, store_gradient, sum_partial};
 use super::initializer::Initializer;
 use super::layer::{Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
+use crate::kernels::bf16::first;
 use crate::kernels::bf16::gradient::KernelGradient;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::element::with_element;
@@ -46,8 +47,8 @@ pub struct Conv2d {
     activation: Activation,
     kernel: Parameter,
     bias: Option<Parameter>,
-    /// The precision of the last forward pass.
-    precision: Precision,
+    /// The precisions of the input and the output in the last forward pass.
+    precisions: [Precision; 2],
 }
 
 impl Conv2d {
@@ -74,7 +75,7 @@ impl Conv2d {
             activation: options.activation,
             kernel: Parameter::new(name, "kernel", shape, Role::Weight, draw),
             bias: options.use_bias.then(|| Parameter::constant(name, "bias", filters, Role::NoDecay, 0.0)),
-            precision: Precision::F32,
+            precisions: [Precision::F32; 2],
         })
     }
 }
@@ -104,9 +105,10 @@ impl Layer for Conv2d {
     }
 
     fn method(&self) -> &'static str {
-        match self.precision {
-            Precision::F32 => self.convolution.method(),
-            Precision::Bf16 => "bf16",
+        match self.precisions {
+            [_, Precision::F32] => self.convolution.method(),
+            [Precision::F32, Precision::Bf16] => "direct",
+            [Precision::Bf16, Precision::Bf16] => "bf16",
         }
     }
 
@@ -114,12 +116,16 @@ impl Layer for Conv2d {
         true
     }
 
+    fn reads_f32(&self) -> bool {
+        self.convolution.reads_f32()
+    }
+
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, _pass: Mode<'_>, context: &mut Context) {
         let bias = self.bias.as_ref().map(|bias| &bias.value[..]);
         let epilogue = Epilogue { bias, add: None, activation: self.activation };
         let prepared = &mut context.scratch.first;
-        self.precision = y.precision();
-        self.convolution.prepare(self.precision, &self.kernel.value, prepared);
+        self.precisions = [x, y].map(Tensor::precision);
+        self.convolution.prepare(self.precisions, &self.kernel.value, prepared);
         self.convolution.forward(x, prepared, &epilogue, y);
     }
 
@@ -144,10 +150,18 @@ impl Layer for Conv2d {
             kernel_gradient(context, &mut self.kernel, [x, &dy], |x, dy, scratch, gradient| {
                 convolution.backward_kernel(x, dy, scratch, gradient);
             });
+        } else if x.is_f32() {
+            let window = &convolution.window;
+            sum_partial(context, &mut self.kernel, [x, &dy], first::partial_sums(window), |x, dy, _, sums| {
+                first::backward_kernel(window, filters, x, dy, sums);
+            });
         } else {
             let gradient = KernelGradient::new(&convolution.window, filters);
-            kernel_gradient_bf16(context, &mut self.kernel, [x, &dy], &gradient);
+            sum_partial(context, &mut self.kernel, [x, &dy], gradient.bands(), |x, dy, _, sums| {
+                gradient.compute(x, dy, sums);
+            });
         }
+        let dy = if wants_dx { context.workspace.convert(dy, x.precision()) } else { dy };
         let dx = wants_dx.then(|| {
             let mut dx = context.workspace.take_as(x.batch(), x.shape(), x.precision());
             let Scratch { first, second, .. } = &mut context.scratch;

@@ -7,7 +7,6 @@ use super::context::{Context, Scratch};
 use super::layer::Layer;
 use crate::buffer::Buffer;
 use crate::communicator::{Communicator, GRAIN, Gradient};
-use crate::kernels::bf16::gradient::KernelGradient;
 use crate::kernels::element::Element;
 use crate::kernels::reduce;
 use crate::parameter::Parameter;
@@ -41,24 +40,14 @@ pub(super) fn kernel_gradient(
     });
 }
 
-/// [`kernel_gradient`] of maps of bf16.
-pub(super) fn kernel_gradient_bf16(
-    context: &mut Context,
-    parameter: &mut Parameter,
-    maps: [&Tensor; 2],
-    kernel: &KernelGradient<'_>,
-) {
-    sum_partial(context, parameter, maps, kernel.bands(), |x, dy, _, sums| kernel.compute(x, dy, sums));
-}
-
 /// Sums the gradient of a parameter over a batch: `compute` writes the partial sums of some images, `bands` for each
 /// grain, to its last argument, with a buffer as scratch.
-fn sum_partial<E: Element>(
+pub(super) fn sum_partial<X: Element, D: Element>(
     context: &mut Context,
     parameter: &mut Parameter,
     [x, dy]: [&Tensor; 2],
     bands: usize,
-    compute: impl Fn(&[E], &[E], &mut Buffer, &mut [f32]),
+    compute: impl Fn(&[X], &[D], &mut Buffer, &mut [f32]),
 ) {
     let Scratch { first, second, sums, .. } = &mut context.scratch;
     let (width, input, output) = (parameter.value.len(), x.shape().len(), dy.shape().len());

@@ -55,6 +55,11 @@ pub trait Layer: Sealed + Send + Sync {
         false
     }
 
+    /// Whether the layer also computes maps of bf16 from an input in f32.
+    fn reads_f32(&self) -> bool {
+        false
+    }
+
     /// Computes `y` from `x`.
     fn forward(&mut self, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context);
 

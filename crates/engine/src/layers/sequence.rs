@@ -79,20 +79,20 @@ impl Sequence {
     }
 }
 
-/// The precision in which a layer computes `y` from `x`: bf16 where both maps are bf16 and the layer has it.
-fn precision_of(layer: &dyn Layer, [x, y]: [&Tensor; 2]) -> Precision {
-    let all = layer.computes_in_bf16() && !x.is_f32() && !y.is_f32();
-    if all { Precision::Bf16 } else { Precision::F32 }
+/// The precisions of `x` and `y` in which a layer computes: those of the maps where the layer has them, else f32.
+fn precisions_of(layer: &dyn Layer, [x, y]: [&Tensor; 2]) -> [Precision; 2] {
+    let has_them = layer.computes_in_bf16() && !y.is_f32() && (!x.is_f32() || layer.reads_f32());
+    if has_them { [x, y].map(Tensor::precision) } else { [Precision::F32; 2] }
 }
 
 /// The forward pass of a layer whose maps may have another precision than it computes in.
 fn forward(layer: &mut dyn Layer, x: &Tensor, y: &mut Tensor, mode: Mode<'_>, context: &mut Context) {
-    let precision = precision_of(layer, [x, y]);
-    let own_x = (x.precision() != precision).then(|| context.workspace.take_copy(x, precision));
-    if y.precision() == precision {
+    let precisions = precisions_of(layer, [x, y]);
+    let own_x = (x.precision() != precisions[0]).then(|| context.workspace.take_copy(x, precisions[0]));
+    if y.precision() == precisions[1] {
         layer.forward(own_x.as_ref().unwrap_or(x), y, mode, context);
     } else {
-        let mut own_y = context.workspace.take_as(y.batch(), y.shape(), precision);
+        let mut own_y = context.workspace.take_as(y.batch(), y.shape(), precisions[1]);
         layer.forward(own_x.as_ref().unwrap_or(x), &mut own_y, mode, context);
         y.convert_from(&own_y);
         context.workspace.give(own_y);
@@ -108,10 +108,10 @@ fn backward(
     wants_dx: bool,
     context: &mut Context,
 ) -> Option<Tensor> {
-    let precision = precision_of(layer, [x, y]);
-    let [own_x, own_y] =
-        [x, y].map(|map| (map.precision() != precision).then(|| context.workspace.take_copy(map, precision)));
-    let dy = context.workspace.convert(dy, precision);
+    let precisions = precisions_of(layer, [x, y]);
+    let [own_x, own_y] = [(x, precisions[0]), (y, precisions[1])]
+        .map(|(map, precision)| (map.precision() != precision).then(|| context.workspace.take_copy(map, precision)));
+    let dy = context.workspace.convert(dy, precisions[1]);
     let dx = layer.backward(own_x.as_ref().unwrap_or(x), own_y.as_ref().unwrap_or(y), dy, wants_dx, context);
     own_x.into_iter().chain(own_y).for_each(|map| context.workspace.give(map));
     dx.map(|dx| context.workspace.convert(dx, x.precision()))

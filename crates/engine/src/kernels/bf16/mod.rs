@@ -3,12 +3,13 @@
 //! Every pass is a sum of products of a block of 32 rows with a block of 32 columns (`product`). For the output and the
 //! input's gradient, rows are positions of maps that `layout` copies with their padding, so that a tap of the kernel is
 //! a constant offset; for the kernel's gradient, rows are channels, and images are summed over. The operands are bf16,
-//! sums f32.
+//! sums f32. The first layer of a network reads f32 maps of few channels (`first`).
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod amx;
 mod block;
 pub mod convolution;
+pub mod first;
 pub mod gradient;
 mod layout;
 mod product;
