@@ -69,7 +69,7 @@ impl Kernels {
     pub fn available() -> impl Iterator<Item = Self> {
         ALL.into_iter().filter(|kernels| match kernels {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Self::Amx => crate::kernels::bf16::amx::is_available(),
+            Self::Amx => crate::kernels::tiles::amx::is_available(),
             #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
             Self::Amx => false,
             Self::Portable => true,

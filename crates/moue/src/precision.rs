@@ -86,7 +86,7 @@ impl PrecisionChoice {
             Self::Bf16 => Precision::Bf16,
             Self::Int8 => Precision::Int8,
             Self::Auto => {
-                let is_fast = Int8Instructions::in_use() == Int8Instructions::Vnni;
+                let is_fast = Int8Instructions::in_use().are_fast();
                 let measured = model.int8().and_then(|int8| int8.accuracy.as_ref());
                 let loss = measured.filter(|measured| measured.n >= FEWEST_IMAGES).map(Int8Accuracy::loss);
                 if is_fast && loss.is_some_and(|loss| loss <= MOST_LOSS) {
@@ -149,7 +149,7 @@ mod tests {
     #[cfg(feature = "model-tiny")]
     fn auto_is_int8_only_with_a_small_measured_loss() {
         use crate::model::Int8;
-        let fast = Int8Instructions::in_use() == Int8Instructions::Vnni;
+        let fast = Int8Instructions::in_use().are_fast();
         let mut model = Model::open("tiny").unwrap();
         let float = moue_engine::Precision::fastest().into();
         for (loss, int8) in [(None, false), (Some(0.004), false), (Some(0.002), true), (Some(-0.01), true)] {

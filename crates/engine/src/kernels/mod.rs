@@ -20,6 +20,7 @@ pub mod math;
 pub mod normalization;
 pub mod pooling;
 pub mod reduce;
+pub mod tiles;
 pub mod upsampling;
 pub mod window;
 pub mod winograd;

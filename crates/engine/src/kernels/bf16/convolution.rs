@@ -3,9 +3,7 @@
 //! Both are sums over taps of a map; the gradient has one sum for each remainder of positions modulo the stride. A task
 //! copies a part of a batch (`layout`) and multiplies its blocks by panels of 32 columns of the kernel.
 
-use super::block::{BLOCK, Rows, STEP, Sums};
-use super::layout::{Axis, Layout, Part};
-use super::product::{Products, pack_pair, step_len};
+use super::product::{Products, Sums, pack_pair, step_len};
 use super::transpose::{Block, transpose};
 use crate::buffer::Buffer;
 use crate::kernels::activation::Activation;
@@ -13,6 +11,8 @@ use crate::kernels::disjoint::SharedMut;
 use crate::kernels::element::{Bf16, Element};
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::isa::{self, load};
+use crate::kernels::tiles::block::{BLOCK, Rows, STEP, Steps};
+use crate::kernels::tiles::layout::{Axis, Layout, Part};
 use crate::kernels::window::Window;
 use crate::precision::Kernels;
 use pulp::{Simd, WithSimd};
@@ -32,7 +32,7 @@ const FEWEST_POSITIONS: usize = 2 * BLOCK;
 const COPY: usize = 256 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Buffer> = RefCell::default();
+    static SCRATCH: RefCell<(Buffer, Steps)> = RefCell::default();
 }
 
 /// Prepares a kernel `[height, width, channels, filters]` for [`forward`].
@@ -64,7 +64,7 @@ pub fn forward(window: &Window, filters: usize, x: &[Bf16], prepared: &[f32], ep
 }
 
 fn output_layout(window: &Window) -> Layout {
-    Layout::new([0, 1].map(|axis| Axis::of_output(window, axis)), window.input.channels)
+    Layout::new([0, 1].map(|axis| Axis::of_output(window, axis)), window.input.channels, STEP)
 }
 
 /// Computes `dx` from `dy`; overwrites `dx`. `prepared` is scratch.
@@ -86,7 +86,7 @@ pub fn backward_input(
         if axes.iter().any(|axis| axis.positions == 0) {
             continue;
         }
-        let layout = Layout::new(axes, filters);
+        let layout = Layout::new(axes, filters, STEP);
         let row_of = |tap: [usize; 2], channel: usize| {
             let [down, across] =
                 [0, 1].map(|axis| rest[axis] + (axes[axis].taps - 1 - tap[axis]) * window.strides[axis]);
@@ -202,13 +202,13 @@ impl TapSum {
     ) {
         let products = Products::new(Kernels::in_use());
         let layout = &self.layout;
-        let steps = layout.steps(part);
         let panel_len = layout.step_count() * step_len(products.kernels);
-        SCRATCH.with_borrow_mut(|scratch| {
+        SCRATCH.with_borrow_mut(|(scratch, steps)| {
+            layout.steps(part, steps);
             let len = layout.len(part);
             let copy: &mut [u16] = bytemuck::cast_slice_mut(scratch.grown(len / 2));
-            layout.copy(x, part, copy);
-            let pairs: &[u32] = bytemuck::cast_slice(copy);
+            layout.copy(x, part, 0, copy);
+            let words: &[u32] = bytemuck::cast_slice(copy);
             let stride = layout.depth / 2;
             let places = self.places(part);
             let mut sums = [0.0; BLOCK * BLOCK];
@@ -216,7 +216,7 @@ impl TapSum {
                 let packed = &packed[panel * panel_len..][..panel_len];
                 for (block, places) in places.iter().enumerate() {
                     let tiles = [0, BLOCK / 2].map(|row| (block * BLOCK + row) * stride);
-                    products.multiply(Rows { pairs, tiles, stride }, &steps, packed, &mut sums);
+                    products.multiply(Rows { words, tiles, stride }, steps, packed, &mut sums);
                     self.store(places, panel * BLOCK, &sums, epilogue, y);
                 }
             }

@@ -4,8 +4,6 @@
 //! all images, so that a tap of the kernel selects whole tiles of the input, and a sum over positions is a sum over
 //! steps. Rows of positions are divided into bands, whose sums are partial results.
 
-use super::block::{BLOCK, Rows, STEP, Step, Steps};
-use super::layout::{Axis, Layout};
 use super::product::{Products, pack_pair, step_len};
 use super::transpose::transpose;
 use crate::buffer::Buffer;
@@ -13,6 +11,8 @@ use crate::communicator::GRAIN;
 use crate::kernels::disjoint::SharedMut;
 use crate::kernels::element::Bf16;
 use crate::kernels::isa;
+use crate::kernels::tiles::block::{BLOCK, Rows, STEP, Step, Steps};
+use crate::kernels::tiles::layout::{Axis, Layout};
 use crate::kernels::window::Window;
 use crate::precision::Kernels;
 use rayon::prelude::*;
@@ -51,7 +51,7 @@ pub struct KernelGradient<'a> {
 
 impl<'a> KernelGradient<'a> {
     pub fn new(window: &'a Window, filters: usize) -> Self {
-        let layout = Layout::new([0, 1].map(|axis| Axis::of_output(window, axis)), window.input.channels);
+        let layout = Layout::new([0, 1].map(|axis| Axis::of_output(window, axis)), window.input.channels, STEP);
         let columns = filters.next_multiple_of(BLOCK).min(PANELS * BLOCK);
         let inputs = if layout.patches { window.output[1] } else { window.input.width * window.strides[0] };
         let line = (inputs * layout.depth + window.output[1] * columns) * GRAIN / 2;
@@ -111,13 +111,13 @@ impl Band<'_> {
         let lines = self.input_lines();
         let plane = self.pack_inputs(lines.clone(), inputs);
         self.pack_gradients(kernels, first_filter..last_filter, outputs);
-        let pairs: &[u32] = bytemuck::cast_slice(inputs);
+        let words: &[u32] = bytemuck::cast_slice(inputs);
         let taps = if layout.patches { 1 } else { window.size[0] * window.size[1] };
         let steps: Vec<Steps> = (0..taps).map(|tap| self.steps(tap, lines.start)).collect();
         let products = Products::new(kernels);
         let mut sums = [0.0; BLOCK * BLOCK];
         for block in 0..layout.depth / BLOCK {
-            let a = Rows { pairs, tiles: [2 * block * plane, (2 * block + 1) * plane], stride: GRAIN / 2 };
+            let a = Rows { words, tiles: [2 * block * plane, (2 * block + 1) * plane], stride: GRAIN / 2 };
             for (panel, filter) in (first_filter..last_filter).step_by(BLOCK).enumerate() {
                 let count = BLOCK.min(last_filter - filter);
                 let b = &outputs[panel * positions * step_len(kernels)..][..positions * step_len(kernels)];
@@ -174,7 +174,7 @@ impl Band<'_> {
             for (image, x) in self.x.chunks_exact(len).enumerate() {
                 for (position, values) in positions.clone().zip(values.chunks_exact_mut(blocks)) {
                     let from = if layout.patches {
-                        layout.copy_patch(x, position / width, position % width, &mut patch);
+                        layout.copy_patch(x, position / width, position % width, 0, &mut patch);
                         &patch
                     } else {
                         &x[position * channels..][..channels]

@@ -1,17 +1,13 @@
 //! Convolution in bf16: products of tiles, for which processors have matrix units.
 //!
 //! Every pass is a sum of products of a block of 32 rows with a block of 32 columns (`product`). For the output and the
-//! input's gradient, rows are positions of maps that `layout` copies with their padding, so that a tap of the kernel is
+//! input's gradient, rows are positions of maps that `tiles::layout` copies with their padding, so that a tap of the kernel is
 //! a constant offset; for the kernel's gradient, rows are channels, and images are summed over. The operands are bf16,
 //! sums f32. The first layer of a network reads f32 maps of few channels (`first`).
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub mod amx;
-mod block;
 pub mod convolution;
 pub mod first;
 pub mod gradient;
-mod layout;
 mod product;
 mod transpose;
 
@@ -24,6 +20,7 @@ mod tests {
     use crate::kernels::element::{Bf16, Element};
     use crate::kernels::epilogue::Epilogue;
     use crate::kernels::reduce;
+    use crate::kernels::tiles;
     use crate::kernels::window::{Padding, Window};
     use crate::precision::Kernels;
     use crate::random::Stream;
@@ -145,24 +142,8 @@ mod tests {
         }
     }
 
-    /// Runs the tests of this module again, in processes with the other kernels.
     #[test]
     fn convolutions_by_all_kernels_are_direct_sums() {
-        const CHILD: &str = "MOUE_TEST_KERNELS_CHILD";
-        if std::env::var_os(CHILD).is_some() {
-            return;
-        }
-        for kernels in [Kernels::Amx] {
-            if !Kernels::available().any(|available| available == kernels) {
-                eprintln!("SKIPPED: this processor or system does not support the kernels {}", kernels.name());
-                continue;
-            }
-            let status = std::process::Command::new(std::env::current_exe().unwrap())
-                .arg("kernels::bf16::tests::")
-                .env("MOUE_KERNELS", kernels.name())
-                .env(CHILD, "1")
-                .status();
-            assert!(status.unwrap().success(), "{}", kernels.name());
-        }
+        tiles::tests::run_with(&[Kernels::Amx, Kernels::Portable], "kernels::bf16::tests::");
     }
 }

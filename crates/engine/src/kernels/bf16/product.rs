@@ -5,10 +5,13 @@
 //! sums are added, and their sum is added to the element. Subnormal results are 0. Results of the kernels are equal
 //! except where a sum is subnormal in between, which AMX replaces by 0 immediately.
 
-use super::block::{BLOCK, Rows, STEP, Step, Steps, Sums};
 use crate::kernels::isa::{self, load, store};
+use crate::kernels::tiles::block::{BLOCK, Rows, STEP, Step, Steps};
 use crate::precision::Kernels;
 use pulp::{Simd, WithSimd};
+
+/// The sums of a block, by rows.
+pub type Sums = [f32; BLOCK * BLOCK];
 
 /// Values of f32 in a packed step of `b`.
 pub fn step_len(kernels: Kernels) -> usize {
@@ -59,7 +62,7 @@ pub fn pack_pair(kernels: Kernels, step: &mut [f32], pair: usize, rows: [&[u16];
 pub struct Products {
     pub kernels: Kernels,
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    tiles: Option<super::amx::Tiles>,
+    tiles: Option<crate::kernels::tiles::amx::Tiles>,
 }
 
 impl Products {
@@ -69,7 +72,7 @@ impl Products {
         Self {
             kernels,
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            tiles: (kernels == Kernels::Amx).then(super::amx::Tiles::new),
+            tiles: (kernels == Kernels::Amx).then(crate::kernels::tiles::amx::Tiles::new),
         }
     }
 
@@ -80,7 +83,7 @@ impl Products {
     pub fn multiply(&self, a: Rows<'_>, steps: &Steps, b: &[f32], sums: &mut Sums) {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if let Some(tiles) = &self.tiles {
-            return tiles.multiply(a, steps, b, sums);
+            return tiles.multiply_bf16(a, steps, b, sums);
         }
         isa::dispatch(Multiply { a, steps: steps.list(), b, sums });
     }
@@ -118,7 +121,7 @@ impl Multiply<'_> {
                     let b = &b[step.b * STEP * BLOCK..][..STEP * BLOCK];
                     let a = rows.map(
                         #[inline(always)]
-                        |row| &a.pairs[row + step.a..][..STEP / 2],
+                        |row| &a.words[row + step.a..][..STEP / 2],
                     );
                     let products = tile(simd, a, b, first);
                     for (i, products) in products.into_iter().enumerate() {
@@ -187,7 +190,7 @@ mod tests {
             }
         }
         // The second tile of rows overlaps the first one, and the steps of b are in reverse order.
-        let rows = Rows { pairs: bytemuck::cast_slice(&a), tiles: [3, 3 + 15 * stride], stride };
+        let rows = Rows { words: bytemuck::cast_slice(&a), tiles: [3, 3 + 15 * stride], stride };
         let table = Steps::new((0..steps).map(|i| Step { a: i * gap, b: steps - 1 - i }).collect());
         let mut sums = [f32::NAN; BLOCK * BLOCK];
         Products::new(kernels).multiply(rows, &table, &packed, &mut sums);
@@ -234,7 +237,7 @@ mod tests {
                 pack_pair(kernels, &mut packed, pair, [&[], &[]]);
             }
             let a = [row; 2 * BLOCK].concat();
-            let rows = Rows { pairs: bytemuck::cast_slice(&a), tiles: [0, 16 * 16], stride: 16 };
+            let rows = Rows { words: bytemuck::cast_slice(&a), tiles: [0, 16 * 16], stride: 16 };
             let mut sums = [1.0; BLOCK * BLOCK];
             Products::new(kernels).multiply(rows, &Steps::new(vec![Step { a: 0, b: 0 }]), &packed, &mut sums);
             assert_eq!(sums[..4], [0.0, -f32::MIN_POSITIVE, 0.0, 0.0], "{kernels:?}");
@@ -244,7 +247,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "out of range")]
     fn a_step_outside_of_an_operand_panics() {
-        let rows = Rows { pairs: &[0; 31 * 16 + 15], tiles: [0, 16 * 16], stride: 16 };
+        let rows = Rows { words: &[0; 31 * 16 + 15], tiles: [0, 16 * 16], stride: 16 };
         let b = vec![0.0; step_len(Kernels::Portable)];
         Products::new(Kernels::Portable).multiply(
             rows,

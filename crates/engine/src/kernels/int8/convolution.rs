@@ -34,6 +34,9 @@ pub struct Convolution {
     /// Panels of columns, one after the other; each has all words of its columns.
     weights: Buffer,
     epilogue: Epilogue,
+    /// The same convolution by products of tiles, with AMX.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    tiled: Option<super::tiled::Tiled>,
     /// The same convolution with fewer products, for batches.
     #[cfg(target_arch = "x86_64")]
     winograd: Option<super::winograd::Winograd>,
@@ -67,6 +70,9 @@ impl Convolution {
         }
         let patches = Patches::new(&filters.window);
         let weights = pack(&patches, count, &quantized);
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        let tiled = (Instructions::in_use() == Instructions::Amx)
+            .then(|| super::tiled::Tiled::new(&filters.window, count, &quantized));
         #[cfg(target_arch = "x86_64")]
         let winograd = if Instructions::in_use() == Instructions::Vnni {
             super::winograd::Winograd::new(&filters.window, count, largest, &quantized)
@@ -84,6 +90,8 @@ impl Convolution {
             input,
             weights,
             epilogue,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            tiled,
             #[cfg(target_arch = "x86_64")]
             winograd,
             output,
@@ -109,6 +117,10 @@ impl Convolution {
 
     /// Number of `f32` values whose memory holds a copy of that many images.
     pub fn scratch_len(&self, images: usize) -> usize {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if self.tiled.is_some() {
+            return 0;
+        }
         #[cfg(target_arch = "x86_64")]
         if let Some(winograd) = self.winograd.as_ref().filter(|winograd| winograd.is_faster(images)) {
             return winograd.copy_len(images).div_ceil(size_of::<f32>());
@@ -119,6 +131,10 @@ impl Convolution {
     /// Computes the output of `x`, `[N, H, W, C]`, in `tasks` parts. `y` and `add` are `[N, OH, OW, F]`.
     pub fn forward<V: Value>(&self, x: &Bytes, add: Option<&[u8]>, y: &mut [V], scratch: &mut [f32], tasks: usize) {
         debug_assert_eq!(x.quantization, self.input);
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if let Some(tiled) = &self.tiled {
+            return tiled.forward(x.values(), self.input.zero, &self.epilogue, add, y, tasks);
+        }
         #[cfg(target_arch = "x86_64")]
         if let Some(winograd) = self.winograd.as_ref().filter(|winograd| winograd.is_faster(x.batch())) {
             let copy = &mut bytemuck::cast_slice_mut(scratch)[..winograd.copy_len(x.batch())];

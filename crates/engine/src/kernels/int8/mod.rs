@@ -14,6 +14,8 @@ pub mod map;
 mod patches;
 mod product;
 mod quantization;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiled;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 #[cfg(target_arch = "x86_64")]
@@ -21,3 +23,14 @@ mod winograd;
 
 pub use product::Instructions;
 pub use quantization::Quantization;
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::tiles;
+    use crate::precision::Kernels;
+
+    #[test]
+    fn convolutions_with_and_without_amx_are_direct_sums() {
+        tiles::tests::run_with(&[Kernels::Amx, Kernels::Portable], "kernels::int8::");
+    }
+}

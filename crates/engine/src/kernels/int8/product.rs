@@ -7,11 +7,14 @@
 
 use super::block::{Block, ROWS, Sums, VECTOR, WORD, rows};
 use crate::kernels::isa;
+use crate::precision::Kernels;
 use std::sync::OnceLock;
 
 /// The instructions that multiply bytes. All of them compute equal sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instructions {
+    /// AMX: products of tiles of bytes. Single blocks are multiplied by VNNI.
+    Amx,
     /// AVX-512 VNNI: four products of bytes are added to a 32-bit sum.
     Vnni,
     /// AVX2: two products of 16-bit values at a time.
@@ -25,6 +28,7 @@ impl Instructions {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Amx => "amx",
             Self::Vnni => "avx512-vnni",
             Self::Avx2 => "avx2",
             Self::Portable => "portable",
@@ -33,17 +37,30 @@ impl Instructions {
 
     /// All that this machine supports at its instruction-set level in use, the fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Vnni, Self::Avx2, Self::Portable].into_iter().filter(|instructions| match instructions {
-            #[cfg(target_arch = "x86_64")]
-            Self::Vnni => isa::Isa::in_use() == isa::Isa::Avx512 && super::vnni::is_available(),
+        [Self::Amx, Self::Vnni, Self::Avx2, Self::Portable].into_iter().filter(|instructions| match instructions {
+            Self::Amx => Kernels::in_use() == Kernels::Amx && Self::has_vnni(),
+            Self::Vnni => Self::has_vnni(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
                 matches!(isa::Isa::in_use(), isa::Isa::Avx512 | isa::Isa::Avx2) && super::avx2::is_available()
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Vnni | Self::Avx2 => false,
+            Self::Avx2 => false,
             Self::Portable => true,
         })
+    }
+
+    /// Whether predictions are faster with them than in f32.
+    #[must_use]
+    pub fn are_fast(self) -> bool {
+        matches!(self, Self::Amx | Self::Vnni)
+    }
+
+    fn has_vnni() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return isa::Isa::in_use() == isa::Isa::Avx512 && super::vnni::is_available();
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// The instructions in use: the fastest.
@@ -61,7 +78,7 @@ impl Instructions {
         assert!(block.is_inside(vectors, columns), "the rows of a block are outside of their map");
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Vnni => super::vnni::multiply::<false>(block, vectors, columns, sums),
+            Self::Amx | Self::Vnni => super::vnni::multiply::<false>(block, vectors, columns, sums),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => super::avx2::multiply(block, vectors, columns, sums),
             _ => isa::dispatch(
@@ -143,7 +160,7 @@ mod tests {
                 }
             }
         }
-        for instructions in [Instructions::Vnni, Instructions::Avx2] {
+        for instructions in [Instructions::Amx, Instructions::Vnni, Instructions::Avx2] {
             if !Instructions::available().any(|available| available == instructions) {
                 eprintln!("SKIPPED for {instructions:?}: this processor or level does not have it");
             }

@@ -5,7 +5,7 @@
 //! memory, without a matrix of patches. With stride `s`, an axis is divided into `s` *planes* of the inputs with equal
 //! remainders. Where a map has few channels, its patches are copied instead, and the kernel has one tap.
 
-use super::block::{BLOCK, STEP, Step, Steps};
+use super::block::{BLOCK, STEP_BYTES, Step, Steps};
 use crate::kernels::window::Window;
 
 /// One axis of a sum over taps: position `p` and tap `t` read the input at `first + p · step + t`.
@@ -103,7 +103,9 @@ pub struct Layout {
     channels: usize,
     /// Whether patches are copied.
     pub patches: bool,
-    /// Values of a position, a multiple of [`STEP`].
+    /// Values that a step multiplies: those of 64 bytes.
+    step: usize,
+    /// Values of a position, whole steps.
     pub depth: usize,
     /// Positions of a line.
     pub pitch: usize,
@@ -111,15 +113,24 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn new(axes: [Axis; 2], channels: usize) -> Self {
+    /// The layout of maps of which a step multiplies `step` values.
+    pub fn new(axes: [Axis; 2], channels: usize, step: usize) -> Self {
         let taps = axes[0].taps * axes[1].taps;
-        let depth = channels.next_multiple_of(STEP);
-        let patch = (taps * channels).next_multiple_of(STEP);
+        let depth = channels.next_multiple_of(step);
+        let patch = (taps * channels).next_multiple_of(step);
         if taps > 1 && 2 * patch <= taps * depth {
-            return Self { axes, channels, patches: true, depth: patch, pitch: axes[1].positions, shared_rows: 0 };
+            return Self {
+                axes,
+                channels,
+                patches: true,
+                step,
+                depth: patch,
+                pitch: axes[1].positions,
+                shared_rows: 0,
+            };
         }
         let pitch = axes[1].positions + axes[1].reach() - axes[1].shared();
-        Self { axes, channels, patches: false, depth, pitch, shared_rows: axes[0].shared() }
+        Self { axes, channels, patches: false, step, depth, pitch, shared_rows: axes[0].shared() }
     }
 
     /// Lines by which the images of a part are apart.
@@ -155,23 +166,24 @@ impl Layout {
     /// Number of steps of the sum.
     pub fn step_count(&self) -> usize {
         let taps = if self.patches { 1 } else { self.axes[0].taps * self.axes[1].taps };
-        taps * self.depth / STEP
+        taps * self.depth / self.step
     }
 
     /// The steps of the sum: taps in order, and for each tap its channels in order.
-    pub fn steps(&self, part: &Part) -> Steps {
+    pub fn steps(&self, part: &Part, steps: &mut Steps) {
         let [down, across] = self.axes.map(|axis| (axis.taps, axis.step));
-        let mut steps = Vec::with_capacity(self.step_count());
-        for tap in 0..self.step_count() * STEP / self.depth {
+        let per_word = self.step / (STEP_BYTES / 4);
+        let blocks = self.depth / self.step;
+        steps.clear();
+        for tap in 0..self.step_count() / blocks {
             let [row, column] = if self.patches { [0, 0] } else { [tap / across.0, tap % across.0] };
             let plane = row % down.1 * self.planes()[1] + column % across.1;
             let place = row / down.1 * self.pitch + column / across.1;
             let start = plane * self.plane_len(part) + place * self.depth;
-            for block in 0..self.depth / STEP {
-                steps.push(Step { a: (start + block * STEP) / 2, b: steps.len() });
+            for block in 0..blocks {
+                steps.push(Step { a: (start + block * self.step) / per_word, b: tap * blocks + block });
             }
         }
-        Steps::new(steps)
     }
 
     /// The tap (row, column) and the channel of value `k` of a step of the kernel; `None` for padding.
@@ -179,24 +191,24 @@ impl Layout {
     pub fn source(&self, step: usize, k: usize) -> Option<([usize; 2], usize)> {
         let across = self.axes[1].taps;
         let (tap, channel) = if self.patches {
-            ((step * STEP + k) / self.channels, (step * STEP + k) % self.channels)
+            ((step * self.step + k) / self.channels, (step * self.step + k) % self.channels)
         } else {
-            let steps = self.depth / STEP;
-            (step / steps, step % steps * STEP + k)
+            let steps = self.depth / self.step;
+            (step / steps, step % steps * self.step + k)
         };
         let inside = tap < self.axes[0].taps * across && channel < self.channels;
         inside.then(|| ([tap / across, tap % across], channel))
     }
 
-    /// Copies a part of the maps `x`.
-    pub fn copy(&self, x: &[u16], part: &Part, copy: &mut [u16]) {
+    /// Copies a part of the maps `x`; `zero` is the padding.
+    pub fn copy<T: Copy>(&self, x: &[T], part: &Part, zero: T, copy: &mut [T]) {
         let image_len = self.axes[0].extent * self.axes[1].extent * self.channels;
         let images = x.chunks_exact(image_len).skip(part.image).take(part.images);
         if self.patches {
             let line = self.pitch * self.depth;
             for (x, copy) in images.zip(copy.chunks_exact_mut(part.rows * line)) {
                 for (i, copy) in copy.chunks_exact_mut(self.depth).enumerate() {
-                    self.copy_patch(x, part.row + i / self.pitch, i % self.pitch, copy);
+                    self.copy_patch(x, part.row + i / self.pitch, i % self.pitch, zero, copy);
                 }
             }
             return;
@@ -205,22 +217,22 @@ impl Layout {
         let [down, across] = self.planes();
         let (planes, rest) = copy.split_at_mut(down * across * len);
         // The last line may continue in the padding of a next one.
-        rest[..self.axes[1].shared() * self.depth].fill(0);
+        rest[..self.axes[1].shared() * self.depth].fill(zero);
         for (plane, copy) in planes.chunks_exact_mut(len).enumerate() {
             let (down, across) = (plane / across, plane % across);
             for (i, x) in images.clone().enumerate() {
                 let count = lines + if i + 1 == part.images { self.shared_rows } else { 0 };
                 for (row, copy) in copy[i * lines * line..][..count * line].chunks_exact_mut(line).enumerate() {
                     match self.axes[0].input_of(part.row + row, down) {
-                        Some(row) => self.copy_line(x, row, across, copy),
-                        None => copy.fill(0),
+                        Some(row) => self.copy_line(x, row, across, zero, copy),
+                        None => copy.fill(zero),
                     }
                 }
             }
         }
     }
 
-    fn copy_line(&self, x: &[u16], row: usize, plane: usize, copy: &mut [u16]) {
+    fn copy_line<T: Copy>(&self, x: &[T], row: usize, plane: usize, zero: T, copy: &mut [T]) {
         let (axis, channels) = (&self.axes[1], self.channels);
         let x = &x[row * axis.extent * channels..][..axis.extent * channels];
         if channels == self.depth && axis.step == 1 {
@@ -230,9 +242,9 @@ impl Layout {
             let count = (axis.extent - start).min(self.pitch - before);
             let (padding, to) = copy.split_at_mut(before * channels);
             let (values, rest) = to.split_at_mut(count * channels);
-            padding.fill(0);
+            padding.fill(zero);
             values.copy_from_slice(&x[start * channels..][..count * channels]);
-            rest.fill(0);
+            rest.fill(zero);
             return;
         }
         for (place, to) in copy.chunks_exact_mut(self.depth).enumerate() {
@@ -240,26 +252,26 @@ impl Layout {
                 Some(column) => {
                     let (values, padding) = to.split_at_mut(channels);
                     values.copy_from_slice(&x[column * channels..][..channels]);
-                    padding.fill(0);
+                    padding.fill(zero);
                 }
-                None => to.fill(0),
+                None => to.fill(zero),
             }
         }
     }
 
     /// Copies the patch of a position of one map.
-    pub fn copy_patch(&self, x: &[u16], row: usize, column: usize, to: &mut [u16]) {
+    pub fn copy_patch<T: Copy>(&self, x: &[T], row: usize, column: usize, zero: T, to: &mut [T]) {
         let [down, across] = &self.axes;
         let channels = self.channels;
         let (values, padding) = to.split_at_mut(down.taps * across.taps * channels);
-        padding.fill(0);
+        padding.fill(zero);
         for (tap, values) in values.chunks_exact_mut(channels).enumerate() {
             let inputs = (down.input_of(row, tap / across.taps), across.input_of(column, tap % across.taps));
             match inputs {
                 (Some(row), Some(column)) => {
                     values.copy_from_slice(&x[(row * across.extent + column) * channels..][..channels]);
                 }
-                _ => values.fill(0),
+                _ => values.fill(zero),
             }
         }
     }
