@@ -34,8 +34,9 @@ pub const VARIABLES: [(&str, &str); 8] = [
     ),
     (
         "MOUE_KERNELS",
-        "Kernels that compute in bf16 (see `--precision`): `amx` or `portable`. All give bit-identical results. Kernels that \
-         this machine does not support are an error. Default: `portable`.",
+        "Kernels that compute in bf16 (see `--precision`): `amx` or `portable`; with `portable`, int8 does not use AMX \
+         either. All give bit-identical results. Kernels that this machine does not support are an error. Default: the \
+         fastest that this machine supports.",
     ),
     ("MOUE_TOKEN", "Token that `moue serve` requires from clients, unless `--token` is given. Default: none."),
     ("NO_COLOR", "Disables colors in help texts and logs if it is not empty."),

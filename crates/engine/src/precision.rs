@@ -13,7 +13,7 @@ pub enum Precision {
     #[default]
     F32,
     /// Maps, gradients of maps and factors of products in bf16, sums in f32. The network's input and output, its
-    /// weights, statistics, gradients of weights and the optimizer stay f32; the first and the last layer compute in f32.
+    /// weights, statistics, gradients of weights and the optimizer stay f32; the first and the last layer multiply in f32.
     Bf16,
 }
 

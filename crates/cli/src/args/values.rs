@@ -40,8 +40,8 @@ pub enum PredictionPrecision {
     Bf16,
     /// 8-bit integers, except for the first and the last layer; the model needs the ranges of its activations
     Int8,
-    /// The fastest on this machine: int8 with AVX-512 VNNI if the model loses at most 0.3 points of accuracy with it,
-    /// bf16 if the AMX kernels are in use, else f32
+    /// The fastest on this machine: int8 with AMX or AVX-512 VNNI if the model loses at most 0.3 points of accuracy
+    /// with it, bf16 if the AMX kernels are in use, else f32
     Auto,
 }
 

@@ -55,7 +55,7 @@ pub struct Measurement {
     /// Precision: `f32`, `bf16` or `int8`. With `int8`, the training is measured in the precision of the architecture
     /// file.
     pub precision: &'static str,
-    /// Kernels of bf16, `amx` or `portable`, or instructions of int8, `avx512-vnni`, `avx2` or `portable`; null in f32.
+    /// Kernels of bf16, `amx` or `portable`, or instructions of int8, `amx`, `avx512-vnni`, `avx2` or `portable`; null in f32.
     pub kernels: Option<&'static str>,
     /// Training images per second: forward pass, loss, backward pass and optimizer.
     pub train_images_per_second: f64,
