@@ -13,6 +13,7 @@ use crate::commands::serve::{ExportedPage, Listening};
 use crate::commands::train::rates::FoundRate;
 use moue::prediction::Prediction;
 use moue::video::FramePrediction;
+use moue_train::audit::AuditDocument;
 use moue_train::comparison::Comparison;
 use moue_train::data::statistics::Statistics;
 use moue_train::evaluate::EvaluationDocument;
@@ -95,6 +96,12 @@ fn documents() -> Vec<Document> {
         ),
         Document::new("serve-export", "`moue serve --export`", "One document.", output::<ExportedPage>()),
         Document::new("data-info", "`moue data info`", "One document.", output::<Statistics>()),
+        Document::new(
+            "data-audit",
+            "`moue data audit`",
+            "One document at the end; `audit.json` in the output folder has the same content.",
+            output::<AuditDocument>(),
+        ),
         Document::new("data-table", "`moue data table`", "One document.", output::<WrittenTable<'_>>()),
         Document::new("data-preview", "`moue data preview`", "One document.", output::<WrittenPreview<'_>>()),
         Document::new("data-faces", "`moue data faces`", "One document.", output::<WrittenCuts<'_>>()),
