@@ -78,5 +78,21 @@ def tune(
     seed: int | None,
     progress: Callable[[str], object] | None,
 ) -> str: ...
+def audit(
+    data: str | PathLike[str],
+    out: str | PathLike[str] | None,
+    settings: tuple[
+        int,
+        int | None,
+        str | None,
+        str | PathLike[str] | None,
+        str | None,
+        str | PathLike[str] | None,
+        str | None,
+    ],
+    options: Sequence[tuple[str, str]],
+    seed: int | None,
+    progress: Callable[[str], object] | None,
+) -> tuple[str, str, NDArray[numpy.uint32], NDArray[numpy.float32]] | None: ...
 def space(name: str) -> list[str]: ...
 def space_config(name: str, values: str, epochs: int | None, seed: int | None) -> str: ...
