@@ -11,6 +11,13 @@ use crate::evaluate::wilson;
 use serde::Serialize;
 use std::path::PathBuf;
 
+/// The columns of `issues.csv` after `row` or `file`.
+pub const ISSUE_COLUMNS: [&str; 4] = ["given", "suggested", "score", "kinds"];
+
+/// The columns of `scores.csv` after `row` or `file`; one for each class follows.
+pub const SCORE_COLUMNS: [&str; 8] =
+    ["split", "given", "predicted", "suggested", "self_confidence", "margin", "distance", "kinds"];
+
 /// What was found about an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditedImage {
@@ -219,7 +226,7 @@ impl Audit {
         let key = key_name(dataset);
         let mut table = csv::Writer::from_writer(Vec::new());
         // Writing to memory cannot fail.
-        let _ = table.write_record([key, "given", "suggested", "score", "kinds"]);
+        let _ = table.write_record(std::iter::once(key).chain(ISSUE_COLUMNS));
         for row in self.issues(dataset) {
             let score = format!("{:.6}", row.score);
             let _ = table.write_record([&row.id, &row.given, row.suggested.as_deref().unwrap_or(""), &score, &row.kinds]);
@@ -246,8 +253,7 @@ impl Audit {
     pub fn scores_csv(&self, dataset: &Dataset) -> Vec<u8> {
         let classes = dataset.classes.len();
         let mut table = csv::Writer::from_writer(Vec::new());
-        let fixed = ["split", "given", "predicted", "suggested", "self_confidence", "margin", "distance", "kinds"];
-        let header = std::iter::once(key_name(dataset)).chain(fixed).map(str::to_owned);
+        let header = std::iter::once(key_name(dataset)).chain(SCORE_COLUMNS).map(str::to_owned);
         let _ = table.write_record(header.chain(dataset.classes.iter().map(|class| format!("p_{class}"))));
         for own in &self.images {
             let class = |class: Option<usize>| class.map(|class| dataset.classes[class].clone()).unwrap_or_default();
