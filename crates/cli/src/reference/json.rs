@@ -249,7 +249,11 @@ fn audit_tables() -> String {
     let known = [
         ("split", "string", "Split of the image."),
         ("given", "string", "Its label."),
-        ("predicted", "string", "The most probable class, out of fold; empty for images whose labels were not audited."),
+        (
+            "predicted",
+            "string",
+            "The most probable class, out of fold; empty for images whose labels were not audited.",
+        ),
         ("suggested", "string", "The class that the image probably belongs to; empty without a suggestion."),
         ("self_confidence", "number", "Out-of-fold probability of the label, with 6 decimals."),
         (
@@ -267,7 +271,9 @@ fn audit_tables() -> String {
         vec![code(name), (*kind).to_owned(), (*about).to_owned()]
     };
     let first = vec!["`row` or `file`".to_owned(), "integer or string".to_owned(), key.to_owned()];
-    let rows = |columns: &[&str]| std::iter::once(first.clone()).chain(columns.iter().map(|name| row(name))).collect::<Vec<_>>();
+    let rows = |columns: &[&str]| {
+        std::iter::once(first.clone()).chain(columns.iter().map(|name| row(name))).collect::<Vec<_>>()
+    };
     let mut scores = rows(&SCORE_COLUMNS);
     let about = "Out-of-fold probability of each class, in a column with its name after `p_`.";
     scores.push(vec!["one for each class".to_owned(), "number".to_owned(), about.to_owned()]);

@@ -54,7 +54,8 @@ fn prepared() -> (Place, Vec<String>) {
             "right" => x as f32 - 12.0,
             _ => 12.0 - y as f32,
         };
-        let picture = image::GrayImage::from_fn(24, 24, |x, y| image::Luma([(128.0 + 4.0 * light(x, y) + 0.4 * noise()) as u8]));
+        let picture =
+            image::GrayImage::from_fn(24, 24, |x, y| image::Luma([(128.0 + 4.0 * light(x, y) + 0.4 * noise()) as u8]));
         let name = format!("{folder}/picture-{number:03}.png");
         picture.save(place.put(&format!("pictures/{name}"), "")).unwrap();
         if is_wrong {
@@ -122,7 +123,11 @@ fn a_killed_audit_continues_with_equal_results() {
         let read = |place: &Place| fs::read(place.path("audit").join(file)).unwrap();
         assert!(read(&whole) == read(&place), "{file} differs");
     }
-    assert_eq!(fs::read_dir(place.path("audit/folds")).unwrap().count(), 3, "only the predictions of the folds are kept");
+    assert_eq!(
+        fs::read_dir(place.path("audit/folds")).unwrap().count(),
+        3,
+        "only the predictions of the folds are kept"
+    );
 }
 
 #[test]
@@ -142,7 +147,8 @@ fn an_interrupted_audit_says_how_to_continue() {
 fn a_model_predicts_and_a_known_one_is_warned_about() {
     let (place, _) = prepared();
     place.ok(&["train", "net.toml", "--data", "pictures", "--epochs", "2", "--out", "run", "--quiet"]);
-    let audit = place.run(&["data", "audit", "pictures", "--model", "run/model.safetensors", "--out", "audit", "--json"]);
+    let audit =
+        place.run(&["data", "audit", "pictures", "--model", "run/model.safetensors", "--out", "audit", "--json"]);
     let warning = text(&audit.stderr);
     assert!(audit.status.success() && warning.contains("the model was trained on"), "{warning}");
     let document: Value = serde_json::from_slice(&audit.stdout).unwrap();
@@ -177,7 +183,22 @@ fn fixes_change_training_and_evaluation() {
     let model = |run: &str| fs::read(place.path(run).join("model.safetensors")).unwrap();
     assert_eq!(model("fixed"), model("other"));
     // An audit after them shows what was fixed.
-    place.ok(&["data", "audit", "pictures", "--arch", "net.toml", "--folds", "2", "--epochs", "1", "--fixes", "fixes.csv", "--out", "audit", "--quiet"]);
+    place.ok(&[
+        "data",
+        "audit",
+        "pictures",
+        "--arch",
+        "net.toml",
+        "--folds",
+        "2",
+        "--epochs",
+        "1",
+        "--fixes",
+        "fixes.csv",
+        "--out",
+        "audit",
+        "--quiet",
+    ]);
     let page = fs::read_to_string(place.path("audit/audit.html")).unwrap();
     assert!(page.contains("Fixes are applied already: 9 labels changed, 1 images left out"));
     let mistakes = [

@@ -53,7 +53,8 @@ impl Confident {
         let mut joint = vec![vec![0; classes]; classes];
         let mut confident = Vec::with_capacity(labels.len());
         for (&label, row) in labels.iter().zip(probabilities.chunks_exact(classes)) {
-            let reached = (0..classes).filter(|&class| per_class[class] > 0 && f64::from(row[class]) >= thresholds[class]);
+            let reached =
+                (0..classes).filter(|&class| per_class[class] > 0 && f64::from(row[class]) >= thresholds[class]);
             let most = reached.reduce(|best, class| if row[class] > row[best] { class } else { best });
             if let Some(class) = most {
                 joint[label as usize][class] += 1;

@@ -21,4 +21,7 @@ pub use groups::{GroupMember, Groups, agreement, members};
 pub use kinds::Kind;
 pub use outliers::outliers;
 pub use predictions::{CrossValidation, OutOfFold, Progress, predict};
-pub use result::{Audit, AuditDocument, AuditedImage, ClassNoise, Findings, ISSUE_COLUMNS, IssueRow, KindCount, SCORE_COLUMNS, key_name};
+pub use result::{
+    Audit, AuditDocument, AuditedImage, ClassNoise, Findings, ISSUE_COLUMNS, IssueRow, KindCount, SCORE_COLUMNS,
+    key_name,
+};

@@ -120,8 +120,7 @@ fn border(pixels: &[u8], height: usize, width: usize) -> f32 {
     }
     let bottom = (0..height).rev().take_while(|&row| is_row(row)).count();
     // Columns between the rows that are left.
-    let is_column =
-        |column: usize| uniform(&mut (top..height - bottom).map(|row| pixels[row * width + column]));
+    let is_column = |column: usize| uniform(&mut (top..height - bottom).map(|row| pixels[row * width + column]));
     let left = (0..width).take_while(|&column| is_column(column)).count();
     let right = (0..width - left).rev().take_while(|&column| is_column(left + column)).count();
     let inside = (height - top - bottom) * (width - left - right);
@@ -137,7 +136,8 @@ fn sharpness(pixels: &[u8], height: usize, width: usize) -> f32 {
     let mut edges = Vec::with_capacity(pixels.len());
     for row in 1..height.saturating_sub(1) {
         for column in 1..width.saturating_sub(1) {
-            let around = value(row - 1, column) + value(row + 1, column) + value(row, column - 1) + value(row, column + 1);
+            let around =
+                value(row - 1, column) + value(row + 1, column) + value(row, column - 1) + value(row, column + 1);
             edges.push(around - 4.0 * value(row, column));
         }
     }

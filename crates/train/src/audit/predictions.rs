@@ -119,8 +119,8 @@ impl CrossValidation<'_> {
         let folder = RunFolder::existing(self.out.join(format!("folds/{}", fold + 1)));
         let resume = folder.checkpoint().exists();
         let job = Job { resume, ..Job::new(self.config, dataset, self.source.clone(), &folder) };
-        let outcome =
-            train(&job, stop, &mut |event| observe(&event)).map_err(|source| AuditError::Train { fold: fold + 1, source })?;
+        let outcome = train(&job, stop, &mut |event| observe(&event))
+            .map_err(|source| AuditError::Train { fold: fold + 1, source })?;
         let (Ending::Finished, Some(model)) = (outcome.ending, outcome.model) else { return Ok(None) };
         // A mirrored face has the same expression where the training mirrors faces.
         let tta = if self.config.augment.flip { Tta::Flip } else { Tta::None };

@@ -212,9 +212,7 @@ impl Audit {
         }
         let mut order: Vec<usize> = (0..all.len()).filter(|&image| !all[image].issues.is_empty()).collect();
         let key = |image: usize| all[image].issues.first().map(|(kind, _)| *kind);
-        order.sort_by(|&a, &b| {
-            key(a).cmp(&key(b)).then(all[a].score().total_cmp(&all[b].score())).then(a.cmp(&b))
-        });
+        order.sort_by(|&a, &b| key(a).cmp(&key(b)).then(all[a].score().total_cmp(&all[b].score())).then(a.cmp(&b)));
         let document = AuditDocument { duplicate_groups: groups.len(), ..document };
         let document = summarized(document, dataset, &confident, &all, &own_groups);
         Self { document, images: all, order, probabilities: predictions.probabilities.clone() }
@@ -229,7 +227,8 @@ impl Audit {
         let _ = table.write_record(std::iter::once(key).chain(ISSUE_COLUMNS));
         for row in self.issues(dataset) {
             let score = format!("{:.6}", row.score);
-            let _ = table.write_record([&row.id, &row.given, row.suggested.as_deref().unwrap_or(""), &score, &row.kinds]);
+            let _ =
+                table.write_record([&row.id, &row.given, row.suggested.as_deref().unwrap_or(""), &score, &row.kinds]);
         }
         table.into_inner().unwrap_or_default()
     }

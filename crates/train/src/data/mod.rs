@@ -14,6 +14,7 @@ mod error;
 mod face_records;
 pub mod faces;
 mod fixes;
+mod fixing;
 mod image_key;
 mod inputs;
 mod open;

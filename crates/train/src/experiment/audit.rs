@@ -143,7 +143,8 @@ pub fn audit(
         Some(TrainingImages::find(path, &model.provenance().data_hash)?.count(&dataset, &images))
     });
     let own_splits = dataset.splits.clone();
-    let document = begun(options, &config, &source, &out, (&split, overlap), dataset.fixes().map(|fixes| fixes.hash.clone()));
+    let document =
+        begun(options, &config, &source, &out, (&split, overlap), dataset.fixes().map(|fixes| fixes.hash.clone()));
     let predictions = match model {
         Some(model) => {
             warn_of_overlap(overlap, images.len(), observe);
@@ -152,7 +153,9 @@ pub fn audit(
             images.iter().for_each(|&image| dataset.splits[image] = Split::Validation);
             Some(predict(model, &dataset, Tta::None, config.train.seed)?)
         }
-        None => cross_validated(&config, &source, &mut dataset, (&images, &groups), options.folds, &out, stop, observe)?,
+        None => {
+            cross_validated(&config, &source, &mut dataset, (&images, &groups), options.folds, &out, stop, observe)?
+        }
     };
     dataset.splits = own_splits;
     let Some(predictions) = predictions.filter(|_| !stop.load(Ordering::Relaxed)) else { return Ok(None) };
@@ -204,7 +207,13 @@ fn selected(dataset: &Dataset, name: Option<&str>) -> Result<(Vec<usize>, String
     }
 }
 
-fn digest(config: &Config, dataset: &Dataset, images: &[usize], options: &AuditOptions, model: Option<&Model>) -> String {
+fn digest(
+    config: &Config,
+    dataset: &Dataset,
+    images: &[usize],
+    options: &AuditOptions,
+    model: Option<&Model>,
+) -> String {
     let mut hasher = Sha256::new();
     hasher.update(format!("{VERSION} {} {:?}\n", options.folds, options.split));
     hasher.update(config.to_toml().unwrap_or_default());
@@ -221,7 +230,9 @@ fn folder(out: Option<&Path>, plan: &Value) -> Result<(PathBuf, bool), AuditErro
     let Some(path) = out else {
         let base = PathBuf::from(DEFAULT_FOLDER);
         let found = numbered_folder(&base, PLAN, plan, RESULT);
-        return found.map(|found| (found.path, found.resumed)).map_err(|source| AuditError::Write { path: base, source });
+        return found
+            .map(|found| (found.path, found.resumed))
+            .map_err(|source| AuditError::Write { path: base, source });
     };
     let saved = read(&path.join(PLAN));
     if saved["digest"] == plan["digest"] {

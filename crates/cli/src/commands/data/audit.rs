@@ -130,7 +130,8 @@ fn text(found: &AuditDocument) -> String {
     let share = |value: f64, [low, high]: [f64; 2]| {
         format!("{} % (95 % interval {}–{} %)", percent(value), percent(low), percent(high))
     };
-    let mut pairs = vec![["label", "probably", "issues", "estimated", "% of the label", "interval"].map(str::to_owned).to_vec()];
+    let mut pairs =
+        vec![["label", "probably", "issues", "estimated", "% of the label", "interval"].map(str::to_owned).to_vec()];
     pairs.extend(found.pairs.iter().take(SHOWN).map(|pair| {
         vec![
             pair.given.clone(),

@@ -69,7 +69,8 @@ fn galleries(audit: &Audit, dataset: &Dataset) -> (Vec<String>, Vec<(usize, usiz
             let gallery = match (kind, own.suggested) {
                 (Kind::Label, Some(suggested)) => {
                     let given = class(dataset.labels()[image] as usize);
-                    let of_pair = |pair: &crate::audit::NoisePair| pair.given == given && pair.suggested == class(suggested);
+                    let of_pair =
+                        |pair: &crate::audit::NoisePair| pair.given == given && pair.suggested == class(suggested);
                     audit.document.pairs.iter().position(of_pair).unwrap_or(0)
                 }
                 (kind, _) => pairs + Kind::ALL[1..].iter().position(|own| *own == kind).unwrap_or(0),

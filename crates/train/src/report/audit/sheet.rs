@@ -59,7 +59,9 @@ fn mean(image: &[u8], [height, width, channels]: [usize; 3], [y, x, channel]: [u
     let (rows, columns) = (cells(y, height, size[0]), cells(x, width, size[1]));
     let count = (rows.len() * columns.len()).max(1) as u32;
     let sum: u32 = rows
-        .flat_map(|row| columns.clone().map(move |column| u32::from(image[(row * width + column) * channels + channel])))
+        .flat_map(|row| {
+            columns.clone().map(move |column| u32::from(image[(row * width + column) * channels + channel]))
+        })
         .sum();
     (sum / count) as u8
 }
@@ -88,6 +90,9 @@ mod tests {
         let faces = synthetic::dataset(14, ImageSpec { size: Some([192, 192]), channels: 1 }, 1);
         let sheet = image::load_from_memory(&sheets(&faces, &[3])[0]).unwrap().into_luma8();
         let near = |row: usize, column: usize| u32::from(faces.image(3)[row * 192 + column]);
-        assert_eq!(u32::from(sheet.get_pixel(5, 7).0[0]), (near(14, 10) + near(14, 11) + near(15, 10) + near(15, 11)) / 4);
+        assert_eq!(
+            u32::from(sheet.get_pixel(5, 7).0[0]),
+            (near(14, 10) + near(14, 11) + near(15, 10) + near(15, 11)) / 4
+        );
     }
 }
