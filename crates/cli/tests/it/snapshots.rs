@@ -73,7 +73,10 @@ fn json() {
         ("predict", &["predict", "--model", model, "--no-detect", "face.png"]),
         ("compare", &["compare", "tiny.toml", "--data", "faces", "--epochs", "1", "--seeds", "2", "--out", "side"]),
         ("data-info", &["data", "info", "faces"]),
-        ("data-audit", &["data", "audit", "faces", "--arch", "tiny.toml", "--folds", "2", "--epochs", "1", "--out", "audit"]),
+        (
+            "data-audit",
+            &["data", "audit", "faces", "--arch", "tiny.toml", "--folds", "2", "--epochs", "1", "--out", "audit"],
+        ),
         ("data-preview", &["data", "preview", "faces", "--out", "preview.png"]),
         ("data-table", &["data", "table", "faces", "--out", "table.csv"]),
         ("data-draw", &["data", "draw", "drawn", "--count", "21"]),

@@ -74,7 +74,11 @@ impl CrossValidation<'_> {
         for fold in 0..self.count {
             let members: Vec<usize> = (0..self.images.len()).filter(|&at| self.folds[at] == fold).collect();
             let own = match self.stored(fold, members.len(), classes)? {
-                Some(own) => own,
+                Some(own) => {
+                    // A process may have been killed before it removed the training.
+                    self.remove_training(fold);
+                    own
+                }
                 None => {
                     self.split(dataset, fold);
                     let done = &mut |event: &Event<'_>| {
@@ -116,7 +120,7 @@ impl CrossValidation<'_> {
         stop: &AtomicBool,
         observe: &mut dyn FnMut(&Event<'_>),
     ) -> Result<Option<OutOfFold>, AuditError> {
-        let folder = RunFolder::existing(self.out.join(format!("folds/{}", fold + 1)));
+        let folder = RunFolder::existing(self.training(fold));
         let resume = folder.checkpoint().exists();
         let job = Job { resume, ..Job::new(self.config, dataset, self.source.clone(), &folder) };
         let outcome = train(&job, stop, &mut |event| observe(&event))
@@ -126,9 +130,17 @@ impl CrossValidation<'_> {
         let tta = if self.config.augment.flip { Tta::Flip } else { Tta::None };
         let found = predict(model, dataset, tta, self.config.train.seed)?;
         self.store(fold, &found, dataset.classes.len())?;
-        // Checkpoint and model are not needed any more; a folder that stays does no harm.
-        let _ = std::fs::remove_dir_all(folder.path());
+        self.remove_training(fold);
         Ok(Some(found))
+    }
+
+    fn training(&self, fold: usize) -> PathBuf {
+        self.out.join(format!("folds/{}", fold + 1))
+    }
+
+    /// Checkpoint and model are not needed any more; a folder that stays does no harm.
+    fn remove_training(&self, fold: usize) {
+        let _ = std::fs::remove_dir_all(self.training(fold));
     }
 
     fn path(&self, fold: usize) -> PathBuf {

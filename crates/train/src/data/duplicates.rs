@@ -44,7 +44,8 @@ pub fn near_duplicates(dataset: &Dataset) -> Vec<Vec<usize>> {
             let later = marks[at + 1..].iter().filter(move |(_, other)| (mark ^ other).count_ones() <= MOST_BITS);
             later.filter_map(move |&(j, _)| {
                 let (one, other) = (&prints[i].as_ref()?.1, &prints[j].as_ref()?.1);
-                let sum: i64 = one.iter().zip(other).map(|(&a, &b)| i64::from(i32::from(a) * i32::from(b))).sum();
+                // Vectors of length 1: neither the sum nor a part of it exceeds the square of the scale.
+                let sum: i32 = one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
                 let mut correlation = sum as f32 / (SCALE * SCALE);
                 if (correlation - LEAST_CORRELATION).abs() < UNCERTAIN {
                     let (one, other) = (picture(dataset, i)?, picture(dataset, j)?);

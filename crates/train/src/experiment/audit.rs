@@ -10,7 +10,7 @@ use crate::data::{DataSource, Dataset, Split, TrainingImages, near_duplicates};
 use crate::report;
 use crate::train::Event;
 use moue::Tta;
-use moue::fs::write_atomically;
+use moue::fs::{is_temporary, remove_temporary_files, write_atomically};
 use moue::model::Model;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -135,6 +135,7 @@ pub fn audit(
         "data": source.to_string(), "split": split, "folds": options.folds,
     });
     let (out, resumed) = folder(options.out.as_deref(), &plan)?;
+    ["", "folds", report::AUDIT_ASSETS].iter().for_each(|name| remove_temporary_files(out.join(name)));
     observe(AuditEvent::Begin { images: images.len(), split: &split, out: &out, resumed });
     observe(AuditEvent::Step("searching for near-duplicates"));
     let groups = near_duplicates(&dataset);
@@ -238,7 +239,8 @@ fn folder(out: Option<&Path>, plan: &Value) -> Result<(PathBuf, bool), AuditErro
     if saved["digest"] == plan["digest"] {
         return Ok((path.to_owned(), true));
     }
-    if std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten();
+    if files.map(|entry| entry.path()).any(|path| !is_temporary(path)) {
         return Err(AuditError::Other(path.to_owned()));
     }
     std::fs::create_dir_all(path).map_err(|source| AuditError::Write { path: path.to_owned(), source })?;

@@ -16,7 +16,7 @@ mod training;
 mod tuning;
 mod votes;
 
-pub use audit::audit;
+pub use audit::{ASSETS as AUDIT_ASSETS, audit};
 pub use card::{Card, card};
 pub use comparison::{comparison, difference, interval};
 pub use evaluation::{corruption_line, evaluation, p_value, points, vector_line};

@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 /// From how many images on the thumbnails are files next to the page.
 const MANY: usize = 2000;
 
-/// The folder of these files.
-const ASSETS: &str = "audit-assets";
+/// The folder of the thumbnails next to a page.
+pub const ASSETS: &str = "audit-assets";
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("page.js");
