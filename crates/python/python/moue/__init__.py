@@ -257,6 +257,7 @@ def train(
     init: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | bool = False,
     votes: str | os.PathLike[str] | None = None,
+    fixes: str | os.PathLike[str] | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     options: Mapping[str, object] | None = None,
@@ -280,6 +281,8 @@ def train(
         restarted.
     votes
         A CSV of people's votes on the images, to train on instead of the labels.
+    fixes
+        A CSV of corrections of labels and images, as the page of an audit exports it.
     options
         Any keys of the architecture file, for example
         `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
@@ -299,7 +302,7 @@ def train(
     if seed is not None:
         settings["train.seed"] = seed
     if not isinstance(resume, bool):
-        if settings or votes is not None or init is not None or out is not None or precision is not None:
+        if settings or votes is not None or fixes is not None or init is not None or out is not None or precision is not None:
             raise ValueError("a resumed run keeps its settings; pass only data and progress with resume")
         if not os.path.exists(os.path.join(resume, "checkpoints/last.safetensors")):
             raise ValueError(f"{os.fspath(resume)} contains no checkpoint to resume from")
@@ -309,7 +312,7 @@ def train(
     def listener(document: str) -> object:
         return progress(json.loads(document)) if progress else None
 
-    document = _moue.train(os.fspath(arch), data, out, init, resume, votes, assignments, precision, listener)
+    document = _moue.train(os.fspath(arch), data, out, init, resume, votes, fixes, assignments, precision, listener)
     run: dict[str, Any] = json.loads(document)
     return run
 
@@ -552,15 +555,17 @@ def evaluate(
     tta: bool | str = False,
     precision: str = "f32",
     votes: str | os.PathLike[str] | None = None,
+    fixes: str | os.PathLike[str] | None = None,
     corruptions: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates a model on a split, as `moue evaluate --json` does: accuracy with its confidence interval,
     macro F1, calibration, metrics of each class, confusion matrix. `tta=True` or `"flip"` averages each
     prediction over the image and its mirror image, `"crops"` over ten crops. `votes` is a file of people's
-    votes, to compare with. `corruptions` (`"all"` or `"robust10"`) evaluates on corrupted images, too.
+    votes, to compare with; `fixes` a CSV of corrections of labels and images. `corruptions` (`"all"` or
+    `"robust10"`) evaluates on corrupted images, too.
     `precision` is that of the predictions: `"f32"`, `"bf16"`, `"int8"` or `"auto"`."""
     method = "flip" if tta is True else tta or None
-    document = _moue.evaluate(model or "default", data, split, method, precision, votes, corruptions)
+    document = _moue.evaluate(model or "default", data, split, method, precision, votes, fixes, corruptions)
     metrics: dict[str, Any] = json.loads(document)
     return metrics
 

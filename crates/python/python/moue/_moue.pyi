@@ -44,6 +44,7 @@ def train(
     init: str | PathLike[str] | None,
     resume: bool,
     votes: str | PathLike[str] | None,
+    fixes: str | PathLike[str] | None,
     options: Sequence[tuple[str, str]],
     precision: str | None,
     progress: Callable[[str], object] | None,
@@ -55,6 +56,7 @@ def evaluate(
     tta: str | None,
     precision: str,
     votes: str | PathLike[str] | None,
+    fixes: str | PathLike[str] | None,
     corruptions: str | None,
 ) -> str: ...
 def plan(
