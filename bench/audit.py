@@ -1,7 +1,8 @@
 """Scores the rankings of `moue data audit` against people's votes, which the audit does not see.
 
-An image is mislabeled when the majority of its votes for FER2013's seven classes is another class than its label; images
-without votes for these classes are left out. Compared are moue's scores, cleanlab's rankings on the same out-of-fold
+The majority is that of FER+'s protocol, as in `moue data info --votes`: single votes are removed, and a class has more than
+half of the others. An image is mislabeled when its majority is another class than its label; images without a majority for
+one of FER2013's seven classes are left out. Compared are moue's scores, cleanlab's rankings on the same out-of-fold
 probabilities, and a random order: precision among the first 1,000, 3,000 and 6,000, average precision and AUROC.
 
     moue data audit fer2013.csv.gz --epochs 12 --out audit
@@ -27,19 +28,20 @@ COLUMNS = {
     "disgust": "disgust",
     "fear": "fear",
 }
+OTHERS = ("contempt", "unknown", "NF")
 FIRST = (1000, 3000, 6000)
 
 
 def majorities(path):
-    """The class with most votes of the seven, by row; a tie has none."""
+    """The majority of each image that has one, by row."""
     found = {}
     with open(path, newline="") as file:
         for number, row in enumerate(csv.DictReader(file)):
-            counts = {label: int(row[column]) for column, label in COLUMNS.items()}
-            most = max(counts.values())
-            classes = [label for label, count in counts.items() if count == most]
-            if most > 0:
-                found[row.get("row", str(number))] = classes
+            counts = {column: int(row[column]) for column in (*COLUMNS, *OTHERS)}
+            votes = {column: count for column, count in counts.items() if count > 1}
+            most = max(votes, key=votes.get, default=None)
+            if most in COLUMNS and 2 * votes[most] > sum(votes.values()):
+                found[row.get("row", str(number))] = COLUMNS[most]
     return found
 
 
@@ -67,8 +69,7 @@ def main():
     classes = [name[2:] for name in rows[0] if name.startswith("p_")]
     labels = numpy.array([classes.index(row["given"]) for row in rows])
     probabilities = numpy.array([[float(row[f"p_{label}"]) for label in classes] for row in rows])
-    # A label that shares the majority with another class is not wrong.
-    wrong = numpy.array([row["given"] not in votes[row["row"]] for row in rows])
+    wrong = numpy.array([row["given"] != votes[row["row"]] for row in rows])
     flagged = numpy.array(["label" in row["kinds"].split(";") for row in rows])
     rankings = {
         "moue: margin": numpy.array([float(row["margin"]) for row in rows]),

@@ -5,7 +5,7 @@
   const { key, classes, splits, kinds, galleries, items, sheets, side, columns: across, name, fixes } = data;
   const [ID, SPLIT, GIVEN, SUGGESTED, SCORE, KINDS, CONFIDENCE, GALLERY, MARK] = items.length ? items[0].keys() : [];
   const KEEP = "keep", RELABEL = "relabel", DROP = "drop";
-  const CARD = 204, GAP = 10, HEAD = 52, NARROWEST = 124, BEYOND = 600;
+  const CARD = 204, GAP = 10, HEAD = 52, NARROWEST = 124, BEYOND = 250;
   const gallery = document.getElementById("gallery");
   const element = (id) => document.getElementById(id);
 
