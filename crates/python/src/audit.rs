@@ -34,20 +34,29 @@ pub fn audit<'py>(
     let (folds, epochs, arch, model, split, fixes, precision) = settings;
     let precision = precision.as_deref().map(of_training).transpose()?;
     let found = py.detach(|| {
-        let run_options =
-            RunOptions { arch, data: Some(data.clone()), fixes, set: options, epochs, precision, seed, ..RunOptions::default() };
+        let run_options = RunOptions {
+            arch,
+            data: Some(data.clone()),
+            fixes,
+            set: options,
+            epochs,
+            precision,
+            seed,
+            ..RunOptions::default()
+        };
         let options = AuditOptions { run: run_options, folds, model, split, out };
         let source = DataSource::Given(data);
         let stop = AtomicBool::new(false);
         let mut raised = None;
-        let found = run(&options, &mut |config: &Config| opened(&source, config), &stop, &mut |event| {
-            match observed(&event, progress.as_ref()) {
-                Ok(true) => {}
-                Ok(false) => stop.store(true, Ordering::Relaxed),
-                Err(error) => {
-                    stop.store(true, Ordering::Relaxed);
-                    raised.get_or_insert(error);
-                }
+        let found = run(&options, &mut |config: &Config| opened(&source, config), &stop, &mut |event| match observed(
+            &event,
+            progress.as_ref(),
+        ) {
+            Ok(true) => {}
+            Ok(false) => stop.store(true, Ordering::Relaxed),
+            Err(error) => {
+                stop.store(true, Ordering::Relaxed);
+                raised.get_or_insert(error);
             }
         });
         let found = found.map_err(|error| refused(&error))?;

@@ -132,8 +132,17 @@ pub fn evaluate(
     };
     py.detach(|| {
         let split = split.map(str::to_owned);
-        let options =
-            EvaluateOptions { model, data, split, tta, precision, votes, fixes, corruptions, ..EvaluateOptions::default() };
+        let options = EvaluateOptions {
+            model,
+            data,
+            split,
+            tta,
+            precision,
+            votes,
+            fixes,
+            corruptions,
+            ..EvaluateOptions::default()
+        };
         let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
             EvaluationError::NoData => {
                 let text = "this model was not trained on synthetic faces; pass the data to evaluate it on with data=";

@@ -42,22 +42,24 @@ pub struct Fault {
 /// What is measured of a picture.
 struct Measured {
     faults: Vec<Fault>,
-    /// Standard deviation of the Laplacian relative to that of the pixels; 0 for a picture of one color.
-    sharpness: f32,
+    /// Standard deviation of the Laplacian relative to that of the pixels; `None` for a picture of one color.
+    sharpness: Option<f32>,
 }
 
 /// The faults of each picture of a data set.
 #[must_use]
 pub fn faults(dataset: &Dataset) -> Vec<Vec<Fault>> {
     let measured: Vec<Measured> = (0..dataset.len()).into_par_iter().map(|index| measure(dataset, index)).collect();
-    let sharpness: Vec<f32> = measured.iter().map(|own| own.sharpness).collect();
-    let middle = median(sharpness.iter().map(|&value| f64::from(value)).collect()).max(1e-6) as f32;
+    let known = measured.iter().filter_map(|own| own.sharpness);
+    let middle = median(known.map(f64::from).collect()).max(1e-6) as f32;
+    let sharpness: Vec<f32> = measured.iter().map(|own| own.sharpness.unwrap_or(middle)).collect();
     let blurred = deviations(&sharpness);
     measured
         .into_iter()
         .zip(blurred)
         .map(|(Measured { mut faults, sharpness }, deviation)| {
-            if sharpness > 0.0 && deviation < -BLURRED {
+            if deviation < -BLURRED {
+                let sharpness = sharpness.unwrap_or(middle);
                 faults.push(Fault { kind: Kind::Blurred, score: (sharpness / middle).min(1.0) });
             }
             faults
@@ -127,7 +129,7 @@ fn border(pixels: &[u8], height: usize, width: usize) -> f32 {
     1.0 - inside as f32 / (height * width) as f32
 }
 
-fn sharpness(pixels: &[u8], height: usize, width: usize) -> f32 {
+fn sharpness(pixels: &[u8], height: usize, width: usize) -> Option<f32> {
     let value = |row: usize, column: usize| f32::from(pixels[row * width + column]);
     let deviation = |values: &[f32]| {
         let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
@@ -143,7 +145,7 @@ fn sharpness(pixels: &[u8], height: usize, width: usize) -> f32 {
     }
     let all: Vec<f32> = pixels.iter().map(|&value| f32::from(value)).collect();
     let spread = deviation(&all);
-    if spread > 1.0 { deviation(&edges) / spread } else { 0.0 }
+    (spread > 1.0).then(|| deviation(&edges) / spread)
 }
 
 #[cfg(test)]
