@@ -4,7 +4,7 @@ mod data;
 mod training;
 mod values;
 
-pub use data::{DataCommand, FacesArgs, SplitArgs};
+pub use data::{AuditArgs, DataCommand, FacesArgs, SplitArgs};
 pub use training::{CompareArgs, TrainArgs, TuneArgs};
 pub use values::{BatchSize, CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
 
@@ -181,6 +181,9 @@ pub struct EvaluateArgs {
     /// fer2013new.csv
     #[arg(long, value_name = "FILE")]
     pub votes: Option<PathBuf>,
+    /// CSV of corrections to apply to labels and images, as the page of `moue data audit` exports them
+    #[arg(long, value_name = "FILE")]
+    pub fixes: Option<PathBuf>,
     /// Compare with another model on the same images, with McNemar's test; can be repeated
     #[arg(long, value_name = "MODEL")]
     pub compare: Vec<PathBuf>,

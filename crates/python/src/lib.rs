@@ -2,6 +2,7 @@
 //! arguments and creates dataclasses; structured results are passed as JSON.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod error;
 mod images;
 mod precision;
@@ -14,6 +15,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _moue {
+    #[pymodule_export]
+    use super::audit::audit;
     #[pymodule_export]
     use super::images::load;
     #[pymodule_export]

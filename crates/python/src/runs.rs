@@ -27,6 +27,7 @@ pub fn train(
     init: Option<PathBuf>,
     resume: bool,
     votes: Option<PathBuf>,
+    fixes: Option<PathBuf>,
     options: Vec<(String, String)>,
     precision_name: Option<&str>,
     progress: Option<Py<PyAny>>,
@@ -40,6 +41,7 @@ pub fn train(
             arch: Some(arch.to_owned()),
             data,
             votes,
+            fixes,
             resume: resume_from,
             set: options,
             precision,
@@ -116,6 +118,7 @@ pub fn evaluate(
     tta_name: Option<&str>,
     precision_name: &str,
     votes: Option<PathBuf>,
+    fixes: Option<PathBuf>,
     corruptions: Option<&str>,
 ) -> PyResult<String> {
     let (precision, tta) = (of_predictions(precision_name)?, tta(tta_name)?);
@@ -129,8 +132,17 @@ pub fn evaluate(
     };
     py.detach(|| {
         let split = split.map(str::to_owned);
-        let options =
-            EvaluateOptions { model, data, split, tta, precision, votes, corruptions, ..EvaluateOptions::default() };
+        let options = EvaluateOptions {
+            model,
+            data,
+            split,
+            tta,
+            precision,
+            votes,
+            fixes,
+            corruptions,
+            ..EvaluateOptions::default()
+        };
         let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
             EvaluationError::NoData => {
                 let text = "this model was not trained on synthetic faces; pass the data to evaluate it on with data=";

@@ -1,6 +1,6 @@
 //! The arguments of `moue data`.
 
-use super::values::{image_size, score};
+use super::values::{TrainingPrecision, image_size, score, setting};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -39,6 +39,42 @@ pub struct FacesArgs {
     pub detector: Option<PathBuf>,
 }
 
+#[derive(Args)]
+pub struct AuditArgs {
+    /// Dataset as downloaded: CSV or image folders, compressed or not
+    pub path: PathBuf,
+    /// Number of folds: each part of the images is predicted by a network that is trained on the others
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..=100))]
+    pub folds: u16,
+    /// Preset name (see `moue arch list`) or TOML file of the network to train [default: small]
+    #[arg(long)]
+    pub arch: Option<String>,
+    /// Number of passes over the training images of each fold [default: the architecture file's]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Train nothing and predict with this model, which must not have seen the images
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["arch", "epochs", "folds", "set", "precision"])]
+    pub model: Option<PathBuf>,
+    /// Split whose labels are audited: train, validation, test, a name in the dataset, or all. Near-duplicates and pictures are
+    /// examined in all splits [default: train, with the images that would be set aside for validation]
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// Apply the corrections of an earlier audit first; the page shows them
+    #[arg(long, value_name = "FILE")]
+    pub fixes: Option<PathBuf>,
+    /// Folder for the results [default: runs/audit, or runs/audit-N if there is another audit]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Override an option of the architecture file, e.g. train.batch_size=32; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
+    /// Precision of the trainings [default: the architecture file's]
+    #[arg(long, value_enum)]
+    pub precision: Option<TrainingPrecision>,
+    #[command(flatten)]
+    pub split_of: SplitArgs,
+}
+
 #[derive(Subcommand)]
 pub enum DataCommand {
     /// Count images per class and split, blank images, and exact and near duplicates
@@ -55,6 +91,16 @@ pub enum DataCommand {
         #[command(flatten)]
         split_of: SplitArgs,
     },
+    /// Find wrong labels, conflicting and leaking near-duplicates, outliers and poor pictures
+    #[command(
+        after_long_help = "Each label is compared with the prediction of a network that was trained without this image and its\n\
+        near-duplicates (confident learning, Northcutt et al. 2021). The folder of results contains issues.csv (worst\n\
+        first), scores.csv (every image), audit.json, and audit.html, a page to keep, relabel or drop images and to\n\
+        export these decisions as fixes.csv. Repeat the command to continue after an interruption.\n\n\
+        Examples:\n  moue data audit archive.zip\n  moue data audit my-photos/ --arch small --epochs 30 --out audit/\n  \
+        moue data audit fer2013.csv.gz --split all\n  moue train --data archive.zip --fixes fixes.csv"
+    )]
+    Audit(AuditArgs),
     /// Write a table with one row per image: path or row, label, split, size, mean, standard deviation, hash and
     /// near-duplicates
     #[command(

@@ -19,6 +19,9 @@ pub struct TrainArgs {
     /// options `data.targets`, `data.vote_mode`, `data.vote_weight` and `data.contempt` say how
     #[arg(long, value_name = "FILE")]
     pub votes: Option<PathBuf>,
+    /// CSV of corrections to apply to labels and images, as the page of `moue data audit` exports them
+    #[arg(long, value_name = "FILE")]
+    pub fixes: Option<PathBuf>,
     /// Run folder to create [default: runs/ARCH-N]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -57,7 +60,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "votes", "out", "epochs", "time", "batch_size", "memory", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "votes", "fixes", "out", "epochs", "time", "batch_size", "memory", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub split_of: SplitArgs,
@@ -75,6 +78,9 @@ pub struct CompareArgs {
     /// CSV of people's votes on the images, for every architecture file, as for `train`
     #[arg(long, value_name = "FILE")]
     pub votes: Option<PathBuf>,
+    /// CSV of corrections to apply to labels and images, for every architecture file, as for `train`
+    #[arg(long, value_name = "FILE")]
+    pub fixes: Option<PathBuf>,
     /// Folder for the runs and the report [default: runs/compare, or runs/compare-N if there is another comparison]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

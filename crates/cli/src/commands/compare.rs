@@ -115,6 +115,7 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experimen
                 _ => None,
             },
             votes: args.votes.clone(),
+            fixes: args.fixes.clone(),
             set: args.set.clone(),
             epochs: args.epochs,
             precision: args.precision.map(TrainingPrecision::resolve),

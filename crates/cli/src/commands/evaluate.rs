@@ -30,6 +30,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         seed: common.seed,
         compare: args.compare.clone(),
         votes: args.votes.clone(),
+        fixes: args.fixes.clone(),
         corruptions: args.corruptions.map(CorruptionChoice::resolve),
         precision: args.precision.into(),
     };
@@ -55,7 +56,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     {
         eprintln!("note: this model was trained on {targets}, not on labels; --votes FILE compares it with votes");
     }
-    evaluation.warnings().iter().for_each(|warning| print_warning(warning));
+    evaluation.warnings().iter().chain(&evaluated.fixes_warning()).for_each(|warning| print_warning(warning));
     if let Some(folder) = &args.report {
         write(&folder.join("report.html"), &report::evaluation(&evaluation))?;
         write(&folder.join("evaluation.json"), &format!("{document}\n"))?;

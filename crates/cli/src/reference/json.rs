@@ -13,6 +13,7 @@ use crate::commands::serve::{ExportedPage, Listening};
 use crate::commands::train::rates::FoundRate;
 use moue::prediction::Prediction;
 use moue::video::FramePrediction;
+use moue_train::audit::{AuditDocument, ISSUE_COLUMNS, SCORE_COLUMNS};
 use moue_train::comparison::Comparison;
 use moue_train::data::statistics::Statistics;
 use moue_train::evaluate::EvaluationDocument;
@@ -95,6 +96,12 @@ fn documents() -> Vec<Document> {
         ),
         Document::new("serve-export", "`moue serve --export`", "One document.", output::<ExportedPage>()),
         Document::new("data-info", "`moue data info`", "One document.", output::<Statistics>()),
+        Document::new(
+            "data-audit",
+            "`moue data audit`",
+            "One document at the end; `audit.json` in the output folder has the same content.",
+            output::<AuditDocument>(),
+        ),
         Document::new("data-table", "`moue data table`", "One document.", output::<WrittenTable<'_>>()),
         Document::new("data-preview", "`moue data preview`", "One document.", output::<WrittenPreview<'_>>()),
         Document::new("data-faces", "`moue data faces`", "One document.", output::<WrittenCuts<'_>>()),
@@ -193,7 +200,7 @@ fn csv_tables() -> String {
         assert!(!string(&schema, "type").is_empty());
         text += &format!("### {title}\n\n{about}\n\n{}", table(&["column", "type", "description"], &columns));
     }
-    text + &trials_table() + &predicted_table()
+    text + &trials_table() + &audit_tables() + &predicted_table()
 }
 
 /// What `trials.csv` contains in the columns of fixed names.
@@ -233,6 +240,49 @@ fn trials_table() -> String {
         "### `trials.csv`\n\nWritten by `moue tune`: one row for each trial. It contains no times, and is equal for any number of \
          workers.\n\n{}",
         table(&["column", "type", "description"], &columns)
+    )
+}
+
+/// The columns of an audit's tables, whose first one is `row` or `file`.
+fn audit_tables() -> String {
+    let key = "Row of a table (from 0, the header not counted), or path of an image file.";
+    let known = [
+        ("split", "string", "Split of the image."),
+        ("given", "string", "Its label."),
+        (
+            "predicted",
+            "string",
+            "The most probable class, out of fold; empty for images whose labels were not audited.",
+        ),
+        ("suggested", "string", "The class that the image probably belongs to; empty without a suggestion."),
+        ("self_confidence", "number", "Out-of-fold probability of the label, with 6 decimals."),
+        (
+            "margin",
+            "number",
+            "Normalized margin, 0–1: probability of the label minus that of the most probable other class, plus 1, halved.",
+        ),
+        ("distance", "number", "Distance of the features to those of the nearest neighbors; 1 is the median."),
+        ("score", "number", "Score of the first kind, 0–1, lower for worse images; the margin of a label issue."),
+        ("kinds", "string", "Kinds of issues, separated by semicolons."),
+    ];
+    let row = |name: &str| {
+        let found = known.iter().find(|(column, ..)| *column == name);
+        let (name, kind, about) = found.unwrap_or_else(|| panic!("describe the column {name} of audits here"));
+        vec![code(name), (*kind).to_owned(), (*about).to_owned()]
+    };
+    let first = vec!["`row` or `file`".to_owned(), "integer or string".to_owned(), key.to_owned()];
+    let rows = |columns: &[&str]| {
+        std::iter::once(first.clone()).chain(columns.iter().map(|name| row(name))).collect::<Vec<_>>()
+    };
+    let mut scores = rows(&SCORE_COLUMNS);
+    let about = "Out-of-fold probability of each class, in a column with its name after `p_`.";
+    scores.push(vec!["one for each class".to_owned(), "number".to_owned(), about.to_owned()]);
+    let head = ["column", "type", "description"];
+    format!(
+        "### `issues.csv`\n\nWritten by `moue data audit`: one row for each image with an issue, label issues first, worst first.\n\n{}\
+         ### `scores.csv`\n\nWritten by `moue data audit`: one row for each image.\n\n{}",
+        table(&head, &rows(&ISSUE_COLUMNS)),
+        table(&head, &scores)
     )
 }
 

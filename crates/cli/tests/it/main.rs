@@ -1,6 +1,8 @@
 //! The `moue` command, run as a program.
 
 #[cfg(unix)]
+mod audit;
+#[cfg(unix)]
 mod book;
 mod command;
 #[cfg(unix)]

@@ -66,13 +66,17 @@ fn json() {
     let face = first_file(&place.path("faces/train/happy"));
     place.put("face.png", std::fs::read(face).unwrap());
     let model = "run/model.safetensors";
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 14] = [
         ("train", &["train", "tiny.toml", "--data", "faces", "--epochs", "1", "--out", "again"]),
         ("evaluate", &["evaluate", model, "--data", "faces"]),
         ("evaluate-all", &["evaluate", model, "--data", "faces", "--tta", "--compare", model, "--corruptions"]),
         ("predict", &["predict", "--model", model, "--no-detect", "face.png"]),
         ("compare", &["compare", "tiny.toml", "--data", "faces", "--epochs", "1", "--seeds", "2", "--out", "side"]),
         ("data-info", &["data", "info", "faces"]),
+        (
+            "data-audit",
+            &["data", "audit", "faces", "--arch", "tiny.toml", "--folds", "2", "--epochs", "1", "--out", "audit"],
+        ),
         ("data-preview", &["data", "preview", "faces", "--out", "preview.png"]),
         ("data-table", &["data", "table", "faces", "--out", "table.csv"]),
         ("data-draw", &["data", "draw", "drawn", "--count", "21"]),

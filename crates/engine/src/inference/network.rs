@@ -6,7 +6,7 @@
 use super::execute::{Map, Outputs, Pass, run};
 use super::int8::{self, Ranges};
 use super::lower::steps;
-use super::plan::{Step, prepare};
+use super::plan::{Operation, Step, prepare};
 use super::resize::resized;
 use crate::error::BuildError;
 use crate::network::{Network, in_pool};
@@ -57,6 +57,19 @@ impl InferenceNetwork {
         let ranges = if steps.iter().all(Step::is_finite) { ranges } else { &none };
         let plan = int8::Plan::new(steps, ranges);
         Self::of(network, Vec::new(), Some(plan), Precision::F32)
+    }
+
+    /// Prepares the part of a network before its last convolution or dense layer, in f32: its output is that layer's
+    /// input. `None` for a network without such a layer.
+    #[must_use]
+    pub fn features(network: &Network) -> Option<Self> {
+        let mut steps = steps(network);
+        let last = steps.iter().rposition(|step| matches!(step.operation(), Operation::Conv2d { .. }))?;
+        let Operation::Conv2d { convolution, .. } = steps[last].operation() else { return None };
+        let output_shape = convolution.window.input;
+        steps.truncate(last);
+        prepare(&mut steps, Precision::F32, [true, true]);
+        Some(Self { output_shape, ..Self::of(network, steps, None, Precision::F32) })
     }
 
     fn of(network: &Network, steps: Vec<Step>, int8: Option<int8::Plan>, precision: Precision) -> Self {

@@ -74,6 +74,9 @@ pub struct Provenance {
     /// Whether the faces were cut out of the pictures while they were loaded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub faces: bool,
+    /// SHA-256 of the fixes that were applied to labels and images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixes: Option<String>,
     /// Epoch whose weights were selected, from 1.
     pub epoch: usize,
     /// The predictions for the validation split; `None` in files of earlier versions.

@@ -33,5 +33,11 @@ pub fn image_url(image: &[u8], [height, width, channels]: [usize; 3]) -> Option<
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
     image::ImageEncoder::write_image(encoder, image, width as u32, height as u32, color).ok()?;
-    Some(format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png)))
+    Some(png_url(&png))
+}
+
+/// A PNG file in a data URL.
+#[must_use]
+pub fn png_url(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png))
 }

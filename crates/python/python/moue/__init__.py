@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Picture = Union[str, os.PathLike[str], bytes, "PIL.Image.Image", "NDArray[numpy.uint8]"]
 
 __all__ = [
+    "Audit",
     "Box",
     "Dataset",
     "Experiment",
@@ -33,6 +34,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Space",
+    "audit",
     "compare",
     "evaluate",
     "load",
@@ -255,6 +257,7 @@ def train(
     init: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | bool = False,
     votes: str | os.PathLike[str] | None = None,
+    fixes: str | os.PathLike[str] | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     options: Mapping[str, object] | None = None,
@@ -278,6 +281,8 @@ def train(
         restarted.
     votes
         A CSV of people's votes on the images, to train on instead of the labels.
+    fixes
+        A CSV of corrections of labels and images, as the page of an audit exports it.
     options
         Any keys of the architecture file, for example
         `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
@@ -297,7 +302,7 @@ def train(
     if seed is not None:
         settings["train.seed"] = seed
     if not isinstance(resume, bool):
-        if settings or votes is not None or init is not None or out is not None or precision is not None:
+        if settings or votes is not None or fixes is not None or init is not None or out is not None or precision is not None:
             raise ValueError("a resumed run keeps its settings; pass only data and progress with resume")
         if not os.path.exists(os.path.join(resume, "checkpoints/last.safetensors")):
             raise ValueError(f"{os.fspath(resume)} contains no checkpoint to resume from")
@@ -307,7 +312,7 @@ def train(
     def listener(document: str) -> object:
         return progress(json.loads(document)) if progress else None
 
-    document = _moue.train(os.fspath(arch), data, out, init, resume, votes, assignments, precision, listener)
+    document = _moue.train(os.fspath(arch), data, out, init, resume, votes, fixes, assignments, precision, listener)
     run: dict[str, Any] = json.loads(document)
     return run
 
@@ -454,6 +459,94 @@ def space(name: str | os.PathLike[str] = "tutorial") -> Space:
     return Space(name=name, parameters=[json.loads(document) for document in _moue.space(name)])
 
 
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """The result of `moue.audit`. Arrays have one element for each image of the data set, in its order."""
+
+    document: dict[str, Any]
+    """Counts and estimates: the document that `moue data audit --json` prints."""
+    scores: dict[str, Any]
+    """The columns of `scores.csv`, without probabilities: `pandas.DataFrame(audit.scores)` is a table of all images.
+    `self_confidence`, `margin` and `distance` are arrays, NaN for images whose labels were not audited."""
+    issues: dict[str, Any]
+    """The columns of `issues.csv`: `pandas.DataFrame(audit.issues)` is a table of the images with issues, label issues
+    first, worst first."""
+    probabilities: NDArray[numpy.float32]
+    """Out-of-fold probabilities of the audited images, `[audited, classes]`."""
+    audited: NDArray[numpy.uint32]
+    """The index in the data set of each row of `probabilities`."""
+
+
+def audit(
+    data: str | os.PathLike[str],
+    *,
+    folds: int = 5,
+    arch: str | os.PathLike[str] | None = None,
+    epochs: int | None = None,
+    model: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    fixes: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    options: Mapping[str, object] | None = None,
+    precision: str | None = None,
+    callback: Callable[[dict[str, Any]], object] | None = None,
+) -> Audit | None:
+    """Finds wrong labels and other issues of a data set, as `moue data audit` does, and writes the same files to `out`.
+
+    Parameters
+    ----------
+    data
+        A data set as downloaded.
+    folds
+        Number of folds: each part is predicted by a network that is trained on the others.
+    arch
+        A preset or an architecture file; `small` by default.
+    epochs
+        Epochs of each training.
+    model
+        A model that has not seen the data, in place of training.
+    split
+        The split whose labels are audited, or `"all"`; the training split by default.
+    fixes
+        A CSV of corrections that are applied first.
+    out
+        The folder for the results; `runs/audit` by default. An audit that was interrupted continues in it.
+    options
+        Options of the architecture file, by their key.
+    precision
+        `"f32"`, `"bf16"` or `"auto"`.
+    callback
+        A function that is called after each epoch, with `fold`, `folds`, `epoch`, `epochs`, `loss` and `agreement`. The
+        audit stops when it returns `False` or raises, or at Ctrl-C, and can be continued.
+
+    Returns
+    -------
+    The results; `None` when the callback stopped the audit."""
+    import numpy
+
+    architecture = None if arch is None else os.fspath(arch)
+    settings = (folds, epochs, architecture, model, split, fixes, precision)
+    assignments = [(key, _toml(value)) for key, value in (options or {}).items()]
+
+    def listener(document: str) -> object:
+        return callback(json.loads(document)) if callback else None
+
+    found = _moue.audit(data, out, settings, assignments, seed, listener)
+    if found is None:
+        return None
+    document, text, audited, rows = found
+    columns = json.loads(text)
+    order, scores = columns.pop("order"), columns.pop("scores")
+    picked = {"id": "id", "given": "given", "suggested": "suggested", "kinds": "kinds"}
+    issues: dict[str, Any] = {name: [columns[own][image] for image in order] for name, own in picked.items()}
+    issues["score"] = numpy.array([scores[image] for image in order], "f4")
+    for name in ("self_confidence", "margin", "distance"):
+        columns[name] = numpy.array([float("nan") if value is None else value for value in columns[name]], "f4")
+    described: dict[str, Any] = json.loads(document)
+    return Audit(described, columns, issues, rows.reshape(len(audited), -1), audited)
+
+
 def evaluate(
     model: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
@@ -462,15 +555,17 @@ def evaluate(
     tta: bool | str = False,
     precision: str = "f32",
     votes: str | os.PathLike[str] | None = None,
+    fixes: str | os.PathLike[str] | None = None,
     corruptions: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates a model on a split, as `moue evaluate --json` does: accuracy with its confidence interval,
     macro F1, calibration, metrics of each class, confusion matrix. `tta=True` or `"flip"` averages each
     prediction over the image and its mirror image, `"crops"` over ten crops. `votes` is a file of people's
-    votes, to compare with. `corruptions` (`"all"` or `"robust10"`) evaluates on corrupted images, too.
+    votes, to compare with; `fixes` a CSV of corrections of labels and images. `corruptions` (`"all"` or
+    `"robust10"`) evaluates on corrupted images, too.
     `precision` is that of the predictions: `"f32"`, `"bf16"`, `"int8"` or `"auto"`."""
     method = "flip" if tta is True else tta or None
-    document = _moue.evaluate(model or "default", data, split, method, precision, votes, corruptions)
+    document = _moue.evaluate(model or "default", data, split, method, precision, votes, fixes, corruptions)
     metrics: dict[str, Any] = json.loads(document)
     return metrics
 

@@ -44,6 +44,7 @@ def train(
     init: str | PathLike[str] | None,
     resume: bool,
     votes: str | PathLike[str] | None,
+    fixes: str | PathLike[str] | None,
     options: Sequence[tuple[str, str]],
     precision: str | None,
     progress: Callable[[str], object] | None,
@@ -55,6 +56,7 @@ def evaluate(
     tta: str | None,
     precision: str,
     votes: str | PathLike[str] | None,
+    fixes: str | PathLike[str] | None,
     corruptions: str | None,
 ) -> str: ...
 def plan(
@@ -78,5 +80,21 @@ def tune(
     seed: int | None,
     progress: Callable[[str], object] | None,
 ) -> str: ...
+def audit(
+    data: str | PathLike[str],
+    out: str | PathLike[str] | None,
+    settings: tuple[
+        int,
+        int | None,
+        str | None,
+        str | PathLike[str] | None,
+        str | None,
+        str | PathLike[str] | None,
+        str | None,
+    ],
+    options: Sequence[tuple[str, str]],
+    seed: int | None,
+    progress: Callable[[str], object] | None,
+) -> tuple[str, str, NDArray[numpy.uint32], NDArray[numpy.float32]] | None: ...
 def space(name: str) -> list[str]: ...
 def space_config(name: str, values: str, epochs: int | None, seed: int | None) -> str: ...

@@ -73,7 +73,7 @@ impl VoteMode {
     }
 }
 
-/// Loading and splitting of the data. Only training images are removed; a run reports how many.
+/// Loading and splitting of the data. Except for `fixes`, only training images are removed; a run reports how many.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -106,6 +106,9 @@ pub struct DataOptions {
     pub exclude_conflicts: bool,
     /// Training images to remove, as text: rows (from 0) or paths in the source.
     pub exclude: Vec<String>,
+    /// CSV of corrections, as the page of `moue data audit` exports them: images of any split to keep, relabel or drop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixes: Option<PathBuf>,
     /// CSV of people's votes on the images: FER+'s `fer2013new.csv`, or a column of votes for each class
     /// and one of row numbers or file names.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +160,7 @@ impl Default for DataOptions {
             exclude_leaks: false,
             exclude_conflicts: false,
             exclude: Vec::new(),
+            fixes: None,
             votes: None,
             targets: None,
             vote_mode: VoteMode::default(),

@@ -17,4 +17,6 @@ pub use overrides::{OverrideError, with_option};
 pub use presets::{PRESETS, Preset};
 pub use range::Bounded;
 pub use robust::{Robust, RobustChange, RobustKind};
-pub use train::{CalibrationKind, ClassWeights, OptimizerName, PrecisionName, ScheduleName, SizeStage, TrainOptions};
+pub use train::{
+    CalibrationKind, ClassWeights, KeptEpoch, OptimizerName, PrecisionName, ScheduleName, SizeStage, TrainOptions,
+};

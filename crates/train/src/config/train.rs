@@ -114,6 +114,18 @@ pub enum CalibrationKind {
     Vector,
 }
 
+/// The epoch whose weights become the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum KeptEpoch {
+    /// The epoch with the best validation accuracy.
+    #[default]
+    Best,
+    /// The last epoch, whatever its validation accuracy: nothing is selected on the validation split.
+    Last,
+}
+
 /// A phase of the training with another image size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -127,7 +139,7 @@ pub struct SizeStage {
 
 /// Training. `train_loss` and `train_accuracy` are means over the steps of an epoch, with augmentation,
 /// dropout and label smoothing; `validation_loss` is the cross-entropy after the epoch, without them. The
-/// epoch with the best validation accuracy is kept.
+/// epoch with the best validation accuracy is kept, unless `keep` says otherwise.
 ///
 /// At the end the model is calibrated on the validation split, as `calibration` says. The same step sets the
 /// confidence below which a prediction is uncertain. That threshold is as high as needed for the share
@@ -191,6 +203,10 @@ pub struct TrainOptions {
     /// Decay of the exponential moving average of the weights, which is then validated and saved; 0
     /// for none.
     pub ema_decay: f32,
+    /// The epoch whose weights are kept.
+    #[serde(skip_serializing_if = "is_best")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "best")))]
+    pub keep: KeptEpoch,
     /// Calibration of the probabilities on the validation split, at the end of the training.
     pub calibration: CalibrationKind,
     /// Accuracy of the predictions that are not marked as uncertain.
@@ -221,6 +237,11 @@ pub struct TrainOptions {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(value: &usize) -> bool {
     *value == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_best(keep: &KeptEpoch) -> bool {
+    *keep == KeptEpoch::Best
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -264,6 +285,7 @@ impl Default for TrainOptions {
             class_weights: ClassWeights::None,
             logit_adjustment: 0.0,
             ema_decay: 0.0,
+            keep: KeptEpoch::Best,
             calibration: CalibrationKind::Temperature,
             selective_accuracy: 0.8,
             early_stopping: 0,

@@ -1,6 +1,7 @@
 //! Images with labels and splits.
 
 use super::error::DataError;
+use super::fixes::AppliedFixes;
 use super::soft_targets::SoftTargets;
 use crate::config::NormalizationKind;
 use moue::message::nearest;
@@ -110,6 +111,8 @@ pub struct Dataset {
     pub(crate) soft: Option<SoftTargets>,
     /// Whether the labels are the majority of votes.
     pub(crate) voted: bool,
+    /// The fixes that were applied to labels and images.
+    pub(crate) fixes: Option<AppliedFixes>,
     /// Notes about the source for the user.
     pub(crate) notes: Vec<String>,
     /// Parts of the source that are not used although they may be meant.
@@ -179,6 +182,7 @@ impl Dataset {
             broken: Broken::default(),
             soft: None,
             voted: false,
+            fixes: None,
             notes: Vec::new(),
             unused: Vec::new(),
         };
@@ -271,6 +275,12 @@ impl Dataset {
     #[must_use]
     pub fn broken(&self) -> &Broken {
         &self.broken
+    }
+
+    /// The fixes that were applied to labels and images.
+    #[must_use]
+    pub fn fixes(&self) -> Option<&AppliedFixes> {
+        self.fixes.as_ref()
     }
 
     /// Notes about the source for the user.

@@ -23,11 +23,16 @@ const LEAST_CORRELATION: f32 = 0.93;
 /// Minimum standard deviation of a picture with content, of 255.
 const LEAST_DEVIATION: f32 = 2.0;
 
+/// Pictures are kept with 16 bits a value, in half of the memory; correlations this near to the minimum are computed from
+/// the pixels instead.
+const SCALE: f32 = 32767.0;
+const UNCERTAIN: f32 = 2e-3;
+
 /// Groups of two or more near-duplicates, including exact copies; indices increase within a group
 /// and from group to group. Images without content belong to no group.
 #[must_use]
 pub fn near_duplicates(dataset: &Dataset) -> Vec<Vec<usize>> {
-    let prints: Vec<Option<(u128, Vec<f32>)>> =
+    let prints: Vec<Option<(u128, Box<[i16]>)>> =
         (0..dataset.len()).into_par_iter().map(|index| fingerprint(dataset, index)).collect();
     let marks: Vec<(usize, u128)> =
         prints.iter().enumerate().filter_map(|(i, print)| Some((i, print.as_ref()?.0))).collect();
@@ -39,7 +44,13 @@ pub fn near_duplicates(dataset: &Dataset) -> Vec<Vec<usize>> {
             let later = marks[at + 1..].iter().filter(move |(_, other)| (mark ^ other).count_ones() <= MOST_BITS);
             later.filter_map(move |&(j, _)| {
                 let (one, other) = (&prints[i].as_ref()?.1, &prints[j].as_ref()?.1);
-                let correlation: f32 = one.iter().zip(other).map(|(a, b)| a * b).sum();
+                // Vectors of length 1: neither the sum nor a part of it exceeds the square of the scale.
+                let sum: i32 = one.iter().zip(other).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+                let mut correlation = sum as f32 / (SCALE * SCALE);
+                if (correlation - LEAST_CORRELATION).abs() < UNCERTAIN {
+                    let (one, other) = (picture(dataset, i)?, picture(dataset, j)?);
+                    correlation = one.iter().zip(&other).map(|(a, b)| a * b).sum();
+                }
                 (correlation >= LEAST_CORRELATION).then_some((i, j))
             })
         })
@@ -69,8 +80,9 @@ fn groups(count: usize, pairs: &[(usize, usize)]) -> Vec<Vec<usize>> {
     sets.into_iter().filter(|set| set.len() > 1).collect()
 }
 
-/// The fingerprint and the downscaled picture with mean 0 and length 1.
-fn fingerprint(dataset: &Dataset, index: usize) -> Option<(u128, Vec<f32>)> {
+/// The fingerprint, and the downscaled picture times [`SCALE`].
+fn fingerprint(dataset: &Dataset, index: usize) -> Option<(u128, Box<[i16]>)> {
+    let picture = picture(dataset, index)?.into_iter().map(|value| (value * SCALE).round() as i16).collect();
     let grid = reduced(dataset, index, GRID);
     let mut bits = 0u128;
     for row in 0..GRID - 1 {
@@ -81,6 +93,11 @@ fn fingerprint(dataset: &Dataset, index: usize) -> Option<(u128, Vec<f32>)> {
             bits = bits << 2 | u128::from(across) << 1 | u128::from(down);
         }
     }
+    Some((bits, picture))
+}
+
+/// The downscaled picture with mean 0 and length 1; `None` for one without content.
+fn picture(dataset: &Dataset, index: usize) -> Option<Vec<f32>> {
     let mut picture = reduced(dataset, index, SIDE);
     let mean = picture.iter().sum::<f32>() / picture.len() as f32;
     picture.iter_mut().for_each(|value| *value -= mean);
@@ -89,7 +106,7 @@ fn fingerprint(dataset: &Dataset, index: usize) -> Option<(u128, Vec<f32>)> {
         return None;
     }
     picture.iter_mut().for_each(|value| *value /= length);
-    Some((bits, picture))
+    Some(picture)
 }
 
 /// The image's luma as means of `side × side` cells.

@@ -81,6 +81,14 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of fixes is not valid, or does not fit the data.
+    #[error("cannot use the fixes {}: {reason}", .path.display())]
+    Fixes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The source has no such split.
     #[error("this data has no split `{name}`; select one of its splits: {available}{}", did_you_mean(.similar.as_deref()))]
     NoSplit {

@@ -7,7 +7,7 @@ use super::raw::Raw;
 #[cfg(feature = "parquet")]
 use super::sources::parquet;
 use super::sources::{csv, folders};
-use super::{clean, splits, votes};
+use super::{clean, fixing, splits, votes};
 use crate::config::DataOptions;
 use std::path::Path;
 
@@ -27,6 +27,7 @@ pub fn open(
     let path = path.as_ref();
     let raw = cache.get_or_decode(path, form, options.faces, || decode(path, form, options.faces, progress))?;
     let mut dataset = splits::resolve(raw, options, seed)?;
+    fixing::apply(&mut dataset, options)?;
     clean::clean(&mut dataset, options);
     votes::apply(&mut dataset, options)?;
     Ok(dataset)

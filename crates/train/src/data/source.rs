@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::dataset::{Dataset, ImageSpec};
 use super::error::DataError;
 use super::open::open;
-use super::{synthetic, votes};
+use super::{fixing, synthetic, votes};
 use crate::config::DataOptions;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -49,6 +49,7 @@ impl DataSource {
         match self {
             Self::Synthetic => {
                 let mut faces = synthetic::dataset(synthetic::STANDARD_COUNT, form, seed);
+                fixing::apply(&mut faces, options)?;
                 votes::apply(&mut faces, options)?;
                 Ok(faces)
             }

@@ -116,6 +116,7 @@ pub fn resolve(mut raw: Raw, options: &DataOptions, seed: u64) -> Result<Dataset
         notes,
         soft: None,
         voted: false,
+        fixes: None,
         unused: raw.unused,
     };
     if let Some(keep) = keep {

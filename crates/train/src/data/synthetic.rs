@@ -100,6 +100,7 @@ pub fn dataset(count: usize, form: ImageSpec, seed: u64) -> Dataset {
         notes: Vec::new(),
         soft: None,
         voted: false,
+        fixes: None,
         unused: Vec::new(),
     }
 }

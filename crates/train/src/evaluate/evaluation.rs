@@ -37,6 +37,8 @@ pub struct EvaluateOptions {
     pub compare: Vec<PathBuf>,
     /// A file of people's votes on the images, to compare the predictions with.
     pub votes: Option<PathBuf>,
+    /// A file of fixes, which are applied to labels and images.
+    pub fixes: Option<PathBuf>,
     /// The corruptions to evaluate on, too.
     pub corruptions: Option<CorruptionSet>,
     /// Precision of the predictions of all models; `auto` is resolved for each.
@@ -263,8 +265,9 @@ pub(super) fn opened(
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Dataset, DataError> {
     let provenance = trained.provenance();
-    let data = DataOptions::as_trained(provenance, *source != DataSource::Synthetic)
+    let mut data = DataOptions::as_trained(provenance, *source != DataSource::Synthetic)
         .with_split(options.official_split, options.as_given);
+    data.fixes.clone_from(&options.fixes);
     let seed = options.seed.unwrap_or(provenance.seed);
     let observe = RefCell::new(observe);
     let progress = |images| {
@@ -281,6 +284,27 @@ pub(super) fn opened(
 }
 
 impl Evaluation {
+    /// A warning where the model was trained with other fixes of labels and images than the data has here.
+    #[must_use]
+    pub fn fixes_warning(&self) -> Option<String> {
+        let trained = self.classifier.model().provenance().fixes.as_deref();
+        let here = self.dataset.fixes().map(|fixes| fixes.hash.as_str());
+        match (trained, here) {
+            (Some(_), None) => Some(
+                "the model was trained with fixes of labels and images, but is evaluated without them; --fixes applies them here \
+                 as well"
+                    .to_owned(),
+            ),
+            (None, Some(_)) => {
+                Some("the model was trained without the fixes of labels and images that are applied here".to_owned())
+            }
+            (Some(one), Some(other)) if one != other => {
+                Some("the model was trained with other fixes of labels and images than those that are applied here".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// The results with a title, for reports.
     #[must_use]
     pub fn view<'a>(&'a self, title: &'a str, split: &'a str) -> EvaluationView<'a> {

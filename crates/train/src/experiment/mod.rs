@@ -1,6 +1,7 @@
 //! Experiments: resolves a run from options, trains and reports it, and compares several runs. Uses
 //! [`crate::train`] and [`crate::report`].
 
+mod audit;
 mod compare;
 mod conclude;
 mod fit;
@@ -10,6 +11,7 @@ mod plan;
 mod run_config;
 mod trainer;
 
+pub use audit::{AuditEvent, AuditOptions, AuditRunError, Audited, audit};
 pub use compare::{CompareError, OpenData, collect, compare, run_folders};
 pub use conclude::{BestEpoch, RunSummary, conclude};
 pub use fit::epochs_within;

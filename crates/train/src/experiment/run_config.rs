@@ -15,6 +15,8 @@ pub struct RunOptions {
     pub data: Option<PathBuf>,
     /// A file of votes on the images; their targets are then the votes unless `[data] targets` says otherwise.
     pub votes: Option<PathBuf>,
+    /// A file of fixes, which are applied to labels and images.
+    pub fixes: Option<PathBuf>,
     /// A run folder to resume; of the other options only `data` is used then.
     pub resume: Option<PathBuf>,
     /// Any options, by their key in the architecture file, as [`with_option`] takes them.
@@ -89,6 +91,9 @@ pub enum RunConfigError {
     /// Votes on synthetic faces.
     #[error("--votes requires --data with the images that the votes are for")]
     Votes,
+    /// Fixes of synthetic faces.
+    #[error("--fixes requires --data with the images that the fixes are for")]
+    Fixes,
     /// The folders of synthetic faces.
     #[error("--as-given requires --data with Kaggle's numbered files")]
     AsGiven,
@@ -156,6 +161,7 @@ impl RunConfig {
     /// When an option is not valid.
     pub fn with_options(mut config: Config, options: &RunOptions) -> Result<Self, RunConfigError> {
         config.data.votes = options.votes.clone().or(config.data.votes);
+        config.data.fixes = options.fixes.clone().or(config.data.fixes);
         for (key, value) in &options.set {
             config = with_option(&config, key, value)?;
         }
@@ -176,6 +182,9 @@ impl RunConfig {
         }
         if options.votes.is_some() && options.data.is_none() {
             return Err(RunConfigError::Votes);
+        }
+        if options.fixes.is_some() && options.data.is_none() {
+            return Err(RunConfigError::Fixes);
         }
         if options.as_given && options.data.is_none() {
             return Err(RunConfigError::AsGiven);

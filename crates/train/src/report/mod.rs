@@ -1,6 +1,7 @@
 //! Reports: self-contained HTML pages with SVG charts, a PNG preview, and model cards in Markdown.
 //! Pages load nothing from elsewhere, and reports only render results.
 
+mod audit;
 mod card;
 mod chart;
 mod classes;
@@ -15,6 +16,7 @@ mod training;
 mod tuning;
 mod votes;
 
+pub use audit::{ASSETS as AUDIT_ASSETS, audit};
 pub use card::{Card, card};
 pub use comparison::{comparison, difference, interval};
 pub use evaluation::{corruption_line, evaluation, p_value, points, vector_line};

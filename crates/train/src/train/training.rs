@@ -9,7 +9,7 @@ use super::ranks::Ranks;
 use super::record::{Ending, EpochRecord, Event};
 use super::schedule::{self, Plateau};
 use super::targets::{Targets, model_hash, prior};
-use crate::config::{CalibrationKind, PrecisionName};
+use crate::config::{CalibrationKind, KeptEpoch, PrecisionName};
 use crate::data::{NumberedSplit, Split, TrainingImages, warnings};
 use crate::evaluate::{self, DataMismatch, Predictions};
 use moue::Classifier;
@@ -289,7 +289,7 @@ impl<'a> Training<'a> {
             wall_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
         };
         checkpoint.plateau.observe(&self.job.config.train, metrics.nll);
-        let best = checkpoint.best.is_beaten_by(&record);
+        let best = self.job.config.train.keep == KeptEpoch::Last || checkpoint.best.is_beaten_by(&record);
         if best {
             checkpoint.best = checkpoint::Best { epoch: record.epoch, accuracy: metrics.accuracy, loss: metrics.nll };
             checkpoint.best_weights = weights;
@@ -458,6 +458,7 @@ fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, TrainError>
         official_split: dataset.numbered == Some(NumberedSplit::Official),
         as_given: dataset.numbered == Some(NumberedSplit::AsGiven),
         faces: config.data.faces,
+        fixes: dataset.fixes.as_ref().map(|fixes| fixes.hash.clone()),
         precision: (precision != Precision::F32).then(|| precision.name().to_owned()),
         ..model.provenance().clone()
     };

@@ -162,6 +162,7 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
         arch: args.arch.clone(),
         data: args.data.clone(),
         votes: args.votes.clone(),
+        fixes: args.fixes.clone(),
         resume: args.resume.clone(),
         set: args.set.clone(),
         epochs: args.epochs,

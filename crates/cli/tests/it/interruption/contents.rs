@@ -2,7 +2,7 @@
 //! common.
 
 use moue::fs::is_temporary;
-use moue::model::Model;
+use moue::model::{Model, read_tensors};
 use moue_train::config::Config;
 use moue_train::train::SavedRun;
 use serde_json::Value;
@@ -52,6 +52,9 @@ pub fn check(folder: &Path, complete: &BTreeMap<String, Vec<u8>>) {
         let text = || String::from_utf8(bytes.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let is_complete = match extension {
             "safetensors" if name.contains("checkpoints/") => SavedRun::open(folder.join(&name)).is_ok(),
+            "safetensors" if Path::new(&name).parent().is_some_and(|folder| folder.ends_with("folds")) => {
+                read_tensors(&bytes, "moue-audit-fold").is_ok()
+            }
             "safetensors" | "onnx" => Model::from_bytes(&bytes, &name).is_ok(),
             "toml" => Config::parse(&name, &text()).is_ok(),
             // This table grows row by row.

@@ -49,6 +49,11 @@ fn a_killed_search_continues() {
 }
 
 #[test]
+fn a_killed_audit_continues() {
+    repeated(&prepared(140), "data audit ../faces --arch ../net.toml --folds 2 --epochs 4 --out audit", &|_| ());
+}
+
+#[test]
 fn a_killed_export_leaves_the_earlier_file() {
     for (file, precision) in [("model.onnx", "f32"), ("model.safetensors", "f16")] {
         let place = Place::new();

@@ -1,11 +1,11 @@
 //! Matches rows of votes with the images of a data set, and their columns with its classes.
 
 use super::protocol::{Unusable, processed};
-use super::read::{ImageKey, Votes, canonical};
+use super::read::{Votes, canonical};
 use crate::config::VoteMode;
 use crate::data::dataset::{Dataset, NumberedSplit, Split};
 use crate::data::error::DataError;
-use std::collections::HashMap;
+use crate::data::image_key::matched;
 
 /// The votes on the images of a data set.
 #[derive(Clone, Debug)]
@@ -123,36 +123,13 @@ fn columns(votes: &Votes, dataset: &Dataset) -> Result<Vec<Option<usize>>, Strin
 
 /// The row of the votes for each image.
 fn rows(votes: &Votes, dataset: &Dataset) -> Result<Vec<Option<usize>>, String> {
-    let mut index: HashMap<&ImageKey, usize> = HashMap::new();
-    for (number, row) in votes.rows.iter().enumerate() {
-        if let Some(first) = index.insert(&row.image, number) {
-            return Err(format!("its rows {first} and {number} are for the same image, {}", row.image));
-        }
-    }
-    let mut used = vec![None; votes.rows.len()];
-    let mut found = Vec::with_capacity(dataset.len());
-    for (image, id) in dataset.ids.iter().enumerate() {
-        let row = keys(id).find_map(|key| index.get(&key).copied());
-        if let Some(first) = row.and_then(|row| used[row].replace(image)) {
-            let (first, key): (usize, _) = (first, &votes.rows[row.unwrap_or_default()].image);
-            return Err(format!("{key} is the image {} and the image {id}; write paths", dataset.ids[first]));
-        }
-        found.push(row);
-    }
+    let found = matched(votes.rows.iter().map(|row| &row.image), &dataset.ids)?;
     if found.iter().all(Option::is_none) {
         let own = dataset.ids.first().map_or("", String::as_str);
         return Err(format!("none of its rows ({} …) is for an image of this data ({own} …)", votes.rows[0].image));
     }
     check_order(votes, dataset, &found)?;
     Ok(found)
-}
-
-/// The keys under which the votes on an image may be listed, the longest name first.
-fn keys(id: &str) -> impl Iterator<Item = ImageKey> + '_ {
-    let starts = std::iter::once(0).chain(id.match_indices('/').map(|(at, _)| at + 1));
-    let file = id.rsplit('/').next().unwrap_or(id);
-    let number = file.split_once('.').map_or(file, |(stem, _)| stem).parse().ok().map(ImageKey::Row);
-    starts.map(|start| ImageKey::Name(id[start..].to_owned())).chain(number)
 }
 
 /// Votes whose official split is not that of their image belong to other images.
@@ -172,15 +149,6 @@ fn check_order(votes: &Votes, dataset: &Dataset, rows: &[Option<usize>]) -> Resu
         }
     }
     Ok(())
-}
-
-impl std::fmt::Display for ImageKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Row(row) => write!(f, "row {row}"),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::protocol::OTHERS;
 use crate::data::error::DataError;
+use crate::data::image_key::ImageKey;
 use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,15 +33,6 @@ pub(super) struct VoteRow {
     pub usage: Option<String>,
     /// Of each class, then `unknown`, then not a face.
     pub counts: Vec<f32>,
-}
-
-/// Which image a row is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum ImageKey {
-    /// Its row in the data set, from 0.
-    Row(usize),
-    /// Its file name, or the end of its path.
-    Name(String),
 }
 
 /// What a column contains.

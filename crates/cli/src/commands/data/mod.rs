@@ -1,5 +1,7 @@
 //! `moue data`.
 
+mod audit;
+
 use super::{open_source, print, print_json, print_warning, stop_on_interrupt};
 use crate::args::{Common, DataCommand, FacesArgs, SplitArgs};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
@@ -119,6 +121,7 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
                 print(&format!("Wrote a preview of {} images to {}\n", dataset.len(), out.display()))?;
             }
         }
+        DataCommand::Audit(args) => return audit::run(args, common),
         DataCommand::Faces(args) => return faces(args, common),
         DataCommand::Draw { dir, count } => {
             let written = synthetic::write(dir, *count as usize, seed)
