@@ -98,7 +98,7 @@ pub enum DataCommand {
         first), scores.csv (every image), audit.json, and audit.html, a page to keep, relabel or drop images and to\n\
         export these decisions as fixes.csv. Repeat the command to continue after an interruption.\n\n\
         Examples:\n  moue data audit archive.zip\n  moue data audit my-photos/ --arch small --epochs 30 --out audit/\n  \
-        moue data audit fer2013.csv.gz --split all\n  moue train --data archive.zip --fixes fixes.csv"
+        moue data audit fer2013.csv.gz --split all"
     )]
     Audit(AuditArgs),
     /// Write a table with one row per image: path or row, label, split, size, mean, standard deviation, hash and
