@@ -144,6 +144,6 @@ mod tests {
 
     #[test]
     fn convolutions_by_all_kernels_are_direct_sums() {
-        tiles::tests::run_with(&[Kernels::Amx, Kernels::Portable], "kernels::bf16::tests::");
+        tiles::run_with(&[Kernels::Amx, Kernels::Portable], "kernels::bf16::tests::");
     }
 }

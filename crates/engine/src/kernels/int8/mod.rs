@@ -31,6 +31,6 @@ mod tests {
 
     #[test]
     fn convolutions_with_and_without_amx_are_direct_sums() {
-        tiles::tests::run_with(&[Kernels::Amx, Kernels::Portable], "kernels::int8::");
+        tiles::run_with(&[Kernels::Amx, Kernels::Portable], "kernels::int8::");
     }
 }

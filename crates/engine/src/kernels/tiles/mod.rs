@@ -8,7 +8,10 @@ pub mod block;
 pub mod layout;
 
 #[cfg(test)]
-pub mod tests {
+pub use tests::run_with;
+
+#[cfg(test)]
+mod tests {
     use crate::precision::Kernels;
 
     /// Runs tests of this program again, in processes with the kernels that are not in use.
