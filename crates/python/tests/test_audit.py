@@ -9,7 +9,7 @@ import pytest
 NET = """
 [model]
 name = "net"
-input = [24, 24, 1]
+input = [48, 48, 1]
 layers = [
   { kind = "conv2d", filters = 8, strides = 2, padding = "same" },
   { kind = "global_average_pooling2d" },
@@ -23,7 +23,7 @@ epochs = 2
 @pytest.fixture
 def place(tmp_path):
     (tmp_path / "net.toml").write_text(NET)
-    images = moue.load(size=(24, 24)).images[:140]
+    images = moue.load().images[:140]
     rows = [f'{number % 7},{" ".join(map(str, image.ravel()))},Training' for number, image in enumerate(images)]
     (tmp_path / "faces.csv").write_text("emotion,pixels,Usage\n" + "\n".join(rows) + "\n")
     return tmp_path
