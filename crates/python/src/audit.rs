@@ -1,5 +1,6 @@
 //! Audits of labels, as `moue data audit`.
 
+use crate::callback::Callback;
 use crate::error::refused;
 use crate::precision::of_training;
 use crate::runs::opened;
@@ -9,9 +10,8 @@ use moue_train::experiment::{AuditEvent, AuditOptions, RunOptions, audit as run}
 use moue_train::train::Event;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Folds, epochs, architecture, model, split, fixes, precision.
 type Settings =
@@ -46,24 +46,13 @@ pub fn audit<'py>(
         };
         let options = AuditOptions { run: run_options, folds, model, split, out };
         let source = DataSource::Given(data);
-        let stop = AtomicBool::new(false);
-        let mut raised = None;
-        let found = run(&options, &mut |config: &Config| opened(&source, config), &stop, &mut |event| match observed(
-            &event,
-            progress.as_ref(),
-        ) {
-            Ok(true) => {}
-            Ok(false) => stop.store(true, Ordering::Relaxed),
-            Err(error) => {
-                stop.store(true, Ordering::Relaxed);
-                raised.get_or_insert(error);
-            }
+        let callback = Callback::new(progress);
+        let found = run(&options, &mut |config: &Config| opened(&source, config), &callback.stop, &mut |event| {
+            callback.observe(|| Ok(document(&event)));
         });
         let found = found.map_err(|error| refused(&error))?;
-        match raised {
-            Some(error) => Err(error),
-            None => Ok(found),
-        }
+        callback.finish()?;
+        Ok::<_, PyErr>(found)
     })?;
     let Some(found) = found else { return Ok(None) };
     let (audit, dataset) = (found.audit, found.dataset);
@@ -81,25 +70,16 @@ pub fn audit<'py>(
         "order": audit.order,
         "scores": audit.images.iter().map(|own| own.score()).collect::<Vec<_>>(),
     });
-    let document = serde_json::to_string(&audit.document).map_err(|error| refused(&error))?;
+    let results = serde_json::to_string(&audit.document).map_err(|error| refused(&error))?;
     let audited: Vec<u32> = audit.images.iter().filter(|own| own.at.is_some()).map(|own| own.image as u32).collect();
-    Ok(Some((document, columns.to_string(), audited.into_pyarray(py), audit.probabilities.into_pyarray(py))))
+    Ok(Some((results, columns.to_string(), audited.into_pyarray(py), audit.probabilities.into_pyarray(py))))
 }
 
-/// Calls the callback after each epoch; returns whether to continue. An error is an exception of the callback, or Ctrl-C.
-fn observed(event: &AuditEvent<'_>, progress: Option<&Py<PyAny>>) -> PyResult<bool> {
-    Python::attach(|py| {
-        py.check_signals()?;
-        let (AuditEvent::Images { fold, folds, event: Event::Epoch { record, epochs, .. }, .. }, Some(progress)) =
-            (event, progress)
-        else {
-            return Ok(true);
-        };
-        let document = json!({
-            "fold": fold, "folds": folds, "epoch": record.epoch, "epochs": epochs, "loss": record.train_loss,
-            "agreement": record.validation_accuracy,
-        });
-        let returned = progress.call1(py, (document.to_string(),))?;
-        Ok(!returned.bind(py).is(pyo3::types::PyBool::new(py, false)))
-    })
+/// What the callback of an audit receives after each epoch.
+fn document(event: &AuditEvent<'_>) -> Option<Value> {
+    let AuditEvent::Images { fold, folds, event: Event::Epoch { record, epochs, .. }, .. } = event else { return None };
+    Some(json!({
+        "fold": fold, "folds": folds, "epoch": record.epoch, "epochs": epochs, "loss": record.train_loss,
+        "agreement": record.validation_accuracy,
+    }))
 }

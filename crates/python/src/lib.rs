@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod callback;
 mod error;
 mod images;
 mod precision;

@@ -1,5 +1,6 @@
 //! Training and evaluation, as in the commands of the same names.
 
+use crate::callback::Callback;
 use crate::error::refused;
 use crate::precision::{of_predictions, of_training};
 use crate::tta::tta;
@@ -12,9 +13,8 @@ use moue_train::train as training;
 use moue_train::train::{Event, Job, RunFolder};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Trains and returns a JSON document; `progress` is called with one after each
 /// epoch and stops the training by returning `False`.
@@ -64,48 +64,24 @@ pub fn train(
             resume: begun,
             communicator: None,
         };
-        let listener = Listener { progress, stop: AtomicBool::new(false) };
-        let mut raised = None;
-        let ended = training::train(&job, &listener.stop, &mut |event| {
-            if let Err(error) = listener.observe(&event) {
-                listener.stop.store(true, Ordering::Relaxed);
-                raised.get_or_insert(error);
-            }
-        });
+        let callback = Callback::new(progress);
+        let ended = training::train(&job, &callback.stop, &mut |event| callback.observe(|| document(&event)));
         let outcome = ended.map_err(|error| refused(&error))?;
         let summary = conclude(&outcome, &job).map_err(|error| refused(&error))?;
-        if let Some(error) = raised {
-            return Err(error);
-        }
+        callback.finish()?;
         let mut document = serde_json::to_value(&summary).map_err(|error| refused(&error))?;
         document["history"] = json!(outcome.history);
         Ok(document.to_string())
     })
 }
 
-struct Listener {
-    progress: Option<Py<PyAny>>,
-    stop: AtomicBool,
-}
-
-impl Listener {
-    /// Calls the callback with an epoch; an error is an exception of the callback, or Ctrl-C.
-    fn observe(&self, event: &Event<'_>) -> PyResult<()> {
-        Python::attach(|py| {
-            py.check_signals()?;
-            let (Event::Epoch { record, epochs, best }, Some(progress)) = (event, &self.progress) else {
-                return Ok(());
-            };
-            let mut document = serde_json::to_value(record).map_err(|error| refused(&error))?;
-            document["epochs"] = json!(epochs);
-            document["best"] = json!(best);
-            let returned = progress.call1(py, (document.to_string(),))?;
-            if returned.bind(py).is(pyo3::types::PyBool::new(py, false)) {
-                self.stop.store(true, Ordering::Relaxed);
-            }
-            Ok(())
-        })
-    }
+/// What the callback of a training receives after each epoch.
+fn document(event: &Event<'_>) -> PyResult<Option<Value>> {
+    let Event::Epoch { record, epochs, best } = event else { return Ok(None) };
+    let mut document = serde_json::to_value(record).map_err(|error| refused(&error))?;
+    document["epochs"] = json!(epochs);
+    document["best"] = json!(best);
+    Ok(Some(document))
 }
 
 /// Evaluates a model on a split and returns a JSON document.
@@ -203,12 +179,10 @@ pub fn compare(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf, 
         let experiments = experiments(&plan)?;
         std::fs::create_dir_all(out.join("runs"))?;
         let open = &mut |config: &Config| opened(&source, config);
-        let listener = Listener { progress: None, stop: AtomicBool::new(false) };
+        let callback = Callback::new(None);
         let found = if trains {
-            experiment::compare(&experiments, &source, open, &out, &listener.stop, &mut |_, event| {
-                if listener.observe(&event).is_err() {
-                    listener.stop.store(true, Ordering::Relaxed);
-                }
+            experiment::compare(&experiments, &source, open, &out, &callback.stop, &mut |_, _| {
+                callback.observe(|| Ok(None))
             })
         } else {
             collect(&experiments, &source, open, &out)

@@ -1,5 +1,6 @@
 //! Searches, as `moue tune`, and search spaces for other programs that search.
 
+use crate::callback::Callback;
 use crate::error::refused;
 use crate::precision::of_training;
 use crate::runs::opened;
@@ -11,9 +12,8 @@ use moue_train::tune::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Metric, sampler, early stopping, epochs, workers, seeds, test, precision.
@@ -54,41 +54,22 @@ pub fn tune(
             TuneOptions { limit, metric, sampler, early_stopping, epochs, workers, seeds, test, run, started };
         let source = data.map_or(DataSource::Synthetic, DataSource::Given);
         let open = &mut |config: &Config| opened(&source, config);
-        let stop = AtomicBool::new(false);
-        let mut raised = None;
-        let found = search(&space, &options, out.as_deref(), open, &stop, &mut |event| match observed(
-            &event,
-            progress.as_ref(),
-        ) {
-            Ok(true) => {}
-            Ok(false) => stop.store(true, Ordering::Relaxed),
-            Err(error) => {
-                stop.store(true, Ordering::Relaxed);
-                raised.get_or_insert(error);
-            }
+        let callback = Callback::new(progress);
+        let found = search(&space, &options, out.as_deref(), open, &callback.stop, &mut |event| {
+            callback.observe(|| Ok(document(&event)));
         });
         let found = found.map_err(|error| refused(&error))?;
-        if let Some(error) = raised {
-            return Err(error);
-        }
+        callback.finish()?;
         serde_json::to_string(&found).map_err(|error| refused(&error))
     })
 }
 
-/// Calls the callback with a trial; returns whether to continue. An error is an exception of the callback, or Ctrl-C.
-fn observed(event: &TuneEvent<'_>, progress: Option<&Py<PyAny>>) -> PyResult<bool> {
-    Python::attach(|py| {
-        py.check_signals()?;
-        let (TuneEvent::Trial { number, epochs, values, value, best, error }, Some(progress)) = (event, progress)
-        else {
-            return Ok(true);
-        };
-        let document = json!({
-            "trial": number, "epochs": epochs, "values": values, "value": value, "best": best, "error": error,
-        });
-        let returned = progress.call1(py, (document.to_string(),))?;
-        Ok(!returned.bind(py).is(pyo3::types::PyBool::new(py, false)))
-    })
+/// What the callback of a search receives after each trial.
+fn document(event: &TuneEvent<'_>) -> Option<Value> {
+    let TuneEvent::Trial { number, epochs, values, value, best, error } = event else { return None };
+    Some(json!({
+        "trial": number, "epochs": epochs, "values": values, "value": value, "best": best, "error": error,
+    }))
 }
 
 fn parsed<T>(parsed: serde_json::Result<T>, what: &str) -> PyResult<T> {

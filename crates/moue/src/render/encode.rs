@@ -25,7 +25,13 @@ pub fn save_picture(path: impl AsRef<Path>, picture: &RgbImage) -> std::io::Resu
 /// An image `[H, W, C]` (1 channel or 3, 0–255) as a PNG in a data URL; `None` where the number of
 /// pixels does not match the size.
 #[must_use]
-pub fn image_url(image: &[u8], [height, width, channels]: [usize; 3]) -> Option<String> {
+pub fn image_url(image: &[u8], shape: [usize; 3]) -> Option<String> {
+    png(image, shape).map(|png| png_url(&png))
+}
+
+/// An image `[H, W, C]` (1 channel or 3, 0–255) as a PNG file; `None` where the number of pixels does not match the size.
+#[must_use]
+pub fn png(image: &[u8], [height, width, channels]: [usize; 3]) -> Option<Vec<u8>> {
     let color = if channels == 1 { image::ExtendedColorType::L8 } else { image::ExtendedColorType::Rgb8 };
     if image.len() != height * width * channels {
         return None;
@@ -33,7 +39,7 @@ pub fn image_url(image: &[u8], [height, width, channels]: [usize; 3]) -> Option<
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
     image::ImageEncoder::write_image(encoder, image, width as u32, height as u32, color).ok()?;
-    Some(png_url(&png))
+    Some(png)
 }
 
 /// A PNG file in a data URL.

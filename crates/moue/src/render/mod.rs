@@ -9,6 +9,6 @@ mod saliency;
 
 pub use annotation::{annotated, draw_landmarks};
 pub use canvas::{Canvas, Color, LINE};
-pub use encode::{image_url, png_url, save_picture};
+pub use encode::{image_url, png, png_url, save_picture};
 pub use palette::{CLASS_COLORS, class_color};
 pub use saliency::{enlarged, explain_faces, explained, overlaid};

@@ -1,12 +1,8 @@
 //! Confident learning (Northcutt, Jiang, Chuang: "Confident Learning: Estimating Uncertainty in Dataset Labels", 2021):
 //! which labels contradict out-of-fold probabilities, and how noisy the labels of each class are.
 
-use crate::evaluate::wilson;
-use moue_engine::loss::argmax;
+use crate::evaluate::{Z, wilson};
 use serde::Serialize;
-
-/// Normal quantile of a 95 % interval.
-const Z: f64 = 1.959_963_984_540_054;
 
 /// Labels and out-of-fold probabilities `[N, classes]`, and what confident learning makes of them.
 #[derive(Clone, Debug)]
@@ -149,12 +145,6 @@ pub fn margin(row: &[f32], label: u32) -> f32 {
     (row[label as usize] - most + 1.0) / 2.0
 }
 
-/// The most probable class.
-#[must_use]
-pub fn predicted(row: &[f32]) -> usize {
-    argmax(row)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +182,7 @@ mod tests {
     #[test]
     fn scores_are_lower_for_worse_labels() {
         let row = [0.1, 0.7, 0.2];
-        assert_eq!((self_confidence(&row, 2), predicted(&row)), (0.2, 1));
+        assert_eq!(self_confidence(&row, 2), 0.2);
         assert!((margin(&row, 1) - 0.75).abs() < 1e-6 && (margin(&row, 0) - 0.2).abs() < 1e-6);
     }
 

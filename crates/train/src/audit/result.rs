@@ -1,6 +1,6 @@
 //! The results of an audit: a document, and one line for each image.
 
-use super::confident::{Confident, NoisePair, margin, predicted, self_confidence};
+use super::confident::{Confident, NoisePair, margin, self_confidence};
 use super::groups::{GroupMember, Groups, agreement, members};
 use super::kinds::Kind;
 use super::outliers::outliers;
@@ -8,6 +8,7 @@ use super::pictures::Fault;
 use super::predictions::OutOfFold;
 use crate::data::{Dataset, Split};
 use crate::evaluate::wilson;
+use moue_engine::loss::argmax;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -177,7 +178,7 @@ impl Audit {
         for (at, (&image, &label)) in images.iter().zip(&labels).enumerate() {
             let (own, row) = (&mut all[image], &predictions.probabilities[at * classes..(at + 1) * classes]);
             own.at = Some(at);
-            own.predicted = Some(predicted(row));
+            own.predicted = Some(argmax(row));
             own.self_confidence = Some(self_confidence(row, label));
             own.margin = Some(margin(row, label));
             own.suggested = confident.suggestion(at, label);

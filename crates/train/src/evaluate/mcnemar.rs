@@ -1,5 +1,6 @@
 //! McNemar's test: compares two models on the same images.
 
+use super::metrics::Z;
 use super::predictions::Predictions;
 use moue_engine::loss::argmax;
 use serde::Serialize;
@@ -37,7 +38,7 @@ pub fn compare(first: &Predictions, second: &Predictions) -> Option<Paired> {
     let only_second = pairs().filter(|&(a, b)| b && !a).count();
     let (n, b, c) = (n as f64, only_first as f64, only_second as f64);
     let difference = (b - c) / n;
-    let half = 1.959_963_984_540_054 * ((b + c) / n - difference * difference).max(0.0).sqrt() / n.sqrt();
+    let half = Z * ((b + c) / n - difference * difference).max(0.0).sqrt() / n.sqrt();
     Some(Paired {
         difference,
         difference_ci95: [difference - half, difference + half],

@@ -59,13 +59,15 @@ pub struct Reliability {
     pub accuracy: f64,
 }
 
+/// Quantile of the normal distribution for 95 % intervals.
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
+
 /// 95 % confidence interval of a proportion (Wilson 1927).
 #[must_use]
 pub fn wilson(hits: usize, n: usize) -> [f64; 2] {
     if n == 0 {
         return [0.0, 1.0];
     }
-    const Z: f64 = 1.959_963_984_540_054;
     let (n, p) = (n as f64, hits as f64 / n as f64);
     let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();

@@ -26,6 +26,7 @@ pub use evaluation::{EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError
 pub use features::features;
 pub use int8::calibrate_int8;
 pub use mcnemar::{Paired, compare};
+pub(crate) use metrics::Z;
 pub use metrics::{ClassMetrics, Metrics, Reliability, compute_metrics, reliability, wilson};
 pub use overlap::TrainingOverlap;
 pub use predictions::{DataMismatch, Predictions, check_fit, logits, most_confident_first, predict_split};

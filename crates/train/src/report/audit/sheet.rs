@@ -1,7 +1,7 @@
 //! Sheets of thumbnails: many images in one PNG, which a page loads when the first of them is visible.
 
 use crate::data::Dataset;
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use moue::render;
 use rayon::prelude::*;
 
 /// Thumbnails in a row, and rows, of a sheet.
@@ -43,11 +43,8 @@ fn sheet(dataset: &Dataset, images: &[usize]) -> Vec<u8> {
             }
         }
     }
-    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
-    let mut png = Vec::new();
-    // Writing to memory cannot fail.
-    let _ = PngEncoder::new(&mut png).write_image(&pixels, across as u32, (lines * side) as u32, color);
-    png
+    // The pixels have this shape.
+    render::png(&pixels, [lines * side, across, channels]).unwrap_or_default()
 }
 
 /// The mean of the pixels that a pixel of the thumbnail covers.
