@@ -111,17 +111,13 @@ pub fn tune(
     };
     let dataset = Arc::clone(&search.data[0].2);
     let is_done = search.run()?;
-    // Trials that never began are not part of the results, and no trial is continued after the search.
-    search.trials.retain(|trial| {
-        if is_done {
-            trial.remove_checkpoint();
-        }
-        let began = !trial.record.history.is_empty() || trial.record.error.is_some();
-        if !began && is_done {
-            let _ = std::fs::remove_dir_all(trial.folder.path());
-        }
-        began
-    });
+    if is_done {
+        // No trial is continued after the search.
+        search.trials.iter().for_each(trial::Trial::remove_checkpoint);
+    }
+    // Trials that never began are not part of the results. Their records remain, because a repeated search needs the
+    // whole bracket.
+    search.trials.retain(|trial| !trial.record.history.is_empty() || trial.record.error.is_some());
     if is_done {
         plan["searched"] = json!(true);
         write(&out, PLAN, &format!("{plan:#}\n"))?;
