@@ -145,12 +145,13 @@ fn text(found: &AuditDocument) -> String {
     let counts = found.issues.iter().filter(|count| count.images > 0);
     let mut rows = vec![vec!["issue".to_owned(), "images".to_owned()]];
     rows.extend(counts.map(|count| vec![count.kind.title(), count.images.to_string()]));
-    let out = found.out.display();
+    let [issues, scores, page] =
+        ["issues.csv", "scores.csv", "audit.html"].map(|name| found.out.join(name).display().to_string());
     format!(
         "{} of {} images have issues\n\n{}\n{}\n{} of {} labels are probably wrong. Estimated share of wrong labels: {}\n\
          Predicted out of fold: {} of the labels\n\
          Groups of near-duplicates: {}, {} with different labels, {} across splits\n\
-         Issues: {out}/issues.csv, worst first; every image: {out}/scores.csv\nPage:   {out}/audit.html\n\
+         Issues: {issues}, worst first; every image: {scores}\nPage:   {page}\n\
          Next:   decide in the page, export fixes.csv, and pass it on: moue train --data … --fixes fixes.csv\n",
         found.images_with_issues,
         found.images,

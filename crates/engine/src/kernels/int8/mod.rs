@@ -8,6 +8,8 @@
 mod avx2;
 mod block;
 pub mod convolution;
+#[cfg(target_arch = "aarch64")]
+mod dotprod;
 pub mod epilogue;
 pub mod first;
 pub mod map;

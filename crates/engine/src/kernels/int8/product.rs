@@ -2,8 +2,8 @@
 //!
 //! A block is some rows, the windows of output positions, times a panel of up to 64 columns, the filters. Four products
 //! at a time are added to a 32-bit sum. No instruction in use saturates: `vpdpbusd` adds four products in 32 bits;
-//! AVX2's `vpmaddwd` adds two products of 16-bit values in 32 bits; `vpmaddubsw`, whose
-//! sums have 16 bits, is not used.
+//! AVX2's `vpmaddwd` adds two products of 16-bit values in 32 bits; `vpmaddubsw`, whose sums have 16 bits, is not used.
+//! ARM's `sdot` adds four products of signed bytes in 32 bits.
 
 use super::block::{Block, ROWS, Sums, VECTOR, WORD, rows};
 use crate::kernels::isa;
@@ -19,9 +19,15 @@ pub enum Instructions {
     Vnni,
     /// AVX2: two products of 16-bit values at a time.
     Avx2,
+    /// 64-bit ARM with dot products: four products of signed bytes are added to a 32-bit sum.
+    Dotprod,
     /// Plain loops, compiled for the instruction-set level in use.
     Portable,
 }
+
+/// All instructions, the fastest first.
+const ALL: [Instructions; 5] =
+    [Instructions::Amx, Instructions::Vnni, Instructions::Avx2, Instructions::Dotprod, Instructions::Portable];
 
 impl Instructions {
     /// The name in reports.
@@ -31,21 +37,25 @@ impl Instructions {
             Self::Amx => "amx",
             Self::Vnni => "avx512-vnni",
             Self::Avx2 => "avx2",
+            Self::Dotprod => "neon-dotprod",
             Self::Portable => "portable",
         }
     }
 
     /// All that this machine supports at its instruction-set level in use, the fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Amx, Self::Vnni, Self::Avx2, Self::Portable].into_iter().filter(|instructions| match instructions {
+        let isa = isa::Isa::in_use();
+        ALL.into_iter().filter(move |instructions| match instructions {
             Self::Amx => Kernels::in_use() == Kernels::Amx && Self::has_vnni(),
             Self::Vnni => Self::has_vnni(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => {
-                matches!(isa::Isa::in_use(), isa::Isa::Avx512 | isa::Isa::Avx2) && super::avx2::is_available()
-            }
+            Self::Avx2 => matches!(isa, isa::Isa::Avx512 | isa::Isa::Avx2) && super::avx2::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 => false,
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod => isa == isa::Isa::Neon && super::dotprod::is_available(),
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::Dotprod => false,
             Self::Portable => true,
         })
     }
@@ -81,6 +91,8 @@ impl Instructions {
             Self::Amx | Self::Vnni => super::vnni::multiply::<false>(block, vectors, columns, sums),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => super::avx2::multiply(block, vectors, columns, sums),
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod => super::dotprod::multiply(block, vectors, columns, sums),
             _ => isa::dispatch(
                 #[inline(always)]
                 || portable(block, vectors, columns, sums),
@@ -160,7 +172,7 @@ mod tests {
                 }
             }
         }
-        for instructions in [Instructions::Amx, Instructions::Vnni, Instructions::Avx2] {
+        for instructions in ALL {
             if !Instructions::available().any(|available| available == instructions) {
                 eprintln!("SKIPPED for {instructions:?}: this processor or level does not have it");
             }

@@ -5,6 +5,7 @@ pub const BLOCK: usize = 32;
 
 /// Bytes of a row of `a` that a step multiplies, and of 32 columns of `b`.
 pub const STEP_BYTES: usize = 64;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub const PACKED_BYTES: usize = STEP_BYTES * BLOCK;
 
 /// Values of bf16 that a step adds up, in each row of `a` and column of `b`.
@@ -25,7 +26,6 @@ pub struct Step {
 pub struct Steps {
     list: Vec<Step>,
     /// The largest offset and index.
-    #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), expect(dead_code))]
     furthest: Step,
 }
 
