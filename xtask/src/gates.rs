@@ -4,8 +4,8 @@
 //! dependencies are checked once. Tests select the whole workspace with and without optional features, because a
 //! smaller selection would give dependencies other features and compile them again.
 
-use crate::shared::{root, run};
-use crate::{book, licenses, structure, words};
+use crate::shared::{root, run, works};
+use crate::{book, licenses, release_files, structure, words};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +28,8 @@ pub fn check() -> anyhow::Result<()> {
     })?;
     step("structure", structure::check)?;
     step("licenses", licenses::check)?;
+    step("versions", release_files::versions)?;
+    step("workflows", release_files::workflows)?;
     step("dependencies", dependencies)?;
     step("words", words::check)?;
     step("book", book::build)?;
@@ -156,10 +158,6 @@ fn mpi() -> bool {
 fn python() -> Option<PathBuf> {
     let python = PathBuf::from(env::var_os("MOUE_PYTHON")?);
     works(Command::new(&python).args(["-c", "import maturin, pytest"])).then_some(python)
-}
-
-fn works(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
 }
 
 /// The build folder.

@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod book;
+mod dist;
 mod gates;
 mod inputs;
 mod licenses;
-mod package;
+mod release_files;
 mod shared;
 mod structure;
 mod web;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND [ARGUMENTS…]
 
-  check        formatting, lints, structure, licenses and documentation
+  check        formatting, lints, structure, licenses, versions, workflows and documentation
   test         all tests of the workspace
   test-slow    tests of optional features, of training in several processes (MPI), of commands that are killed at
                random moments, and of the Python wheel
@@ -25,11 +26,14 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
   book         check the links of all Markdown files, and build the book into target/book where mdbook is installed
   web          build the page and its npm package into crates/server/dist (`--check`: only check that it is up to date)
   reference    write docs/reference from the code; a test fails when it is stale
-  licenses     write crates/cli/licenses.txt (`--check`: only check that it is up to date)
+  licenses     write the licenses.txt of the command, the wheel and the npm package (`--check`: only check that they
+               are up to date)
   structure    check imports, the size of files and the dependencies of crates
   words        check that texts avoid the words of a list, and print what to write instead
   bench        measure the speed of a network, by default bench/resnet layer by layer
-  package      package every crate that is published, and print its size
+  dist         build what a release publishes into target/dist: all parts, or those that are named (`binary`, `wheel`,
+               `npm`, `crates`, `sbom`); `--target TRIPLE` for another system, `--allow-dirty` for uncommitted changes
+  dist-test    install the files of target/dist in empty folders, without the repository, and predict with them
 
 More arguments go to cargo; those of `bench` go to `moue bench`.";
 
@@ -55,7 +59,8 @@ fn main() -> ExitCode {
         "words" if rest.is_empty() => words::check(),
         "reference" if rest.is_empty() => gates::reference(),
         "bench" => gates::bench(rest),
-        "package" => package::package(rest),
+        "dist" => dist::dist(rest),
+        "dist-test" => dist::test(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -1,6 +1,8 @@
 //! Shared by the tasks: folders, and running other programs.
 
 use anyhow::{Context, ensure};
+use sha2::{Digest, Sha256};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,4 +31,26 @@ pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("{name} cannot be run"))?;
     ensure!(output.status.success(), "{name} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Whether a program can be run.
+pub fn works(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Writes `SHA256SUMS`, as `sha256sum --check` reads it, for all other files of a folder.
+pub fn checksums(folder: &Path) -> anyhow::Result<()> {
+    const NAME: &str = "SHA256SUMS";
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name != NAME && entry.file_type()?.is_file() {
+            let hash = base16ct::lower::encode_string(&Sha256::digest(fs::read(entry.path())?));
+            lines.push((name.clone(), format!("{hash}  {name}\n")));
+        }
+    }
+    lines.sort();
+    let text: String = lines.into_iter().map(|(_, line)| line).collect();
+    Ok(fs::write(folder.join(NAME), text)?)
 }

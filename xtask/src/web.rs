@@ -25,7 +25,6 @@ pub fn build(cargo: &[String]) -> anyhow::Result<()> {
     copy(&work.join("js"), &fresh, |name| name.ends_with(".js") || name == "index.d.ts")?;
     copy(&work.join("bindgen"), &fresh, |name| !name.ends_with("bg.wasm.d.ts"))?;
     licenses::check()?;
-    fs::copy(licenses::path(), fresh.join("moue/licenses.txt"))?;
     offline(&fresh)?;
     fs::write(fresh.join(inputs::RECORD), inputs::hash()? + "\n")?;
 

@@ -388,6 +388,9 @@ pub struct ServeArgs {
     /// Write the web page with the model to this folder, for any static web host, and exit
     #[arg(long, value_name = "DIR")]
     pub export: Option<PathBuf>,
+    /// Request /healthz of the service that runs at this address, and exit: code 0 if it responds, else 1
+    #[arg(long, conflicts_with = "export")]
+    pub check: bool,
 }
 
 #[derive(Args)]

@@ -17,8 +17,20 @@ use walkdir::WalkDir;
 const ALLOWED: &str = include_str!("allow.txt");
 
 /// Folders and files that are checked, of those with an ending that `mask::text` knows.
-const CHECKED: [&str; 9] =
-    [".ci", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ARCHITECTURE.md", "docs", "bench", "crates", "examples"];
+const CHECKED: [&str; 12] = [
+    ".ci",
+    ".github",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "ARCHITECTURE.md",
+    "SECURITY.md",
+    "docs",
+    "bench",
+    "crates",
+    "deploy",
+    "examples",
+];
 
 /// Checks everything and prints all findings.
 pub fn check() -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! `moue serve`.
 
-use super::{open_classifier, precision_line, print_json, print_warning};
+use super::{open_classifier, precision_line, print, print_json, print_warning};
 use crate::args::{Common, LogFormat, PredictionPrecision, ServeArgs};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
@@ -9,8 +9,8 @@ use anyhow::Context;
 use moue::model::{Model, onnx, stored};
 use moue_server::{Limits, Options};
 use serde::Serialize;
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,6 +42,9 @@ const PORT: u16 = 8080;
 pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.export {
         return export(folder, args.model.as_deref(), common);
+    }
+    if args.check {
+        return check(&address(&args.addr, args.port)?, common);
     }
     if args.max_buffer < args.max_body.into() {
         let text = format!("--max-buffer {} is less than --max-body {}; increase it", args.max_buffer, args.max_body);
@@ -143,6 +146,43 @@ async fn in_use(address: &str) -> String {
         }
     }
     problem
+}
+
+/// How long a check waits for the service.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Requests `/healthz` of the service that listens on an address: a health check of containers that have no other
+/// program.
+fn check(address: &str, common: &Common) -> anyhow::Result<ExitCode> {
+    let body = health(address).with_context(|| format!("no service responds at {address}"))?;
+    if common.json {
+        print(&format!("{}\n", body.trim_end()))?;
+    } else if !common.quiet {
+        eprintln!("The service at {address} is up");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The body of the response to `GET /healthz`.
+fn health(address: &str) -> anyhow::Result<String> {
+    let mut place = address.to_socket_addrs()?.next().context("the host has no address")?;
+    // A service that listens everywhere listens on the loopback address.
+    match place.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => place.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => place.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let mut stream = TcpStream::connect_timeout(&place, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut response = Vec::new();
+    // Something else may listen there, and send without end.
+    stream.take(100_000).read_to_end(&mut response)?;
+    let response = String::from_utf8_lossy(&response);
+    let (head, body) = response.split_once("\r\n\r\n").context("it does not speak HTTP")?;
+    let status = head.lines().next().unwrap_or_default();
+    anyhow::ensure!(status.split(' ').nth(1) == Some("200"), "its response is {status}");
+    Ok(body.to_owned())
 }
 
 /// Writes the web page to a folder instead of serving it. Without a model it predicts with `tiny`, which its module
