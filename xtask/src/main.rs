@@ -1,6 +1,7 @@
 //! Tasks of the repository: `cargo xtask` lists them.
 #![forbid(unsafe_code)]
 
+mod aarch64;
 mod book;
 mod dist;
 mod gates;
@@ -21,6 +22,8 @@ Usage: cargo xtask COMMAND [ARGUMENTS…]
   test         all tests of the workspace
   test-slow    tests of optional features, of training in several processes (MPI), of commands that are killed at
                random moments, and of the Python wheel
+  test-aarch64 tests of the engine and the library on 64-bit ARM in an emulator (qemu-user, gcc-aarch64-linux-gnu and
+               the target aarch64-unknown-linux-gnu), and a comparison of predictions with those of this machine
   snapshots    accept the current output of the tests as their snapshots
   docs         build the documentation of the libraries (`--open` shows it)
   book         check the links of all Markdown files, and build the book into target/book where mdbook is installed
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         "check" if rest.is_empty() => gates::check(),
         "test" => gates::test(rest),
         "test-slow" if rest.is_empty() => gates::test_slow(),
+        "test-aarch64" if rest.is_empty() => aarch64::test(),
         "book" if rest.is_empty() => book::build(),
         "snapshots" => gates::snapshots(rest),
         "docs" => gates::docs(rest),
