@@ -68,13 +68,13 @@ fn image_bytes(side: u32) -> Vec<u8> {
 fn a_running_service_can_be_checked() {
     let place = Place::new();
     let service = Service::start(&place, &["--token", "secret"]);
-    let port = service.address.rsplit_once(':').unwrap().1;
+    let port = service.address.rsplit_once(':').unwrap().1.to_owned();
     let document = place.ok(&["serve", "--check", "--addr", &service.address, "--json"]);
     let health: Value = serde_json::from_str(&document).unwrap();
     assert!(health["version"].is_string(), "{health}");
-    assert_eq!(place.ok(&["serve", "--check", "--addr", "0.0.0.0", "--port", port, "--quiet"]), "");
+    assert_eq!(place.ok(&["serve", "--check", "--addr", "0.0.0.0", "--port", &port, "--quiet"]), "");
     drop(service);
-    let (code, error) = place.fails(&["serve", "--check", "--port", port]);
+    let (code, error) = place.fails(&["serve", "--check", "--port", &port]);
     assert_eq!(code, 1);
     assert!(error.contains("no service responds at 127.0.0.1"), "{error}");
 }
