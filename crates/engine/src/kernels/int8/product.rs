@@ -44,16 +44,17 @@ impl Instructions {
 
     /// All that this machine supports at its instruction-set level in use, the fastest first.
     pub fn available() -> impl Iterator<Item = Self> {
-        let isa = isa::Isa::in_use();
-        ALL.into_iter().filter(move |instructions| match instructions {
+        ALL.into_iter().filter(|instructions| match instructions {
             Self::Amx => Kernels::in_use() == Kernels::Amx && Self::has_vnni(),
             Self::Vnni => Self::has_vnni(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => matches!(isa, isa::Isa::Avx512 | isa::Isa::Avx2) && super::avx2::is_available(),
+            Self::Avx2 => {
+                matches!(isa::Isa::in_use(), isa::Isa::Avx512 | isa::Isa::Avx2) && super::avx2::is_available()
+            }
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 => false,
             #[cfg(target_arch = "aarch64")]
-            Self::Dotprod => isa == isa::Isa::Neon && super::dotprod::is_available(),
+            Self::Dotprod => isa::Isa::in_use() == isa::Isa::Neon && super::dotprod::is_available(),
             #[cfg(not(target_arch = "aarch64"))]
             Self::Dotprod => false,
             Self::Portable => true,
