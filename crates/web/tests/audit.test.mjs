@@ -82,24 +82,21 @@ test("thumbnails are loaded when they are visible", async () => {
   await close();
 });
 
-test(`${MANY} images are scrolled smoothly`, async () => {
+test(`of ${MANY} images only the visible ones are drawn`, async () => {
   const { page, errors, close } = await open("many-audit/huge.html");
   assert.ok((await page.locator("#count").textContent()).startsWith(`${MANY} of ${MANY} images`));
-  const frames = await page.evaluate(async () => {
-    const times = [];
-    let last = await new Promise(requestAnimationFrame);
-    for (let frame = 0; frame < 180; frame += 1) {
+  // The time of a frame depends on the number of cards: `bench/frames.mjs` measures it.
+  const most = await page.evaluate(async () => {
+    let cards = 0;
+    for (let frame = 0; frame < 60; frame += 1) {
       // Slowly, quickly, and in jumps.
-      window.scrollBy(0, frame < 60 ? 120 : frame < 120 ? 2500 : 40000);
-      const now = await new Promise(requestAnimationFrame);
-      times.push(now - last);
-      last = now;
+      window.scrollBy(0, frame < 20 ? 120 : frame < 40 ? 2500 : 40000);
+      await new Promise(requestAnimationFrame);
+      cards = Math.max(cards, document.querySelectorAll(".card").length);
     }
-    return times.sort((one, other) => one - other);
+    return cards;
   });
-  // Other programs take the processor at times: not every single frame is the page's.
-  console.log(`frames: median ${frames[90].toFixed(1)} ms, 95 % ${frames[171].toFixed(1)} ms, longest ${frames[179].toFixed(1)} ms`);
-  assert.ok(frames[171] < 100, `${frames.slice(-12)}`);
+  assert.ok(most > 0 && most < 200, `${most} cards`);
   // The same position shows the same cards as a page that was opened there.
   const shown = await page.locator(".card").first().getAttribute("aria-label");
   assert.match(shown, /image-\d+/);
