@@ -21,9 +21,13 @@ console.log(`opened in ${Math.round(performance.now() - started)} ms`);
 const frames = async (scroll) => {
   await tab.evaluate(() => {
     window.frames_ = [];
-    let last = performance.now();
-    const next = (now) => { window.frames_.push(now - last); last = now; window.going_ = requestAnimationFrame(next); };
-    window.going_ = requestAnimationFrame((now) => { last = now; window.going_ = requestAnimationFrame(next); });
+    let last;
+    const next = (now) => {
+      if (last !== undefined) window.frames_.push(now - last);
+      last = now;
+      window.going_ = requestAnimationFrame(next);
+    };
+    window.going_ = requestAnimationFrame(next);
   });
   await scroll();
   return tab.evaluate(() => { cancelAnimationFrame(window.going_); return window.frames_; });

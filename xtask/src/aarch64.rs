@@ -3,10 +3,10 @@
 //! The tests of the engine and of the library run there, with NEON's kernels. The program predicts the same pictures on both
 //! systems: bit-identical for one and two threads, and nearly equal on the two processors.
 
-use crate::shared::{output, root, run, works};
+use crate::shared::{metadata, output, root, run, target, works};
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
@@ -28,9 +28,7 @@ pub fn test() -> anyhow::Result<()> {
     run(cargo("test").args(["--package", "moue-engine", "--package", "moue", "--lib"]))?;
     run(cargo("build").args(["--package", "moue-cli"]))?;
     run(Command::new("cargo").current_dir(root()).args(["build", "--locked", "--package", "moue-cli"]))?;
-    let metadata = ["metadata", "--no-deps", "--locked", "--format-version", "1"];
-    let metadata: Value = serde_json::from_str(&output(Command::new("cargo").current_dir(root()).args(metadata))?)?;
-    let build = PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"));
+    let build = target(&metadata()?);
     let own = build.join("debug/moue");
     let folder = tempfile::tempdir()?;
     run(Command::new(&own).current_dir(folder.path()).args(["data", "draw", "faces", "--count", "28", "--quiet"]))?;

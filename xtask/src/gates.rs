@@ -4,7 +4,7 @@
 //! dependencies are checked once. Tests select the whole workspace with and without optional features, because a
 //! smaller selection would give dependencies other features and compile them again.
 
-use crate::shared::{root, run, works};
+use crate::shared::{metadata, root, run, target, works};
 use crate::{book, licenses, release_files, structure, words};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -114,7 +114,7 @@ pub fn test_slow() -> anyhow::Result<()> {
 /// Builds the wheel into Python's environment and runs its tests.
 fn wheel(python: &Path) -> anyhow::Result<()> {
     // Its profile `dev` is that of the workspace's tests, so that the two share dependencies in one folder.
-    let target = target();
+    let target = target(&metadata()?);
     run(cargo("clippy")
         .args(["--manifest-path", WHEEL, "--locked", "--", "-D", "warnings"])
         .env("PYO3_PYTHON", python)
@@ -158,9 +158,4 @@ fn mpi() -> bool {
 fn python() -> Option<PathBuf> {
     let python = PathBuf::from(env::var_os("MOUE_PYTHON")?);
     works(Command::new(&python).args(["-c", "import maturin, pytest"])).then_some(python)
-}
-
-/// The build folder.
-fn target() -> PathBuf {
-    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }

@@ -1,6 +1,7 @@
 //! Shared by the tasks: folders, and running other programs.
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,17 @@ pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("{name} cannot be run"))?;
     ensure!(output.status.success(), "{name} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The packages and folders of the workspace, as `cargo metadata` describes them.
+pub fn metadata() -> anyhow::Result<Value> {
+    let arguments = ["metadata", "--no-deps", "--locked", "--format-version", "1"];
+    Ok(serde_json::from_str(&output(Command::new("cargo").current_dir(root()).args(arguments))?)?)
+}
+
+/// The build folder.
+pub fn target(metadata: &Value) -> PathBuf {
+    PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"))
 }
 
 /// Whether a program can be run.

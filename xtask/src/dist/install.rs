@@ -1,6 +1,6 @@
 //! Installs the files of a release in empty folders, and uses them there: nothing is read from the repository.
 
-use super::release::Release;
+use super::release::{Release, python};
 use crate::shared::{output, run};
 use anyhow::{Context, ensure};
 use flate2::read::GzDecoder;
@@ -65,9 +65,8 @@ pub fn binary(release: &Release) -> anyhow::Result<()> {
 
 pub fn wheel(release: &Release) -> anyhow::Result<()> {
     let folder = prepared()?;
-    let python = env::var_os("MOUE_PYTHON").unwrap_or_else(|| "python3".into());
     let environment = folder.path().join("environment");
-    run(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
+    run(Command::new(python()).args(["-m", "venv"]).arg(&environment))?;
     let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let python = environment.join(python);
     let wheel = file(release, ".whl")?;

@@ -1,10 +1,9 @@
 //! The packages of registries: crates, the wheel, the npm package.
 
-use super::release::Release;
+use super::release::{Release, python};
 use crate::shared::{dist, output, root, run};
 use crate::{inputs, licenses};
 use anyhow::{Context, ensure};
-use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -40,12 +39,11 @@ pub fn crates(release: &Release) -> anyhow::Result<Vec<PathBuf>> {
 /// The wheel for CPython from 3.10 on, built by the maturin of the interpreter that `MOUE_PYTHON` names.
 pub fn wheel(release: &Release) -> anyhow::Result<Vec<PathBuf>> {
     licenses::check()?;
-    let python = env::var_os("MOUE_PYTHON").unwrap_or_else(|| "python3".into());
     let folder = release.build.join("dist-wheel");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
-    let mut maturin = Command::new(&python);
+    let mut maturin = Command::new(python());
     maturin
         .current_dir(root())
         .args(["-m", "maturin", "build", "--release", "--locked", "--quiet", "--manifest-path"])

@@ -1,8 +1,10 @@
 //! What the parts of a release share: the version, the packages, the target, the folder.
 
-use crate::shared::{output, root};
+use crate::shared::{metadata, output, target as build_folder};
 use anyhow::Context;
 use serde_json::Value;
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -22,10 +24,9 @@ pub struct Release {
 
 impl Release {
     pub fn new(target: Option<String>, dirty: bool) -> anyhow::Result<Self> {
-        let metadata = ["metadata", "--no-deps", "--locked", "--format-version", "1"];
-        let metadata: Value = serde_json::from_str(&output(Command::new("cargo").current_dir(root()).args(metadata))?)?;
+        let metadata = metadata()?;
         let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?.clone();
-        let build = PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"));
+        let build = build_folder(&metadata);
         let version = packages
             .iter()
             .find(|package| package["name"] == "moue-cli")
@@ -58,4 +59,9 @@ impl Release {
     pub fn archive_name(&self) -> anyhow::Result<String> {
         Ok(format!("moue-{}-{}", self.version, self.triple()?))
     }
+}
+
+/// The interpreter that `MOUE_PYTHON` names, else `python3`.
+pub fn python() -> OsString {
+    env::var_os("MOUE_PYTHON").unwrap_or_else(|| "python3".into())
 }

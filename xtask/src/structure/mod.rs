@@ -7,10 +7,9 @@ mod circles;
 mod names;
 mod unsafe_code;
 
-use crate::shared::{output, root};
+use crate::shared::{metadata, output, root};
 use anyhow::{Context, ensure};
 use circles::{Edges, Sources};
-use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
 use std::process::Command;
@@ -117,7 +116,7 @@ fn length_faults(sources: &Sources) -> Vec<String> {
 
 fn dependency_faults() -> anyhow::Result<Vec<String>> {
     let mut faults = Vec::new();
-    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])?)?;
+    let metadata = metadata()?;
     let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
     for (name, other, builds) in KEPT_APART {
         let package = packages.iter().find(|package| package["name"] == name);
