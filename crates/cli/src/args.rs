@@ -4,7 +4,7 @@ mod data;
 mod training;
 mod values;
 
-pub use data::{AuditArgs, DataCommand, FacesArgs, SplitArgs};
+pub use data::{AuditArgs, DataCommand, FacesArgs, SimilarArgs, SplitArgs};
 pub use training::{CompareArgs, TrainArgs, TuneArgs};
 pub use values::{BatchSize, CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
 
@@ -190,7 +190,7 @@ pub struct EvaluateArgs {
     /// Also evaluate on corrupted images [default without a value: all]
     #[arg(long, value_name = "SET", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "all")]
     pub corruptions: Option<CorruptionChoice>,
-    /// Write report.html and evaluation.json to this folder
+    /// Write evaluation.json and report.html, a page to explore the errors, to this folder
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Write a model card in Markdown to this file

@@ -75,6 +75,25 @@ pub struct AuditArgs {
     pub split_of: SplitArgs,
 }
 
+#[derive(Args)]
+pub struct SimilarArgs {
+    /// Dataset as downloaded: CSV or image folders, compressed or not
+    pub path: PathBuf,
+    /// Image file with a face that fills it, or an image of the dataset: its row number, its path or the end of its path
+    pub image: PathBuf,
+    /// Model whose features are compared: a file, run folder, or bundled model (`default`, `fer2013`, `tiny`)
+    #[arg(long, value_name = "MODEL", default_value = "default")]
+    pub model: PathBuf,
+    /// Number of similar images
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub count: u32,
+    /// Also write the images to this page: .html
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub split_of: SplitArgs,
+}
+
 #[derive(Subcommand)]
 pub enum DataCommand {
     /// Count images per class and split, blank images, and exact and near duplicates
@@ -101,6 +120,14 @@ pub enum DataCommand {
         moue data audit fer2013.csv.gz --split all"
     )]
     Audit(AuditArgs),
+    /// Find the images of a dataset that are most similar to an image, by the features of a model
+    #[command(
+        after_long_help = "Features are what a network computes before its last layer; similar ones have a cosine similarity near 1.\n\
+        Copies of the image come first, then images that look the same to the model.\n\n\
+        Examples:\n  moue data similar fer2013.csv 12\n  \
+        moue data similar fer2013.csv face.png --model tiny --count 20 --out similar.html"
+    )]
+    Similar(SimilarArgs),
     /// Write a table with one row per image: path or row, label, split, size, mean, standard deviation, hash and
     /// near-duplicates
     #[command(

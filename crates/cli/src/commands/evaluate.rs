@@ -12,8 +12,8 @@ use moue::{Isa, Tta};
 use moue_train::bench::latency_ms;
 use moue_train::data::split_warnings;
 use moue_train::evaluate::{
-    AdjustmentPoint, EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Metrics, VoteMetrics,
-    corruptions, evaluate, evaluate_split,
+    AdjustmentPoint, Errors, EvaluateEvent, EvaluateOptions, Evaluation, EvaluationError, EvaluationView, Metrics,
+    VoteMetrics, corruptions, evaluate, evaluate_split,
 };
 use moue_train::report::{self, Card, p_value, percent, points};
 use std::path::Path;
@@ -58,8 +58,11 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     }
     evaluation.warnings().iter().chain(&evaluated.fixes_warning()).for_each(|warning| print_warning(warning));
     if let Some(folder) = &args.report {
-        write(&folder.join("report.html"), &report::evaluation(&evaluation))?;
-        write(&folder.join("evaluation.json"), &format!("{document}\n"))?;
+        let errors = Errors::new(&evaluated, &mut |event| watcher.observe(&event));
+        for (name, bytes) in report::evaluation(&evaluation, &errors, evaluated.image_votes.as_ref()) {
+            write(&folder.join(name), &bytes)?;
+        }
+        write(&folder.join("evaluation.json"), format!("{document}\n").as_bytes())?;
         if !common.quiet {
             eprintln!("Report: {}", folder.join("report.html").display());
         }
@@ -83,8 +86,12 @@ struct Watcher<'a> {
 
 impl Watcher<'_> {
     fn begin(&mut self, total: usize, message: String) {
+        self.begin_of(total, "images/s", message);
+    }
+
+    fn begin_of(&mut self, total: usize, unit: &'static str, message: String) {
         self.done();
-        let progress = Progress::new(self.common.quiet, total, "images/s");
+        let progress = Progress::new(self.common.quiet, total, unit);
         progress.set(0, &message);
         self.progress = Some((progress, message));
     }
@@ -116,6 +123,8 @@ impl Watcher<'_> {
             }
             EvaluateEvent::Begin(images) => self.begin(*images, "evaluating".to_owned()),
             EvaluateEvent::BeginAltered(images) => self.begin(*images, "evaluating on corrupted images".to_owned()),
+            EvaluateEvent::BeginSaliency(images) => self.begin(*images, "computing saliency maps".to_owned()),
+            EvaluateEvent::BeginMap(steps) => self.begin_of(*steps, "steps/s", "mapping images".to_owned()),
             EvaluateEvent::Predicted(images) => self.set(*images),
             EvaluateEvent::End => self.done(),
         }
@@ -157,17 +166,17 @@ fn write_card(
             precision_text(classifier.precision())
         ),
     });
-    write(path, &card)?;
+    write(path, card.as_bytes())?;
     if !watcher.common.quiet {
         eprintln!("Model card: {}", path.display());
     }
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)
-        .and_then(|()| write_atomically(path, text.as_bytes()))
+        .and_then(|()| write_atomically(path, bytes))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -4,7 +4,7 @@ use super::markdown::{anchor, code, table};
 use super::schema::{output, rows, string};
 use crate::commands::arch::{ListedPreset, ShownNetwork};
 use crate::commands::bench::BenchDocument;
-use crate::commands::data::{WrittenCuts, WrittenFaces, WrittenPreview, WrittenTable};
+use crate::commands::data::{SimilarImages, WrittenCuts, WrittenFaces, WrittenPreview, WrittenTable};
 use crate::commands::doctor::Report;
 use crate::commands::export::ExportedModel;
 use crate::commands::man::WrittenPages;
@@ -102,6 +102,7 @@ fn documents() -> Vec<Document> {
             "One document at the end; `audit.json` in the output folder has the same content.",
             output::<AuditDocument>(),
         ),
+        Document::new("data-similar", "`moue data similar`", "One document.", output::<SimilarImages<'_>>()),
         Document::new("data-table", "`moue data table`", "One document.", output::<WrittenTable<'_>>()),
         Document::new("data-preview", "`moue data preview`", "One document.", output::<WrittenPreview<'_>>()),
         Document::new("data-faces", "`moue data faces`", "One document.", output::<WrittenCuts<'_>>()),

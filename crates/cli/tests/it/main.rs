@@ -7,6 +7,7 @@ mod book;
 mod command;
 #[cfg(unix)]
 mod docs;
+mod errors;
 mod folders;
 #[cfg(unix)]
 mod interruption;

@@ -1,9 +1,9 @@
 //! Pictures that are hard to recognize whatever their label: dark, bright, low in contrast or information, blurred, of an
-//! odd shape, or inside a border. They are measured at the size of the network's input; only the shape is the source's.
+//! odd shape, or inside a border. They are measured at the size of the network's input ([`Luma`]); only the shape is the source's.
 
 use super::kinds::Kind;
 use super::outliers::{deviations, median};
-use crate::data::Dataset;
+use crate::data::{Dataset, Luma};
 use rayon::prelude::*;
 
 /// 95th percentile of a dark picture's luma, of 255.
@@ -68,20 +68,15 @@ pub fn faults(dataset: &Dataset) -> Vec<Vec<Fault>> {
 }
 
 fn measure(dataset: &Dataset, index: usize) -> Measured {
-    let [height, width, channels] = dataset.shape();
-    let luma = |pixel: &[u8]| (pixel.iter().map(|&value| u32::from(value)).sum::<u32>() / channels as u32) as u8;
-    let pixels: Vec<u8> = dataset.image(index).chunks_exact(channels).map(luma).collect();
-    let mut histogram = [0u32; 256];
-    pixels.iter().for_each(|&value| histogram[usize::from(value)] += 1);
-    let at = |share: f32| percentile(&histogram, share);
-    let contrast = at(0.99) - at(0.01);
-    let entropy = entropy(&histogram);
+    let luma = Luma::of(dataset, index);
+    let (low, high, contrast, entropy) =
+        (luma.percentile(0.05), luma.percentile(0.95), luma.contrast(), luma.entropy());
     let [source_height, source_width] = dataset.sizes()[index].map(|extent| extent.max(1) as f32);
     let aspect = source_height.min(source_width) / source_height.max(source_width);
-    let border = border(&pixels, height, width);
+    let border = border(&luma);
     let found = [
-        (Kind::Dark, at(0.95) < DARK, f32::from(at(0.95)) / 255.0),
-        (Kind::Bright, at(0.05) > BRIGHT, 1.0 - f32::from(at(0.05)) / 255.0),
+        (Kind::Dark, high < DARK, f32::from(high) / 255.0),
+        (Kind::Bright, low > BRIGHT, 1.0 - f32::from(low) / 255.0),
         (Kind::LowContrast, contrast < CONTRAST, f32::from(contrast) / 255.0),
         (Kind::LowInformation, entropy < BITS, entropy / 8.0),
         (Kind::OddAspect, aspect < ASPECT, aspect),
@@ -89,63 +84,29 @@ fn measure(dataset: &Dataset, index: usize) -> Measured {
         (Kind::Border, border > BORDER && border < 1.0, 1.0 - border),
     ];
     let faults = found.into_iter().filter(|(_, is, _)| *is).map(|(kind, _, score)| Fault { kind, score }).collect();
-    Measured { faults, sharpness: sharpness(&pixels, height, width) }
-}
-
-fn percentile(histogram: &[u32; 256], share: f32) -> u8 {
-    let wanted = share * histogram.iter().sum::<u32>() as f32;
-    let mut sum = 0;
-    let found = histogram.iter().position(|&count| {
-        sum += count;
-        sum as f32 >= wanted && sum > 0
-    });
-    found.unwrap_or(255) as u8
-}
-
-/// Bits of a pixel.
-fn entropy(histogram: &[u32; 256]) -> f32 {
-    let all = histogram.iter().sum::<u32>().max(1) as f32;
-    let share = |&count: &u32| count as f32 / all;
-    -histogram.iter().filter(|&&count| count > 0).map(share).map(|share| share * share.log2()).sum::<f32>()
+    Measured { faults, sharpness: luma.sharpness() }
 }
 
 /// Share of the area in rows and columns of one color at the sides.
-fn border(pixels: &[u8], height: usize, width: usize) -> f32 {
+fn border(luma: &Luma) -> f32 {
     let uniform = |values: &mut dyn Iterator<Item = u8>| {
         let (low, high) = values.fold((u8::MAX, 0), |(low, high), value| (value.min(low), value.max(high)));
         high.saturating_sub(low) <= SAME
     };
-    let is_row = |row: usize| uniform(&mut pixels[row * width..(row + 1) * width].iter().copied());
-    let top = (0..height).take_while(|&row| is_row(row)).count();
+    let rows: Vec<&[u8]> = luma.rows().collect();
+    let (height, width) = (rows.len(), rows.first().map_or(0, |row| row.len()));
+    let is_row = |row: &usize| uniform(&mut rows[*row].iter().copied());
+    let top = (0..height).take_while(is_row).count();
     if top == height {
         return 1.0;
     }
-    let bottom = (0..height).rev().take_while(|&row| is_row(row)).count();
+    let bottom = (0..height).rev().take_while(is_row).count();
     // Columns between the rows that are left.
-    let is_column = |column: usize| uniform(&mut (top..height - bottom).map(|row| pixels[row * width + column]));
+    let is_column = |column: usize| uniform(&mut rows[top..height - bottom].iter().map(|row| row[column]));
     let left = (0..width).take_while(|&column| is_column(column)).count();
     let right = (0..width - left).rev().take_while(|&column| is_column(left + column)).count();
     let inside = (height - top - bottom) * (width - left - right);
     1.0 - inside as f32 / (height * width) as f32
-}
-
-fn sharpness(pixels: &[u8], height: usize, width: usize) -> Option<f32> {
-    let value = |row: usize, column: usize| f32::from(pixels[row * width + column]);
-    let deviation = |values: &[f32]| {
-        let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
-        (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len().max(1) as f32).sqrt()
-    };
-    let mut edges = Vec::with_capacity(pixels.len());
-    for row in 1..height.saturating_sub(1) {
-        for column in 1..width.saturating_sub(1) {
-            let around =
-                value(row - 1, column) + value(row + 1, column) + value(row, column - 1) + value(row, column + 1);
-            edges.push(around - 4.0 * value(row, column));
-        }
-    }
-    let all: Vec<f32> = pixels.iter().map(|&value| f32::from(value)).collect();
-    let spread = deviation(&all);
-    (spread > 1.0).then(|| deviation(&edges) / spread)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Which image a row of a table is about: a row number of the data set, or a file name or the end of a path.
 
+use super::dataset::Dataset;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -27,6 +28,14 @@ fn keys(id: &str) -> impl Iterator<Item = ImageKey> + '_ {
     let file = id.rsplit('/').next().unwrap_or(id);
     let number = file.split_once('.').map_or(file, |(stem, _)| stem).parse().ok().map(ImageKey::Row);
     starts.map(|start| ImageKey::Name(id[start..].to_owned())).chain(number)
+}
+
+/// The images whose id is this name or ends with it, or whose row or file number it is.
+#[must_use]
+pub fn images_named(dataset: &Dataset, name: &str) -> Vec<usize> {
+    let key = name.parse().map_or_else(|_| ImageKey::Name(name.to_owned()), ImageKey::Row);
+    let ids = dataset.ids().iter().enumerate();
+    ids.filter(|(_, id)| *id == name || keys(id).any(|own| own == key)).map(|(image, _)| image).collect()
 }
 
 /// For each image, the row of the table that is about it; each key belongs to one row and each row to at most one image.

@@ -17,6 +17,7 @@ mod fixes;
 mod fixing;
 mod image_key;
 mod inputs;
+mod luma;
 mod open;
 mod png;
 mod raw;
@@ -38,7 +39,9 @@ pub use dataset::{Broken, Dataset, FER2013_CLASSES, ImageSpec, LabeledImage, Num
 pub use duplicates::near_duplicates;
 pub use error::DataError;
 pub use fixes::{AppliedFixes, Fix, FixAction};
+pub use image_key::images_named;
 pub use inputs::inputs;
+pub use luma::Luma;
 pub use open::open;
 pub use source::DataSource;
 #[cfg(feature = "parquet")]

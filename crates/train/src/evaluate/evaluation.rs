@@ -2,9 +2,11 @@
 
 use super::adjustment::{AdjustmentPoint, adjustment_curve};
 use super::corruptions::{self, CorruptionSet};
+use super::error_votes::{ErrorVotes, error_votes};
 use super::mcnemar::compare;
 use super::overlap::TrainingOverlap;
 use super::predictions::{DataMismatch, Predictions, predict_split};
+use super::slices::{Slice, slices};
 use super::split_evaluation::SplitEvaluation;
 use super::view::{EvaluationView, Other};
 use super::votes::{VoteMetrics, vote_metrics};
@@ -15,6 +17,8 @@ use moue::precision::NoRanges;
 use moue::{Classifier, PrecisionChoice, Tta};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 /// Options of an evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluateOptions {
@@ -59,7 +63,11 @@ pub enum EvaluateEvent<'a> {
     /// Predictions for this number of corrupted images start; [`Self::Predicted`] reports their
     /// progress.
     BeginAltered(usize),
-    /// All predictions are finished.
+    /// Saliency maps for this number of images start; [`Self::Predicted`] reports their progress.
+    BeginSaliency(usize),
+    /// A map of images starts, which takes this number of steps; [`Self::Predicted`] reports their progress.
+    BeginMap(usize),
+    /// All predictions, or what else was begun, are finished.
     End,
 }
 
@@ -114,7 +122,7 @@ pub enum EvaluationError {
 /// An evaluated model, the data, and the results.
 pub struct Evaluation {
     /// The model.
-    pub classifier: Classifier,
+    pub classifier: Arc<Classifier>,
     /// The source of the data.
     pub source: DataSource,
     /// The data set.
@@ -129,12 +137,20 @@ pub struct Evaluation {
     pub tta: Tta,
     /// Other models on the same images.
     pub others: Vec<Other>,
+    /// Their predictions.
+    pub other_predictions: Vec<Predictions>,
     /// The model on corrupted images; empty unless requested.
     pub corruptions: Vec<corruptions::Row>,
     /// The predictions compared with votes, where they are given.
     pub votes: Option<VoteMetrics>,
+    /// The votes on each image, where they are given.
+    pub image_votes: Option<ImageVotes>,
+    /// The votes on errors, where they are given.
+    pub error_votes: Option<ErrorVotes>,
     /// Metrics with prior adjustments of several strengths.
     pub adjustments: Vec<AdjustmentPoint>,
+    /// Parts of the split, compared with the rest.
+    pub slices: Vec<Slice>,
 }
 
 /// Predicts a split with a classifier and computes the metrics.
@@ -202,7 +218,7 @@ pub fn evaluate(
         Ok((SplitEvaluation::new(model, predictions, calibrated_here(model, split, false)), voted))
     };
     let (result, voted) = evaluated(&classifier, &dataset, observe)?;
-    let mut others = Vec::new();
+    let (mut others, mut other_predictions) = (Vec::new(), Vec::new());
     for path in &options.compare {
         let other = open(path)?;
         let own_data = (dataset.shape() != other.input())
@@ -222,6 +238,7 @@ pub fn evaluate(
             training_overlap: overlap(path, other.model(), dataset, split),
             paired,
         });
+        other_predictions.push(evaluated.predictions);
     }
     let mut corruptions = Vec::new();
     if let Some(set) = options.corruptions {
@@ -236,8 +253,25 @@ pub fn evaluate(
     let overlap = overlap(&options.model, classifier.model(), &dataset, split);
     let adjustments =
         adjustment_curve(classifier.model(), &result.predictions, &result.logits, &dataset, votes.as_ref());
-    let (votes, tta) = (voted, options.tta);
-    Ok(Evaluation { classifier, source, dataset, split, result, overlap, tta, others, corruptions, votes, adjustments })
+    let slices = slices(&result.predictions, &dataset);
+    let error_votes = votes.as_ref().map(|votes| error_votes(&result.predictions, votes));
+    Ok(Evaluation {
+        classifier: Arc::new(classifier),
+        source,
+        dataset,
+        split,
+        result,
+        overlap,
+        tta: options.tta,
+        others,
+        other_predictions,
+        corruptions,
+        votes: voted,
+        image_votes: votes,
+        error_votes,
+        adjustments,
+        slices,
+    })
 }
 
 /// The votes on the images of a data set, some of which are on images of the split.
@@ -327,6 +361,8 @@ impl Evaluation {
             corruptions: &self.corruptions,
             votes: self.votes.as_ref(),
             adjustments: &self.adjustments,
+            slices: &self.slices,
+            error_votes: self.error_votes.as_ref(),
         }
     }
 }

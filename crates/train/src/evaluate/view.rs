@@ -3,11 +3,13 @@
 use super::adjustment::AdjustmentPoint;
 use super::calibration::CrossFitted;
 use super::corruptions;
+use super::error_votes::ErrorVotes;
 use super::mcnemar::Paired;
 use super::metrics::Metrics;
 use super::overlap::TrainingOverlap;
 use super::predictions::Predictions;
 use super::selective::Selective;
+use super::slices::Slice;
 use super::split_evaluation::VectorMetrics;
 use super::votes::VoteMetrics;
 use crate::data::{DataSource, Dataset, Split};
@@ -56,6 +58,10 @@ pub struct EvaluationView<'a> {
     pub votes: Option<&'a VoteMetrics>,
     /// Metrics with prior adjustments; empty where the classes of the training are nearly equally frequent or not known.
     pub adjustments: &'a [AdjustmentPoint],
+    /// Parts of the split, compared with the rest.
+    pub slices: &'a [Slice],
+    /// The votes on errors, where votes are given.
+    pub error_votes: Option<&'a ErrorVotes>,
 }
 
 /// Another model, compared with the evaluated one.
@@ -135,6 +141,12 @@ pub struct EvaluationDocument<'a> {
     /// training are nearly equally frequent or not known.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     logit_adjustment: &'a [AdjustmentPoint],
+    /// Fifths of the split by brightness, contrast, sharpness and resolution, each compared with the other images; none of a
+    /// property that all images have in common.
+    slices: &'a [Slice],
+    /// The votes on misclassified images, compared with those on the others; only with `--votes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_votes: Option<&'a ErrorVotes>,
 }
 
 fn count<S: serde::Serializer>(overlap: &Option<TrainingOverlap>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -186,6 +198,8 @@ impl EvaluationView<'_> {
             corruption_summary: corruptions::summary(self.corruptions),
             votes: self.votes,
             logit_adjustment: self.adjustments,
+            slices: self.slices,
+            error_votes: self.error_votes,
         };
         // Texts, numbers and lists can always be represented.
         serde_json::to_value(&document).unwrap_or_default()

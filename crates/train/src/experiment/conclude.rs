@@ -96,6 +96,8 @@ fn page(outcome: &Outcome, job: &Job<'_>) -> Option<(String, SplitEvaluation)> {
             corruptions: &[],
             votes: None,
             adjustments: &[],
+            slices: &[],
+            error_votes: None,
         },
     });
     Some((page, evaluated))

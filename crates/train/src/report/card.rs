@@ -1,5 +1,6 @@
 //! A model card in Markdown (Mitchell et al. 2019), made from an evaluation.
 
+use super::errors::error_section;
 use super::evaluation::{calibration_text, corruption_line, p_value, points, tta_text, vector_line};
 use super::page::percent;
 use super::votes::vote_lines;
@@ -37,6 +38,7 @@ pub fn card(card: &Card<'_>) -> String {
         data(card),
         metrics_section(card),
         classes(card),
+        error_section(&card.evaluation),
         calibration(card),
         adjustments(card),
         corruptions(card),

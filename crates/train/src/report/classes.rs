@@ -23,16 +23,23 @@ pub fn per_class(metrics: &Metrics) -> Markup {
 
 /// The confusion matrix, shaded by the share of the row.
 pub fn confusion(metrics: &Metrics) -> Markup {
+    matrix(metrics, &|_, _, count| html! { (count) })
+}
+
+/// A confusion matrix whose cells `cell` makes of the number of the label, that of the predicted class, and the count.
+pub fn matrix(metrics: &Metrics, cell: &dyn Fn(usize, usize, usize) -> Markup) -> Markup {
     html! {
         div.scroll { table {
             thead { tr { th { "true \\ predicted" } @for label in &metrics.labels { th { (label) } } } }
             tbody {
-                @for (label, row) in metrics.labels.iter().zip(&metrics.confusion) {
+                @for (label, (name, row)) in metrics.labels.iter().zip(&metrics.confusion).enumerate() {
                     @let sum = row.iter().sum::<usize>().max(1) as f64;
                     tr {
-                        td { (label) }
-                        @for &count in row {
-                            td style=(format!("background:rgba(var(--cell),{:.2})", 0.75 * count as f64 / sum)) { (count) }
+                        td { (name) }
+                        @for (predicted, &count) in row.iter().enumerate() {
+                            td style=(format!("background:rgba(var(--cell),{:.2})", 0.75 * count as f64 / sum)) {
+                                (cell(label, predicted, count))
+                            }
                         }
                     }
                 }

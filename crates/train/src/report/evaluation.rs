@@ -1,8 +1,8 @@
-//! The report of an evaluation: headline, tables, charts, misclassified images.
+//! What the reports of an evaluation and of a training share: headline, tables, charts, misclassified images.
 
 use super::chart::{self, Chart, Line};
-use super::classes::{confusion, per_class};
-use super::page::{self, percent};
+use super::classes::per_class;
+use super::page::percent;
 use super::votes as voted;
 use crate::evaluate::{
     EvaluationView, Metrics, Other, VectorMetrics, VoteMetrics, corruptions, most_confident_first, reliability,
@@ -15,19 +15,6 @@ use moue_engine::loss::argmax;
 
 /// Maximum number of misclassified images.
 const MISTAKES: usize = 40;
-
-/// The report of an evaluation as an HTML page.
-#[must_use]
-pub fn evaluation(report: &EvaluationView<'_>) -> String {
-    page::page(
-        report.title,
-        &html! {
-            h1 { (report.title) }
-            (headline(report, None))
-            (sections(report))
-        },
-    )
-}
 
 /// The accuracy, and the split it was measured on; `epochs` is the selected epoch and the number of
 /// epochs.
@@ -101,14 +88,14 @@ fn data_url(report: &EvaluationView<'_>, index: usize) -> Option<String> {
     image_url(dataset.image(index), dataset.shape())
 }
 
-/// The sections below the headline.
-pub fn sections(report: &EvaluationView<'_>) -> Markup {
+/// The sections below the headline, with a confusion matrix and further sections.
+pub fn sections(report: &EvaluationView<'_>, confusion: &Markup, further: &Markup) -> Markup {
     html! {
         h2 { "Metrics by class" }
         (per_class(report.metrics))
         h2 { "Confusion matrix" }
         p { "Rows are the true class, columns the predicted class. The shade is the share of the row." }
-        (confusion(report.metrics))
+        (confusion)
         @if let Some(votes) = report.votes {
             h2 { "Labels and votes" }
             (voted::votes(report, votes))
@@ -127,6 +114,7 @@ pub fn sections(report: &EvaluationView<'_>) -> Markup {
             h2 { "Corrupted images" }
             (corruptions_table(report.corruptions))
         }
+        (further)
         h2 { "Most confident misclassifications" }
         (mistakes(report))
     }

@@ -76,6 +76,14 @@ pub fn document(title: &str, style: &Markup, body: &Markup) -> String {
     .into_string()
 }
 
+/// The data of a page for its script.
+#[must_use]
+pub fn data_element(data: &serde_json::Value) -> Markup {
+    // A script element ends at `</`.
+    let data = data.to_string().replace('<', "\\u003c");
+    html! { script #data type="application/json" { (PreEscaped(data)) } }
+}
+
 /// A share in percent, without the percent sign.
 #[must_use]
 pub fn percent(share: f64) -> String {

@@ -1,6 +1,7 @@
 //! The report of a training: metrics, learning curves, configuration.
 
 use super::chart::{Chart, Line};
+use super::classes::confusion;
 use super::{evaluation, page};
 use crate::evaluate::EvaluationView;
 use crate::train::EpochRecord;
@@ -35,7 +36,7 @@ pub fn training(report: &Training<'_>) -> String {
                 "any; validation metrics are computed after the epoch without them. The dotted line marks the selected "
                 "epoch."
             }
-            (evaluation::sections(&report.evaluation))
+            (evaluation::sections(&report.evaluation, &confusion(report.evaluation.metrics), &html! {}))
             h2 { "Configuration" }
             p {
                 "The resolved configuration. With the same data, binary and instruction set, training gives a "

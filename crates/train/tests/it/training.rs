@@ -446,6 +446,8 @@ fn reports_contain_the_metrics_and_escape_names() {
             corruptions: &[],
             votes: None,
             adjustments: &[],
+            slices: &[],
+            error_votes: None,
         },
     });
     assert!(page.contains("&lt;b&gt;tiny") && !page.contains("<b>tiny") && !page.contains("<i>"));

@@ -1,6 +1,7 @@
 //! `moue data`.
 
 mod audit;
+mod similar;
 
 use super::{open_source, print, print_json, print_warning, stop_on_interrupt};
 use crate::args::{Common, DataCommand, FacesArgs, SplitArgs};
@@ -24,6 +25,9 @@ use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+
+#[cfg(test)]
+pub use similar::SimilarImages;
 
 /// The written table, as `moue data table --json` prints it.
 #[derive(Serialize)]
@@ -122,6 +126,7 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
             }
         }
         DataCommand::Audit(args) => return audit::run(args, common),
+        DataCommand::Similar(args) => return similar::run(args, common),
         DataCommand::Faces(args) => return faces(args, common),
         DataCommand::Draw { dir, count } => {
             let written = synthetic::write(dir, *count as usize, seed)

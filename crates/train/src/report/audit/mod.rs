@@ -2,18 +2,13 @@
 //!
 //! The page contains a table of its items and thumbnails on sheets; its script draws the visible part only.
 
-mod sheet;
-
-use super::page::{page, percent};
+use super::page::{data_element, page, percent};
+use super::sheet;
 use crate::audit::{Audit, AuditDocument, Kind};
 use crate::data::{Dataset, FixAction, Split};
 use maud::{Markup, PreEscaped, html};
-use moue::render::png_url;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-
-/// From how many images on the thumbnails are files next to the page.
-const MANY: usize = 2000;
 
 /// The folder of the thumbnails next to a page.
 pub const ASSETS: &str = "audit-assets";
@@ -26,15 +21,7 @@ const SCRIPT: &str = include_str!("page.js");
 pub fn audit(audit: &Audit, dataset: &Dataset) -> Vec<(String, Vec<u8>)> {
     let (galleries, order) = galleries(audit, dataset);
     let images: Vec<usize> = order.iter().map(|(_, image)| *image).collect();
-    let sheets = sheet::sheets(dataset, &images);
-    let mut files = Vec::new();
-    let names: Vec<String> = if dataset.len() < MANY {
-        sheets.iter().map(|png| png_url(png)).collect()
-    } else {
-        let name = |number: usize| format!("{ASSETS}/sheet-{number:04}.png");
-        files.extend(sheets.into_iter().enumerate().map(|(number, png)| (name(number), png)));
-        (0..files.len()).map(name).collect()
-    };
+    let (names, mut files) = sheet::placed(dataset, &images, ASSETS, dataset.len() < sheet::MANY);
     let data = json!({
         "key": crate::audit::key_name(dataset),
         "classes": dataset.classes(),
@@ -116,20 +103,18 @@ fn identity(audit: &Audit, dataset: &Dataset) -> String {
 fn document(audit: &Audit, dataset: &Dataset, galleries: &[String], data: &Value) -> String {
     let found = &audit.document;
     let title = format!("Audit of {}", found.data);
-    // A script element ends at `</`.
-    let data = data.to_string().replace('<', "\\u003c");
     page(
         &title,
         &html! {
-            style { (PreEscaped(STYLE)) }
+            style { (PreEscaped(sheet::STYLE)) (PreEscaped(STYLE)) }
             h1 { (title) }
             (summary(found, dataset))
             (tables(found))
             (toolbar(found, dataset, galleries))
             div #gallery.gallery tabindex="0" role="listbox" aria-label="Images with issues" {}
             (detail(dataset))
-            script #data type="application/json" { (PreEscaped(data)) }
-            script { (PreEscaped(SCRIPT)) }
+            (data_element(data))
+            script { (PreEscaped(sheet::SCRIPT)) (PreEscaped(SCRIPT)) }
         },
     )
 }

@@ -1,8 +1,7 @@
 // The gallery of an audit: a list of cards of which only the visible ones exist, decisions, and their export.
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const { key, classes, splits, kinds, galleries, items, sheets, side, columns: across, name, fixes } = data;
+  const { key, classes, splits, kinds, galleries, items, name, fixes } = data;
   const [ID, SPLIT, GIVEN, SUGGESTED, SCORE, KINDS, CONFIDENCE, GALLERY, MARK] = items.length ? items[0].keys() : [];
   const KEEP = "keep", RELABEL = "relabel", DROP = "drop";
   const CARD = 204, GAP = 10, HEAD = 52, NARROWEST = 124, BEYOND = 250;
@@ -17,17 +16,7 @@
   // A decision of this page replaces the fix that is applied already.
   const decision = (item) => decisions[item[ID]];
 
-  // The sheets of thumbnails. Embedded ones become objects, so that each is decoded once.
-  const urls = [];
-  const sheet = (number) => {
-    const source = sheets[number];
-    if (!source.startsWith("data:")) return source;
-    if (!urls[number]) {
-      const bytes = Uint8Array.from(atob(source.slice(source.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
-      urls[number] = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
-    }
-    return urls[number];
-  };
+  const thumbnail = thumbnails(data);
 
   // The rows: headings and lines of cards, with their places.
   let shown = [], rows = [], tops = [], height = 0, columns = 1, chosen = -1;
@@ -56,12 +45,6 @@
     gallery.style.height = `${height}px`;
   };
 
-  const make = (tag, className, text) => {
-    const made = document.createElement(tag);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  };
   const state = (item) => {
     const own = decision(item);
     if (own) return own[0] === RELABEL ? `relabel: ${own[1]}` : own[0];
@@ -81,11 +64,7 @@
     made.id = `card-${at}`;
     made.dataset.at = at;
     made.setAttribute("role", "option");
-    const thumb = made.appendChild(make("div", "thumb"));
-    const place = index % (across * across), scale = 96 / side;
-    thumb.style.backgroundImage = `url("${sheet(Math.floor(index / (across * across)))}")`;
-    thumb.style.backgroundSize = `${across * 96}px auto`;
-    thumb.style.backgroundPosition = `${-(place % across) * side * scale}px ${-Math.floor(place / across) * side * scale}px`;
+    made.appendChild(thumbnail(index));
     const label = item[SUGGESTED] < 0 ? classes[item[GIVEN]] : `${classes[item[GIVEN]]} → ${classes[item[SUGGESTED]]}`;
     made.appendChild(make("div", "line", label));
     made.appendChild(make("div", "line soft", item[ID]));

@@ -4,6 +4,15 @@ use crate::data::Dataset;
 use moue::render;
 use rayon::prelude::*;
 
+/// From how many images on the thumbnails are files next to the page.
+pub const MANY: usize = 2000;
+
+/// What the scripts of pages with thumbnails share; it comes first.
+pub const SCRIPT: &str = include_str!("cards.js");
+
+/// The style of thumbnails and controls.
+pub const STYLE: &str = include_str!("cards.css");
+
 /// Thumbnails in a row, and rows, of a sheet.
 pub const ACROSS: usize = 12;
 
@@ -17,9 +26,26 @@ pub fn side(dataset: &Dataset) -> usize {
     height.max(width).clamp(1, MOST)
 }
 
-/// The sheets of these images, as PNG files.
+/// The sources of the sheets of these images for the script, and the files among them, by their paths from the folder of
+/// the page; there are none if the sheets are part of the page.
 #[must_use]
-pub fn sheets(dataset: &Dataset, images: &[usize]) -> Vec<Vec<u8>> {
+pub fn placed(
+    dataset: &Dataset,
+    images: &[usize],
+    assets: &str,
+    embedded: bool,
+) -> (Vec<String>, Vec<(String, Vec<u8>)>) {
+    let sheets = sheets(dataset, images);
+    if embedded {
+        return (sheets.iter().map(|png| render::png_url(png)).collect(), Vec::new());
+    }
+    let named = |(number, png)| (format!("{assets}/sheet-{number:04}.png"), png);
+    let files: Vec<(String, Vec<u8>)> = sheets.into_iter().enumerate().map(named).collect();
+    (files.iter().map(|(name, _)| name.clone()).collect(), files)
+}
+
+/// The sheets of these images, as PNG files.
+fn sheets(dataset: &Dataset, images: &[usize]) -> Vec<Vec<u8>> {
     images.par_chunks(ACROSS * ACROSS).map(|images| sheet(dataset, images)).collect()
 }
 
