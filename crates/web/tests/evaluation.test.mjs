@@ -75,11 +75,11 @@ test("a cell opens its images with mouse and keyboard", async () => {
   assert.equal(await cards.first().locator(".row").count(), document.labels.length);
   assert.match(await cards.first().locator(".note").textContent(), /^votes: \d+ /);
   // Arrow keys move over cells without images, Enter opens.
-  const filled = document.confusion[label].map((images, column) => [images, column]).filter(([images, column]) => images > 0 && column !== predicted);
-  const [, next] = filled.find(([, column]) => column > predicted) ?? filled.at(-1);
-  await page.keyboard.press(next > predicted ? "ArrowRight" : "ArrowLeft");
+  const filled = document.confusion.flatMap((row, other) => (row[predicted] > 0 && other !== label ? [other] : []));
+  const below = filled.find((other) => other > label);
+  await page.keyboard.press(below === undefined ? "ArrowUp" : "ArrowDown");
   await page.keyboard.press("Enter");
-  assert.ok((await heading(page, "cell")).startsWith(name([label, next])), await heading(page, "cell"));
+  assert.ok((await heading(page, "cell")).startsWith(name([below ?? filled.at(-1), predicted])), await heading(page, "cell"));
   assert.deepEqual(errors, []);
   assert.deepEqual(requests(), [at("small/report.html")]);
   await close();

@@ -16,7 +16,7 @@ fn place() -> Place {
     for (number, line) in table.lines().skip(1).enumerate() {
         let path = line.split(',').next().unwrap();
         // Every other image has as many votes for two classes.
-        let counts = classes.iter().map(|class| if path.contains(class) || number % 2 == 0 { 5 } else { 1 });
+        let counts = classes.iter().map(|class| if path.contains(class) || number % 2 == 0 { 5 } else { 0 });
         let counts: Vec<String> = counts.map(|count: u32| count.to_string()).collect();
         votes.push_str(&format!("{path},{}\n", counts.join(",")));
     }

@@ -143,7 +143,7 @@ fn further(report: &EvaluationView<'_>, errors: &Errors) -> Markup {
         h2 { "Highest loss" }
         p {
             "The misclassified images with the least probability of their label: they contribute the most to NLL. Each card has the "
-            "face, the saliency map of the predicted class (Grad-CAM), and the probabilities"
+            "face, the saliency map of the predicted class (Grad-CAM), and the probabilities (that of the label in another color)"
             @if report.votes.is_some() { ", and people's votes" } "."
         }
         div #loss.images {}
