@@ -203,7 +203,7 @@ mod tests {
     fn a_fifth_with_more_errors_is_found() {
         let values: Vec<u8> = (0..100).rev().collect();
         // The darkest fifth, values 0 to 19, has 5 of 20 correct.
-        let found = found(&values, |at| values[at] >= 20 || values[at] % 4 == 0);
+        let found = found(&values, |at| values[at] >= 20 || values[at].is_multiple_of(4));
         // All images have the same resolution and contrast, and no sharpness.
         assert_eq!(found.len(), 5);
         assert!(found.iter().all(|slice| slice.property == Property::Brightness && slice.n == 20));
