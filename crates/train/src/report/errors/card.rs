@@ -35,24 +35,24 @@ pub fn error_section(report: &EvaluationView<'_>) -> String {
     for slice in &found {
         let _ = writeln!(
             text,
-            "- Accuracy on {}: {} % ({}–{} %, n = {}), on the rest {} % (p {}).",
+            "- Accuracy on {}: {} % ({}–{} %, n = {}), on the rest {} % (p {} with Holm's correction for all {} fifths).",
             end(report.slices, slice),
             percent(slice.accuracy),
             percent(slice.accuracy_ci95[0]),
             percent(slice.accuracy_ci95[1]),
             slice.n,
             percent(slice.rest_accuracy),
-            sign(slice.p_holm)
+            sign(slice.p_holm),
+            report.slices.len()
         );
     }
-    if !report.slices.is_empty() {
-        let others = report.slices.len() - found.len();
+    let others = report.slices.len() - found.len();
+    if others > 0 {
         let _ = writeln!(
             text,
-            "- {} fifths by brightness, contrast, sharpness or resolution have no significant difference to the rest (Fisher's \
-             exact test, Holm's correction for all {} fifths).",
-            if others == report.slices.len() { "All".to_owned() } else { format!("The other {others}") },
-            report.slices.len()
+            "- {} fifths by brightness, contrast, sharpness or resolution do not differ significantly from the rest (Fisher's exact \
+             test).",
+            if found.is_empty() { format!("The {others}") } else { format!("The other {others}") }
         );
     }
     if text.is_empty() { text } else { format!("## Error analysis\n\n{text}") }
