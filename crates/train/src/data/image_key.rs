@@ -1,6 +1,5 @@
 //! Which image a row of a table is about: a row number of the data set, or a file name or the end of a path.
 
-use super::dataset::Dataset;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -32,9 +31,9 @@ fn keys(id: &str) -> impl Iterator<Item = ImageKey> + '_ {
 
 /// The images whose id is this name or ends with it, or whose row or file number it is.
 #[must_use]
-pub fn images_named(dataset: &Dataset, name: &str) -> Vec<usize> {
+pub fn images_named(ids: &[String], name: &str) -> Vec<usize> {
     let key = name.parse().map_or_else(|_| ImageKey::Name(name.to_owned()), ImageKey::Row);
-    let ids = dataset.ids().iter().enumerate();
+    let ids = ids.iter().enumerate();
     ids.filter(|(_, id)| *id == name || keys(id).any(|own| own == key)).map(|(image, _)| image).collect()
 }
 

@@ -84,7 +84,7 @@ impl Query {
         }
         let name = name.to_string_lossy();
         let id = |image: usize| dataset.ids()[image].clone();
-        match images_named(dataset, &name)[..] {
+        match images_named(dataset.ids(), &name)[..] {
             [image] => Ok(Self::Image(image)),
             [] => Err(SimilarError::Unknown {
                 name: name.into_owned(),

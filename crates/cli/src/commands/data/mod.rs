@@ -1,6 +1,7 @@
 //! `moue data`.
 
 mod audit;
+mod output;
 mod similar;
 
 use super::{open_source, print, print_json, print_warning, stop_on_interrupt};
@@ -10,7 +11,6 @@ use crate::error::UsageError;
 use crate::output::table::table;
 use crate::progress::Progress;
 use anyhow::Context;
-use moue::fs::write_atomically;
 use moue_train::config::Config;
 use moue_train::config::DataOptions;
 use moue_train::data::faces::{self, CutFaces, FaceOptions, cut_faces};
@@ -21,6 +21,7 @@ use moue_train::data::{
 };
 use moue_train::report::percent;
 use moue_train::report::preview::{self, Preview};
+use output::{extension, save};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -198,22 +199,6 @@ fn to_parquet(rows: &[TableRow]) -> anyhow::Result<Vec<u8>> {
 #[cfg(not(feature = "parquet"))]
 fn to_parquet(_: &[TableRow]) -> anyhow::Result<Vec<u8>> {
     anyhow::bail!("this build cannot write Parquet")
-}
-
-/// Returns the format that the file extension selects.
-fn extension<'a>(out: &Path, forms: &[&'a str]) -> Result<&'a str, UsageError> {
-    let own = out.extension().map(|own| own.to_string_lossy().to_ascii_lowercase());
-    forms.iter().copied().find(|form| own.as_deref() == Some(form)).ok_or_else(|| {
-        let forms = forms.iter().map(|form| format!(".{form}")).collect::<Vec<_>>().join(" or ");
-        UsageError(format!("--out {} must end in {forms}", out.display()))
-    })
-}
-
-fn save(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    write_atomically(out, bytes).with_context(|| format!("cannot write {}", out.display()))
 }
 
 fn text(statistics: &Statistics) -> String {

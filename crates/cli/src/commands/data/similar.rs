@@ -1,6 +1,6 @@
 //! `moue data similar`.
 
-use super::{extension, save};
+use super::output::{extension, save};
 use crate::args::{Common, SimilarArgs};
 use crate::commands::{open_source, print, print_json};
 use crate::output::table::table;

@@ -2,11 +2,12 @@
 //!
 //! Both depend on the vectors only, and are bit-identical for any number of threads.
 
+mod neighbors;
 mod pca;
 mod tsne;
 
+use neighbors::nearest;
 use pca::Components;
-use rayon::prelude::*;
 
 /// Principal components that t-SNE starts from, as its authors advise: fewer values per image and less noise.
 const COMPONENTS: usize = 30;
@@ -40,33 +41,13 @@ pub fn embed(vectors: &[f32], len: usize, progress: &mut dyn FnMut(usize, usize)
     let column = |row: &[f32], at: usize| row.get(at).copied().unwrap_or(0.0);
     let pca: Vec<[f32; 2]> = scores.chunks_exact(dimensions).map(|row| [column(row, 0), column(row, 1)]).collect();
     let tsne = tsne::tsne(&scores, dimensions, &pca, progress);
-    let near = nearest(vectors, len);
+    let near = nearest(vectors, len, NEIGHBORS);
     let kept = [&pca, &tsne].map(|points| {
-        let own = nearest(points.as_flattened(), 2);
+        let own = nearest(points.as_flattened(), 2, NEIGHBORS);
         let shared = near.iter().zip(&own).map(|(one, other)| one.iter().filter(|at| other.contains(at)).count());
         shared.sum::<usize>() as f64 / (count * NEIGHBORS.min(count - 1)) as f64
     });
     Some(Embedding { pca, variance, tsne, kept })
-}
-
-/// The nearest other vectors of each vector.
-fn nearest(vectors: &[f32], len: usize) -> Vec<Vec<usize>> {
-    let count = vectors.len() / len;
-    let own = |at: usize| {
-        let mut order: Vec<(f32, usize)> = distances(vectors, len, at).into_iter().zip(0..count).collect();
-        order.swap_remove(at);
-        let most = NEIGHBORS.min(order.len());
-        order.select_nth_unstable_by(most - 1, |one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
-        order.into_iter().take(most).map(|(_, at)| at).collect()
-    };
-    (0..count).into_par_iter().map(own).collect()
-}
-
-/// Squared distances of a vector to all vectors.
-fn distances(vectors: &[f32], len: usize, at: usize) -> Vec<f32> {
-    let own = &vectors[at * len..(at + 1) * len];
-    let squared = |other: &[f32]| own.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum();
-    vectors.chunks_exact(len).map(squared).collect()
 }
 
 #[cfg(test)]
@@ -86,7 +67,7 @@ mod tests {
         let (count, len) = (150, 12);
         let found = embed(&groups(count, len), len, &mut |_, _| {}).unwrap();
         for points in [&found.pca, &found.tsne] {
-            let near = nearest(points.as_flattened(), 2);
+            let near = nearest(points.as_flattened(), 2, NEIGHBORS);
             let strangers =
                 near.iter().enumerate().flat_map(|(at, near)| near.iter().map(move |other| at % 3 != other % 3));
             assert_eq!(strangers.filter(|strange| *strange).count(), 0);

@@ -5,7 +5,7 @@
 //! a fixed order is bit-identical for any number of threads. The first two principal components are the start, which
 //! keeps the large structure and needs no random numbers (Kobak, Berens 2019).
 
-use super::distances;
+use super::neighbors::distances;
 use rayon::prelude::*;
 
 /// Effective number of neighbors of a point.
