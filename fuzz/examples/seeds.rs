@@ -106,7 +106,11 @@ fn tables() -> Result<()> {
     put("csv", "names", b"label, pixels\nhappy,\"1 2 3 4\"\nsad,\"255 0 0 0\"\r\nhappy,0 0 0 0\n")?;
     put("annotations", "fixes", b"row,action,label\n0,relabel,happy\n1,drop,\n2,keep,\n9,drop,\n")?;
     put("annotations", "fixes-by-name", b"file,action,label\nfaces.csv,drop,\n")?;
-    put("annotations", "votes", b"row,angry,disgust,fear,unknown,NF\n0,8,2,0,0,0\n1,4,4,1,1,0\n2,0,0,0,9,1\n7,1,1,1,1,6\n")?;
+    put(
+        "annotations",
+        "votes",
+        b"row,angry,disgust,fear,unknown,NF\n0,8,2,0,0,0\n1,4,4,1,1,0\n2,0,0,0,9,1\n7,1,1,1,1,6\n",
+    )?;
     put("annotations", "fer-plus", FER_PLUS)?;
     put("csv", "broken", b"\xef\xbb\xbfpixels,emotion,split\n1 2 3 4,happy,train\n1 2 3,sad,val\n1 2 3 x,sad,test\n")
 }
