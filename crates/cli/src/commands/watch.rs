@@ -119,8 +119,8 @@ struct Seen {
     ended: bool,
     /// When a page last read the runs.
     at: Option<Instant>,
-    /// Whether a page knows that the training has ended.
-    is_last: bool,
+    /// Whether a page has read everything after that.
+    is_complete: bool,
 }
 
 impl Shared {
@@ -136,18 +136,26 @@ impl Shared {
         local_page(live(title, None), LIVE_SCRIPT, move |path| self.document(path).map(|value| value.to_string()))
     }
 
-    /// The document at a path: `runs.json`, or the validation of a run.
+    /// The document at a path: `runs.json`, the validation of a run, or `end.json`, which a page reads last.
     fn document(&self, path: &str) -> Option<Value> {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if path != "runs.json" {
-            let number = path.strip_prefix("runs/")?.strip_suffix(".json")?.parse().ok()?;
-            return Some(json!(runs.validation(number)));
+        match path {
+            "runs.json" => {
+                let ended = self.seen(|seen| {
+                    seen.at = Some(Instant::now());
+                    seen.ended
+                });
+                Some(json!({"ended": ended, "runs": runs.read()}))
+            }
+            "end.json" => Some(json!(self.seen(|seen| {
+                seen.is_complete = seen.ended;
+                seen.ended
+            }))),
+            _ => {
+                let number = path.strip_prefix("runs/")?.strip_suffix(".json")?.parse().ok()?;
+                Some(json!(runs.validation(number)))
+            }
         }
-        let ended = self.seen(|seen| {
-            (seen.at, seen.is_last) = (Some(Instant::now()), seen.ended);
-            seen.ended
-        });
-        Some(json!({"ended": ended, "runs": runs.read()}))
     }
 }
 
@@ -181,7 +189,7 @@ impl LivePage {
         self.shared.seen(|seen| seen.ended = true);
         let (is_open, until) =
             (|at: Option<Instant>| at.is_some_and(|at| at.elapsed() < PATIENCE), Instant::now() + PATIENCE);
-        while self.shared.seen(|seen| is_open(seen.at) && !seen.is_last) && Instant::now() < until {
+        while self.shared.seen(|seen| is_open(seen.at) && !seen.is_complete) && Instant::now() < until {
             sleep(Duration::from_millis(20));
         }
         drop(self.stop);

@@ -56,6 +56,13 @@ fn documents() -> Vec<Document> {
             output::<FoundRate<'_>>(),
         ),
         Document::new(
+            "watch",
+            "`moue watch`",
+            "One document on one line, as soon as the page can be opened.",
+            output::<Watching>(),
+        ),
+        Document::new("watch-out", "`moue watch --out`", "One document.", output::<WrittenPage<'_>>()),
+        Document::new(
             "compare",
             "`moue compare`",
             "One document at the end; `comparison.json` in the output folder has the same content.",
@@ -95,13 +102,6 @@ fn documents() -> Vec<Document> {
              [a page of its own](http.md).",
             output::<Listening>(),
         ),
-        Document::new(
-            "watch",
-            "`moue watch`",
-            "One document on one line, as soon as the page can be opened.",
-            output::<Watching>(),
-        ),
-        Document::new("watch-out", "`moue watch --out`", "One document.", output::<WrittenPage<'_>>()),
         Document::new("serve-export", "`moue serve --export`", "One document.", output::<ExportedPage>()),
         Document::new("data-info", "`moue data info`", "One document.", output::<Statistics>()),
         Document::new(

@@ -11,7 +11,7 @@ pub const LIVE_SCRIPT: &str = include_str!("page.js");
 const STYLE: &str = include_str!("style.css");
 
 /// The live page. Without `runs`, it fetches `runs.json` (`{"ended": false, "runs": […]}`) and `runs/NUMBER.json`, the
-/// validation of a run; otherwise it contains them: `runs` has each run with its `validation`.
+/// validation of a run, and in the end `end.json`; otherwise it contains them: `runs` has each run with its `validation`.
 #[must_use]
 pub fn live(title: &str, runs: Option<&[Value]>) -> String {
     // A script element ends at `</`.

@@ -208,6 +208,7 @@
       show(found.runs);
       await last();
     }
+    if (found?.ended) await fetched("end.json");
     polling = false;
     if (!found || found.ended) end();
     else timer = setTimeout(poll, EVERY);
