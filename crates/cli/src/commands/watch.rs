@@ -187,9 +187,9 @@ impl LivePage {
     /// Waits until a page that is open has the end of the training, and stops the server.
     pub fn close(self) {
         self.shared.seen(|seen| seen.ended = true);
-        let (is_open, until) =
-            (|at: Option<Instant>| at.is_some_and(|at| at.elapsed() < PATIENCE), Instant::now() + PATIENCE);
-        while self.shared.seen(|seen| is_open(seen.at) && !seen.is_complete) && Instant::now() < until {
+        let until = Instant::now() + PATIENCE;
+        let waits = |seen: &mut Seen| seen.at.is_some_and(|at| at.elapsed() < PATIENCE) && !seen.is_complete;
+        while self.shared.seen(waits) && Instant::now() < until {
             sleep(Duration::from_millis(20));
         }
         drop(self.stop);

@@ -81,6 +81,16 @@ fn validation_json_is_the_last_epoch() {
 }
 
 #[test]
+fn a_training_does_not_end_for_a_page() {
+    let place = trained(&[]);
+    // A file cannot replace a folder.
+    fs::create_dir_all(place.path("run/validation.json")).unwrap();
+    place.ok(&["train", "tiny.toml", "--data", "faces", "--out", "run", "--quiet"]);
+    assert!(place.path("run/validation.json").is_dir() && place.path("run/report.html").exists());
+    place.ok(&["watch", "run", "--out", "page.html"]);
+}
+
+#[test]
 fn the_page_is_served_and_follows_the_files() {
     let place = trained(&["runs/one"]);
     let mut watch = place.command(&["watch", "runs", "--json", "--quiet"]).stdout(Stdio::piped()).spawn().unwrap();
