@@ -4,6 +4,7 @@
 
 use moue::model::{Architecture, Model, StoredPrecision, onnx};
 use moue_fuzz::training::Run;
+use moue_fuzz::{fer2013, pixels};
 use moue_train::config::{Config, PRESETS};
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
@@ -96,23 +97,21 @@ fn models() -> Result<()> {
     Ok(())
 }
 
-/// The values of a picture of 4 × 4 pixels.
-fn pixels(row: usize) -> Vec<u8> {
-    (0..16).map(|pixel| ((row * 31 + pixel * 7) % 256) as u8).collect()
-}
-
-fn table(rows: usize) -> String {
-    let usage = ["Training", "Training", "PublicTest", "PrivateTest"];
-    let row = |row: usize| {
-        let values: Vec<String> = pixels(row).iter().map(ToString::to_string).collect();
-        format!("{},{},{}\n", row % 3, values.join(" "), usage[row % 4])
-    };
-    "emotion,pixels,Usage\n".to_owned() + &(0..rows).map(row).collect::<String>()
-}
+/// The header of `fer2013new.csv` and two rows of its form.
+const FER_PLUS: &[u8] =
+    b"Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\nTraining,fer0000000.png,4,0,0,1,3,2,0,0,0,0\nTraining,fer0000001.png,6,0,1,1,0,0,0,0,2,0\n";
 
 fn tables() -> Result<()> {
-    put("csv", "fer2013", table(8).as_bytes())?;
+    put("csv", "fer2013", fer2013(8).as_bytes())?;
     put("csv", "names", b"label, pixels\nhappy,\"1 2 3 4\"\nsad,\"255 0 0 0\"\r\nhappy,0 0 0 0\n")?;
+    put("annotations", "fixes", b"row,action,label\n0,relabel,happy\n1,drop,\n2,keep,\n9,drop,\n")?;
+    put("annotations", "fixes-by-name", b"file,action,label\nfaces.csv,drop,\n")?;
+    put(
+        "annotations",
+        "votes",
+        b"row,angry,disgust,fear,unknown,NF\n0,8,2,0,0,0\n1,4,4,1,1,0\n2,0,0,0,9,1\n7,1,1,1,1,6\n",
+    )?;
+    put("annotations", "fer-plus", FER_PLUS)?;
     put("csv", "broken", b"\xef\xbb\xbfpixels,emotion,split\n1 2 3 4,happy,train\n1 2 3,sad,val\n1 2 3 x,sad,test\n")
 }
 
@@ -163,7 +162,7 @@ fn archives() -> Result<()> {
     let nested = vec![("happy/inner.zip".to_owned(), zip(&plain, Stored)?), plain[0].clone(), plain[1].clone()];
     // A megabyte of zeros in a kilobyte.
     let bomb = vec![("happy/1.png".to_owned(), vec![0; 1 << 20]), plain[1].clone()];
-    let tables = vec![("archive/fer2013.csv".to_owned(), table(8).into_bytes())];
+    let tables = vec![("archive/fer2013.csv".to_owned(), fer2013(8).into_bytes())];
     for (name, files) in [("plain", &plain), ("outside", &outside), ("nested", &nested), ("table", &tables)] {
         put("archive", &format!("{name}-stored.zip"), &zip(files, Stored)?)?;
         put("archive", &format!("{name}.tar"), &tar(files)?)?;
@@ -172,7 +171,7 @@ fn archives() -> Result<()> {
     put("archive", "bomb.zip", &zip(&bomb, Deflated)?)?;
     put("archive", "plain.tar.gz", &gzip(&tar(&plain)?)?)?;
     put("archive", "bomb.gz", &gzip(&[b"emotion,pixels\n0,".as_slice(), &vec![b'1'; 1 << 20]].concat())?)?;
-    put("archive", "table.gz", &gzip(table(8).as_bytes())?)
+    put("archive", "table.gz", &gzip(fer2013(8).as_bytes())?)
 }
 
 /// A column of pictures, as a struct or as bytes, and a column of labels.

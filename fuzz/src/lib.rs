@@ -8,8 +8,8 @@ use moue::model::architecture::{LayerSpec, Units};
 use moue::model::{Architecture, Model};
 use moue_engine::Activation;
 use moue_train::config::DataOptions;
-use moue_train::data::{Cache, ImageSpec, open, table};
-use std::path::Path;
+use moue_train::data::{Cache, DataError, Dataset, ImageSpec, open, table};
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A network of one layer for pictures of 8 × 8 pixels.
@@ -62,6 +62,27 @@ impl Source {
         Self { place, name }
     }
 
+    /// Writes a file next to the folder, and returns its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.place.path().join(name);
+        std::fs::write(&path, bytes).expect("the folder is writable");
+        path
+    }
+
+    /// Opens the data set, through the cache.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn open(&self, options: &DataOptions) -> Result<Dataset, DataError> {
+        let form = ImageSpec { size: Some([8, 8]), channels: 1 };
+        let cache = Cache::at(self.place.path().join("cache"));
+        open(&self.place.path().join("data").join(self.name), form, options, 0, &cache, &|_| {})
+    }
+
     /// Opens these bytes as a data set. What opens is stored in the cache and is the same when it is
     /// read from there. Nothing but the cache is written.
     ///
@@ -71,8 +92,7 @@ impl Source {
         let (folder, cache) = (self.place.path().join("data"), self.place.path().join("cache"));
         let path = folder.join(self.name);
         std::fs::write(&path, bytes).expect("the folder is writable");
-        let form = ImageSpec { size: Some([8, 8]), channels: 1 };
-        let read = || open(&path, form, &DataOptions::default(), 0, &Cache::at(cache.clone()), &|_| {});
+        let read = || self.open(&DataOptions::default());
         if let Ok(dataset) = read() {
             assert!(dataset.classes().len() > 1);
             assert_eq!(dataset.pixels().len(), dataset.len() * 64);
@@ -90,6 +110,23 @@ impl Source {
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("the folder is there");
     entries.map(|entry| entry.expect("the folder is readable").file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// FER2013's CSV with this number of images of 4 × 4 pixels and three classes.
+#[must_use]
+pub fn fer2013(rows: usize) -> String {
+    let usage = ["Training", "Training", "PublicTest", "PrivateTest"];
+    let row = |row: usize| {
+        let values: Vec<String> = pixels(row).iter().map(ToString::to_string).collect();
+        format!("{},{},{}\n", row % 3, values.join(" "), usage[row % 4])
+    };
+    "emotion,pixels,Usage\n".to_owned() + &(0..rows).map(row).collect::<String>()
+}
+
+/// The values of a picture of 4 × 4 pixels.
+#[must_use]
+pub fn pixels(row: usize) -> Vec<u8> {
+    (0..16).map(|pixel| ((row * 31 + pixel * 7) % 256) as u8).collect()
 }
 
 /// The bytes of a safetensors file from its header, a zero byte, and the arrays: the length of the

@@ -5,7 +5,7 @@ mod training;
 mod values;
 
 pub use data::{AuditArgs, DataCommand, FacesArgs, SimilarArgs, SplitArgs};
-pub use training::{CompareArgs, TrainArgs, TuneArgs};
+pub use training::{CompareArgs, TrainArgs, TuneArgs, WatchArgs};
 pub use values::{BatchSize, CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -57,9 +57,16 @@ pub enum Command {
     #[command(
         after_long_help = "Examples:\n  moue train\n  moue train seed/kaggle-notebook --data fer2013.csv.gz --epochs 30\n  \
         moue train default --data my-photos/ --init default --epochs 20\n  \
-        moue train --data fer2013.csv --votes fer2013new.csv --set data.targets=mixed\n  moue train --resume runs/small-1"
+        moue train --data fer2013.csv --votes fer2013new.csv --set data.targets=mixed\n  moue train --watch --epochs 30\n  moue train --resume runs/small-1"
     )]
     Train(TrainArgs),
+    /// Show the curves of runs in the browser, while they train or afterwards
+    #[command(
+        after_long_help = "The page reads the files of the runs each second while it is visible; several runs are drawn into the same\n\
+        charts. It can only be opened on this machine. Ctrl-C ends the command.\n\n\
+        Examples:\n  moue watch runs/small-1 --out curves.html\n  moue watch runs --addr 127.0.0.1:8080"
+    )]
+    Watch(WatchArgs),
     /// Compare several networks trained on the same data
     #[command(
         after_long_help = "KEY is an option of the architecture file (train.epochs, augment.flip, model.layers.3.rate), an\n\

@@ -69,6 +69,7 @@ fn run(arguments: &Arguments, started: Instant) -> anyhow::Result<ExitCode> {
         Command::Train(args) => commands::train::run(args, common, started),
         Command::Compare(args) => commands::compare::run(args, common),
         Command::Tune(args) => commands::tune::run(args, common, started),
+        Command::Watch(args) => commands::watch::run(args, common),
         Command::Evaluate(args) => commands::evaluate::run(args, common),
         Command::Export(args) => commands::export::run(args, common),
         Command::Predict(args) => commands::predict::run(args, common),

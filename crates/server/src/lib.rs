@@ -3,7 +3,7 @@
 //! `connection` accepts connections, `observe` numbers, counts and logs requests, `body` limits their
 //! bodies, `api` handles them, and `work` predicts pictures outside the async threads. `access`
 //! controls authorization and browser policies, `page` serves the web page, `openapi` describes the
-//! API, and `problem` defines errors. The program that uses this crate handles arguments, signals
+//! API, and `problem` defines errors. `local` is a page of its own, for trainings. The program that uses this crate handles arguments, signals
 //! and log output.
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ mod access;
 mod api;
 mod body;
 mod connection;
+mod local;
 mod metrics;
 mod observe;
 mod openapi;
@@ -21,10 +22,11 @@ mod page;
 mod problem;
 mod work;
 
+pub use axum::Router;
 pub use connection::serve;
+pub use local::local_page;
 pub use options::{Limits, Options, SetupError};
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use moue::Classifier;
 use std::path::Path;

@@ -2,9 +2,11 @@
 
 use super::SplitArgs;
 use super::values::{
-    BatchSize, MetricChoice, SamplerChoice, TrainingPrecision, batch_size, duration, image_size, memory, setting,
+    BatchSize, MetricChoice, SamplerChoice, TrainingPrecision, batch_size, duration, image_size, local_address, memory,
+    setting,
 };
 use clap::Args;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,8 +64,25 @@ pub struct TrainArgs {
     /// Resume an interrupted run; the model is bit-identical to that of an uninterrupted run
     #[arg(long, value_name = "DIR", conflicts_with_all = ["arch", "votes", "fixes", "out", "epochs", "time", "batch_size", "memory", "image_size", "learning_rate", "precision", "init", "no_teachers", "set", "seed"])]
     pub resume: Option<PathBuf>,
+    /// Serve a page with the curves of this run, its last confusion matrix and predictions, until the training ends; the
+    /// address is a port or IP:PORT of this machine [default without a value: a free port]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0", value_parser = local_address, conflicts_with = "find_learning_rate")]
+    pub watch: Option<SocketAddr>,
     #[command(flatten)]
     pub split_of: SplitArgs,
+}
+
+#[derive(Args)]
+pub struct WatchArgs {
+    /// Folders of runs, finished or not, or folders that contain runs
+    #[arg(required = true, value_name = "DIR")]
+    pub runs: Vec<PathBuf>,
+    /// Address to serve the page on: a port or IP:PORT of this machine [default: a free port]
+    #[arg(long, value_name = "ADDRESS", value_parser = local_address)]
+    pub addr: Option<SocketAddr>,
+    /// Write the page as one file (.html) instead, and exit
+    #[arg(long, value_name = "FILE", conflicts_with = "addr")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Args)]

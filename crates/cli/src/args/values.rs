@@ -5,6 +5,7 @@ use moue::{PrecisionChoice, Tta};
 use moue_train::config::PrecisionName;
 use moue_train::evaluate::CorruptionSet;
 use moue_train::tune::{Metric, SamplerName, parse_time};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// The precision of a training.
@@ -140,6 +141,24 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     parse_time(text).ok_or_else(|| "expected a time of at least a second, with its unit: 90s, 30m or 2h".into())
 }
 
+/// Parses an address of this machine: `IP:PORT`, `localhost:PORT`, or one of both.
+pub fn local_address(text: &str) -> Result<SocketAddr, String> {
+    let local = text.strip_prefix("localhost").map(|rest| format!("{}{rest}", Ipv4Addr::LOCALHOST));
+    let text = local.as_deref().unwrap_or(text);
+    let port = || Some(SocketAddr::from((Ipv4Addr::LOCALHOST, text.parse::<u16>().ok()?)));
+    let ip = || Some(SocketAddr::from((text.parse::<IpAddr>().ok()?, 0)));
+    let address =
+        text.parse().ok().or_else(port).or_else(ip).ok_or("expected a port, or an address such as 127.0.0.1:8090")?;
+    if !address.ip().is_loopback() {
+        return Err(
+            "expected an address that only this machine reaches, such as 127.0.0.1:8090; from another one, use \
+            `ssh -L 8090:127.0.0.1:8090 HOST`"
+                .into(),
+        );
+    }
+    Ok(address)
+}
+
 /// Parses `key=value`.
 pub fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
@@ -209,6 +228,28 @@ pub fn memory(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_local() {
+        let of = |text| local_address(text).map(|address| address.to_string());
+        for (text, address) in [
+            ("8090", "127.0.0.1:8090"),
+            ("127.0.0.1", "127.0.0.1:0"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("localhost", "127.0.0.1:0"),
+            ("localhost:8090", "127.0.0.1:8090"),
+            ("::1", "[::1]:0"),
+            ("[::1]:8090", "[::1]:8090"),
+        ] {
+            assert_eq!(of(text).as_deref(), Ok(address), "{text}");
+        }
+        for text in ["", "80000", "localhost:x", "localhosts", "example.org:80"] {
+            assert!(of(text).unwrap_err().starts_with("expected a port"), "{text}");
+        }
+        for text in ["0.0.0.0:80", "10.0.0.1", "[::]:80"] {
+            assert!(of(text).unwrap_err().contains("ssh -L"), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {

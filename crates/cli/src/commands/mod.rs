@@ -14,6 +14,7 @@ pub mod predict;
 pub mod serve;
 pub mod train;
 pub mod tune;
+pub mod watch;
 
 use crate::args::{Common, PredictionPrecision};
 use crate::environment::INTERRUPTED;

@@ -11,6 +11,7 @@ use crate::commands::man::WrittenPages;
 use crate::commands::predict::output::csv_header;
 use crate::commands::serve::{ExportedPage, Listening};
 use crate::commands::train::rates::FoundRate;
+use crate::commands::watch::{Watching, WrittenPage};
 use moue::prediction::Prediction;
 use moue::video::FramePrediction;
 use moue_train::audit::{AuditDocument, ISSUE_COLUMNS, SCORE_COLUMNS};
@@ -18,7 +19,7 @@ use moue_train::comparison::Comparison;
 use moue_train::data::statistics::Statistics;
 use moue_train::evaluate::EvaluationDocument;
 use moue_train::experiment::RunSummary;
-use moue_train::train::EpochRecord;
+use moue_train::train::{EpochRecord, ValidationDocument};
 use moue_train::tune::{FIRST, LAST, Tuning};
 use moue_train::{comparison, data, train};
 use serde_json::{Value, json};
@@ -54,6 +55,13 @@ fn documents() -> Vec<Document> {
             "One document.",
             output::<FoundRate<'_>>(),
         ),
+        Document::new(
+            "watch",
+            "`moue watch`",
+            "One document on one line, as soon as the page can be opened.",
+            output::<Watching>(),
+        ),
+        Document::new("watch-out", "`moue watch --out`", "One document.", output::<WrittenPage<'_>>()),
         Document::new(
             "compare",
             "`moue compare`",
@@ -122,6 +130,12 @@ fn documents() -> Vec<Document> {
             "`metrics.jsonl` in a run folder",
             "One document on one line for each epoch.",
             output::<EpochRecord>(),
+        ),
+        Document::new(
+            "validation",
+            "`validation.json` in a run folder",
+            "Predictions of the last epoch for the validation split, which the live page shows.",
+            output::<ValidationDocument<'_>>(),
         ),
     ]
 }

@@ -27,3 +27,5 @@ mod shell;
 mod snapshots;
 mod tune;
 mod votes;
+#[cfg(unix)]
+mod watch;

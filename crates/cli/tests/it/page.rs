@@ -30,7 +30,8 @@ fn pages_work_in_a_browser() {
         image::save_buffer(path, faces.image(number), 48, 48, image::ExtendedColorType::L8).unwrap();
     }
     let mut tests = Command::new("node");
-    let files = ["page", "package", "report", "audit", "evaluation"].map(|name| format!("tests/{name}.test.mjs"));
+    let files =
+        ["page", "package", "report", "audit", "evaluation", "live"].map(|name| format!("tests/{name}.test.mjs"));
     tests.args(["--test", "--test-concurrency=1"]).args(files).current_dir(web).env_remove("NODE_OPTIONS");
     tests.env("MOUE", env!("CARGO_BIN_EXE_moue")).env("MOUE_FACES", place.path("faces"));
     tests.env("MOUE_ARCH", place.path("tiny.toml"));

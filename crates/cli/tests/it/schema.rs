@@ -58,6 +58,7 @@ fn files_of_runs_match_their_schemas() {
     let folder = comparison["rows"][0]["runs"][0]["folder"].as_str().unwrap();
     let run = place.path(folder);
     validate_lines("metrics", &std::fs::read_to_string(run.join("metrics.jsonl")).unwrap());
+    validate("validation", &serde_json::from_slice(&std::fs::read(run.join("validation.json")).unwrap()).unwrap());
     let model = run.join("model.safetensors").display().to_string();
     place.ok(&["evaluate", &model, "--data", "faces", "--report", "out", "--quiet"]);
     let evaluation = std::fs::read(place.path("out/evaluation.json")).unwrap();

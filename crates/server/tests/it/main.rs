@@ -2,5 +2,6 @@
 
 mod client;
 mod connections;
+mod local;
 mod page;
 mod service;

@@ -10,6 +10,7 @@ mod grid;
 mod plan;
 mod run_config;
 mod trainer;
+mod watch;
 
 pub use audit::{AuditEvent, AuditOptions, AuditRunError, Audited, audit};
 pub use compare::{CompareError, OpenData, collect, compare, run_folders};
@@ -21,3 +22,4 @@ pub use grid::{Variation, grid};
 pub use plan::{Experiment, FinishedRunError, distinct_names, finished_run, plan};
 pub use run_config::{RunConfig, RunConfigError, RunOptions};
 pub use trainer::{TrainedRun, Trainer, TrainerError};
+pub use watch::{WatchError, WatchedRuns};

@@ -6,6 +6,7 @@
 
 use super::record::EpochRecord;
 use super::schedule::Plateau;
+use super::validation::Validation;
 use crate::config::Config;
 use crate::data::DataSource;
 use moue::model::weights::{set_weights, snapshot};
@@ -107,6 +108,9 @@ pub struct Checkpoint {
     pub source: DataSource,
     /// All finished epochs.
     pub history: Vec<EpochRecord>,
+    /// The last epoch's predictions for the validation split.
+    #[serde(default)]
+    pub validation: Option<Validation>,
     /// The current epoch.
     pub running: Running,
     /// State of the schedule.
@@ -245,6 +249,7 @@ impl Checkpoint {
             init,
             source: source.clone(),
             history: Vec::new(),
+            validation: None,
             running: Running::default(),
             plateau: Plateau::default(),
             best: Best::default(),

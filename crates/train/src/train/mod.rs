@@ -22,6 +22,7 @@ mod schedule;
 mod targets;
 mod tensorboard;
 mod training;
+mod validation;
 
 pub use checkpoint::{CheckpointError, SavedRun};
 pub use error::TrainError;
@@ -34,3 +35,4 @@ pub use range_test::{RangePoint, RangeTest, range_test};
 pub use record::{Ending, EpochRecord, Event};
 pub use run_folder::{CsvRow, RunFolder};
 pub use training::{train, train_until};
+pub use validation::{Sample, ValidationDocument};

@@ -3,6 +3,7 @@
 use super::error::TrainError;
 use super::record::EpochRecord;
 use super::tensorboard;
+use super::validation::ValidationDocument;
 use crate::config::Config;
 use crate::csv_rows::{Decimals, csv_rows};
 use crate::data::{TRAINING_IMAGES_FILE, TrainingImages};
@@ -132,6 +133,14 @@ impl RunFolder {
         let path = self.checkpoint();
         let bytes = bytes.map_err(|reason| TrainError::Write { path, source: std::io::Error::other(reason) })?;
         self.write("checkpoints/last.safetensors", &bytes)
+    }
+
+    /// Writes the predictions of the last epoch for the validation split. An error is ignored: a training does not end for
+    /// a file that only a page reads, and the next epoch writes it again.
+    pub(super) fn write_validation(&self, document: &ValidationDocument<'_>) {
+        if let Ok(text) = serde_json::to_string(document) {
+            let _ = self.write("validation.json", (text + "\n").as_bytes());
+        }
     }
 
     /// Writes the metrics of all epochs, which a checkpoint contains as well. Before the end of the first epoch there

@@ -9,6 +9,7 @@ use super::ranks::Ranks;
 use super::record::{Ending, EpochRecord, Event};
 use super::schedule::{self, Plateau};
 use super::targets::{Targets, model_hash, prior};
+use super::validation::Validation;
 use crate::config::{CalibrationKind, KeptEpoch, PrecisionName};
 use crate::data::{NumberedSplit, Split, TrainingImages, warnings};
 use crate::evaluate::{self, DataMismatch, Predictions};
@@ -296,6 +297,7 @@ impl<'a> Training<'a> {
         }
         observe(Event::Epoch { record: &record, epochs: self.job.config.train.epochs, best });
         checkpoint.history.push(record);
+        checkpoint.validation = Some(Validation::new(metrics.confusion, &predictions));
         Ok(())
     }
 
@@ -320,7 +322,16 @@ impl<'a> Training<'a> {
         let bytes = self.checkpoint.to_bytes(&self.network, &self.average, &self.optimizer);
         // First, since the tables can be restored from it.
         self.job.folder.write_checkpoint(bytes)?;
-        self.job.folder.write_tables(&self.checkpoint.history)
+        self.write_tables()
+    }
+
+    /// Writes the files that only repeat parts of the checkpoint.
+    fn write_tables(&self) -> Result<(), TrainError> {
+        let Checkpoint { history, validation, .. } = &self.checkpoint;
+        if let Some(validation) = validation {
+            self.job.folder.write_validation(&validation.document(history.len(), self.job.dataset));
+        }
+        self.job.folder.write_tables(history)
     }
 
     /// The model of the best epoch, calibrated on the split it was selected on, with its
@@ -404,7 +415,7 @@ fn begin<'a>(job: &'a Job<'a>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Tra
         }
         if job.resume {
             // The run may have been killed between its checkpoint and the tables.
-            job.folder.write_tables(&training.checkpoint.history)?;
+            training.write_tables()?;
         } else {
             // From it, a run that is killed in its first epoch starts over with the same weights and data.
             training.save()?;

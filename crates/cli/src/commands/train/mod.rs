@@ -2,6 +2,7 @@
 
 pub mod rates;
 
+use super::watch::{LivePage, listen};
 use super::{accuracy_text, open_source, precision_line, print, print_note, run_error, show_event, stop_on_interrupt};
 use crate::args::{BatchSize, Common, TrainArgs, TrainingPrecision};
 use crate::environment::INTERRUPTED;
@@ -83,6 +84,7 @@ fn train_as(
     let leads = communicator.as_ref().is_none_or(|communicator| communicator.rank() == 0);
     let RunConfig { config, source, .. } = run;
     let init = args.init.as_deref().map(Model::open).transpose()?;
+    let listener = args.watch.filter(|_| leads).map(listen).transpose()?;
     let folder = match &args.resume {
         Some(path) => RunFolder::existing(path),
         // Only rank 0 writes.
@@ -99,6 +101,10 @@ fn train_as(
         progress.line(&line);
     }
     let stop = stop_on_interrupt()?;
+    if let Some(address) = listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
+        progress.line(&format!("Live page: http://{address}"));
+    }
+    let page = listener.map(|listener| LivePage::open(listener, &folder)).transpose()?;
     let job = Job {
         config,
         dataset,
@@ -114,7 +120,13 @@ fn train_as(
         }
     });
     progress.done();
-    if leads { finish(&outcome?, &job, common) } else { Ok(exit_code(outcome?.ending)) }
+    let ended = outcome
+        .map_err(anyhow::Error::from)
+        .and_then(|outcome| if leads { finish(&outcome, &job, common) } else { Ok(exit_code(outcome.ending)) });
+    if let Some(page) = page {
+        page.close();
+    }
+    ended
 }
 
 /// Opens the data, and prints the notes of the run.

@@ -139,7 +139,8 @@ fn run(place: &Place, block: &str) -> Result<String, String> {
     let reduced = with_number(&with_time(&reduced, "--budget", "5s"), "--trials", 2);
     for line in reduced.replace("8080", &port.to_string()).lines() {
         // A service ends with the block, or where the next one starts.
-        if line.contains("moue serve") && !line.contains("--export") {
+        let serves = line.contains("moue serve") && !line.contains("--export");
+        if serves || line.contains("moue watch") && !line.contains("--out") {
             let command = line.split(" #").next().unwrap_or(line);
             writeln!(script, "stop; {command} & service=$!; await-port {port}").unwrap();
         } else {
