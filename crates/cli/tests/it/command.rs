@@ -121,7 +121,7 @@ fn evaluated_with_all_options(place: &Place, alone: &Value) {
     let itself = place.json(&["evaluate", evaluate_split[1], "--compare", evaluate_split[1], "--json"]);
     assert_eq!(itself["compare"][0]["paired"]["p_value"], 1.0);
     assert_eq!(all["corruptions"].as_array().unwrap().len(), 18);
-    let page = fs::read_to_string(place.path("more/report.html")).unwrap();
+    let page = place.page("more/report.html");
     assert!(page.contains("McNemar") && page.contains("low light") && !page.contains("NaN"));
     let card = fs::read_to_string(place.path("cards/tiny.md")).unwrap();
     for part in ["# nets/tiny\n", "**test: ", "must not be used", "| low light |", "cross-fitted", "Known weaknesses"] {
@@ -378,7 +378,7 @@ fn a_table_and_a_preview_of_a_dataset() {
     place.ok(&["data", "preview", "faces", "--out", "preview.png"]);
     assert!(fs::read(place.path("preview.png")).unwrap().starts_with(b"\x89PNG"));
     place.ok(&["data", "preview", "faces", "--out", "preview.html", "--arch", "tiny.toml"]);
-    let page = fs::read_to_string(place.path("preview.html")).unwrap();
+    let page = place.page("preview.html");
     assert!(page.contains("Augmentation: flip.") && page.contains("mean of sad") && !page.contains("http"));
     let again = place.json(&["data", "preview", "--out", "drawn.png", "--json"]);
     assert_eq!(again["images"], 5600);
