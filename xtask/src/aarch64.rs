@@ -61,7 +61,16 @@ fn cargo(command: &str) -> Command {
 
 /// What `moue predict` prints for the pictures of a folder, as JSON lines.
 fn predictions(mut command: Command, folder: &Path, options: [&str; 2], threads: &str) -> anyhow::Result<String> {
-    command.current_dir(folder).args(["predict", "faces", "--no-detect", "--json", "--quiet", "--threads", threads]);
+    command.current_dir(folder).args([
+        "predict",
+        "faces",
+        "--recursive",
+        "--no-detect",
+        "--json",
+        "--quiet",
+        "--threads",
+        threads,
+    ]);
     output(command.args(options))
 }
 
