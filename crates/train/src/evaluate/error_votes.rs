@@ -68,14 +68,12 @@ impl Counts {
 /// Compares the votes on misclassified images with those on the others.
 #[must_use]
 pub fn error_votes(predictions: &Predictions, votes: &ImageVotes) -> ErrorVotes {
-    let classes = predictions.probabilities.len() / predictions.labels.len().max(1);
-    let rows = predictions.probabilities.chunks_exact(classes.max(1)).zip(&predictions.labels);
     let mut groups = [Counts::default(); 2];
-    for ((row, &label), &image) in rows.zip(&predictions.images) {
+    for ((row, label), &image) in predictions.rows().zip(&predictions.images) {
         let Some(counts) = votes.counts(image).filter(|counts| counts.iter().any(|&count| count > 0.0)) else {
             continue;
         };
-        let (label, predicted) = (label as usize, argmax(row));
+        let predicted = argmax(row);
         let most = counts.iter().copied().fold(0.0, f32::max);
         let first = counts.iter().position(|&count| count == most);
         let alone = counts.iter().filter(|&&count| count == most).count() == 1;

@@ -102,12 +102,11 @@ struct Selection<'a> {
 
 impl<'a> Selection<'a> {
     fn new(predictions: &'a Predictions, classes: usize) -> Self {
-        let rows = || predictions.probabilities.chunks_exact(classes).zip(&predictions.labels);
         Self {
             predictions,
             classes,
-            losses: rows().map(|(row, &label)| loss(row, label)).collect(),
-            predicted: rows().map(|(row, _)| argmax(row)).collect(),
+            losses: predictions.rows().map(|(row, label)| loss(row, label)).collect(),
+            predicted: predictions.rows().map(|(row, _)| argmax(row)).collect(),
             places: HashMap::new(),
             images: Vec::new(),
         }
@@ -133,50 +132,51 @@ impl<'a> Selection<'a> {
         place
     }
 
-    /// The rows of the highest loss.
-    fn list(&mut self, mut rows: Vec<usize>, losses: &[f64], most: usize) -> ImageList {
-        rows.sort_by(|&one, &other| losses[other].total_cmp(&losses[one]).then(one.cmp(&other)));
-        let of = rows.len();
-        ImageList { images: rows.into_iter().take(most).map(|row| self.place(row)).collect(), of }
+    /// The first of these rows.
+    fn list(&mut self, rows: &[usize], most: usize) -> ImageList {
+        ImageList { images: rows.iter().take(most).map(|&row| self.place(row)).collect(), of: rows.len() }
     }
 
     fn cells(&mut self) -> Vec<Vec<ImageList>> {
-        let losses = self.losses.clone();
         let mut rows = vec![vec![Vec::new(); self.classes]; self.classes];
-        for (row, &label) in self.predictions.labels.iter().enumerate() {
-            rows[label as usize][self.predicted[row]].push(row);
+        for row in by_loss(0..self.losses.len(), &self.losses) {
+            rows[self.predictions.labels[row] as usize][self.predicted[row]].push(row);
         }
-        rows.into_iter().map(|line| line.into_iter().map(|rows| self.list(rows, &losses, OF_CELL)).collect()).collect()
+        rows.iter().map(|line| line.iter().map(|rows| self.list(rows, OF_CELL)).collect()).collect()
     }
 
     fn highest_loss(&mut self) -> ImageList {
-        let losses = self.losses.clone();
-        let wrong = (0..losses.len()).filter(|&row| !self.is_correct(row)).collect();
-        self.list(wrong, &losses, OF_LIST)
+        let wrong = (0..self.losses.len()).filter(|&row| !self.is_correct(row));
+        let wrong = by_loss(wrong, &self.losses);
+        self.list(&wrong, OF_LIST)
     }
 
     fn disagreement(&mut self, model: &str, other: &Predictions) -> Disagreement {
-        let own = self.losses.clone();
         let there = Selection::new(other, self.classes);
-        let only = |this: &Self, here: bool| {
-            let rows = 0..own.len();
-            rows.filter(|&row| this.is_correct(row) == here && there.is_correct(row) != here).collect::<Vec<usize>>()
+        let only = |here: bool, losses: &[f64]| {
+            let rows = 0..losses.len();
+            by_loss(rows.filter(|&row| self.is_correct(row) == here && there.is_correct(row) != here), losses)
         };
-        let (first, second) = (only(self, true), only(self, false));
-        let lists = [self.list(first, &there.losses, OF_LIST), self.list(second, &own, OF_LIST)];
-        let rows: HashMap<usize, usize> = self.places.iter().map(|(&row, &place)| (place, row)).collect();
-        let predicted = lists.iter().flat_map(|list| &list.images).filter_map(|place| rows.get(place)).map(|&row| {
+        let rows = [only(true, &there.losses), only(false, &self.losses)];
+        let predicted = rows.iter().flat_map(|rows| rows.iter().take(OF_LIST)).map(|&row| {
             let class = there.predicted[row];
             (class, other.probabilities[row * self.classes + class])
         });
         let predicted = predicted.collect();
-        let [only_this, only_other] = lists;
+        let [only_this, only_other] = rows.map(|rows| self.list(&rows, OF_LIST));
         Disagreement { model: model.to_owned(), only_this, only_other, predicted }
     }
 }
 
-fn loss(row: &[f32], label: u32) -> f64 {
-    -libm::log(f64::from(row[label as usize].max(f32::MIN_POSITIVE)))
+fn loss(row: &[f32], label: usize) -> f64 {
+    -libm::log(f64::from(row[label].max(f32::MIN_POSITIVE)))
+}
+
+/// The rows, those with the highest loss first.
+fn by_loss(rows: impl Iterator<Item = usize>, losses: &[f64]) -> Vec<usize> {
+    let mut rows: Vec<usize> = rows.collect();
+    rows.sort_by(|&one, &other| losses[other].total_cmp(&losses[one]).then(one.cmp(&other)));
+    rows
 }
 
 impl Errors {
@@ -221,8 +221,7 @@ fn map(
         let training = sample(dataset.indices(Split::Train), MAPPED_TRAINING);
         let found =
             predict_images(classifier, dataset, training, |image| dataset.image(image), evaluation.tta, &mut |_| {});
-        let probabilities = found.probabilities.chunks_exact(selection.classes);
-        for ((row, &image), &label) in probabilities.zip(&found.images).zip(&found.labels) {
+        for ((row, label), &image) in found.rows().zip(&found.images) {
             places.push(selection.images.len());
             selection.images.push(ShownImage {
                 image,
@@ -239,9 +238,8 @@ fn map(
         len = row.len();
         vectors.extend_from_slice(row);
     });
-    let mut begun = false;
     let embedding = embed(&vectors, len, &mut |done, of| {
-        if !std::mem::replace(&mut begun, true) {
+        if done == 1 {
             observe(EvaluateEvent::BeginMap(of));
         }
         observe(EvaluateEvent::Predicted(done));

@@ -21,6 +21,15 @@ pub struct Predictions {
     pub probabilities: Vec<f32>,
 }
 
+impl Predictions {
+    /// For each image, its probabilities and its label.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&[f32], usize)> {
+        let classes = self.probabilities.len() / self.labels.len().max(1);
+        let labels = self.labels.iter().map(|&label| label as usize);
+        self.probabilities.chunks_exact(classes.max(1)).zip(labels)
+    }
+}
+
 /// Why a model does not fit a data set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -74,9 +74,7 @@ pub struct Slice {
 /// The slices of the images of these predictions; none of a property that all images have in common.
 #[must_use]
 pub fn slices(predictions: &Predictions, dataset: &Dataset) -> Vec<Slice> {
-    let classes = predictions.probabilities.len() / predictions.labels.len().max(1);
-    let rows = predictions.probabilities.chunks_exact(classes.max(1)).zip(&predictions.labels);
-    let correct: Vec<bool> = rows.map(|(row, &label)| argmax(row) == label as usize).collect();
+    let correct: Vec<bool> = predictions.rows().map(|(row, label)| argmax(row) == label).collect();
     let measured: Vec<[Option<f32>; 4]> = predictions
         .images
         .par_iter()

@@ -267,6 +267,11 @@ pub fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
+/// A p-value after "p", with its sign.
+pub fn p_text(p: f64) -> String {
+    if p < 0.001 { p_value(p) } else { format!("= {}", p_value(p)) }
+}
+
 fn corruptions_table(rows: &[corruptions::Row]) -> Markup {
     html! {
         div.scroll { table {

@@ -2,7 +2,7 @@
 
 use super::tables::{LEVEL, end};
 use crate::evaluate::{EvaluationView, Slice};
-use crate::report::evaluation::p_value;
+use crate::report::evaluation::p_text;
 use crate::report::page::percent;
 use std::fmt::Write as _;
 
@@ -28,7 +28,7 @@ pub fn error_section(report: &EvaluationView<'_>) -> String {
             share(errors.disagreement, errors.disagreement_ci95),
             share(correct.disagreement, correct.disagreement_ci95),
             correct.n,
-            sign(votes.p_value)
+            p_text(votes.p_value)
         );
     }
     let found: Vec<&Slice> = report.slices.iter().filter(|slice| slice.p_holm < LEVEL).collect();
@@ -42,7 +42,7 @@ pub fn error_section(report: &EvaluationView<'_>) -> String {
             percent(slice.accuracy_ci95[1]),
             slice.n,
             percent(slice.rest_accuracy),
-            sign(slice.p_holm),
+            p_text(slice.p_holm),
             report.slices.len()
         );
     }
@@ -56,10 +56,6 @@ pub fn error_section(report: &EvaluationView<'_>) -> String {
         );
     }
     if text.is_empty() { text } else { format!("## Error analysis\n\n{text}") }
-}
-
-fn sign(p: f64) -> String {
-    if p < 0.001 { p_value(p) } else { format!("= {}", p_value(p)) }
 }
 
 #[cfg(test)]
@@ -85,6 +81,6 @@ mod tests {
         assert_eq!(names, ["the most blurred part", "part 2 of 3 by sharpness", "the sharpest part"]);
         let fifths: Vec<Slice> = (0..5).map(slice).collect();
         assert_eq!(end(&fifths, &fifths[0]), "the most blurred fifth");
-        assert_eq!((sign(0.0001), sign(0.25)), ("< 0.001".to_owned(), "= 0.250".to_owned()));
+        assert_eq!((p_text(0.0001), p_text(0.25)), ("< 0.001".to_owned(), "= 0.250".to_owned()));
     }
 }

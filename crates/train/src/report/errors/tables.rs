@@ -2,7 +2,7 @@
 
 use crate::data::Split;
 use crate::evaluate::{ErrorVotes, Errors, EvaluationView, ImageMap, Metrics, Property, Slice, VotedGroup};
-use crate::report::evaluation::p_value;
+use crate::report::evaluation::{p_text, p_value};
 use crate::report::page::percent;
 use maud::{Markup, html};
 
@@ -72,7 +72,7 @@ pub fn error_votes(votes: &ErrorVotes) -> Markup {
         } }
         p.soft {
             "Fisher's exact test that people disagree equally often on errors and on correct predictions: p "
-            @if votes.p_value < 0.001 { (p_value(votes.p_value)) } @else { "= " (p_value(votes.p_value)) }
+            (p_text(votes.p_value))
             ". All votes count, those for “unknown” and “no face” as well; a tie for the most votes counts for no class."
         }
     }

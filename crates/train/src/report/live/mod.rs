@@ -1,7 +1,7 @@
 //! The live page of runs. A service provides it with the documents that its script fetches each second; as a file, it
 //! contains them.
 
-use super::page::page;
+use super::page::{data_element, page};
 use maud::{PreEscaped, html};
 use serde_json::{Value, json};
 
@@ -14,8 +14,7 @@ const STYLE: &str = include_str!("style.css");
 /// validation of a run, and in the end `end.json`; otherwise it contains them: `runs` has each run with its `validation`.
 #[must_use]
 pub fn live(title: &str, runs: Option<&[Value]>) -> String {
-    // A script element ends at `</`.
-    let data = runs.map(|runs| json!({"runs": runs}).to_string().replace('<', "\\u003c"));
+    let data = runs.map_or(Value::Null, |runs| json!({"runs": runs}));
     page(
         title,
         &html! {
@@ -38,8 +37,8 @@ pub fn live(title: &str, runs: Option<&[Value]>) -> String {
                 h2 { "Predictions for images of the split" }
                 div #samples.faces {}
             }
-            script #data type="application/json" { (PreEscaped(data.as_deref().unwrap_or("null"))) }
-            @if data.is_some() { script { (PreEscaped(LIVE_SCRIPT)) } } @else { script src="page.js" {} }
+            (data_element(&data))
+            @if runs.is_some() { script { (PreEscaped(LIVE_SCRIPT)) } } @else { script src="page.js" {} }
         },
     )
 }
