@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Trains the bundled models again, with their original settings: crates/moue/models/train.sh DATA, where DATA is FER2013
-# with its official split.
-# Eight training runs, about eight hours on two cores; interrupted runs are resumed when the script is started again.
-# The calibration of the files in this folder was fitted anew after their training, by a temperature alone:
-#   cargo run --release -p moue-train --example recalibrate -- crates/moue/models/tiny.safetensors DATA
-# and the fingerprints of their training images are those of the run folders, merged:
+# Trains the bundled models again: crates/moue/models/train.sh DATA VOTES, where DATA is FER2013 with its official split,
+# and VOTES FER+'s fer2013new.csv.
+# Twelve training runs, about ten hours on two cores; interrupted runs are resumed when the script is started again, and
+# finished ones are kept. The current folder gets the models, its folder runs/ the runs.
+# MOUE names the program (by default, moue in the PATH).
+#
+# fer2013: the calibration of the file in this folder was fitted anew after its training, by a temperature alone:
+#   cargo run --release -p moue-train --example recalibrate -- fer2013.safetensors DATA
+# The fingerprints of the training images of all models are those of the run folders, merged:
 #   cargo run --release -p moue-train --example training_images -- crates/train/models/training-images.bin runs/*/training-images.bin
-# MOUE names the program (by default, moue in the PATH). The runs are written to runs/ in the current folder.
 set -euo pipefail
 data=$1
+votes=$2
 moue=${MOUE:-moue}
 
 train() { # NAME PRESET [OPTION…]
@@ -25,15 +28,15 @@ model() { echo "\"runs/$1/model.safetensors\""; }
 
 # From scratch, with strong augmentation and progressive image sizes.
 train first search/first
-train tiny tiny
+train tiny-labels search/tiny
 strong=(--set train.ema_decay=0.998 --set train.teacher_weight=0.7 --set augment.rotation=12.0
   --set augment.translation=0.08 --set augment.scale=0.12 --set augment.brightness=0.25 --set augment.contrast=0.25
   --set augment.random_erasing=0.3)
 train stage-1 fer2013 "${strong[@]}" --seed 0 --epochs 38 --learning-rate 0.1 \
-  --set "train.teachers=[$(model first), $(model tiny)]" \
+  --set "train.teachers=[$(model first), $(model tiny-labels)]" \
   --set 'train.progressive=[{ until = 0.4, image_size = [32, 32] }]'
 train stage-2 fer2013 "${strong[@]}" --seed 0 --init runs/stage-1/model.safetensors --epochs 46 --learning-rate 0.08 \
-  --set augment.mixup=0.2 --set "train.teachers=[$(model first), $(model tiny), $(model stage-1)]" \
+  --set augment.mixup=0.2 --set "train.teachers=[$(model first), $(model tiny-labels), $(model stage-1)]" \
   --set 'train.progressive=[{ until = 0.55, image_size = [32, 32] }]'
 # Then with weak augmentation, initialized with the weights of the previous stage.
 mild=(--seed 0 --set train.teacher_weight=0.6 --set augment.noise=0.01)
@@ -49,6 +52,15 @@ train stage-5 fer2013 "${strong[@]}" --init runs/stage-4/f16.safetensors --epoch
   --set 'train.progressive=[{ until = 0.5, image_size = [32, 32] }]'
 train fer2013 fer2013 --init runs/stage-5/model.safetensors
 
-# default.safetensors has the same weights as 16-bit floats.
 "$moue" export runs/fer2013/model.safetensors fer2013.safetensors --precision int8 --data "$data"
+
+# What people see: the network of fer2013 with its weights, trained on votes, then with stronger corruptions and
+# weights for rare classes; tiny is distilled from it.
+train votes search/votes --votes "$votes" --init fer2013.safetensors
+train default default --votes "$votes" --init runs/votes/model.safetensors
+"$moue" export runs/default/model.safetensors default.safetensors --precision int8 --data "$data"
+train tiny tiny --votes "$votes" --init runs/tiny-labels/model.safetensors
 "$moue" export runs/tiny/model.safetensors tiny.safetensors --precision int8 --data "$data"
+
+# The benchmark on FER+'s eight classes, which is not bundled.
+train ferplus ferplus --votes "$votes" --init runs/votes/model.safetensors

@@ -3,10 +3,9 @@
 use super::{accuracy_text, precision_line, precision_text, print, print_notes, print_warning};
 use crate::args::{Common, CorruptionChoice, EvaluateArgs, PredictionPrecision, TtaChoice};
 use crate::error::UsageError;
+use crate::output::file::save;
 use crate::output::table::table;
 use crate::progress::Progress;
-use anyhow::Context;
-use moue::fs::write_atomically;
 use moue::model::{ModelFileError, stored};
 use moue::{Isa, Tta};
 use moue_train::bench::latency_ms;
@@ -60,9 +59,9 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.report {
         let errors = Errors::new(&evaluated, &mut |event| watcher.observe(&event));
         for (name, bytes) in report::evaluation(&evaluation, &errors, evaluated.image_votes.as_ref()) {
-            write(&folder.join(name), &bytes)?;
+            save(&folder.join(name), &bytes)?;
         }
-        write(&folder.join("evaluation.json"), format!("{document}\n").as_bytes())?;
+        save(&folder.join("evaluation.json"), format!("{document}\n").as_bytes())?;
         if !common.quiet {
             eprintln!("Report: {}", folder.join("report.html").display());
         }
@@ -166,18 +165,11 @@ fn write_card(
             precision_text(classifier.precision())
         ),
     });
-    write(path, card.as_bytes())?;
+    save(path, card.as_bytes())?;
     if !watcher.common.quiet {
         eprintln!("Model card: {}", path.display());
     }
     Ok(())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)
-        .and_then(|()| write_atomically(path, bytes))
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn text(evaluation: &EvaluationView<'_>) -> String {

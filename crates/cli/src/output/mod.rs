@@ -1,3 +1,4 @@
 //! Output formats.
 
+pub mod file;
 pub mod table;

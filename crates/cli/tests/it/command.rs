@@ -156,7 +156,7 @@ fn wrong_usage_and_failures_have_different_exit_codes() {
     let place = Place::new();
     place.put("notes.txt", "hello");
     for (args, expected_code, part) in [
-        (&["train", "nonsense"][..], 1, "presets are small, default, fer2013, tiny, seed"),
+        (&["train", "nonsense"][..], 1, "presets are small, default, fer2013, ferplus, tiny, seed"),
         (&["train", "--epochs", "0"], 2, "`train.epochs` is 0"),
         (&["train", "--image-size", "48"], 2, "48x48"),
         (&["train", "--data", "notes.txt"], 1, "contains no data set"),
@@ -415,7 +415,7 @@ fn speed_is_measured() {
 #[test]
 fn missing_teachers_are_an_error_with_a_remedy() {
     let place = Place::new();
-    let (code, error) = place.fails(&["train", "default"]);
+    let (code, error) = place.fails(&["train", "fer2013"]);
     assert_eq!(code, 2);
     assert!(error.contains("runs/stage-4/f16.safetensors") && error.contains("--no-teachers"), "{error}");
     assert!(!place.path("runs").exists());

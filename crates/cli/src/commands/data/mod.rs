@@ -1,13 +1,13 @@
 //! `moue data`.
 
 mod audit;
-mod output;
 mod similar;
 
 use super::{open_source, print, print_json, print_warning, stop_on_interrupt};
 use crate::args::{Common, DataCommand, FacesArgs, SplitArgs};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
+use crate::output::file::{extension, save};
 use crate::output::table::table;
 use crate::progress::Progress;
 use anyhow::Context;
@@ -21,7 +21,6 @@ use moue_train::data::{
 };
 use moue_train::report::percent;
 use moue_train::report::preview::{self, Preview};
-use output::{extension, save};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -136,7 +135,10 @@ pub fn run(command: &DataCommand, common: &Common) -> anyhow::Result<ExitCode> {
                 print_json(&WrittenFaces { dir, images: written, seed })?;
             } else {
                 let dir = dir.display();
-                print(&format!("Wrote {written} synthetic faces to {dir}\nNext: moue train --data {dir}\n"))?;
+                print(&format!("Wrote {written} synthetic faces to {dir}\n"))?;
+                if !common.quiet {
+                    print(&format!("Next: moue train --data {dir}\n"))?;
+                }
             }
         }
     }

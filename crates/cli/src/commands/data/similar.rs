@@ -1,8 +1,8 @@
 //! `moue data similar`.
 
-use super::output::{extension, save};
 use crate::args::{Common, SimilarArgs};
 use crate::commands::{open_source, print, print_json};
+use crate::output::file::{extension, save};
 use crate::output::table::table;
 use crate::progress::Progress;
 use moue::Model;

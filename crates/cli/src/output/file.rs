@@ -1,4 +1,4 @@
-//! The files that `moue data` writes.
+//! Files that commands write.
 
 use crate::error::UsageError;
 use anyhow::Context;
