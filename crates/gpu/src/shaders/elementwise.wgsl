@@ -1,0 +1,19 @@
+// Values of the same position: `activation(scale · x + shift)` by channel, a map multiplied by one factor for each image
+// and channel, the sum of two maps, or a copy into a part of each row.
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let positions = p.out_height * p.out_width;
+    for (var i = id.x; i < p.rows * p.channels; i += groups.x * INVOCATIONS) {
+        let channel = i % p.channels;
+        let row = i / p.channels;
+        var value = x[i];
+        if has(AFFINE) {
+            value = value * weights[channel] + weights[p.channels + channel];
+        }
+        if has(GATE) {
+            value *= other[row / positions * p.channels + channel];
+        }
+        store(row, channel, value, 0u);
+    }
+}

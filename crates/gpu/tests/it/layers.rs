@@ -1,0 +1,235 @@
+//! The output of every layer compared with a direct sum in f64.
+
+use crate::reference::{self, Geometry, Reference, Zeros};
+use crate::{assert_close, device, outputs};
+use moue_engine::layers::{
+    ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
+    DepthwiseConv2d, DepthwiseConv2dOptions, Initializer, Pooling2d, PoolingKind, Sequence, UpSampling2d,
+};
+use moue_engine::random::Stream;
+use moue_engine::{Activation, Layer, Network, Padding, Shape, Tensor};
+use proptest::prelude::*;
+
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::Linear,
+    Activation::Relu,
+    Activation::LeakyRelu { slope: 0.1 },
+    Activation::Silu,
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Softmax,
+];
+
+fn draw(len: usize, stream: &mut Stream) -> Vec<f32> {
+    (0..len).map(|_| stream.between(-1.0, 1.0)).collect()
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+/// Compares a layer with random parameters with its reference.
+fn check(mut layer: impl Layer + 'static, reference: &impl Reference, batch: usize, key: u64) {
+    let Some(device) = device() else { return };
+    let mut stream = Stream::new(key);
+    let mut parameters = Vec::new();
+    layer.visit_mut(&mut |parameter| {
+        let mut values = draw(parameter.value.len(), &mut stream);
+        if parameter.name.ends_with("variance") {
+            values.iter_mut().for_each(|v| *v = v.abs() + 0.5);
+        }
+        parameter.value.copy_from_slice(&values);
+        parameters.push(wide(&values));
+    });
+    let input = layer.input_shape();
+    let x = draw(batch * input.len(), &mut stream);
+    let network = Network::new(Sequence::new("model", input, vec![Box::new(layer)]));
+    let y = outputs(device, &network, &Tensor::from_slice(batch, input, &x));
+    assert_close(y.data(), &reference.run(&wide(&x), &parameters));
+}
+
+/// A convolution and the activation of its output.
+struct Activated(reference::Conv2d, reference::Activation);
+
+impl Reference for Activated {
+    fn run<T: reference::Real>(&self, x: &[T], parameters: &[Vec<T>]) -> Vec<T> {
+        self.1.run(&self.0.run(x, parameters), &[])
+    }
+}
+
+/// Each position of a map `[height, width, channels]`, repeated.
+struct Repeated {
+    input: [usize; 3],
+    size: [usize; 2],
+}
+
+impl Reference for Repeated {
+    fn run<T: reference::Real>(&self, x: &[T], _: &[Vec<T>]) -> Vec<T> {
+        let [height, width, channels] = self.input;
+        let mut y = Vec::new();
+        for image in x.chunks(height * width * channels) {
+            for row in 0..height * self.size[0] {
+                for column in 0..width * self.size[1] {
+                    let at = (row / self.size[0] * width + column / self.size[1]) * channels;
+                    y.extend_from_slice(&image[at..at + channels]);
+                }
+            }
+        }
+        y
+    }
+}
+
+fn padding() -> impl Strategy<Value = Zeros> {
+    prop_oneof![Just(Zeros::Same), (0usize..3).prop_map(Zeros::Each)]
+}
+
+fn geometry(most: [usize; 3]) -> impl Strategy<Value = Geometry> {
+    let [extent, size, channels] = most;
+    let input = [1..extent, 1..extent, 1..channels];
+    (1usize..4, input, [1..size, 1..size], [1usize..4, 1usize..4], padding()).prop_map(
+        |(batch, mut input, size, strides, padding)| {
+            let padding = match padding {
+                Zeros::Each(zeros) => Zeros::Each(zeros.min(size[0] - 1).min(size[1] - 1)),
+                Zeros::Same => Zeros::Same,
+            };
+            if let Zeros::Each(zeros) = padding {
+                (0..2).for_each(|axis| input[axis] = input[axis].max(size[axis].saturating_sub(2 * zeros)));
+            }
+            Geometry { batch, input, size, strides, padding }
+        },
+    )
+}
+
+fn parts(geometry: &Geometry) -> (Shape, Padding) {
+    let [height, width, channels] = geometry.input;
+    let padding = match geometry.padding {
+        Zeros::Same => Padding::Same,
+        Zeros::Each(0) => Padding::Valid,
+        Zeros::Each(zeros) => Padding::Each(zeros),
+    };
+    (Shape::new(height, width, channels), padding)
+}
+
+fn check_conv2d(g: Geometry, filters: usize, use_bias: bool, activation: Activation, key: u64) {
+    let (input, padding) = parts(&g);
+    let options = Conv2dOptions {
+        filters,
+        kernel_size: g.size,
+        strides: g.strides,
+        padding,
+        use_bias,
+        // A layer applies the others on their own.
+        activation: if activation.works_in_place() { activation } else { Activation::Linear },
+        initializer: Initializer::HeNormal,
+    };
+    let layer = Conv2d::new("conv2d", input, options, &mut Stream::new(0)).unwrap();
+    let activation = if activation.works_in_place() { activation } else { Activation::Linear };
+    let sum = reference::Conv2d { geometry: g, filters, relu: false };
+    check(layer, &Activated(sum, reference::Activation { activation, channels: filters }), g.batch, key);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn conv2d_is_a_direct_sum(g in geometry([8, 5, 4]), filters in 1usize..5, bias: bool, kind in 0usize..7, key: u64) {
+        check_conv2d(g, filters, bias, ACTIVATIONS[kind], key);
+    }
+
+    #[test]
+    fn depthwise_conv2d_is_a_direct_sum(g in geometry([8, 5, 70]), bias: bool, relu: bool, key: u64) {
+        let (input, padding) = parts(&g);
+        let options = DepthwiseConv2dOptions {
+            kernel_size: g.size,
+            strides: g.strides,
+            padding,
+            use_bias: bias,
+            activation: if relu { Activation::Relu } else { Activation::Linear },
+            initializer: Initializer::HeNormal,
+        };
+        let layer = DepthwiseConv2d::new("depthwise", input, options, &mut Stream::new(0)).unwrap();
+        check(layer, &reference::DepthwiseConv2d { geometry: g, relu }, g.batch, key);
+    }
+
+    #[test]
+    fn pooling_is_a_direct_maximum_or_mean(g in geometry([8, 5, 70]), max: bool, key: u64) {
+        let (input, padding) = parts(&g);
+        let kind = if max { PoolingKind::Max } else { PoolingKind::Average };
+        let layer = Pooling2d::new("pool", input, kind, g.size, g.strides, padding).unwrap();
+        check(layer, &reference::Pooling { geometry: g, max }, g.batch, key);
+    }
+
+    #[test]
+    fn global_pooling(batch in 1usize..4, h in 1usize..6, w in 1usize..6, channels in 1usize..5, max: bool, key: u64) {
+        let kind = if max { PoolingKind::Max } else { PoolingKind::Average };
+        let layer = Pooling2d::global("pool", Shape::new(h, w, channels), kind).unwrap();
+        let geometry = Geometry { batch, input: [h, w, channels], size: [h, w], strides: [1, 1], padding: Zeros::Each(0) };
+        check(layer, &reference::Pooling { geometry, max }, batch, key);
+    }
+
+    #[test]
+    fn up_sampling_repeats_positions(
+        batch in 1usize..4, input in [1usize..5, 1usize..5, 1usize..6], size in [1usize..4, 1usize..4], key: u64,
+    ) {
+        let [height, width, channels] = input;
+        let layer = UpSampling2d::new("up", Shape::new(height, width, channels), size).unwrap();
+        check(layer, &Repeated { input, size }, batch, key);
+    }
+
+    #[test]
+    fn batch_normalization_with_stored_statistics(batch in 1usize..5, size in 1usize..4, channels in 1usize..70, key: u64) {
+        let options = BatchNormalizationOptions { momentum: 0.9, epsilon: 1e-3, activation: Activation::Linear };
+        let layer = BatchNormalization::new("bn", Shape::new(size, size, channels), options).unwrap();
+        let reference = reference::BatchNormalization { channels, epsilon: f64::from(1e-3f32), training: false };
+        check(layer, &reference, batch, key);
+    }
+
+    #[test]
+    fn dense_is_a_matrix_product(batch in 1usize..40, inputs in 1usize..200, units in 1usize..80, key: u64) {
+        let options = DenseOptions {
+            units, use_bias: true, activation: Activation::Linear, initializer: Initializer::GlorotUniform,
+        };
+        let layer = Dense::new("dense", Shape::flat(inputs), options, &mut Stream::new(0)).unwrap();
+        let geometry = Geometry { batch, input: [1, 1, inputs], size: [1, 1], strides: [1, 1], padding: Zeros::Each(0) };
+        check(layer, &reference::Conv2d { geometry, filters: units, relu: false }, batch, key);
+    }
+
+    #[test]
+    fn activations(batch in 1usize..4, channels in 1usize..70, kind in 0usize..7, key: u64) {
+        let activation = ACTIVATIONS[kind];
+        let layer = ActivationLayer::new("activation", Shape::new(3, 2, channels), activation);
+        check(layer, &reference::Activation { activation, channels }, batch, key);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// Tiles of all sizes, complete and partial.
+    #[test]
+    fn a_large_conv2d_is_a_direct_sum(g in geometry([14, 4, 40]), filters in 20usize..140, bias: bool, key: u64) {
+        check_conv2d(g, filters, bias, Activation::Relu, key);
+    }
+}
+
+/// Each value on its own, so that small ones are compared as exactly as large ones.
+#[test]
+fn activations_of_small_and_large_values() {
+    let Some(device) = device() else { return };
+    let values = [-90.0, -20.0, -3.0, -0.3, -0.24, -1e-3, -1e-6, 0.0, 1e-6, 1e-3, 0.24, 0.26, 1.0, 9.5, 30.0, 90.0];
+    let x = Tensor::from_slice(values.len(), Shape::flat(1), &values);
+    for activation in [Activation::Silu, Activation::Sigmoid, Activation::Tanh] {
+        let layer = ActivationLayer::new("activation", Shape::flat(1), activation);
+        let network = Network::new(Sequence::new("model", Shape::flat(1), vec![Box::new(layer)]));
+        let y = outputs(device.clone(), &network, &x);
+        let exact = |v: f32| match activation {
+            Activation::Tanh => f64::from(v).tanh(),
+            Activation::Silu => f64::from(v) / (1.0 + (-f64::from(v)).exp()),
+            _ => 1.0 / (1.0 + (-f64::from(v)).exp()),
+        };
+        for (&x, &y) in values.iter().zip(y.data()) {
+            let error = (f64::from(y) - exact(x)).abs();
+            assert!(error <= 1e-4 * exact(x).abs() + 1e-30, "{activation:?} of {x} is {y}, not {}", exact(x));
+        }
+    }
+}
