@@ -16,10 +16,10 @@ use std::process::{Command, ExitCode};
 
 /// The bundled model of the self-test, and its prediction for a synthetic face on any machine.
 const MODEL: &str = "tiny";
-const EXPECTED: (&str, f32) = ("happy", 0.860_398);
+const EXPECTED: (&str, f32) = ("happy", 0.949_244);
 
 /// Number of the synthetic face of the self-test, with seed 0.
-const FACE: usize = 17;
+const FACE: usize = 3;
 
 /// Largest difference from the expected probability.
 const TOLERANCE: f32 = 1e-3;
