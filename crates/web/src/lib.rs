@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn the_model_is_named_with_its_accuracy() {
         let engine = WebPredictor::open(None).unwrap();
-        assert_eq!((engine.name(), engine.accuracy_images()), ("tiny".into(), Some(3589)));
-        assert!(engine.accuracy().is_some_and(|accuracy| (0.6..0.7).contains(&accuracy)), "{:?}", engine.accuracy());
+        assert_eq!((engine.name(), engine.accuracy_images()), ("tiny".into(), Some(3186)));
+        assert!(engine.accuracy().is_some_and(|accuracy| (0.8..0.9).contains(&accuracy)), "{:?}", engine.accuracy());
     }
 
     #[test]

@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn probabilities_are_cross_fitted_on_what_the_model_was_calibrated_on() {
-        let mut model = Model::open("tiny").unwrap();
+        let mut model = Model::open("fer2013").unwrap();
         let here = |model: &Model| {
             [Split::Validation, Split::Test]
                 .map(|split| [false, true].map(|votes| calibrated_here(model, split, votes)))

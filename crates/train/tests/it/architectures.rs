@@ -126,7 +126,7 @@ fn numbers_out_of_range_are_named() {
     let error = Config::parse("x.toml", &text).unwrap_err().to_string();
     assert!(error.contains("`train.learning_rate` is -1"), "{error}");
     let error = Config::open("no/such/thing").unwrap_err().to_string();
-    assert!(error.contains("the presets are small, default, fer2013, tiny, seed"), "{error}");
+    assert!(error.contains("the presets are small, default, fer2013, ferplus, tiny, seed"), "{error}");
 }
 
 #[test]
