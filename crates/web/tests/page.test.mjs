@@ -175,7 +175,7 @@ describe("the page", { concurrency: false }, () => {
   test("the status names the model, and another one where the server has another", async () => {
     const { page, requests, context } = await visit();
     const where = page.locator("#where");
-    assert.match(await where.textContent(), /in this browser with the model tiny \(accuracy 83\.\d % on 3186 validation images\)/);
+    assert.match(await where.textContent(), /in this browser with the model tiny \(accuracy 82\.\d % on 3186 validation images\)/);
     const light = () => where.evaluate((element) => getComputedStyle(element, "::before").color);
     const before = await light();
     await context.route("**/healthz", (route) => route.fulfill({ json: { status: "ok", model: "runs/a/model.safetensors", accuracy: null, accuracy_images: null } }));
@@ -196,7 +196,7 @@ describe("the page", { concurrency: false }, () => {
     execFileSync(moue, ["serve", "--model", "default", "--export", folder, "--quiet"]);
     const site = await serve(folder);
     const { page, errors, context } = await visit({ at: site.origin });
-    assert.match(await page.locator("#where").textContent(), /with the model default \(accuracy 85\.\d % on 3186/);
+    assert.match(await page.locator("#where").textContent(), /with the model default \(accuracy 84\.\d % on 3186/);
     assert.equal(await page.locator("#server").isVisible(), false);
     assert.deepEqual(errors, []);
     await page.evaluate(() => navigator.serviceWorker.ready);
