@@ -85,13 +85,13 @@ impl TrainingImages {
 
     /// These images and those of another model, from which the training starts.
     #[must_use]
-    pub fn with(mut self, other: Self) -> Self {
+    pub fn with(mut self, mut other: Self) -> Self {
         self.data_hashes.extend(other.data_hashes);
         let mut seen = HashSet::new();
         self.data_hashes.retain(|hash| seen.insert(hash.clone()));
+        other.prints.retain(|print| self.prints.binary_search(print).is_err());
         self.prints.extend(other.prints);
         self.prints.par_sort_unstable();
-        self.prints.dedup();
         self
     }
 
@@ -231,9 +231,7 @@ mod tests {
             let model = moue::Model::open(name).unwrap();
             let provenance = model.provenance();
             let known = TrainingImages::find(Path::new(name), &provenance.data_hash).expect("it is bundled");
-            // Copies among the training images have one fingerprint.
-            let images = provenance.training_images.iter().sum::<usize>();
-            assert!(known.len() * 20 > images * 19, "{name}: {} of {images}", known.len());
+            assert!(known.len() >= provenance.training_images.iter().sum::<usize>(), "{name}");
         }
     }
 }
