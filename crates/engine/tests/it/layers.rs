@@ -1,6 +1,6 @@
 //! Compares the output and gradients of every layer with direct f64 references.
 
-use crate::reference::{self, Geometry, Real, Reference, Zeros};
+use crate::reference::{self, Geometry, Real, Reference, Zeros, geometry, parts};
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
     DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Flatten, Initializer, Pooling2d, PoolingKind, Sequence,
@@ -8,7 +8,7 @@ use moue_engine::layers::{
 };
 use moue_engine::loss::{self, categorical_crossentropy, sparse_categorical_crossentropy};
 use moue_engine::random::{Stream, key};
-use moue_engine::{Activation, Context, Isa, Layer, Mode, Padding, Precision, Role, Shape, Tensor};
+use moue_engine::{Activation, Context, Isa, Layer, Mode, Precision, Role, Shape, Tensor};
 use proptest::prelude::*;
 use std::process::Command;
 
@@ -134,32 +134,6 @@ fn assert_gradients(assert_close: fn(&str, &[f32], &[f64]), layer: &impl Layer, 
     });
 }
 
-fn geometry() -> impl Strategy<Value = Geometry> {
-    let padding = prop_oneof![Just(Zeros::Same), (0usize..3).prop_map(Zeros::Each)];
-    (1usize..4, [1usize..8, 1usize..8, 1usize..4], [1usize..5, 1usize..5], [1usize..4, 1usize..4], padding).prop_map(
-        |(batch, mut input, size, strides, padding)| {
-            let padding = match padding {
-                Zeros::Each(zeros) => Zeros::Each(zeros.min(size[0] - 1).min(size[1] - 1)),
-                Zeros::Same => Zeros::Same,
-            };
-            if let Zeros::Each(zeros) = padding {
-                (0..2).for_each(|axis| input[axis] = input[axis].max(size[axis].saturating_sub(2 * zeros)));
-            }
-            Geometry { batch, input, size, strides, padding }
-        },
-    )
-}
-
-fn parts(geometry: &Geometry) -> (Shape, Padding) {
-    let [height, width, channels] = geometry.input;
-    let padding = match geometry.padding {
-        Zeros::Same => Padding::Same,
-        Zeros::Each(0) => Padding::Valid,
-        Zeros::Each(zeros) => Padding::Each(zeros),
-    };
-    (Shape::new(height, width, channels), padding)
-}
-
 fn conv2d(geometry: &Geometry, filters: usize, bias: bool, relu: bool) -> Conv2d {
     let (input, padding) = parts(geometry);
     let options = Conv2dOptions {
@@ -178,12 +152,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn conv2d_is_a_direct_sum(g in geometry(), filters in 1usize..5, bias: bool, relu: bool, key: u64) {
+    fn conv2d_is_a_direct_sum(g in geometry([8, 5, 4]), filters in 1usize..5, bias: bool, relu: bool, key: u64) {
         check(conv2d(&g, filters, bias, relu), &reference::Conv2d { geometry: g, filters, relu }, g.batch, true, key);
     }
 
     #[test]
-    fn depthwise_conv2d_is_a_direct_sum(g in geometry(), bias: bool, relu: bool, key: u64) {
+    fn depthwise_conv2d_is_a_direct_sum(g in geometry([8, 5, 4]), bias: bool, relu: bool, key: u64) {
         let (input, padding) = parts(&g);
         let options = DepthwiseConv2dOptions {
             kernel_size: g.size,
@@ -198,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn pooling_is_a_direct_maximum_or_mean(g in geometry(), max: bool, key: u64) {
+    fn pooling_is_a_direct_maximum_or_mean(g in geometry([8, 5, 4]), max: bool, key: u64) {
         let (input, padding) = parts(&g);
         let kind = if max { PoolingKind::Max } else { PoolingKind::Average };
         let layer = Pooling2d::new("pool", input, kind, g.size, g.strides, padding).unwrap();

@@ -1,13 +1,13 @@
 //! The output of every layer compared with a direct sum in f64.
 
-use crate::reference::{self, Geometry, Reference, Zeros};
+use crate::reference::{self, Geometry, Reference, Zeros, geometry, parts};
 use crate::{assert_close, device, outputs};
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
     DepthwiseConv2d, DepthwiseConv2dOptions, Initializer, Pooling2d, PoolingKind, Sequence, UpSampling2d,
 };
 use moue_engine::random::Stream;
-use moue_engine::{Activation, Layer, Network, Padding, Shape, Tensor};
+use moue_engine::{Activation, Layer, Network, Shape, Tensor};
 use proptest::prelude::*;
 
 const ACTIVATIONS: [Activation; 7] = [
@@ -77,37 +77,6 @@ impl Reference for Repeated {
         }
         y
     }
-}
-
-fn padding() -> impl Strategy<Value = Zeros> {
-    prop_oneof![Just(Zeros::Same), (0usize..3).prop_map(Zeros::Each)]
-}
-
-fn geometry(most: [usize; 3]) -> impl Strategy<Value = Geometry> {
-    let [extent, size, channels] = most;
-    let input = [1..extent, 1..extent, 1..channels];
-    (1usize..4, input, [1..size, 1..size], [1usize..4, 1usize..4], padding()).prop_map(
-        |(batch, mut input, size, strides, padding)| {
-            let padding = match padding {
-                Zeros::Each(zeros) => Zeros::Each(zeros.min(size[0] - 1).min(size[1] - 1)),
-                Zeros::Same => Zeros::Same,
-            };
-            if let Zeros::Each(zeros) = padding {
-                (0..2).for_each(|axis| input[axis] = input[axis].max(size[axis].saturating_sub(2 * zeros)));
-            }
-            Geometry { batch, input, size, strides, padding }
-        },
-    )
-}
-
-fn parts(geometry: &Geometry) -> (Shape, Padding) {
-    let [height, width, channels] = geometry.input;
-    let padding = match geometry.padding {
-        Zeros::Same => Padding::Same,
-        Zeros::Each(0) => Padding::Valid,
-        Zeros::Each(zeros) => Padding::Each(zeros),
-    };
-    (Shape::new(height, width, channels), padding)
 }
 
 fn check_conv2d(g: Geometry, filters: usize, use_bias: bool, activation: Activation, key: u64) {

@@ -1,6 +1,9 @@
 //! Direct reference implementations, generic over a scalar type: `f64` for values and central
 //! differences, [`Var`] for gradients by a tape.
 
+mod geometries;
+
+pub use geometries::{geometry, parts};
 use std::cell::RefCell;
 use std::ops::{Add, Div, Mul, Sub};
 
