@@ -176,7 +176,9 @@ impl Device {
         });
         self.wait(index)?;
         self.check()?;
-        let mapped = receiver.try_recv().ok().and_then(Result::ok).and_then(|()| part.get_mapped_range().ok());
+        // Another thread that waits for the device may be the one that calls back.
+        let mapped =
+            receiver.recv_timeout(self.longest).ok().and_then(Result::ok).and_then(|()| part.get_mapped_range().ok());
         let mapped = mapped.ok_or_else(|| self.failed("the result cannot be read"))?;
         read(&mapped);
         drop(mapped);
