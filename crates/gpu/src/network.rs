@@ -126,19 +126,23 @@ impl GpuNetwork {
     /// The memory for a batch, with room for as many of its images as the device has memory for.
     fn room<'a>(&self, memory: &'a mut Option<Memory>, images: usize) -> Result<&'a Memory, Error> {
         self.device.check()?;
-        if memory.as_ref().is_none_or(|memory| memory.images < images) {
-            // The old buffers are freed first.
-            *memory = None;
-            let mut images = images;
-            let new = loop {
-                match self.allocate(images) {
-                    Err(Error::OutOfMemory { .. }) if images > 1 => images /= 2,
-                    result => break result?,
-                }
-            };
-            return Ok(memory.insert(new));
+        // Buffers that are too small are freed before others are allocated.
+        let kept = memory.take().filter(|memory| memory.images >= images);
+        let found = match kept {
+            Some(kept) => kept,
+            None => self.allocate_most(images)?,
+        };
+        Ok(memory.insert(found))
+    }
+
+    /// Halves the number of images until the device has memory for them.
+    fn allocate_most(&self, mut images: usize) -> Result<Memory, Error> {
+        loop {
+            match self.allocate(images) {
+                Err(Error::OutOfMemory { .. }) if images > 1 => images /= 2,
+                result => return result,
+            }
         }
-        memory.as_ref().ok_or(Error::NoAdapter)
     }
 
     fn allocate(&self, images: usize) -> Result<Memory, Error> {

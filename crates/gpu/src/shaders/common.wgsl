@@ -70,6 +70,24 @@ fn activate(v: f32) -> f32 {
     }
 }
 
+// The window of an output position: its image's first position in the input, and its top and left, which are negative
+// in the padding.
+struct Place {
+    image: u32,
+    top: i32,
+    left: i32,
+}
+
+fn place_of(row: u32) -> Place {
+    let positions = p.out_height * p.out_width;
+    let position = row % positions;
+    return Place(
+        (row / positions) * p.height * p.width,
+        i32(position / p.out_width * p.stride_y) - i32(p.before_y),
+        i32(position % p.out_width * p.stride_x) - i32(p.before_x),
+    );
+}
+
 // Stores the value of a sum, after bias, the addition of another map, and activation. The bias follows a kernel of
 // `kernel_len` values.
 fn store(row: u32, filter_: u32, sum: f32, kernel_len: u32) {

@@ -16,13 +16,9 @@ var<workgroup> places: array<vec4<i32>, TILE_M>;
 var<workgroup> patches: array<vec4<f32>, TILE_K * PATCH_STRIDE>;
 var<workgroup> kernels: array<vec4<f32>, TILE_K * QUADS_N>;
 
-fn place_of(row: u32) -> vec4<i32> {
-    let positions = p.out_height * p.out_width;
-    let position = row % positions;
-    let image = (row / positions) * p.height * p.width * p.channels;
-    let top = i32(position / p.out_width * p.stride_y) - i32(p.before_y);
-    let left = i32(position % p.out_width * p.stride_x) - i32(p.before_x);
-    return vec4<i32>(i32(image), top, left, select(0, 1, row < p.rows));
+fn stored_place(row: u32) -> vec4<i32> {
+    let place = place_of(row);
+    return vec4<i32>(i32(place.image * p.channels), place.top, place.left, select(0, 1, row < p.rows));
 }
 
 fn input_at(place: vec4<i32>, down: i32, across: i32, channel: u32) -> f32 {
@@ -45,7 +41,7 @@ fn main(
     let first_filter = tile.x * TILE_N;
     let patch_len = p.kernel_height * p.kernel_width * p.channels;
     for (var i = local; i < TILE_M; i += INVOCATIONS) {
-        places[i] = place_of(first_row + i);
+        places[i] = stored_place(first_row + i);
     }
     workgroupBarrier();
 

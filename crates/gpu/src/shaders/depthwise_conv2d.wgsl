@@ -2,21 +2,18 @@
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let positions = p.out_height * p.out_width;
     let kernel_len = p.kernel_height * p.kernel_width * p.channels;
     for (var i = id.x; i < p.rows * p.channels; i += groups.x * INVOCATIONS) {
         let channel = i % p.channels;
         let row = i / p.channels;
-        let image = (row / positions) * p.height * p.width;
-        let top = i32((row % positions) / p.out_width * p.stride_y) - i32(p.before_y);
-        let left = i32((row % positions) % p.out_width * p.stride_x) - i32(p.before_x);
+        let place = place_of(row);
         var sum = 0.0;
         for (var down = 0; down < i32(p.kernel_height); down++) {
             for (var across = 0; across < i32(p.kernel_width); across++) {
-                let line = top + down;
-                let column = left + across;
+                let line = place.top + down;
+                let column = place.left + across;
                 if line >= 0 && line < i32(p.height) && column >= 0 && column < i32(p.width) {
-                    let at = (image + u32(line * i32(p.width) + column)) * p.channels + channel;
+                    let at = (place.image + u32(line * i32(p.width) + column)) * p.channels + channel;
                     sum += x[at] * weights[u32(down * i32(p.kernel_width) + across) * p.channels + channel];
                 }
             }

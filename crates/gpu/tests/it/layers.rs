@@ -81,18 +81,18 @@ impl Reference for Repeated {
 
 fn check_conv2d(g: Geometry, filters: usize, use_bias: bool, activation: Activation, key: u64) {
     let (input, padding) = parts(&g);
+    // A layer applies the others on their own.
+    let activation = if activation.works_in_place() { activation } else { Activation::Linear };
     let options = Conv2dOptions {
         filters,
         kernel_size: g.size,
         strides: g.strides,
         padding,
         use_bias,
-        // A layer applies the others on their own.
-        activation: if activation.works_in_place() { activation } else { Activation::Linear },
+        activation,
         initializer: Initializer::HeNormal,
     };
     let layer = Conv2d::new("conv2d", input, options, &mut Stream::new(0)).unwrap();
-    let activation = if activation.works_in_place() { activation } else { Activation::Linear };
     let sum = reference::Conv2d { geometry: g, filters, relu: false };
     check(layer, &Activated(sum, reference::Activation { activation, channels: filters }), g.batch, key);
 }
