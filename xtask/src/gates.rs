@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Features that are off by default. `mpi` is added where MPI is installed.
-const OPTIONAL: &str = "moue/openapi,moue-train/parquet,moue-cli/parquet";
+const OPTIONAL: &str = "moue/openapi,moue-train/parquet,moue-cli/parquet,moue-cli/gpu";
 
 const WHEEL: &str = "crates/python/Cargo.toml";
 
@@ -86,7 +86,8 @@ const KILLS: &str = "MOUE_TEST_KILLS";
 pub fn test_slow() -> anyhow::Result<()> {
     step("tests of optional features", || {
         let mut tests = cargo("test");
-        tests.args(["--workspace", "--locked", "--features", &optional(), "--lib", "--test", "parquet"]);
+        tests.args(["--workspace", "--locked", "--features", &optional(), "--lib"]);
+        tests.args(["--test", "gpu", "--test", "parquet"]);
         if mpi() {
             tests.args(["--test", "mpi"]);
         } else {

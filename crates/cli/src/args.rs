@@ -1,10 +1,12 @@
 //! The command line as typed.
 
 mod data;
+mod device;
 mod training;
 mod values;
 
 pub use data::{AuditArgs, DataCommand, FacesArgs, SimilarArgs, SplitArgs};
+pub use device::DeviceArgs;
 pub use training::{CompareArgs, TrainArgs, TuneArgs, WatchArgs};
 pub use values::{BatchSize, CorruptionChoice, PredictionPrecision, TrainingPrecision, TtaChoice};
 
@@ -210,6 +212,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: PredictionPrecision,
     #[command(flatten)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
     pub split_of: SplitArgs,
 }
 
@@ -268,6 +272,8 @@ pub struct PredictArgs {
     /// Precision of the classifier; faces are detected in f32
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: PredictionPrecision,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Use test-time augmentation: average the predictions for several views of each face [default without a value:
     /// flip]
     #[arg(long, value_name = "METHOD", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "flip")]
@@ -356,6 +362,8 @@ pub struct ServeArgs {
     /// Precision of the classifier; faces are detected in f32
     #[arg(long, value_enum, default_value = "f32", conflicts_with = "export")]
     pub precision: PredictionPrecision,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Require `Authorization: Bearer TOKEN` for predictions and metrics
     #[arg(long, value_name = "TOKEN", env = "MOUE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -411,6 +419,8 @@ pub struct BenchArgs {
     /// architecture file's]
     #[arg(long, value_enum)]
     pub precision: Option<PredictionPrecision>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Seconds to spend on each measurement
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,

@@ -21,11 +21,16 @@ pub const EXIT_CODES: [(u8, &str); 5] = [
 ];
 
 /// The environment variables that change what commands do.
-pub const VARIABLES: [(&str, &str); 8] = [
+pub const VARIABLES: [(&str, &str); 9] = [
     (
         "MOUE_CACHE",
         "Folder of decoded images; `off` disables the cache. Default: the folder `moue` in the cache folder of the \
          system (`~/.cache/moue` on Linux). The folder can be deleted at any time.",
+    ),
+    (
+        "MOUE_DEVICE",
+        "Device of trainings and predictions, for commands that have `--device` and are run without it: `cpu`, `gpu`, `gpu:N` or `auto`. \
+         Default: `cpu`.",
     ),
     (
         "MOUE_ISA",

@@ -8,7 +8,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns the optional features that this build has, in alphabetical order.
 pub fn features() -> Vec<&'static str> {
-    let all = [("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet"))];
+    let all = [("gpu", cfg!(feature = "gpu")), ("mpi", cfg!(feature = "mpi")), ("parquet", cfg!(feature = "parquet"))];
     all.into_iter().filter(|(_, enabled)| *enabled).map(|(name, _)| name).collect()
 }
 

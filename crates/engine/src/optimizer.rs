@@ -67,6 +67,24 @@ impl Optimizer {
         Self { kind, weight_decay, clip_norm, steps: 0, moments }
     }
 
+    /// The update rule.
+    #[must_use]
+    pub fn kind(&self) -> OptimizerKind {
+        self.kind
+    }
+
+    /// The factor of the decoupled weight decay.
+    #[must_use]
+    pub fn weight_decay(&self) -> f32 {
+        self.weight_decay
+    }
+
+    /// Maximum global norm of the gradients, if any.
+    #[must_use]
+    pub fn clip_norm(&self) -> Option<f32> {
+        self.clip_norm
+    }
+
     /// Number of steps so far.
     #[must_use]
     pub fn steps(&self) -> u64 {

@@ -12,7 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-/// How long a submission may take. Its work is limited to what takes seconds on a slow processor.
+/// How long is waited for a submission. Its work, and that of the two before it, is limited to what takes seconds on a slow
+/// processor.
 const LONGEST: Duration = Duration::from_mins(2);
 
 /// An open GPU.
@@ -68,6 +69,11 @@ impl Device {
     #[must_use]
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
+    }
+
+    /// Frees the device: networks on it return [`Error::Lost`] from now on.
+    pub fn destroy(&self) {
+        self.device.destroy();
     }
 
     pub(crate) fn limits(&self) -> wgpu::Limits {
@@ -131,23 +137,29 @@ impl Device {
         Ok(pipelines.entry(kernel).or_insert(pipeline).clone())
     }
 
-    /// The buffers of a launch: its parameters at this offset, three maps or weights that it reads, and its output.
-    pub(crate) fn bind(
-        &self,
-        (params, offset, size): (&wgpu::Buffer, u64, u64),
-        reads: [&wgpu::Buffer; 3],
-        writes: &wgpu::Buffer,
-    ) -> wgpu::BindGroup {
-        let params = wgpu::BufferBinding { buffer: params, offset, size: size.try_into().ok() };
-        let [x, weights, other] = reads.map(wgpu::Buffer::as_entire_binding);
-        let all = [wgpu::BindingResource::Buffer(params), x, weights, other, writes.as_entire_binding()];
-        let entries: Vec<_> =
-            (0..).zip(all).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
+    /// The buffers of a launch: its parameters, three that it reads, and its output.
+    pub(crate) fn bind(&self, buffers: [wgpu::BufferBinding<'_>; 5]) -> wgpu::BindGroup {
+        let entries = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(buffer) });
+        let entries: Vec<_> = entries.collect();
         let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &self.bindings, entries: &entries };
         self.device.create_bind_group(&descriptor)
     }
 
-    /// Runs launches in order, copies `bytes` of a buffer to the host, and passes them to `read`.
+    /// Runs launches in order.
+    pub(crate) fn submit<'a>(
+        &self,
+        launches: impl Iterator<Item = (&'a wgpu::ComputePipeline, &'a wgpu::BindGroup, [u32; 3])>,
+    ) -> Result<wgpu::SubmissionIndex, Error> {
+        let mut encoder = self.encoder();
+        encode(&mut encoder, launches);
+        let index = self.queue.submit([encoder.finish()]);
+        self.check()?;
+        Ok(index)
+    }
+
+    /// Runs launches in order, copies the first `bytes` of a buffer to another one, and passes them to `read`.
     pub(crate) fn run<'a>(
         &self,
         launches: impl Iterator<Item = (&'a wgpu::ComputePipeline, &'a wgpu::BindGroup, [u32; 3])>,
@@ -155,15 +167,8 @@ impl Device {
         bytes: u64,
         read: impl FnOnce(&[u8]),
     ) -> Result<(), Error> {
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for (pipeline, group, [x, y, z]) in launches {
-                pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, group, &[]);
-                pass.dispatch_workgroups(x, y, z);
-            }
-        }
+        let mut encoder = self.encoder();
+        encode(&mut encoder, launches);
         encoder.copy_buffer_to_buffer(from, 0, to, 0, bytes);
         let index = self.queue.submit([encoder.finish()]);
         self.check()?;
@@ -186,8 +191,12 @@ impl Device {
         Ok(())
     }
 
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+
     /// Waits for a submission.
-    fn wait(&self, index: wgpu::SubmissionIndex) -> Result<(), Error> {
+    pub(crate) fn wait(&self, index: wgpu::SubmissionIndex) -> Result<(), Error> {
         // `wgpu` panics when the device is lost while it waits.
         let poll = |how| catch_unwind(AssertUnwindSafe(|| self.device.poll(how)));
         let adapter = self.adapter.to_string();
@@ -220,6 +229,23 @@ impl Device {
     fn failed(&self, reason: &str) -> Error {
         Error::Driver { adapter: self.adapter.to_string(), reason: reason.to_owned() }
     }
+}
+
+fn encode<'a>(
+    encoder: &mut wgpu::CommandEncoder,
+    launches: impl Iterator<Item = (&'a wgpu::ComputePipeline, &'a wgpu::BindGroup, [u32; 3])>,
+) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    for (pipeline, group, [x, y, z]) in launches {
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, group, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// A whole buffer.
+pub(crate) fn whole(buffer: &wgpu::Buffer) -> wgpu::BufferBinding<'_> {
+    wgpu::BufferBinding { buffer, offset: 0, size: None }
 }
 
 /// Parameters, three buffers that are read, and one that is written: the layout of all kernels.
@@ -310,7 +336,7 @@ mod tests {
         let gpu = GpuNetwork::new(Arc::new(device), &network).unwrap();
         let x = Tensor::from_slice(1, Shape::flat(3), &[-1.0, 0.0, 2.0]);
         assert_eq!(gpu.run(&x).unwrap().data(), [0.0, 0.0, 2.0]);
-        gpu.device().device.destroy();
+        gpu.device().destroy();
         let error = gpu.run(&x).unwrap_err();
         assert!(matches!(error, Error::Lost { .. }), "{error}");
     }

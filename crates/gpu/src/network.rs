@@ -2,16 +2,18 @@
 //!
 //! `plan` decides what is launched; here are the weights, the memory of a batch, and the batches themselves.
 
-use crate::device::{Device, lock};
+use crate::device::{Device, lock, whole};
 use crate::error::Error;
 use crate::kernel::Params;
+use crate::packed::{Packed, params_of, stride};
 use crate::plan::Plan;
 use moue_engine::{Network, Shape, Tensor, inference};
 use std::mem::size_of;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Multiply-adds of a submission: drivers reset a device that computes for seconds.
-const MACS_AT_ONCE: u64 = 1 << 33;
+pub const MACS_AT_ONCE: u64 = 1 << 33;
 
 /// Most images of a submission.
 const IMAGES_AT_ONCE: usize = 1024;
@@ -24,8 +26,8 @@ pub struct GpuNetwork {
     pipelines: Vec<wgpu::ComputePipeline>,
     /// The weights of each launch that has some.
     weights: Vec<Option<wgpu::Buffer>>,
-    /// Most images of a submission.
-    at_once: usize,
+    /// Most images of a submission; fewer when the device had no memory for more.
+    at_once: AtomicUsize,
     memory: Mutex<Option<Memory>>,
 }
 
@@ -58,6 +60,7 @@ impl GpuNetwork {
             return Err(device.out_of_memory((largest * size_of::<f32>()) as u64));
         }
         let input = network.input_shape();
+        let at_once = AtomicUsize::new(at_once);
         Ok(Self { device, input, plan, pipelines, weights, at_once, memory: Mutex::default() })
     }
 
@@ -93,7 +96,7 @@ impl GpuNetwork {
         let len = self.plan.output_shape.len();
         let mut first = 0;
         while first < x.batch() {
-            let wanted = self.at_once.min(x.batch() - first);
+            let wanted = self.at_once.load(Ordering::Relaxed).min(x.batch() - first);
             let memory = self.room(&mut memory, wanted)?;
             let images = wanted.min(memory.images);
             let inputs = &x.data()[first * self.input.len()..][..images * self.input.len()];
@@ -104,18 +107,13 @@ impl GpuNetwork {
     }
 
     fn run_at_once(&self, memory: &Memory, images: usize, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
-        let limits = self.device.limits();
-        let stride = stride(&limits);
-        let mut bytes = vec![0; self.plan.launches.len() * stride];
-        let mut workgroups = Vec::with_capacity(self.plan.launches.len());
-        for (launch, bytes) in self.plan.launches.iter().zip(bytes.chunks_exact_mut(stride)) {
-            let params = Params { rows: launch.params.rows * images as u32, ..launch.params };
-            bytes[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(&params));
-            workgroups.push(launch.kernel.workgroups(&params, limits.max_compute_workgroups_per_dimension));
+        let mut packed = Packed::new(&self.device.limits());
+        for launch in &self.plan.launches {
+            packed.push(launch.kernel, &Params { rows: launch.params.rows * images as u32, ..launch.params });
         }
-        self.device.write(&memory.params, &bytes);
+        self.device.write(&memory.params, &packed.bytes);
         self.device.write(&memory.slots[self.plan.input], bytemuck::cast_slice(x));
-        let launches = self.pipelines.iter().zip(&memory.groups).zip(workgroups);
+        let launches = self.pipelines.iter().zip(&memory.groups).zip(packed.workgroups);
         let launches = launches.map(|((pipeline, group), workgroups)| (pipeline, group, workgroups));
         let output = [&memory.slots[self.plan.output], &memory.result];
         self.device.run(launches, output, size_of_val(y) as u64, |bytes| {
@@ -139,7 +137,10 @@ impl GpuNetwork {
     fn allocate_most(&self, mut images: usize) -> Result<Memory, Error> {
         loop {
             match self.allocate(images) {
-                Err(Error::OutOfMemory { .. }) if images > 1 => images /= 2,
+                Err(Error::OutOfMemory { .. }) if images > 1 => {
+                    images /= 2;
+                    self.at_once.store(images, Ordering::Relaxed);
+                }
                 result => return result,
             }
         }
@@ -152,24 +153,19 @@ impl GpuNetwork {
         let maps = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
         let slots = plan.slots.iter().map(|&values| device.buffer(bytes(values), maps));
         let slots = slots.collect::<Result<Vec<_>, _>>()?;
-        let stride = stride(&device.limits());
-        let params = device.buffer((plan.launches.len() * stride) as u64, Usage::UNIFORM | Usage::COPY_DST)?;
+        let limits = device.limits();
+        let params = device.buffer((plan.launches.len() * stride(&limits)) as u64, Usage::UNIFORM | Usage::COPY_DST)?;
         let result = device.buffer(bytes(plan.output_shape.len()), Usage::MAP_READ | Usage::COPY_DST)?;
         let groups = plan.launches.iter().zip(&self.weights).enumerate().map(|(i, (launch, weights))| {
             let x = &slots[launch.x];
             let other = launch.other.map_or(x, |slot| &slots[slot]);
-            let params = (&params, (i * stride) as u64, size_of::<Params>() as u64);
-            device.bind(params, [x, weights.as_ref().unwrap_or(x), other], &slots[launch.y])
+            let [x, weights, other, y] = [x, weights.as_ref().unwrap_or(x), other, &slots[launch.y]].map(whole);
+            device.bind([params_of(&params, i, &limits), x, weights, other, y])
         });
         let groups = groups.collect();
         device.check()?;
         Ok(Memory { images, slots, params, result, groups })
     }
-}
-
-/// Bytes from the parameters of one launch to those of the next.
-fn stride(limits: &wgpu::Limits) -> usize {
-    size_of::<Params>().next_multiple_of(limits.min_uniform_buffer_offset_alignment as usize)
 }
 
 /// Most images of a submission: their maps fit the device's bindings and the shaders' numbers, and the work a submission.

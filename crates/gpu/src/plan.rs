@@ -5,12 +5,10 @@
 //! kernel that computes the map, where it can do so.
 
 use crate::kernel::{ADD, AFFINE, AVERAGE, BIAS, GATE, Kernel, Params};
+use crate::slots::{Slot, Slots};
 use moue_engine::inference::{Operation, Step};
 use moue_engine::layers::PoolingKind;
 use moue_engine::{Activation, Shape, Window};
-
-/// Index of a slot.
-pub type Slot = usize;
 
 /// One run of a kernel.
 pub struct Launch {
@@ -55,43 +53,24 @@ struct Epilogue {
 impl Plan {
     /// The launches of these steps for inputs of this shape. Further outputs of the network are not computed.
     pub fn new(steps: &[Step], input: Shape, limits: &wgpu::Limits) -> Self {
-        let mut planner = Planner { launches: Vec::new(), slots: Vec::new(), free: Vec::new(), limits };
-        let slot = planner.take(input.len());
+        let mut planner = Planner { launches: Vec::new(), slots: Slots::default(), limits };
+        let slot = planner.slots.take(input.len());
         let output = planner.sequence(steps, Map { slot, shape: input, owned: false }, None);
         let Planner { launches, slots, .. } = planner;
-        Self { launches, slots, input: slot, output: output.slot, output_shape: output.shape }
+        Self { launches, slots: slots.sizes, input: slot, output: output.slot, output_shape: output.shape }
     }
 }
 
 struct Planner<'a> {
     launches: Vec<Launch>,
-    slots: Vec<usize>,
-    free: Vec<Slot>,
+    slots: Slots,
     limits: &'a wgpu::Limits,
 }
 
 impl Planner<'_> {
-    /// A slot for this many values an image: the smallest free one that has them, or else the largest one, which grows.
-    fn take(&mut self, values: usize) -> Slot {
-        let fitting = self.free.iter().enumerate().filter(|&(_, &slot)| self.slots[slot] >= values);
-        let fitting = fitting.min_by_key(|&(_, &slot)| self.slots[slot]);
-        let any = || self.free.iter().enumerate().max_by_key(|&(_, &slot)| self.slots[slot]);
-        match fitting.or_else(any).map(|(i, _)| i) {
-            Some(i) => {
-                let slot = self.free.swap_remove(i);
-                self.slots[slot] = self.slots[slot].max(values);
-                slot
-            }
-            None => {
-                self.slots.push(values);
-                self.slots.len() - 1
-            }
-        }
-    }
-
     fn give(&mut self, map: Map) {
         if map.owned {
-            self.free.push(map.slot);
+            self.slots.give(map.slot);
         }
     }
 
@@ -127,9 +106,9 @@ impl Planner<'_> {
                 if depthwise { window.input.channels } else { filters.kernel.len() / window.patch_len().max(1) };
             let shape = window.output_shape(channels);
             let kernel = if depthwise {
-                Kernel::DepthwiseConv2d
+                Kernel::DepthwiseConv2d { transposed: false }
             } else {
-                Kernel::conv2d(shape.positions(), channels, self.limits)
+                Kernel::conv2d(shape.positions(), channels, false, self.limits)
             };
             let weights = [filters.kernel, filters.bias.unwrap_or_default()].concat();
             let macs = shape.positions() * filters.kernel.len();
@@ -185,7 +164,7 @@ impl Planner<'_> {
 
     /// Branches on the same map, whose last kernels write into parts of one map.
     fn concatenate(&mut self, branches: &[Vec<Step>], output: Shape, x: Map) -> Map {
-        let y = Map { slot: self.take(output.len()), shape: output, owned: true };
+        let y = Map { slot: self.slots.take(output.len()), shape: output, owned: true };
         let mut offset = 0;
         for branch in branches {
             let part = self.sequence(branch, Map { owned: false, ..x }, None);
@@ -229,15 +208,8 @@ impl Planner<'_> {
         (shape, activation): (Shape, Activation),
         macs: u64,
     ) -> Map {
-        let y = Map { slot: self.take(shape.len()), shape, owned: true };
-        let (number, slope) = match activation {
-            Activation::Linear | Activation::Softmax => (0, 0.0),
-            Activation::Relu => (1, 0.0),
-            Activation::LeakyRelu { slope } => (2, slope),
-            Activation::Silu => (3, 0.0),
-            Activation::Sigmoid => (4, 0.0),
-            Activation::Tanh => (5, 0.0),
-        };
+        let y = Map { slot: self.slots.take(shape.len()), shape, owned: true };
+        let (number, slope) = activation_of(activation);
         let adds = other.is_some() && params.flags & GATE == 0;
         let params = Params {
             rows: index(shape.positions()),
@@ -274,7 +246,20 @@ fn is_linear(operation: &Operation) -> bool {
     }
 }
 
-fn of_window(window: &Window) -> Params {
+/// The number of an activation in the shaders, and its slope. Softmax has a kernel of its own.
+pub fn activation_of(activation: Activation) -> (u32, f32) {
+    match activation {
+        Activation::Linear | Activation::Softmax => (0, 0.0),
+        Activation::Relu => (1, 0.0),
+        Activation::LeakyRelu { slope } => (2, slope),
+        Activation::Silu => (3, 0.0),
+        Activation::Sigmoid => (4, 0.0),
+        Activation::Tanh => (5, 0.0),
+    }
+}
+
+/// The geometry of a window.
+pub fn of_window(window: &Window) -> Params {
     Params {
         input: [window.input.height, window.input.width].map(index),
         size: window.size.map(index),
@@ -285,6 +270,6 @@ fn of_window(window: &Window) -> Params {
 }
 
 /// A size as the shaders' type. Larger ones do not fit a buffer, which is an error before any launch.
-fn index(size: usize) -> u32 {
+pub fn index(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }

@@ -3,8 +3,9 @@
 //! A [`Classifier`] takes face images of the network's input size and returns probabilities. Face
 //! detection is in [`crate::detect`].
 
+use crate::device::{Device, DeviceError, Prepared};
 use crate::model::{Calibration, CalibrationError, Model, ModelFileError, weights};
-use crate::precision::{NoRanges, Precision};
+use crate::precision::{NoRanges, Precision, PrecisionChoice};
 use moue_engine::{InferenceNetwork, Shape, Tensor, WorkspacePool};
 use std::path::Path;
 
@@ -21,11 +22,24 @@ pub struct NotFaces {
     pub input: [usize; 3],
 }
 
+/// A model cannot be prepared for predictions in this precision on this device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The model has no ranges of activations, which 8-bit integers need.
+    #[error(transparent)]
+    NoRanges(#[from] NoRanges),
+    /// The device cannot compute it.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
 /// A model, its network prepared for inference, and reusable workspaces.
 pub struct Classifier {
     model: Model,
-    network: InferenceNetwork,
+    network: Prepared,
     precision: Precision,
+    device: Device,
     workspaces: WorkspacePool,
 }
 
@@ -47,8 +61,8 @@ impl Classifier {
     /// Prepares a model for inference in this floating-point precision.
     #[must_use]
     pub fn with_float(model: Model, precision: moue_engine::Precision) -> Self {
-        let network = InferenceNetwork::with_precision(&model.network, precision);
-        Self { model, network, precision: precision.into(), workspaces: WorkspacePool::default() }
+        let network = Prepared::Cpu(InferenceNetwork::with_precision(&model.network, precision));
+        Self::of(model, network, precision.into(), Device::default())
     }
 
     /// Prepares a model for inference in this precision.
@@ -56,8 +70,31 @@ impl Classifier {
     /// # Errors
     /// When the model has no ranges of activations, which 8-bit integers need.
     pub fn with_precision(model: Model, precision: Precision) -> Result<Self, NoRanges> {
-        let network = network(&model, precision)?;
-        Ok(Self { model, network, precision, workspaces: WorkspacePool::default() })
+        let network = Prepared::Cpu(network(&model, precision)?);
+        Ok(Self::of(model, network, precision, Device::default()))
+    }
+
+    /// Prepares a model for inference on this device. A GPU computes in f32, which is also what `auto` selects there.
+    ///
+    /// # Errors
+    /// When the model has no ranges of activations, which 8-bit integers need, or the device cannot compute it.
+    pub fn prepare(model: Model, precision: PrecisionChoice, device: &Device) -> Result<Self, PrepareError> {
+        let precision = match precision {
+            PrecisionChoice::Auto if !device.is_cpu() => Precision::F32,
+            choice => choice.resolve(&model),
+        };
+        let network = prepared(&model, precision, device)?;
+        Ok(Self::of(model, network, precision, device.clone()))
+    }
+
+    fn of(model: Model, network: Prepared, precision: Precision, device: Device) -> Self {
+        Self { model, network, precision, device, workspaces: WorkspacePool::default() }
+    }
+
+    /// The device that computes the network.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The precision of the network's arithmetic.
@@ -110,16 +147,20 @@ impl Classifier {
     }
 
     /// Replaces the network's weights: one array for each parameter, in the network's order. The model loses the ranges
-    /// of its activations; where it computed with 8-bit integers, it computes in f32.
+    /// of its activations; where it computed with 8-bit integers, it computes in f32. Where the device cannot compute the
+    /// network, the CPU does.
     pub fn set_weights(&mut self, values: &[Vec<f32>]) {
         weights::set_weights(&mut self.model.network, values);
         self.model.int8 = None;
         if self.precision == Precision::Int8 {
             self.precision = Precision::F32;
         }
-        if let Ok(network) = network(&self.model, self.precision) {
-            self.network = network;
-        }
+        self.network = prepared(&self.model, self.precision, &self.device).unwrap_or_else(|error| {
+            if let PrepareError::Device(error) = error {
+                self.device.fail(&error);
+            }
+            Prepared::Cpu(InferenceNetwork::new(&self.model.network))
+        });
     }
 
     /// Sets the calibration, and the confidence (0–1) below which predictions are marked as
@@ -137,12 +178,7 @@ impl Classifier {
     /// When the images have a different shape from [`Self::input_shape`].
     #[must_use]
     pub fn logits(&self, inputs: &Tensor) -> Vec<f32> {
-        self.workspaces.with(|workspace| {
-            let logits = self.network.run_in(inputs, workspace);
-            let rows = logits.data().to_vec();
-            workspace.give(logits);
-            rows
-        })
+        self.network.run(inputs, &self.model.network, &self.workspaces)
     }
 
     /// Calibrated probabilities `[N, classes]` of images `[N, H, W, C]`, 0–255.
@@ -201,7 +237,16 @@ impl Classifier {
     }
 }
 
-/// A model's network, prepared for inference.
+/// A model's network, prepared for inference on a device.
+fn prepared(model: &Model, precision: Precision, device: &Device) -> Result<Prepared, PrepareError> {
+    match precision {
+        _ if device.is_cpu() => Ok(Prepared::Cpu(network(model, precision)?)),
+        Precision::F32 => Ok(Prepared::new(&model.network, device)?),
+        other => Err(DeviceError::Precision(other).into()),
+    }
+}
+
+/// A model's network, prepared for inference on the CPU.
 fn network(model: &Model, precision: Precision) -> Result<InferenceNetwork, NoRanges> {
     Ok(match precision {
         Precision::F32 => InferenceNetwork::new(&model.network),

@@ -60,6 +60,7 @@
 
 pub mod classifier;
 pub mod detect;
+pub mod device;
 pub mod explain;
 pub mod fs;
 pub mod image;
@@ -73,7 +74,8 @@ pub mod tta;
 pub mod video;
 pub mod walk;
 
-pub use classifier::Classifier;
+pub use classifier::{Classifier, PrepareError};
+pub use device::{Device, DeviceChoice, DeviceError};
 pub use message::with_causes;
 pub use model::Model;
 pub use moue_engine::{Int8Instructions, Isa, Kernels};

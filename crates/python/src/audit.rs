@@ -4,6 +4,7 @@ use crate::callback::Callback;
 use crate::error::refused;
 use crate::precision::of_training;
 use crate::runs::opened;
+use moue::Device;
 use moue_train::config::Config;
 use moue_train::data::DataSource;
 use moue_train::experiment::{AuditEvent, AuditOptions, RunOptions, audit as run};
@@ -32,7 +33,7 @@ pub fn audit<'py>(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Option<Found<'py>>> {
     let (folds, epochs, arch, model, split, fixes, precision) = settings;
-    let precision = precision.as_deref().map(of_training).transpose()?;
+    let precision = precision.as_deref().map(|name| of_training(name, &Device::default())).transpose()?;
     let found = py.detach(|| {
         let run_options = RunOptions {
             arch,

@@ -4,6 +4,7 @@
 
 mod audit;
 mod callback;
+mod device;
 mod error;
 mod images;
 mod precision;

@@ -1,5 +1,6 @@
 //! Predictions for pictures and for arrays of faces.
 
+use crate::device;
 use crate::error::refused;
 use crate::precision::of_predictions;
 use crate::tta::tta;
@@ -58,8 +59,9 @@ impl Predictor {
         min_score: f32,
         threads: usize,
         precision_name: &str,
+        device: &str,
     ) -> PyResult<Self> {
-        let choice = of_predictions(precision_name)?;
+        let (choice, device) = (of_predictions(precision_name)?, device::open(device)?);
         py.detach(|| {
             let options = PredictOptions {
                 detect_options: DetectOptions { min_face, min_score, ..Default::default() },
@@ -68,8 +70,7 @@ impl Predictor {
             let pool = (threads > 0).then(|| ThreadPoolBuilder::new().num_threads(threads).build());
             let pool = pool.transpose().map_err(|error| refused(&error))?;
             let model = Model::open(&model).map_err(|error| refused(&error))?;
-            let precision = choice.resolve(&model);
-            let classifier = Classifier::with_precision(model, precision).map_err(|error| refused(&error))?;
+            let classifier = Classifier::prepare(model, choice, &device).map_err(|error| refused(&error))?;
             let inner = predict::Predictor::new(classifier);
             Ok(Self { inner: inner.with_options(options), pool })
         })
@@ -98,6 +99,12 @@ impl Predictor {
         self.inner.classifier().precision().name()
     }
 
+    /// The device of the classifier.
+    #[getter]
+    fn device(&self) -> String {
+        self.inner.classifier().device().to_string()
+    }
+
     /// A JSON document for each picture, in order.
     fn predict(
         &self,
@@ -117,6 +124,7 @@ impl Predictor {
                     .collect()
             })
         });
+        device::warn(py, self.inner.classifier().device())?;
         let texts: Result<Vec<String>, _> = predictions.iter().map(serde_json::to_string).collect();
         texts.map_err(|error| refused(&error))
     }
@@ -127,7 +135,9 @@ impl Predictor {
             Faces::Whole(array) => self.rows(py, array),
             Faces::Real(array) => self.rows(py, array),
         };
-        Ok(rows?.into_pyarray(py))
+        let rows = rows?;
+        device::warn(py, self.inner.classifier().device())?;
+        Ok(rows.into_pyarray(py))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Training and evaluation, as in the commands of the same names.
 
 use crate::callback::Callback;
+use crate::device::{self, warn};
 use crate::error::refused;
 use crate::precision::{of_predictions, of_training};
 use crate::tta::tta;
+use moue::Device;
 use moue::model::Model;
 use moue_train::config::Config;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
@@ -30,9 +32,11 @@ pub fn train(
     fixes: Option<PathBuf>,
     options: Vec<(String, String)>,
     precision_name: Option<&str>,
+    device: &str,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
-    let precision = precision_name.map(of_training).transpose()?;
+    let device = device::open(device)?;
+    let precision = precision_name.map(|name| of_training(name, &device)).transpose()?;
     py.detach(|| {
         // A missing checkpoint is not an error: a job that may be restarted always passes `resume=True`.
         let begun = resume && out.as_deref().is_some_and(|out| RunFolder::existing(out).checkpoint().exists());
@@ -56,13 +60,10 @@ pub fn train(
             _ => RunFolder::create(out.as_deref(), &run.name())?,
         };
         let job = Job {
-            config: &run.config,
-            dataset: &dataset,
-            source: run.source.clone(),
-            folder: &folder,
             init: init.as_ref(),
             resume: begun,
-            communicator: None,
+            device,
+            ..Job::new(&run.config, &dataset, run.source.clone(), &folder)
         };
         let callback = Callback::new(progress);
         let ended = training::train(&job, &callback.stop, &mut |event| callback.observe(|| document(&event)));
@@ -93,11 +94,12 @@ pub fn evaluate(
     split: Option<&str>,
     tta_name: Option<&str>,
     precision_name: &str,
+    device: &str,
     votes: Option<PathBuf>,
     fixes: Option<PathBuf>,
     corruptions: Option<&str>,
 ) -> PyResult<String> {
-    let (precision, tta) = (of_predictions(precision_name)?, tta(tta_name)?);
+    let (precision, tta, device) = (of_predictions(precision_name)?, tta(tta_name)?, device::open(device)?);
     let corruptions = match corruptions {
         None => None,
         Some("all") => Some(CorruptionSet::All),
@@ -106,7 +108,7 @@ pub fn evaluate(
             return Err(PyValueError::new_err(format!("there are no corruptions `{name}`; use all or robust10")));
         }
     };
-    py.detach(|| {
+    let document = py.detach(|| {
         let split = split.map(str::to_owned);
         let options = EvaluateOptions {
             model,
@@ -117,6 +119,7 @@ pub fn evaluate(
             votes,
             fixes,
             corruptions,
+            device: device.clone(),
             ..EvaluateOptions::default()
         };
         let evaluated = evaluation::evaluate(&options, &mut |_| {}).map_err(|error| match error {
@@ -129,14 +132,20 @@ pub fn evaluate(
         let (title, split) = (&options.model.to_string_lossy(), evaluated.dataset.describe(evaluated.split));
         let document = evaluated.view(title, &split).document(&options.model, &evaluated.source, evaluated.split);
         Ok(document.to_string())
-    })
+    });
+    warn(py, &device)?;
+    document
 }
 
 /// The options of experiments: architectures, variations (`key=a,b,c`), seeds, epochs, precision.
 type Plan = (Vec<String>, Vec<String>, u64, Option<usize>, Option<String>);
 
-fn experiments((archs, variations, seeds, epochs, precision_name): &Plan) -> PyResult<Vec<Experiment>> {
-    let precision = precision_name.as_deref().map(of_training).transpose()?;
+/// The experiments of a plan, to be trained on a device.
+fn experiments(
+    (archs, variations, seeds, epochs, precision_name): &Plan,
+    device: &Device,
+) -> PyResult<Vec<Experiment>> {
+    let precision = precision_name.as_deref().map(|name| of_training(name, device)).transpose()?;
     let mut configs = Vec::new();
     for arch in archs {
         let options = RunOptions { arch: Some(arch.clone()), epochs: *epochs, precision, ..RunOptions::default() };
@@ -149,10 +158,11 @@ fn experiments((archs, variations, seeds, epochs, precision_name): &Plan) -> PyR
 
 /// A JSON document for each experiment: its name, seed, folder and configuration.
 #[pyfunction]
-pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf) -> PyResult<Vec<String>> {
+pub fn plan(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf, device: &str) -> PyResult<Vec<String>> {
+    let device = device::open(device)?;
     py.detach(|| {
         let source = data.map_or(DataSource::Synthetic, DataSource::Given);
-        let experiments = experiments(&plan)?;
+        let experiments = experiments(&plan, &device)?;
         let folders =
             run_folders(&experiments, &mut |config| opened(&source, config), &out).map_err(|error| refused(&error))?;
         let document = |(experiment, folder): (&Experiment, PathBuf)| {
@@ -173,15 +183,23 @@ pub fn opened(source: &DataSource, config: &Config) -> Result<Dataset, DataError
 
 /// Trains all experiments, or only collects existing trainings, and returns a JSON document.
 #[pyfunction]
-pub fn compare(py: Python<'_>, plan: Plan, data: Option<PathBuf>, out: PathBuf, trains: bool) -> PyResult<String> {
+pub fn compare(
+    py: Python<'_>,
+    plan: Plan,
+    data: Option<PathBuf>,
+    out: PathBuf,
+    trains: bool,
+    device: &str,
+) -> PyResult<String> {
+    let device = device::open(device)?;
     py.detach(|| {
         let source = data.map_or(DataSource::Synthetic, DataSource::Given);
-        let experiments = experiments(&plan)?;
+        let experiments = experiments(&plan, &device)?;
         std::fs::create_dir_all(out.join("runs"))?;
         let open = &mut |config: &Config| opened(&source, config);
         let callback = Callback::new(None);
         let found = if trains {
-            experiment::compare(&experiments, &source, open, &out, &callback.stop, &mut |_, _| {
+            experiment::compare(&experiments, &source, &device, open, &out, &callback.stop, &mut |_, _| {
                 callback.observe(|| Ok(None))
             })
         } else {

@@ -1,6 +1,7 @@
 //! Searches, as `moue tune`, and search spaces for other programs that search.
 
 use crate::callback::Callback;
+use crate::device;
 use crate::error::refused;
 use crate::precision::of_training;
 use crate::runs::opened;
@@ -16,8 +17,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Metric, sampler, early stopping, epochs, workers, seeds, test, precision.
-type Settings = (String, String, bool, Option<usize>, usize, usize, bool, Option<String>);
+/// Metric, sampler, early stopping, epochs, workers, seeds, test, precision, device.
+type Settings = (String, String, bool, Option<usize>, usize, usize, bool, Option<String>, String);
 
 /// Runs a search and returns a JSON document; `progress` is called with one after each rung of a trial, and stops the
 /// search by returning `False`.
@@ -34,7 +35,7 @@ pub fn tune(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
     let started = Instant::now();
-    let (metric, sampler, early_stopping, epochs, workers, seeds, test, precision) = settings;
+    let (metric, sampler, early_stopping, epochs, workers, seeds, test, precision, device) = settings;
     let limit = match limit {
         (None, Some(trials)) => Limit::Trials(trials),
         (Some(budget), None) => Limit::Budget(parse_time(&budget).ok_or_else(|| {
@@ -46,12 +47,13 @@ pub fn tune(
     };
     let metric: Metric = parsed(serde_json::from_value(json!(metric)), "metric")?;
     let sampler: SamplerName = parsed(serde_json::from_value(json!(sampler)), "sampler")?;
-    let precision = precision.as_deref().map(of_training).transpose()?;
+    let device = device::open(&device)?;
+    let precision = precision.as_deref().map(|name| of_training(name, &device)).transpose()?;
     py.detach(|| {
         let space = Space::open(space).map_err(|error| refused(&error))?;
         let run = RunOptions { data: data.clone(), set: options, seed, precision, ..RunOptions::default() };
         let options =
-            TuneOptions { limit, metric, sampler, early_stopping, epochs, workers, seeds, test, run, started };
+            TuneOptions { limit, metric, sampler, early_stopping, epochs, workers, seeds, test, run, device, started };
         let source = data.map_or(DataSource::Synthetic, DataSource::Given);
         let open = &mut |config: &Config| opened(&source, config);
         let callback = Callback::new(progress);

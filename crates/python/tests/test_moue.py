@@ -172,6 +172,17 @@ def test_predictors_have_a_precision(faces):
         moue.Predictor("tiny", precision="f64")
 
 
+def test_devices_are_chosen_by_name():
+    assert moue.Predictor("tiny").device == "cpu"
+    assert moue.Predictor("tiny", device="cpu").device == "cpu"
+    with pytest.raises(ValueError, match="there is no device `cuda`; use cpu, gpu, auto"):
+        moue.Predictor("tiny", device="cuda")
+    # The wheel of the tests is built without the feature.
+    for call in (lambda: moue.Predictor("tiny", device="gpu"), lambda: moue.train("small", device="gpu:0")):
+        with pytest.raises(ValueError, match="this wheel computes on the CPU only"):
+            call()
+
+
 def test_trainings_record_their_precision(tmp_path):
     settings = {"epochs": 1, "options": {"image_size": "24x24"}}
     run = moue.train("small", out=tmp_path / "run", precision="bf16", **settings)

@@ -1,7 +1,7 @@
 // Caches the files of the page, so that it works offline after the first visit.
 // The build inserts the list of files and its version.
 
-const VERSION = "moue-c6e5d83fe8654a7a";
+const VERSION = "moue-d2e3c1b18d5b5c40";
 const FILES = ["./","camera.js","compute.js","config.json","icon.svg","index.html","manifest.webmanifest","moue/index.js","moue/moue_web.js","moue/moue_web_bg.wasm","page.css","page.js","save.js","view.js","worker.js"];
 
 self.addEventListener("install", (event) => {

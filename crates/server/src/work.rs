@@ -158,6 +158,7 @@ fn unusable(error: &PhotoError) -> Problem {
 /// Runs the network for waiting requests until all senders are dropped.
 fn run_network(predictor: &Predictor, asked: &mpsc::Receiver<Ask>, metrics: &Metrics) {
     let classes = predictor.classifier().classes().len();
+    let mut warned = false;
     while let Some(first) = next(predictor, asked) {
         let (mut crops, mut waiting) = (first.crops, vec![]);
         waiting.push((crops.len(), first.result));
@@ -179,6 +180,10 @@ fn run_network(predictor: &Predictor, asked: &mpsc::Receiver<Ask>, metrics: &Met
             crops.chunks(BATCH).flat_map(|crops| predictor.classifier().crop_probabilities(crops)).collect()
         });
         let Ok(probabilities) = catch_unwind(run) else { continue };
+        if let Some(error) = predictor.classifier().device().error().filter(|_| !warned) {
+            tracing::warn!("{error}; the CPU computes from now on");
+            warned = true;
+        }
         let mut rest = probabilities.as_slice();
         for (count, result) in waiting {
             let (own, others) = rest.split_at(count * classes);

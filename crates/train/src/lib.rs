@@ -70,6 +70,7 @@ mod csv_rows;
 pub mod data;
 pub mod evaluate;
 pub mod experiment;
+mod gpu;
 pub mod report;
 pub mod train;
 pub mod tune;

@@ -1,10 +1,10 @@
 //! The arguments of the commands that train.
 
-use super::SplitArgs;
 use super::values::{
     BatchSize, MetricChoice, SamplerChoice, TrainingPrecision, batch_size, duration, image_size, local_address, memory,
     setting,
 };
+use super::{DeviceArgs, SplitArgs};
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,6 +48,8 @@ pub struct TrainArgs {
     /// Precision of the training; the run folder records it [default: the architecture file's]
     #[arg(long, value_enum)]
     pub precision: Option<TrainingPrecision>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Initialize the weights from this model; the head is initialized anew for other classes, and missing teachers of
     /// the architecture file are not used
     #[arg(long, value_name = "MODEL")]
@@ -122,6 +124,8 @@ pub struct CompareArgs {
     #[arg(long, value_enum)]
     pub precision: Option<TrainingPrecision>,
     #[command(flatten)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
     pub split_of: SplitArgs,
 }
 
@@ -177,6 +181,8 @@ pub struct TuneArgs {
     /// Precision of every training [default: the architecture file's]
     #[arg(long, value_enum)]
     pub precision: Option<TrainingPrecision>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     #[command(flatten)]
     pub split_of: SplitArgs,
 }

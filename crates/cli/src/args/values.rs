@@ -1,7 +1,7 @@
 //! Option values: their parsers, and those that several commands have.
 
 use clap::ValueEnum;
-use moue::{PrecisionChoice, Tta};
+use moue::{Device, PrecisionChoice, Tta};
 use moue_train::config::PrecisionName;
 use moue_train::evaluate::CorruptionSet;
 use moue_train::tune::{Metric, SamplerName, parse_time};
@@ -21,12 +21,13 @@ pub enum TrainingPrecision {
 }
 
 impl TrainingPrecision {
-    /// The precision on this machine.
-    pub fn resolve(self) -> PrecisionName {
+    /// The precision on this machine, and for a training on this device: a GPU computes in f32.
+    pub fn resolve(self, device: &Device) -> PrecisionName {
         match self {
             Self::F32 => PrecisionName::F32,
             Self::Bf16 => PrecisionName::Bf16,
-            Self::Auto => PrecisionName::fastest(),
+            Self::Auto if device.is_cpu() => PrecisionName::fastest(),
+            Self::Auto => PrecisionName::F32,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{precision_text, print, print_json};
 use crate::args::{BenchArgs, Common, PredictionPrecision};
+use crate::error::UsageError;
 use crate::output::table::table;
-use moue::Precision;
+use moue::{Device, Precision};
 use moue_train::bench::{self, BenchOptions, LayerCost, Measurement};
 use moue_train::config::{Config, PrecisionName};
 use serde::Serialize;
@@ -22,10 +23,16 @@ pub struct BenchDocument<'a> {
 }
 
 pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let device = Device::open(args.device.choice)?;
+    if args.layers && !device.is_cpu() {
+        return Err(UsageError("--layers measures layers on the CPU; use --device cpu".into()).into());
+    }
     let mut config = Config::open(args.arch.as_deref().unwrap_or("small"))?;
     match args.precision {
         None | Some(PredictionPrecision::Int8) => {}
         Some(PredictionPrecision::F32) => config.train.precision = PrecisionName::F32,
+        // A GPU computes in f32 only.
+        Some(PredictionPrecision::Auto) if !device.is_cpu() => config.train.precision = PrecisionName::F32,
         Some(PredictionPrecision::Bf16) => config.train.precision = PrecisionName::Bf16,
         Some(PredictionPrecision::Auto) => config.train.precision = PrecisionName::fastest(),
     }
@@ -35,6 +42,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
         batch_size: args.batch_size.map_or(config.train.batch_size, usize::from),
         time: Duration::from_secs_f64(args.seconds),
         int8,
+        device: device.clone(),
     };
     let report = |what: &str| {
         if !common.quiet {
@@ -56,7 +64,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
         measured.peak_rss_bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6));
     print(&format!(
         "{}: {} threads, batch {}, {}, {}\n\ntrain    {:.0} images/s, peak memory {memory}\npredict  {:.0} images/s\n\
-         latency  {:.2} ms per image, batch 1\n",
+         latency  {:.2} ms per image, batch 1\n{}",
         measured.arch,
         measured.threads,
         measured.batch_size,
@@ -65,6 +73,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> anyhow::Result<ExitCode> {
         measured.train_images_per_second,
         measured.predict_images_per_second,
         measured.latency_ms_p50,
+        if device.is_cpu() { String::new() } else { format!("on {device}\n") },
     ))?;
     if args.layers {
         print(&format!("\n{}", layer_table(&costs)))?;

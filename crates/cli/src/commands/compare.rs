@@ -1,12 +1,16 @@
 //! `moue compare`.
 
-use super::{open_source, precision_line, print, print_note, print_warning, run_error, show_event, stop_on_interrupt};
+use super::{
+    open_source, precision_line, print, print_note, print_warning, run_error, show_event, stop_on_interrupt,
+    training_device,
+};
 use crate::args::{Common, CompareArgs, TrainingPrecision};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::output::table::{table, table_with_text};
 use crate::progress::Progress;
 use anyhow::Context;
+use moue::Device;
 use moue_train::comparison::{Comparison, Row};
 use moue_train::config::{Config, OverrideError};
 use moue_train::data::{DataSource, Dataset, ImageSpec};
@@ -28,7 +32,8 @@ const SEEDED: &str = "Means over the seeds, with the 95 % confidence interval of
     minus this one, in points, over common seeds\n";
 
 pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
-    let (experiments, source) = resolve(args, common)?;
+    let device = training_device(&args.device, common)?;
+    let (experiments, source) = resolve(args, &device, common)?;
     let open = |config: &Config| {
         let form = ImageSpec::of_input(config.model.input);
         open_source(&source, form, &config.data, config.train.seed, common)
@@ -42,6 +47,7 @@ pub fn run(args: &CompareArgs, common: &Common) -> anyhow::Result<ExitCode> {
     let found = compare(
         &experiments,
         &source,
+        &device,
         &mut |config| first.take().map_or_else(|| open(config), Ok),
         &out,
         &stop,
@@ -94,7 +100,7 @@ fn folder(
 
 /// The experiments in the order of the arguments, and their data: the given data, or that of the
 /// first finished run, or synthetic faces.
-fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experiment>, DataSource)> {
+fn resolve(args: &CompareArgs, device: &Device, common: &Common) -> anyhow::Result<(Vec<Experiment>, DataSource)> {
     let usage = |error: OverrideError| UsageError(error.to_string());
     let variations: Result<Vec<Variation>, _> = args.vary.iter().map(|text| text.parse()).collect();
     let variations = variations.map_err(usage)?;
@@ -118,7 +124,7 @@ fn resolve(args: &CompareArgs, common: &Common) -> anyhow::Result<(Vec<Experimen
             fixes: args.fixes.clone(),
             set: args.set.clone(),
             epochs: args.epochs,
-            precision: args.precision.map(TrainingPrecision::resolve),
+            precision: args.precision.map(|precision| precision.resolve(device)),
             seed: common.seed,
             no_teachers: args.no_teachers,
             official_split: args.split_of.official_split,

@@ -4,6 +4,7 @@ use super::print;
 use crate::args::Common;
 use crate::output::table::table_with_text;
 use crate::version::{VERSION, features, features_text};
+use moue::device::{Gpu, gpus};
 use moue::model::{EMBEDDED, Embedded};
 use moue::video::VideoError;
 use moue::{Classifier, Int8Instructions, Isa, Kernels};
@@ -60,6 +61,8 @@ pub struct Report {
     threads: usize,
     /// Number of threads that the system offers; null where it does not report it.
     threads_available: Option<usize>,
+    /// GPUs for `--device`, and programs in their place; empty in a build without the feature `gpu`.
+    gpus: Vec<Gpu>,
     /// Size of the memory in bytes; null where the system does not report it (Linux does).
     memory_bytes: Option<u64>,
     /// Folder of decoded images; null if it is off.
@@ -139,6 +142,7 @@ impl Report {
             int8: Int8Instructions::in_use().name(),
             threads: rayon::current_num_threads(),
             threads_available: std::thread::available_parallelism().ok().map(NonZero::get),
+            gpus: gpus(),
             memory_bytes: proc_value("/proc/meminfo", "MemTotal").as_deref().and_then(kibibytes),
             cache: Cache::standard()
                 .folder()
@@ -172,6 +176,13 @@ impl Report {
             ("cache", cache),
             ("ffmpeg", self.ffmpeg.clone().unwrap_or_else(no_ffmpeg)),
         ];
+        if self.gpus.is_empty() {
+            let reason = if cfg!(feature = "gpu") { "none found" } else { "not used: this build has no feature `gpu`" };
+            rows.push(("GPU", reason.to_owned()));
+        }
+        rows.extend(self.gpus.iter().map(|Gpu { index, name, backend, kind, driver }| {
+            ("GPU", format!("gpu:{index}: {name} ({backend}, {kind}), driver {driver}"))
+        }));
         rows.extend(self.models.iter().map(|Bundled { name, sha256, bytes }| {
             ("bundled model", format!("{name}, {bytes} bytes, SHA-256 {sha256}"))
         }));

@@ -1,13 +1,15 @@
 //! `moue evaluate`.
 
-use super::{accuracy_text, precision_line, precision_text, print, print_notes, print_warning};
+use super::{
+    accuracy_text, precision_line, precision_text, print, print_device, print_notes, print_warning, warn_of_device,
+};
 use crate::args::{Common, CorruptionChoice, EvaluateArgs, PredictionPrecision, TtaChoice};
 use crate::error::UsageError;
 use crate::output::file::save;
 use crate::output::table::table;
 use crate::progress::Progress;
 use moue::model::{ModelFileError, stored};
-use moue::{Isa, Tta};
+use moue::{Device, Isa, Tta};
 use moue_train::bench::latency_ms;
 use moue_train::data::split_warnings;
 use moue_train::evaluate::{
@@ -19,6 +21,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
+    let device = Device::open(args.device.choice)?;
+    print_device(&device, &args.device, common);
     let options = EvaluateOptions {
         model: args.model.clone(),
         data: args.data.clone(),
@@ -32,6 +36,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
         fixes: args.fixes.clone(),
         corruptions: args.corruptions.map(CorruptionChoice::resolve),
         precision: args.precision.into(),
+        device: device.clone(),
     };
     let mut watcher = Watcher { common, progress: None };
     let evaluated = evaluate(&options, &mut |event| watcher.observe(&event)).map_err(|error| match error {
@@ -74,6 +79,7 @@ pub fn run(args: &EvaluateArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.card {
         write_card(path, &evaluated, args, &mut watcher)?;
     }
+    warn_of_device(&device);
     Ok(ExitCode::SUCCESS)
 }
 

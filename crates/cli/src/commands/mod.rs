@@ -16,13 +16,14 @@ pub mod train;
 pub mod tune;
 pub mod watch;
 
-use crate::args::{Common, PredictionPrecision};
+use crate::args::{Common, DeviceArgs, PredictionPrecision};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
+use moue::device::gpus;
 use moue::message::printable;
-use moue::{Classifier, Model, Precision, PrecisionChoice};
+use moue::{Classifier, Device, DeviceChoice, Model, Precision};
 use moue_train::config::DataOptions;
 use moue_train::data::{DataError, DataSource, Dataset, ImageSpec};
 use moue_train::evaluate::Metrics;
@@ -69,11 +70,36 @@ pub fn print_note(run: &RunConfig, common: &Common) {
     }
 }
 
-/// Opens a model for predictions.
-pub fn open_classifier(model: &Path, precision: PredictionPrecision) -> anyhow::Result<Classifier> {
-    let opened = Model::open(model)?;
-    let precision = PrecisionChoice::from(precision).resolve(&opened);
-    Classifier::with_precision(opened, precision).with_context(|| model.display().to_string())
+/// Opens a model for predictions on a device.
+pub fn open_classifier(model: &Path, precision: PredictionPrecision, device: &Device) -> anyhow::Result<Classifier> {
+    Classifier::prepare(Model::open(model)?, precision.into(), device).with_context(|| model.display().to_string())
+}
+
+/// Names the device of a command, if it is not the CPU or `auto` has selected it.
+pub fn print_device(device: &Device, args: &DeviceArgs, common: &Common) {
+    if !common.quiet && (!device.is_cpu() || args.choice == DeviceChoice::Auto) {
+        eprintln!("device: {device}");
+    }
+}
+
+/// Opens the device of a training. On the CPU, a note says that there is a GPU.
+pub fn training_device(args: &DeviceArgs, common: &Common) -> anyhow::Result<Device> {
+    let device = Device::open(args.choice)?;
+    print_device(&device, args, common);
+    if !common.quiet
+        && args.choice == DeviceChoice::Cpu
+        && let Some(gpu) = gpus().into_iter().find(|gpu| gpu.kind != "software")
+    {
+        eprintln!("note: this machine has a GPU, {}; --device gpu trains on it", gpu.name);
+    }
+    Ok(device)
+}
+
+/// Warns, with `--quiet` as well, when the device has failed.
+pub fn warn_of_device(device: &Device) {
+    if let Some(error) = device.error() {
+        print_warning(&format!("{error}; the rest was computed on the CPU"));
+    }
 }
 
 /// The line that names the precision of a command, if `auto` has selected it or it is not f32.

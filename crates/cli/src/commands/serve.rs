@@ -1,11 +1,12 @@
 //! `moue serve`.
 
-use super::{open_classifier, precision_line, print, print_json, print_warning};
+use super::{open_classifier, precision_line, print, print_device, print_json, print_warning};
 use crate::args::{Common, LogFormat, PredictionPrecision, ServeArgs};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context;
+use moue::Device;
 use moue::model::{Model, onnx, stored};
 use moue_server::{Limits, Options};
 use serde::Serialize;
@@ -60,7 +61,8 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
         );
     }
     let model = args.model.clone().unwrap_or_else(|| PathBuf::from("default"));
-    let classifier = open_classifier(&model, args.precision)?;
+    let device = Device::open(args.device.choice)?;
+    let classifier = open_classifier(&model, args.precision, &device)?;
     let precision = classifier.precision();
     // The network runs on a thread of its own, outside of `main`'s pool, and uses the global pool.
     rayon::ThreadPoolBuilder::new()
@@ -110,6 +112,7 @@ pub fn run(args: &ServeArgs, common: &Common) -> anyhow::Result<ExitCode> {
             if let Some(line) = precision_line(precision, args.precision == PredictionPrecision::Auto) {
                 eprintln!("{line}");
             }
+            print_device(&device, &args.device, common);
             eprintln!("Listening on http://{address} (API documentation: http://{address}/docs); stop with Ctrl-C");
         }
         moue_server::serve(listener, router, &options.limits, stop).await;

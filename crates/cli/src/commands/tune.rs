@@ -1,11 +1,14 @@
 //! `moue tune`.
 
-use super::{open_source, precision_line, print, print_warning, run_error, show_event, stop_on_interrupt};
+use super::{
+    open_source, precision_line, print, print_warning, run_error, show_event, stop_on_interrupt, training_device,
+};
 use crate::args::{Common, TrainingPrecision, TuneArgs};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::output::table::table;
 use crate::progress::Progress;
+use moue::Device;
 use moue_train::config::{Config, ConfigError};
 use moue_train::data::{DataSource, ImageSpec};
 use moue_train::experiment::RunOptions;
@@ -27,7 +30,7 @@ const SHOWN: usize = 10;
 
 pub fn run(args: &TuneArgs, common: &Common, started: Instant) -> anyhow::Result<ExitCode> {
     let space = Space::open(&args.space).map_err(space_error)?;
-    let options = options(args, common, started);
+    let options = options(args, common, training_device(&args.device, common)?, started);
     let source = args.data.clone().map_or(DataSource::Synthetic, DataSource::Given);
     let mut open = |config: &Config| {
         let form = ImageSpec::of_input(config.model.input);
@@ -55,7 +58,7 @@ pub fn run(args: &TuneArgs, common: &Common, started: Instant) -> anyhow::Result
     })
 }
 
-fn options(args: &TuneArgs, common: &Common, started: Instant) -> TuneOptions {
+fn options(args: &TuneArgs, common: &Common, device: Device, started: Instant) -> TuneOptions {
     let limit = match args.trials {
         Some(trials) => Limit::Trials(trials as usize),
         None => Limit::Budget(args.budget.unwrap_or(DEFAULT_BUDGET)),
@@ -73,13 +76,14 @@ fn options(args: &TuneArgs, common: &Common, started: Instant) -> TuneOptions {
             data: args.data.clone(),
             votes: args.votes.clone(),
             set: args.set.clone(),
-            precision: args.precision.map(TrainingPrecision::resolve),
+            precision: args.precision.map(|precision| precision.resolve(&device)),
             seed: common.seed,
             no_teachers: args.no_teachers,
             official_split: args.split_of.official_split,
             as_given: args.split_of.as_given,
             ..RunOptions::default()
         },
+        device,
         started,
     }
 }

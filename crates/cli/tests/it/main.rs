@@ -5,6 +5,7 @@ mod audit;
 #[cfg(unix)]
 mod book;
 mod command;
+mod device;
 #[cfg(unix)]
 mod docs;
 mod errors;

@@ -4,7 +4,7 @@
 //! `kernels::activation`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, wanted};
+use super::layer::{Description, Layer, Mode, Sealed, wanted};
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation;
 use crate::kernels::activation::Activation;
@@ -77,6 +77,10 @@ impl Layer for ActivationLayer {
             });
         }
         wanted(dy, wants_dx, context)
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Activation(self.activation)
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

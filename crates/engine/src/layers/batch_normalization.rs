@@ -5,7 +5,7 @@
 
 use super::context::Context;
 use super::gradient::{store_gradient, sum_over_ranks};
-use super::layer::{Layer, Mode, Sealed, wanted};
+use super::layer::{Description, Layer, Mode, Sealed, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::activation::Activation;
@@ -200,6 +200,15 @@ impl Layer for BatchNormalization {
             with_element!(x, E => normalization::input_gradient(applied, factors, x.values::<E>(), dy.values_mut()));
         }
         wanted(dy, wants_dx, context)
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::BatchNormalization {
+            momentum: self.options.momentum,
+            epsilon: self.options.epsilon,
+            activation: self.options.activation,
+            parameters: [&self.gamma, &self.beta, &self.mean, &self.variance],
+        }
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

@@ -3,7 +3,7 @@
 //! The branches are sequences of layers; `kernels::concatenate` copies the channels.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, add_and_apply, lower, wanted};
+use super::layer::{Description, Layer, Mode, Sealed, add_and_apply, lower, wanted};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -113,6 +113,10 @@ impl Layer for Concatenate {
         }
         context.workspace.give(dy);
         sum.and_then(|dx| wanted(dx, wants_dx, context))
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Concatenate { branches: self.branches.iter().map(|branch| branch as &dyn Layer).collect() }
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

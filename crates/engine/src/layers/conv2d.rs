@@ -5,7 +5,7 @@
 use super::context::{Context, Scratch};
 use super::gradient::{kernel_gradient, store_gradient, sum_partial};
 use super::initializer::Initializer;
-use super::layer::{Layer, Mode, Sealed};
+use super::layer::{Description, Filtered, Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
@@ -170,6 +170,15 @@ impl Layer for Conv2d {
         });
         context.workspace.give(dy);
         dx
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Conv2d(Filtered {
+            window: self.convolution.window,
+            kernel: &self.kernel,
+            bias: self.bias.as_ref(),
+            activation: self.activation,
+        })
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

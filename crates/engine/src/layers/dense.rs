@@ -5,7 +5,7 @@
 use super::context::Context;
 use super::conv2d::{Conv2d, Conv2dOptions};
 use super::initializer::Initializer;
-use super::layer::{Layer, Mode, Sealed};
+use super::layer::{Description, Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::activation::Activation;
@@ -101,6 +101,10 @@ impl Layer for Dense {
         context: &mut Context,
     ) -> Option<Tensor> {
         self.0.backward(x, y, dy, wants_dx, context)
+    }
+
+    fn describe(&self) -> Description<'_> {
+        self.0.describe()
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

@@ -5,7 +5,7 @@
 use super::context::Context;
 use super::gradient::{kernel_gradient, store_gradient};
 use super::initializer::Initializer;
-use super::layer::{Layer, Mode, Sealed};
+use super::layer::{Description, Filtered, Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Convolved, Operation, Step};
 use crate::kernels::activation::Activation;
@@ -126,6 +126,15 @@ impl Layer for DepthwiseConv2d {
         });
         context.workspace.give(dy);
         dx
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::DepthwiseConv2d(Filtered {
+            window: self.window,
+            kernel: &self.kernel,
+            bias: self.bias.as_ref(),
+            activation: self.activation,
+        })
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

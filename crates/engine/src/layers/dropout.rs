@@ -3,7 +3,7 @@
 //! The mask depends only on the key of an image; the random generator is in [`crate::random`].
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, wanted};
+use super::layer::{Description, Layer, Mode, Sealed, wanted};
 use crate::error::BuildError;
 use crate::inference::plan::Step;
 use crate::kernels::element::{Element, with_element};
@@ -124,6 +124,10 @@ impl Layer for Dropout {
             with_element!(dy, E => self.mask(dy.values_mut::<E>()));
         }
         wanted(dy, wants_dx, context)
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Dropout { rate: self.rate, whole: self.whole, salt: self.salt }
     }
 
     fn lower(&self, _steps: &mut Vec<Step>) {}

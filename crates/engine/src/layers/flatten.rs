@@ -3,7 +3,7 @@
 //! The memory layout stays NHWC; only the shape changes.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, wanted};
+use super::layer::{Description, Layer, Mode, Sealed, wanted};
 use crate::inference::plan::{Operation, Step};
 use crate::tensor::{Shape, Tensor};
 
@@ -57,6 +57,10 @@ impl Layer for Flatten {
         context: &mut Context,
     ) -> Option<Tensor> {
         wanted(dy.reshaped(self.input), wants_dx, context)
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Reshape
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

@@ -1,4 +1,4 @@
-//! The trait that every layer implements, and the modes of a network.
+//! The trait that every layer implements, the modes of a network, and what a layer tells engines on other devices.
 //!
 //! Each layer has its own file; [`Context`] holds the resources of a pass, and [`Step`]s describe
 //! layers at inference.
@@ -7,6 +7,8 @@ use super::context::Context;
 use crate::inference::plan::Step;
 use crate::kernels::activation::{self, Activation};
 use crate::kernels::element::with_element;
+use crate::kernels::pooling::PoolingKind;
+use crate::kernels::window::Window;
 use crate::parameter::Parameter;
 use crate::tensor::{Shape, Tensor};
 
@@ -69,6 +71,9 @@ pub trait Layer: Sealed + Send + Sync {
     fn backward(&mut self, x: &Tensor, y: &Tensor, dy: Tensor, wants_dx: bool, context: &mut Context)
     -> Option<Tensor>;
 
+    /// What the layer computes in training, for engines on other devices.
+    fn describe(&self) -> Description<'_>;
+
     /// Adds the layer's steps at inference to `steps`.
     fn lower(&self, steps: &mut Vec<Step>);
 
@@ -82,6 +87,93 @@ pub trait Layer: Sealed + Send + Sync {
     fn children(&self) -> Vec<&dyn Layer> {
         Vec::new()
     }
+}
+
+/// What a layer computes in a training pass, for engines on other devices, with its parameters and the layers inside it.
+#[derive(Clone)]
+pub enum Description<'a> {
+    /// [`Conv2d`](super::Conv2d), or [`Dense`](super::Dense) as a convolution of one position.
+    Conv2d(Filtered<'a>),
+    /// [`DepthwiseConv2d`](super::DepthwiseConv2d).
+    DepthwiseConv2d(Filtered<'a>),
+    /// [`BatchNormalization`](super::BatchNormalization).
+    BatchNormalization {
+        /// Share of the previous running statistics that a step keeps.
+        momentum: f32,
+        /// Added to the variance.
+        epsilon: f32,
+        /// The activation of the result.
+        activation: Activation,
+        /// `gamma`, `beta`, `moving_mean` and `moving_variance`.
+        parameters: [&'a Parameter; 4],
+    },
+    /// [`ActivationLayer`](super::ActivationLayer).
+    Activation(Activation),
+    /// [`Pooling2d`](super::Pooling2d).
+    Pooling {
+        /// Maximum or average.
+        kind: PoolingKind,
+        /// Geometry.
+        window: Window,
+    },
+    /// [`UpSampling2d`](super::UpSampling2d).
+    UpSampling {
+        /// Vertical and horizontal factor.
+        size: [usize; 2],
+    },
+    /// [`Flatten`](super::Flatten).
+    Reshape,
+    /// [`Dropout`](super::Dropout): the stream of an image has the key `[image, salt]`.
+    Dropout {
+        /// Share of the values that are set to 0.
+        rate: f32,
+        /// Whether an image's map is dropped as a whole.
+        whole: bool,
+        /// Distinguishes the draws of this layer from those of others.
+        salt: u64,
+    },
+    /// [`Sequence`](super::Sequence).
+    Sequence {
+        /// The layers.
+        layers: &'a [Box<dyn Layer>],
+        /// How many layers at the beginning are frozen.
+        frozen: usize,
+    },
+    /// [`Residual`](super::Residual).
+    Residual {
+        /// The branch and the shortcut.
+        branches: [&'a dyn Layer; 2],
+        /// The activation of the sum.
+        activation: Activation,
+    },
+    /// [`Concatenate`](super::Concatenate).
+    Concatenate {
+        /// The branches.
+        branches: Vec<&'a dyn Layer>,
+    },
+    /// [`SqueezeExcite`](super::SqueezeExcite).
+    SqueezeExcite {
+        /// The layers that compute the factors.
+        gate: &'a dyn Layer,
+    },
+    /// [`Output`](super::Output): the map itself.
+    Output {
+        /// The layers that compute a named output from it.
+        layers: &'a dyn Layer,
+    },
+}
+
+/// The filters of a convolution.
+#[derive(Clone, Copy)]
+pub struct Filtered<'a> {
+    /// Geometry.
+    pub window: Window,
+    /// The kernel.
+    pub kernel: &'a Parameter,
+    /// One bias for each filter.
+    pub bias: Option<&'a Parameter>,
+    /// The activation of the sum.
+    pub activation: Activation,
 }
 
 /// Returns `dx`, or gives its memory back where it is not needed.

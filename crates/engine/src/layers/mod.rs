@@ -35,7 +35,7 @@ pub use depthwise_conv2d::{DepthwiseConv2d, DepthwiseConv2dOptions};
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use initializer::Initializer;
-pub use layer::{Layer, Mode};
+pub use layer::{Description, Filtered, Layer, Mode};
 pub use output::Output;
 pub use pooling::Pooling2d;
 pub use residual::Residual;

@@ -5,7 +5,7 @@
 //! feature pyramid, or a network that is also trained on an intermediate result, is a tree as well.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, add_and_apply, lower, wanted};
+use super::layer::{Description, Layer, Mode, Sealed, add_and_apply, lower, wanted};
 use super::sequence::Sequence;
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::activation::Activation;
@@ -87,6 +87,10 @@ impl Layer for Output {
             }
         }
         wanted(dy, wants_dx, context)
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Output { layers: &self.layers }
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

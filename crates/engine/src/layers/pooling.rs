@@ -3,7 +3,7 @@
 //! The kernels are in `kernels::pooling`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed};
+use super::layer::{Description, Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::element::with_element;
@@ -113,6 +113,10 @@ impl Layer for Pooling2d {
         });
         context.workspace.give(dy);
         dx
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Pooling { kind: self.kind, window: self.window }
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

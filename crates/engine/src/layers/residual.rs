@@ -3,7 +3,7 @@
 //! Branch and shortcut are sequences of layers; the block adds their outputs.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, add_and_apply, lower, wanted};
+use super::layer::{Description, Layer, Mode, Sealed, add_and_apply, lower, wanted};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -112,6 +112,10 @@ impl Layer for Residual {
         add_and_apply(&shortcut, Activation::Linear, &mut dx);
         context.workspace.give(shortcut);
         Some(dx)
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Residual { branches: [&self.branch, &self.shortcut], activation: self.activation }
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

@@ -4,7 +4,7 @@
 //! another precision, and measures the time of each layer.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed};
+use super::layer::{Description, Layer, Mode, Sealed};
 use crate::inference::plan::Step;
 use crate::parameter::Parameter;
 use crate::precision::Precision;
@@ -177,6 +177,10 @@ impl Layer for Sequence {
         let dx = self.backward_to(first, x, y, dy, wants_dx, context).1;
         // An empty sequence returns the gradient of its output.
         dx.map(|dx| context.workspace.convert(dx, x.precision()))
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::Sequence { layers: &self.layers, frozen: self.frozen }
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

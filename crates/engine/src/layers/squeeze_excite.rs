@@ -4,7 +4,7 @@
 //! `kernels::channel_scale`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed, add_and_apply, lower};
+use super::layer::{Description, Layer, Mode, Sealed, add_and_apply, lower};
 use super::sequence::Sequence;
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
@@ -96,6 +96,10 @@ impl Layer for SqueezeExcite {
         context.workspace.give(weights);
         context.workspace.give(dy);
         dx
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::SqueezeExcite { gate: &self.gate }
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

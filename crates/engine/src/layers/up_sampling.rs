@@ -3,7 +3,7 @@
 //! The kernels are in `kernels::upsampling`.
 
 use super::context::Context;
-use super::layer::{Layer, Mode, Sealed};
+use super::layer::{Description, Layer, Mode, Sealed};
 use crate::error::BuildError;
 use crate::inference::plan::{Operation, Step};
 use crate::kernels::upsampling;
@@ -74,6 +74,10 @@ impl Layer for UpSampling2d {
         });
         context.workspace.give(dy);
         dx
+    }
+
+    fn describe(&self) -> Description<'_> {
+        Description::UpSampling { size: self.size }
     }
 
     fn lower(&self, steps: &mut Vec<Step>) {

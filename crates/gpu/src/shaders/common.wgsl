@@ -24,10 +24,12 @@ struct Params {
     row_length: u32,
     row_offset: u32,
     flags: u32,
-    // Of the leaky ReLU.
+    // Of the leaky ReLU, or another number that a kernel names.
     slope: f32,
-    unused_0: u32,
-    unused_1: u32,
+    // Rows whose sum is one partial sum, or the length of an input row of which a part is read.
+    chunk: u32,
+    // Index of the first value that is read or written.
+    first: u32,
 }
 
 const BIAS = 1u;
@@ -35,6 +37,16 @@ const ADD = 2u;
 const AFFINE = 4u;
 const GATE = 8u;
 const AVERAGE = 16u;
+const PART = 32u;
+const COMBINE = 64u;
+const MOMENTS = 128u;
+const NORMALIZED = 256u;
+const PRODUCT = 512u;
+const STORED = 1024u;
+const LOSS = 2048u;
+const CORRECT = 4096u;
+const WHOLE = 8192u;
+const MEAN = 16384u;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -86,6 +98,11 @@ fn place_of(row: u32) -> Place {
         i32(position / p.out_width * p.stride_y) - i32(p.before_y),
         i32(position % p.out_width * p.stride_x) - i32(p.before_x),
     );
+}
+
+// A number divided by a stride, or -1 where it is negative or there is a remainder.
+fn quotient(number: i32, stride: i32) -> i32 {
+    return select(-1, number / stride, number >= 0 && number % stride == 0);
 }
 
 // Stores the value of a sum, after bias, the addition of another map, and activation. The bias follows a kernel of

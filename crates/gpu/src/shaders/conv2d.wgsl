@@ -2,7 +2,10 @@
 // a workgroup reads TILE_K columns of TILE_M patches and TILE_K rows of the kernel into its memory, and each invocation
 // adds their products to 4 rows of 4 filters. All sums are added in the order of a patch.
 //
-// TILE_M and TILE_N are prepended.
+// With TRANSPOSED it is the gradient of the input: x is the gradient of the output, a row is a position of the input,
+// and its patch has the outputs whose windows contain it.
+//
+// TILE_M, TILE_N and TRANSPOSED are prepended.
 
 const TILE_K = 16u;
 const QUADS_M = TILE_M / 4u;
@@ -17,13 +20,22 @@ var<workgroup> patches: array<vec4<f32>, TILE_K * PATCH_STRIDE>;
 var<workgroup> kernels: array<vec4<f32>, TILE_K * QUADS_N>;
 
 fn stored_place(row: u32) -> vec4<i32> {
-    let place = place_of(row);
+    var place = place_of(row);
+    if TRANSPOSED {
+        let position = row % (p.out_height * p.out_width);
+        place.top = i32(position / p.out_width + p.before_y);
+        place.left = i32(position % p.out_width + p.before_x);
+    }
     return vec4<i32>(i32(place.image * p.channels), place.top, place.left, select(0, 1, row < p.rows));
 }
 
 fn input_at(place: vec4<i32>, down: i32, across: i32, channel: u32) -> f32 {
-    let row = place.y + down;
-    let column = place.z + across;
+    var row = place.y + down;
+    var column = place.z + across;
+    if TRANSPOSED {
+        row = quotient(place.y - down, i32(p.stride_y));
+        column = quotient(place.z - across, i32(p.stride_x));
+    }
     let inside = place.w == 1 && row >= 0 && row < i32(p.height) && column >= 0 && column < i32(p.width);
     if !inside {
         return 0.0;
@@ -72,17 +84,24 @@ fn main(
             patches[k * PATCH_STRIDE + quad] = values;
         }
         for (var i = local; i < TILE_K * QUADS_N; i += INVOCATIONS) {
-            let k = first + i / QUADS_N;
-            let filter_ = first_filter + (i % QUADS_N) * 4u;
+            // Neighbors read neighbors in memory: filters, or the channels of a gradient.
+            let place = select(vec2<u32>(i / QUADS_N, i % QUADS_N), vec2<u32>(i % TILE_K, i / TILE_K), TRANSPOSED);
+            let k = first + place.x;
+            let filter_ = first_filter + place.y * 4u;
             var values = vec4<f32>();
             if k < patch_len {
-                let at = k * p.filters + filter_;
+                var at = k * p.filters + filter_;
+                var step = 1u;
+                if TRANSPOSED {
+                    at = (k / p.channels * p.filters + filter_) * p.channels + k % p.channels;
+                    step = p.channels;
+                }
                 if filter_ < p.filters { values.x = weights[at]; }
-                if filter_ + 1u < p.filters { values.y = weights[at + 1u]; }
-                if filter_ + 2u < p.filters { values.z = weights[at + 2u]; }
-                if filter_ + 3u < p.filters { values.w = weights[at + 3u]; }
+                if filter_ + 1u < p.filters { values.y = weights[at + step]; }
+                if filter_ + 2u < p.filters { values.z = weights[at + 2u * step]; }
+                if filter_ + 3u < p.filters { values.w = weights[at + 3u * step]; }
             }
-            kernels[i] = values;
+            kernels[place.x * QUADS_N + place.y] = values;
         }
         workgroupBarrier();
         for (var k = 0u; k < TILE_K; k++) {

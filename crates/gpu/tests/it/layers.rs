@@ -1,14 +1,16 @@
-//! The output of every layer compared with a direct sum in f64.
+//! The output and the gradients of every layer compared with a direct sum in f64.
 
 use crate::reference::{self, Geometry, Reference, Zeros, geometry, parts};
 use crate::{assert_close, device, outputs};
 use moue_engine::layers::{
     ActivationLayer, BatchNormalization, BatchNormalizationOptions, Conv2d, Conv2dOptions, Dense, DenseOptions,
-    DepthwiseConv2d, DepthwiseConv2dOptions, Initializer, Pooling2d, PoolingKind, Sequence, UpSampling2d,
+    DepthwiseConv2d, DepthwiseConv2dOptions, Dropout, Initializer, Pooling2d, PoolingKind, Sequence, UpSampling2d,
 };
 use moue_engine::random::Stream;
-use moue_engine::{Activation, Layer, Network, Shape, Tensor};
+use moue_engine::{Activation, Layer, Mode, Network, Shape, Tensor};
+use moue_gpu::Device;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 const ACTIVATIONS: [Activation; 7] = [
     Activation::Linear,
@@ -28,9 +30,19 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
-/// Compares a layer with random parameters with its reference.
-fn check(mut layer: impl Layer + 'static, reference: &impl Reference, batch: usize, key: u64) {
-    let Some(device) = device() else { return };
+/// Compares the output at inference and the gradients of a layer with random parameters with its reference.
+fn check(layer: impl Layer + 'static, reference: &impl Reference, batch: usize, key: u64) {
+    let Some((device, network, x, parameters)) = drawn(layer, batch, key) else { return };
+    let y = outputs(device.clone(), &network, &x);
+    assert_close(y.data(), &reference.run(&wide(x.data()), &parameters));
+    check_gradients(&device, &network, reference, &x, &parameters, Mode::Inference);
+}
+
+/// A device, a network of one layer with random parameters, images, and the parameters in f64.
+type Drawn = (Arc<Device>, Network, Tensor, Vec<Vec<f64>>);
+
+fn drawn(mut layer: impl Layer + 'static, batch: usize, key: u64) -> Option<Drawn> {
+    let device = device()?;
     let mut stream = Stream::new(key);
     let mut parameters = Vec::new();
     layer.visit_mut(&mut |parameter| {
@@ -44,8 +56,40 @@ fn check(mut layer: impl Layer + 'static, reference: &impl Reference, batch: usi
     let input = layer.input_shape();
     let x = draw(batch * input.len(), &mut stream);
     let network = Network::new(Sequence::new("model", input, vec![Box::new(layer)]));
-    let y = outputs(device, &network, &Tensor::from_slice(batch, input, &x));
-    assert_close(y.data(), &reference.run(&wide(&x), &parameters));
+    Some((device, network, Tensor::from_slice(batch, input, &x), parameters))
+}
+
+fn check_gradients(
+    device: &Device,
+    network: &Network,
+    reference: &impl Reference,
+    x: &Tensor,
+    parameters: &[Vec<f64>],
+    mode: Mode<'_>,
+) {
+    let shape = network.output_shape();
+    let mut dy = Tensor::from_slice(x.batch(), shape, &draw(x.batch() * shape.len(), &mut Stream::new(1)));
+    let x64 = wide(x.data());
+    let expected = |dy: &Tensor| reference::gradients(reference, &x64, parameters, &wide(dy.data()));
+    // Where rounding moves an output over the kink of ReLU, the gradient is another one.
+    let y = expected(&dy).0;
+    let got = moue_gpu::gradients(device, network, x, mode, &dy).unwrap().output;
+    let moved = got.data().iter().zip(&y).map(|(got, y)| (*got == 0.0) != (*y == 0.0));
+    dy.data_mut().iter_mut().zip(moved).for_each(|(dy, moved)| *dy = if moved { 0.0 } else { *dy });
+
+    let (y, dx, dparameters) = expected(&dy);
+    let got = moue_gpu::gradients(device, network, x, mode, &dy).unwrap();
+    assert_close(got.output.data(), &y);
+    assert_close(got.input.data(), &dx);
+    let mut all = got.parameters.iter().zip(&dparameters);
+    network.visit(|parameter| {
+        let (got, expected) = all.next().unwrap();
+        if parameter.gradient.is_empty() {
+            assert!(got.iter().all(|&value| value == 0.0), "a gradient of {}", parameter.name);
+        } else {
+            assert_close(got, expected);
+        }
+    });
 }
 
 /// A convolution and the activation of its output.
@@ -151,6 +195,31 @@ proptest! {
         let layer = BatchNormalization::new("bn", Shape::new(size, size, channels), options).unwrap();
         let reference = reference::BatchNormalization { channels, epsilon: f64::from(1e-3f32), training: false };
         check(layer, &reference, batch, key);
+    }
+
+    #[test]
+    fn batch_normalization_with_batch_statistics(batch in 2usize..40, size in 1usize..12, channels in 1usize..70, key: u64) {
+        let options = BatchNormalizationOptions { momentum: 0.9, epsilon: 1e-3, activation: Activation::Linear };
+        let layer = BatchNormalization::new("bn", Shape::new(size, size, channels), options).unwrap();
+        let reference = reference::BatchNormalization { channels, epsilon: f64::from(1e-3f32), training: true };
+        let Some((device, network, x, parameters)) = drawn(layer, batch, key) else { return Ok(()) };
+        let keys = vec![0; batch];
+        check_gradients(&device, &network, &reference, &x, &parameters, Mode::Train { keys: &keys });
+    }
+
+    #[test]
+    fn dropout_has_the_mask_of_the_cpu(batch in 1usize..4, len in 1usize..50, whole: bool, salt: u64, key: u64) {
+        let shape = Shape::new(3, 1, len);
+        let of = if whole { Dropout::stochastic_depth } else { Dropout::new };
+        let Some((device, mut network, x, _)) = drawn(of("dropout", shape, 0.4, salt).unwrap(), batch, key) else {
+            return Ok(());
+        };
+        let keys: Vec<u64> = (0..batch as u64).map(|image| key.rotate_left(7) ^ image).collect();
+        let mode = Mode::Train { keys: &keys };
+        let got = moue_gpu::gradients(&device, &network, &x, mode, &x).unwrap();
+        let expected = network.forward(&x, mode).data();
+        prop_assert_eq!(got.output.data(), expected);
+        prop_assert_eq!(got.input.data(), expected);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod networks;
 #[allow(dead_code)]
 #[path = "../../../engine/tests/it/reference/mod.rs"]
 mod reference;
+mod training;
 
 use moue_engine::{Network, Tensor};
 use moue_gpu::{Device, Error, GpuNetwork};

@@ -7,7 +7,7 @@ use moue_engine::layers::{
 };
 use moue_engine::random::Stream;
 use moue_engine::{Activation, InferenceNetwork, Layer, Mode, Network, Padding, Shape, Tensor};
-use moue_gpu::GpuNetwork;
+use moue_gpu::{Device, GpuNetwork};
 
 const SHAPE: Shape = Shape::new(6, 5, 8);
 
@@ -87,7 +87,38 @@ fn check(networks: Vec<Vec<Box<dyn Layer>>>) {
         let cpu = InferenceNetwork::new(&network).run(&x).data().to_vec();
         let expected: Vec<f64> = cpu.into_iter().map(f64::from).collect();
         assert_close(outputs(device.clone(), &network, &x).data(), &expected);
+        check_gradients(&device, network, &x);
     }
+}
+
+/// Compares the gradients of a network with those of the CPU. Each parameter gets a name of its own.
+fn check_gradients(device: &Device, mut network: Network, x: &Tensor) {
+    let mut number = 0;
+    network.visit_mut(|parameter| {
+        let array = parameter.name.rsplit_once('.').map_or("", |(_, array)| array).to_owned();
+        if matches!(&array[..], "kernel" | "gamma") {
+            number += 1;
+        }
+        parameter.name = format!("layer_{number}.{array}");
+    });
+    let mode = Mode::Train { keys: &[1, 2, 3] };
+    let dy = images(3, network.output_shape());
+    let gpu = moue_gpu::gradients(device, &network, x, mode, &dy).unwrap();
+    let y = network.forward(x, mode).data().to_vec();
+    network.backward(x, &dy);
+    let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+    assert_close(gpu.output.data(), &wide(&y));
+    // All at once, since that of a bias before a normalization is nothing but rounding.
+    let (mut own, mut expected) = (Vec::new(), Vec::new());
+    let mut got = gpu.parameters.iter();
+    network.visit(|parameter| {
+        let got = got.next().unwrap();
+        if !parameter.gradient.is_empty() {
+            own.extend_from_slice(got);
+            expected.extend(wide(&parameter.gradient));
+        }
+    });
+    assert_close(&own, &expected);
 }
 
 #[test]

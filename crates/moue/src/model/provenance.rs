@@ -89,4 +89,7 @@ pub struct Provenance {
     /// Precision of the training; `None` for f32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<String>,
+    /// The GPU that trained, with its API and kind; `None` for the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }

@@ -118,7 +118,10 @@ class Predictor:
         The number of threads; all cores by default.
     precision
         The precision of the classifier: `"f32"`, `"bf16"`, `"int8"`, or `"auto"` for the fastest on this machine. Faces are
-        detected in f32."""
+        detected in f32.
+    device
+        The device of the classifier: `"cpu"`, `"gpu"`, `"gpu:N"`, or `"auto"` for a GPU if there is one. Faces are detected on
+        the CPU."""
 
     def __init__(
         self,
@@ -128,9 +131,10 @@ class Predictor:
         min_score: float | None = None,
         threads: int | None = None,
         precision: str = "f32",
+        device: str = "cpu",
     ) -> None:
         self._model = model or "default"
-        self._options = (min_face or 0, min_score or 0.0, threads or 0, precision)
+        self._options = (min_face or 0, min_score or 0.0, threads or 0, precision, device)
         self._inner = _moue.Predictor(self._model, *self._options)
 
     def __repr__(self) -> str:
@@ -158,6 +162,11 @@ class Predictor:
     def precision(self) -> str:
         """The precision of the classifier: `"f32"`, `"bf16"` or `"int8"`."""
         return self._inner.precision
+
+    @property
+    def device(self) -> str:
+        """The device of the classifier: `"cpu"`, or the name of a GPU."""
+        return self._inner.device
 
     @overload
     def predict(
@@ -262,6 +271,7 @@ def train(
     seed: int | None = None,
     options: Mapping[str, object] | None = None,
     precision: str | None = None,
+    device: str = "cpu",
     progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]:
     """Trains a network and writes a run folder, as `moue train` does.
@@ -288,6 +298,8 @@ def train(
         `{"train.learning_rate": 0.01, "augment.mixup": 0.2, "dropout.rate": 0.5}`.
     precision
         `"f32"`, `"bf16"`, or `"auto"` for the fastest on this machine; the architecture file's by default.
+    device
+        `"cpu"`, `"gpu"`, `"gpu:N"`, or `"auto"` for a GPU if there is one. A run may be resumed on another device.
     progress
         A function that is called after each epoch with its metrics. The training stops when it returns `False` or
         raises, or at Ctrl-C, and can be resumed.
@@ -303,7 +315,7 @@ def train(
         settings["train.seed"] = seed
     if not isinstance(resume, bool):
         if settings or votes is not None or fixes is not None or init is not None or out is not None or precision is not None:
-            raise ValueError("a resumed run keeps its settings; pass only data and progress with resume")
+            raise ValueError("a resumed run keeps its settings; pass only data, device and progress with resume")
         if not os.path.exists(os.path.join(resume, "checkpoints/last.safetensors")):
             raise ValueError(f"{os.fspath(resume)} contains no checkpoint to resume from")
         out, resume = resume, True
@@ -312,7 +324,7 @@ def train(
     def listener(document: str) -> object:
         return progress(json.loads(document)) if progress else None
 
-    document = _moue.train(os.fspath(arch), data, out, init, resume, votes, fixes, assignments, precision, listener)
+    document = _moue.train(os.fspath(arch), data, out, init, resume, votes, fixes, assignments, precision, device, listener)
     run: dict[str, Any] = json.loads(document)
     return run
 
@@ -339,9 +351,10 @@ def plan(
     seeds: int = 1,
     epochs: int | None = None,
     precision: str | None = None,
+    device: str = "cpu",
 ) -> list[Experiment]:
-    """The training runs of `compare`, to run them elsewhere or in parallel."""
-    documents = _moue.plan((list(archs), list(vary), seeds, epochs, precision), data, out)
+    """The training runs of `compare` on a device, to run them elsewhere or in parallel."""
+    documents = _moue.plan((list(archs), list(vary), seeds, epochs, precision), data, out, device)
     return [Experiment(**json.loads(document)) for document in documents]
 
 
@@ -354,15 +367,16 @@ def compare(
     seeds: int = 1,
     epochs: int | None = None,
     precision: str | None = None,
+    device: str = "cpu",
     train: bool = True,
 ) -> dict[str, Any]:
     """Trains and compares architectures, as `moue compare` does: each one in `archs`, with each variation
     (`"dropout.rate=0.1,0.5"`) and `seeds` seeds. `precision` is that of every training (`"f32"`, `"bf16"` or `"auto"`),
-    by default the architecture file's. Finished runs in `out` are reused. With `train=False` nothing is
+    by default the architecture file's, and `device` the device (`"cpu"`, `"gpu"`, `"gpu:N"` or `"auto"`). Finished runs in `out` are reused. With `train=False` nothing is
     trained, and the existing runs are compared. Writes `report.html`, and returns the document that
     `moue compare --json` prints."""
     experiments = (list(archs), list(vary), seeds, epochs, precision)
-    comparison: dict[str, Any] = json.loads(_moue.compare(experiments, data, out, train))
+    comparison: dict[str, Any] = json.loads(_moue.compare(experiments, data, out, train, device))
     return comparison
 
 
@@ -383,6 +397,7 @@ def tune(
     seed: int | None = None,
     options: Mapping[str, object] | None = None,
     precision: str | None = None,
+    device: str = "cpu",
     callback: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]:
     """Searches for a good configuration, as `moue tune` does, and trains the best one again with other seeds.
@@ -418,6 +433,8 @@ def tune(
         Options of all trials, by their key in the architecture file.
     precision
         `"f32"`, `"bf16"` or `"auto"`.
+    device
+        `"cpu"`, `"gpu"`, `"gpu:N"`, or `"auto"` for a GPU if there is one.
     callback
         A function that is called when a trial has reached a rung, with its `trial`, `epochs`, `values`, `value`, `best`
         and `error`. The search stops when it returns `False` or raises, or at Ctrl-C, and can be continued.
@@ -428,7 +445,7 @@ def tune(
     if budget is None and trials is None:
         budget = "10m"
     time = f"{budget}s" if isinstance(budget, (int, float)) else budget
-    settings = (metric, sampler, early_stopping, epochs, workers, seeds, test, precision)
+    settings = (metric, sampler, early_stopping, epochs, workers, seeds, test, precision, device)
     assignments = [(key, _toml(value)) for key, value in (options or {}).items()]
 
     def listener(document: str) -> object:
@@ -554,6 +571,7 @@ def evaluate(
     split: str | None = None,
     tta: bool | str = False,
     precision: str = "f32",
+    device: str = "cpu",
     votes: str | os.PathLike[str] | None = None,
     fixes: str | os.PathLike[str] | None = None,
     corruptions: str | None = None,
@@ -563,17 +581,20 @@ def evaluate(
     prediction over the image and its mirror image, `"crops"` over ten crops. `votes` is a file of people's
     votes, to compare with; `fixes` a CSV of corrections of labels and images. `corruptions` (`"all"` or
     `"robust10"`) evaluates on corrupted images, too.
-    `precision` is that of the predictions: `"f32"`, `"bf16"`, `"int8"` or `"auto"`."""
+    `precision` is that of the predictions: `"f32"`, `"bf16"`, `"int8"` or `"auto"`; `device` is `"cpu"`, `"gpu"`, `"gpu:N"` or
+    `"auto"`."""
     method = "flip" if tta is True else tta or None
-    document = _moue.evaluate(model or "default", data, split, method, precision, votes, fixes, corruptions)
+    document = _moue.evaluate(model or "default", data, split, method, precision, device, votes, fixes, corruptions)
     metrics: dict[str, Any] = json.loads(document)
     return metrics
 
 
 def _again(
-    model: str | os.PathLike[str], min_face: int, min_score: float, threads: int, precision: str
+    model: str | os.PathLike[str], min_face: int, min_score: float, threads: int, precision: str, device: str
 ) -> Predictor:
-    return Predictor(model, min_face=min_face, min_score=min_score, threads=threads, precision=precision)
+    return Predictor(
+        model, min_face=min_face, min_score=min_score, threads=threads, precision=precision, device=device
+    )
 
 
 def _toml(value: object) -> str:

@@ -13,7 +13,7 @@ VERSION: str
 @final
 class Predictor:
     def __new__(
-        cls, model: str | PathLike[str], min_face: int, min_score: float, threads: int, precision: str
+        cls, model: str | PathLike[str], min_face: int, min_score: float, threads: int, precision: str, device: str
     ) -> Predictor: ...
     @property
     def classes(self) -> list[str]: ...
@@ -23,6 +23,8 @@ class Predictor:
     def uncertain_below(self) -> float: ...
     @property
     def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
     def predict(
         self,
         pictures: Sequence[str | PathLike[str] | bytes | tuple[bytes, int, int, int]],
@@ -47,6 +49,7 @@ def train(
     fixes: str | PathLike[str] | None,
     options: Sequence[tuple[str, str]],
     precision: str | None,
+    device: str,
     progress: Callable[[str], object] | None,
 ) -> str: ...
 def evaluate(
@@ -55,6 +58,7 @@ def evaluate(
     split: str | None,
     tta: str | None,
     precision: str,
+    device: str,
     votes: str | PathLike[str] | None,
     fixes: str | PathLike[str] | None,
     corruptions: str | None,
@@ -63,19 +67,21 @@ def plan(
     plan: tuple[Sequence[str], Sequence[str], int, int | None, str | None],
     data: str | PathLike[str] | None,
     out: str | PathLike[str],
+    device: str,
 ) -> list[str]: ...
 def compare(
     plan: tuple[Sequence[str], Sequence[str], int, int | None, str | None],
     data: str | PathLike[str] | None,
     out: str | PathLike[str],
     trains: bool,
+    device: str,
 ) -> str: ...
 def tune(
     space: str,
     data: str | PathLike[str] | None,
     out: str | PathLike[str] | None,
     limit: tuple[str | None, int | None],
-    settings: tuple[str, str, bool, int | None, int, int, bool, str | None],
+    settings: tuple[str, str, bool, int | None, int, int, bool, str | None, str],
     options: Sequence[tuple[str, str]],
     seed: int | None,
     progress: Callable[[str], object] | None,

@@ -1,8 +1,8 @@
 //! The fastest batch size of a training on this machine.
 
-use super::{Bench, median, peak_memory};
+use super::{Bench, BenchError, peak_memory, training};
 use crate::config::Config;
-use moue::model::ArchitectureError;
+use moue::Device;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -27,21 +27,24 @@ pub struct BatchSize {
 }
 
 /// Measures batch sizes up to `images`, until one needs more memory than `limit`; `observe` is called with each of them.
-/// Returns the fastest that fits.
+/// Returns the fastest that fits. On a GPU they must fit its memory as well.
 ///
 /// # Errors
-/// When the network cannot be built.
+/// When the network cannot be built, or the device cannot compute it.
 pub fn fastest_batch_size(
     config: &Config,
     images: usize,
     limit: Option<u64>,
+    device: &Device,
     observe: &mut dyn FnMut(&BatchSize),
-) -> Result<usize, ArchitectureError> {
+) -> Result<usize, BenchError> {
     let mut best: Option<BatchSize> = None;
     for batch_size in SIZES.into_iter().filter(|&size| size == SIZES[0] || size <= images) {
         forget_peak();
-        let mut bench = Bench::new(config, batch_size)?;
-        let seconds = median(TIME, || bench.step());
+        let seconds = match Bench::new(config, batch_size, device).and_then(|mut bench| training(&mut bench, TIME)) {
+            Err(BenchError::Device(error)) if best.is_some() && error.is_out_of_memory() => break,
+            seconds => seconds?,
+        };
         let measured = BatchSize { batch_size, images_per_second: batch_size as f64 / seconds, bytes: peak_memory() };
         observe(&measured);
         if best.is_none() {
@@ -83,7 +86,9 @@ mod tests {
         let config = Config::open("tiny").unwrap();
         let sizes = |images, limit| {
             let mut seen = Vec::new();
-            let best = fastest_batch_size(&config, images, limit, &mut |size| seen.push(size.batch_size)).unwrap();
+            let best =
+                fastest_batch_size(&config, images, limit, &Device::default(), &mut |size| seen.push(size.batch_size));
+            let best = best.unwrap();
             assert!(seen.contains(&best));
             seen
         };

@@ -1,8 +1,9 @@
 //! Benchmark of each layer.
 
-use super::{Bench, BenchOptions, WARM_UP};
+use super::{Bench, BenchError, BenchOptions, WARM_UP};
 use crate::config::Config;
-use moue::model::{ArchitectureError, summary};
+use moue::Device;
+use moue::model::summary;
 use moue_engine::layers::Layer;
 use moue_engine::loss::sparse_categorical_crossentropy;
 use moue_engine::{Mode, Profile};
@@ -46,9 +47,9 @@ pub struct LayerCost {
 ///
 /// # Errors
 /// When the network cannot be built.
-pub fn layers(config: &Config, options: &BenchOptions) -> Result<Vec<LayerCost>, ArchitectureError> {
+pub fn layers(config: &Config, options: &BenchOptions) -> Result<Vec<LayerCost>, BenchError> {
     let batch_size = options.batch_size.max(1);
-    let mut bench = Bench::new(config, batch_size)?;
+    let mut bench = Bench::new(config, batch_size, &Device::default())?;
     let (train, [loss, optimizer], train_steps) = profile_training(&mut bench, options.time);
     let (predict, predict_steps) = profile_prediction(&bench, options);
     let train = Times::new(&train, train_steps);
@@ -106,7 +107,7 @@ fn milliseconds(time: Duration, steps: usize) -> f64 {
 
 /// The times of the layers, of the loss and of the optimizer, and the number of steps.
 fn profile_training(bench: &mut Bench, time: Duration) -> (Profile, [Duration; 2], usize) {
-    (0..WARM_UP).for_each(|_| bench.step());
+    (0..WARM_UP).for_each(|_| bench.step_on_cpu());
     bench.network.start_profile();
     let mut others = [Duration::ZERO; 2];
     let mut steps = 0;

@@ -27,6 +27,15 @@ impl From<Precision> for PrecisionName {
     }
 }
 
+impl From<PrecisionName> for moue::PrecisionChoice {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 impl From<PrecisionName> for moue::Precision {
     fn from(name: PrecisionName) -> Self {
         Precision::from(name).into()

@@ -13,8 +13,7 @@ use super::votes::{VoteMetrics, vote_metrics};
 use crate::config::DataOptions;
 use crate::data::{CONTEMPT, DataError, DataSource, Dataset, ImageSpec, ImageVotes, Split, TrainingImages, Votes};
 use moue::model::{Model, ModelFileError};
-use moue::precision::NoRanges;
-use moue::{Classifier, PrecisionChoice, Tta};
+use moue::{Classifier, Device, PrecisionChoice, PrepareError, Tta};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +46,8 @@ pub struct EvaluateOptions {
     pub corruptions: Option<CorruptionSet>,
     /// Precision of the predictions of all models; `auto` is resolved for each.
     pub precision: PrecisionChoice,
+    /// Device of the predictions of all models.
+    pub device: Device,
 }
 
 /// Progress of an evaluation.
@@ -84,13 +85,13 @@ pub enum EvaluationError {
     /// The model does not fit the data.
     #[error(transparent)]
     Fit(#[from] DataMismatch),
-    /// A model cannot predict in the precision.
+    /// A model cannot predict in the precision on the device.
     #[error("{}", .path.display())]
-    Precision {
+    Prepare {
         /// The model.
         path: PathBuf,
-        /// What it lacks.
-        source: NoRanges,
+        /// Why it cannot.
+        source: PrepareError,
     },
     /// No data was given, and the model was not trained on synthetic faces.
     #[error("this model was not trained on synthetic faces; pass the data to evaluate it on with --data")]
@@ -196,10 +197,8 @@ pub fn evaluate(
     observe: &mut dyn FnMut(EvaluateEvent<'_>),
 ) -> Result<Evaluation, EvaluationError> {
     let open = |path: &Path| {
-        let model = Model::open(path)?;
-        let precision = options.precision.resolve(&model);
-        let other = |source| EvaluationError::Precision { path: path.to_owned(), source };
-        Classifier::with_precision(model, precision).map_err(other)
+        let other = |source| EvaluationError::Prepare { path: path.to_owned(), source };
+        Classifier::prepare(Model::open(path)?, options.precision, &options.device).map_err(other)
     };
     let classifier = open(&options.model)?;
     let source = match &options.data {

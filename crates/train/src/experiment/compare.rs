@@ -14,7 +14,7 @@ use crate::report;
 use crate::train::{Ending, EpochRecord, Event, Job, RunFolder, SavedRun, train};
 use moue::fs::write_atomically;
 use moue::model::{build_blank, summary};
-use moue::with_causes;
+use moue::{Device, with_causes};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,12 +56,13 @@ pub type OpenData<'a> = dyn FnMut(&Config) -> Result<Dataset, DataError> + 'a;
 pub fn compare(
     experiments: &[Experiment],
     source: &DataSource,
+    device: &Device,
     open: &mut OpenData<'_>,
     out: impl AsRef<Path>,
     stop: &AtomicBool,
     observe: &mut dyn FnMut(usize, Event<'_>),
 ) -> Result<Comparison, CompareError> {
-    each(experiments, source, open, out.as_ref(), stop, observe, true)
+    each(experiments, source, device, open, out.as_ref(), stop, observe, true)
 }
 
 /// Compares the trainings in `out` and writes the same files, without training: for experiments
@@ -76,12 +77,13 @@ pub fn collect(
     open: &mut OpenData<'_>,
     out: impl AsRef<Path>,
 ) -> Result<Comparison, CompareError> {
-    each(experiments, source, open, out.as_ref(), &AtomicBool::new(true), &mut |_, _| {}, false)
+    each(experiments, source, &Device::default(), open, out.as_ref(), &AtomicBool::new(true), &mut |_, _| {}, false)
 }
 
 fn each(
     experiments: &[Experiment],
     source: &DataSource,
+    device: &Device,
     open: &mut OpenData<'_>,
     out: &Path,
     stop: &AtomicBool,
@@ -112,7 +114,7 @@ fn each(
                 observe(number, Event::Note(format!("{} is finished already", folder.display())));
                 finished(experiment, &folder, dataset, true)
             }
-            (None, None) => run(experiment, dataset, source, out, stop, &mut |event| observe(number, event)),
+            (None, None) => run(experiment, dataset, source, device, out, stop, &mut |event| observe(number, event)),
         };
         run.training_overlap = overlap(&run.folder, dataset);
         let found = comparison.get_or_insert_with(|| begun(source, dataset, out));
@@ -167,21 +169,14 @@ fn run(
     experiment: &Experiment,
     dataset: &Dataset,
     source: &DataSource,
+    device: &Device,
     out: &Path,
     stop: &AtomicBool,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Run {
     let folder = RunFolder::existing(run_folder(experiment, dataset, out));
     let resume = folder.checkpoint().exists();
-    let job = Job {
-        config: &experiment.config,
-        dataset,
-        source: source.clone(),
-        folder: &folder,
-        init: None,
-        resume,
-        communicator: None,
-    };
+    let job = Job { resume, device: device.clone(), ..Job::new(&experiment.config, dataset, source.clone(), &folder) };
     let mut run = begun_run(experiment, folder.path());
     let mut trained = false;
     let outcome = train(&job, stop, &mut |event| {

@@ -21,7 +21,8 @@ pub fn epochs_within(job: &Job<'_>, time: Duration) -> Result<(usize, f64), Trai
     let start = Instant::now();
     let mut config = job.config.clone();
     config.train.progressive.clear();
-    let job = Job { config: &config, source: job.source.clone(), communicator: None, ..*job };
+    let job =
+        Job { config: &config, source: job.source.clone(), communicator: None, device: job.device.clone(), ..*job };
     let longest = Duration::from_secs_f64((MEASURED.0 * time.as_secs_f64()).min(MEASURED.1));
     let seconds = epoch_seconds(&job, longest)? + WRITTEN;
     let left = PLANNED * (time.as_secs_f64() - start.elapsed().as_secs_f64());

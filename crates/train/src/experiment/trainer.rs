@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, OverrideError, with_option};
 use crate::data::{DataError, DataSource, ImageSpec};
 use crate::evaluate::Metrics;
 use crate::train::{Ending, EpochRecord, Event, Job, RunFolder, TrainError, train};
-use moue::Model;
+use moue::{Device, Model};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -39,6 +39,7 @@ pub struct Trainer<'a> {
     run: RunConfig,
     out: Option<PathBuf>,
     init: Option<Model>,
+    device: Device,
     stop: Option<&'a AtomicBool>,
     observe: Box<dyn FnMut(Event<'_>) + 'a>,
 }
@@ -63,7 +64,7 @@ impl<'a> Trainer<'a> {
     /// Creates a training of this configuration on this data.
     #[must_use]
     pub fn new(run: RunConfig) -> Self {
-        Self { run, out: None, init: None, stop: None, observe: Box::new(|_| {}) }
+        Self { run, out: None, init: None, device: Device::default(), stop: None, observe: Box::new(|_| {}) }
     }
 
     /// Creates a training of a preset, or of an architecture file, on synthetic faces.
@@ -104,6 +105,13 @@ impl<'a> Trainer<'a> {
         self
     }
 
+    /// Trains and validates on this device; without it, on the CPU.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
     /// Stops after the current step when `stop` is set.
     #[must_use]
     pub fn stop_when(mut self, stop: &'a AtomicBool) -> Self {
@@ -129,13 +137,9 @@ impl<'a> Trainer<'a> {
         let dataset = source.open(spec, &config.data, config.train.seed, &|_| {})?;
         let folder = RunFolder::create(self.out.as_deref(), &self.run.name())?;
         let job = Job {
-            config,
-            dataset: &dataset,
-            source: source.clone(),
-            folder: &folder,
             init: self.init.as_ref(),
-            resume: false,
-            communicator: None,
+            device: self.device.clone(),
+            ..Job::new(config, &dataset, source.clone(), &folder)
         };
         let never = AtomicBool::new(false);
         let outcome = train(&job, self.stop.unwrap_or(&never), &mut self.observe)?;

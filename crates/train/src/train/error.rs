@@ -53,6 +53,28 @@ pub enum TrainError {
         /// Learning rate of that step.
         learning_rate: f32,
     },
+    /// The GPU failed.
+    #[error(
+        "the training on the GPU failed (batches of {batch_size} images); the last checkpoint is unchanged, and \
+         `--resume` continues from it on any device"
+    )]
+    Gpu {
+        /// Images of a batch.
+        batch_size: usize,
+        /// What failed.
+        source: moue::DeviceError,
+    },
+    /// Several processes train on a GPU.
+    #[error("a training in several processes computes on the CPU; leave out --device, or train in one process")]
+    GpuWithRanks,
+    /// A network cannot be prepared on the device.
+    #[error("cannot prepare {what}")]
+    Prepare {
+        /// The network.
+        what: &'static str,
+        /// Why.
+        source: moue::PrepareError,
+    },
     /// Another process trains in the run folder.
     #[error("another process is training in {}; wait until it ends, or choose another folder", .folder.display())]
     InUse {

@@ -5,6 +5,7 @@ use super::run_folder::RunFolder;
 use crate::config::Config;
 use crate::data::{DataSource, Dataset};
 use crate::evaluate::Predictions;
+use moue::Device;
 use moue::model::Model;
 use moue_engine::Communicator;
 use std::sync::Arc;
@@ -40,12 +41,23 @@ pub struct Job<'a> {
     /// The ranks of a distributed training, each of which calls [`train`](super::train) with the
     /// same job; `None` for a single process.
     pub communicator: Option<Arc<dyn Communicator>>,
+    /// The device that trains and validates. A run may be resumed on another one.
+    pub device: Device,
 }
 
 impl<'a> Job<'a> {
-    /// A training from random weights in a single process.
+    /// A training from random weights in a single process on the CPU.
     #[must_use]
     pub fn new(config: &'a Config, dataset: &'a Dataset, source: DataSource, folder: &'a RunFolder) -> Self {
-        Self { config, dataset, source, folder, init: None, resume: false, communicator: None }
+        Self {
+            config,
+            dataset,
+            source,
+            folder,
+            init: None,
+            resume: false,
+            communicator: None,
+            device: Device::default(),
+        }
     }
 }

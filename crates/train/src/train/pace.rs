@@ -18,8 +18,13 @@ const WARM_UP: usize = 2;
 /// When the data does not fit, or the loss is NaN or infinite.
 pub fn epoch_seconds(job: &Job<'_>, time: Duration) -> Result<f64, TrainError> {
     let mut training = Training::new(job, &mut |_| {})?;
+    // A GPU computes a step while the next one is prepared: only a reading waits for it.
+    training.steps_per_reading = 1;
     let enough = AtomicBool::new(false);
-    let (begin, mut steps, mut first, mut last) = (Instant::now(), 0, None, None);
+    let begin = Instant::now();
+    // Of the first step, which waits for a GPU to compile its kernels.
+    let mut begun = None;
+    let (mut steps, mut first, mut last) = (0, None, None);
     training.epoch(&enough, &mut |event| {
         if let Event::Step { images, .. } = event {
             steps += 1;
@@ -28,7 +33,8 @@ pub fn epoch_seconds(job: &Job<'_>, time: Duration) -> Result<f64, TrainError> {
                 first = Some(now);
             }
             last = Some(now);
-            enough.store(steps > WARM_UP && begin.elapsed() >= time, Ordering::Relaxed);
+            let begun = *begun.get_or_insert_with(Instant::now);
+            enough.store(steps > WARM_UP && begun.elapsed() >= time, Ordering::Relaxed);
         }
     })?;
     let start = Instant::now();

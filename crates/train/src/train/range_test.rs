@@ -62,6 +62,7 @@ pub fn range_test(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<RangeTest, TrainError> {
     let mut training = Training::new(job, observe)?;
+    training.steps_per_reading = 1;
     let [low, high] = RATES;
     let rate = |step: usize| low * libm::pow(high / low, step as f64 / (STEPS - 1) as f64);
     let enough = AtomicBool::new(false);

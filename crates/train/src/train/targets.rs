@@ -4,9 +4,9 @@ use super::batches::Batch;
 use super::error::TrainError;
 use crate::config::{ClassWeights, TrainOptions};
 use crate::data::{Dataset, Split};
-use moue::Classifier;
 use moue::image::mirror;
 use moue::model::Model;
+use moue::{Classifier, Device};
 use moue_engine::Tensor;
 use sha2::{Digest, Sha256};
 
@@ -44,8 +44,13 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Loads the teachers for a training on this data set.
-    pub fn new(options: &TrainOptions, dataset: &Dataset, training: &[usize]) -> Result<Self, TrainError> {
+    /// Loads the teachers for a training on this data set; the device computes their predictions.
+    pub fn new(
+        options: &TrainOptions,
+        dataset: &Dataset,
+        training: &[usize],
+        device: &Device,
+    ) -> Result<Self, TrainError> {
         Ok(Self {
             loss: Loss {
                 label_smoothing: options.label_smoothing,
@@ -53,7 +58,7 @@ impl Targets {
                 class_weights: class_weights(options.class_weights, dataset, training),
             },
             classes: dataset.classes.len(),
-            teachers: teachers(options, dataset)?,
+            teachers: teachers(options, dataset, device)?,
             teacher_weight: options.teacher_weight,
             teacher_tta: options.teacher_tta,
             rows: Vec::new(),
@@ -119,11 +124,12 @@ pub fn model_hash(model: &Model) -> Result<String, TrainError> {
     Ok(base16ct::lower::encode_string(&Sha256::digest(bytes)))
 }
 
-fn teachers(options: &TrainOptions, dataset: &Dataset) -> Result<Vec<Classifier>, TrainError> {
+fn teachers(options: &TrainOptions, dataset: &Dataset, device: &Device) -> Result<Vec<Classifier>, TrainError> {
     let mut teachers = Vec::new();
     for path in &options.teachers {
         let teacher = Model::open(path).map_err(TrainError::UnreadTeacher)?;
-        let teacher = Classifier::with_float(teacher, options.precision.into());
+        let teacher = Classifier::prepare(teacher, options.precision.into(), device)
+            .map_err(|source| TrainError::Prepare { what: "a teacher", source })?;
         if teacher.classes() != dataset.classes || teacher.input() != dataset.shape() {
             return Err(TrainError::Teacher(format!(
                 "{} takes images of shape {:?} with the classes {}, but the data has shape {:?} and the classes {}",

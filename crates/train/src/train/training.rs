@@ -1,6 +1,8 @@
-//! The state of a training, and its steps.
+//! The state of a training, and its epochs. `step` trains on a batch.
 
-use super::batches::{Batch, Loader};
+mod step;
+
+use super::batches::Loader;
 use super::checkpoint::{self, Checkpoint};
 use super::error::TrainError;
 use super::initial;
@@ -12,19 +14,21 @@ use super::targets::{Targets, model_hash, prior};
 use super::validation::Validation;
 use crate::config::{CalibrationKind, KeptEpoch, PrecisionName};
 use crate::data::{NumberedSplit, Split, TrainingImages, warnings};
-use crate::evaluate::{self, DataMismatch, Predictions};
-use moue::Classifier;
+use crate::evaluate::{self, Predictions};
+use crate::gpu::Gpu;
 use moue::model::weights::{snapshot, transfer};
 use moue::model::{Calibration, Model, Provenance, ValidationCount, build_blank};
-use moue_engine::loss::{categorical_crossentropy, count_correct};
-use moue_engine::{Mode, Network, Optimizer, Precision, Shape, Tensor};
-use rayon::prelude::*;
+use moue::{Classifier, DeviceError};
+use moue_engine::{Network, Optimizer, Precision, Shape, Tensor};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Minimum number of validation images for a factor and a bias for each class.
 const LEAST_FOR_VECTOR: usize = 1000;
+
+/// Steps on a GPU between two readings of its metrics: each reading waits for the GPU.
+const STEPS_PER_READING: usize = 16;
 
 /// The state of a training between two steps.
 pub struct Training<'a> {
@@ -39,6 +43,10 @@ pub struct Training<'a> {
     indices: Vec<usize>,
     /// Moving average of all parameters, if enabled.
     average: Vec<Vec<f32>>,
+    /// Trains in place of the CPU, which has the weights of the last epoch in the meantime.
+    gpu: Option<Gpu>,
+    /// Steps on a GPU between two readings of its metrics.
+    pub steps_per_reading: usize,
     pub checkpoint: Checkpoint,
     /// A separate network with the weights that are validated and saved.
     validated: Classifier,
@@ -48,6 +56,7 @@ impl<'a> Training<'a> {
     pub fn new(job: &'a Job<'a>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Self, TrainError> {
         let (config, dataset) = (job.config, job.dataset);
         let options = &config.train;
+        let gpu = gpu(job)?;
         let indices = dataset.indices(Split::Train);
         if indices.is_empty() {
             return Err(TrainError::Empty("training"));
@@ -69,7 +78,7 @@ impl<'a> Training<'a> {
         let clip = (options.clip_norm > 0.0).then_some(options.clip_norm);
         let mut optimizer = Optimizer::new(options.optimizer_kind(), options.weight_decay, clip, &network);
         let mut average = if options.ema_decay > 0.0 { snapshot(&network) } else { Vec::new() };
-        let targets = Targets::new(options, dataset, &indices)?;
+        let targets = Targets::new(options, dataset, &indices, &job.device)?;
         let (data_hash, teachers) = (dataset.hash(), targets.teacher_hashes()?);
         let init = job.init.map(model_hash).transpose()?;
         let mut checkpoint = Checkpoint::fresh(config, &data_hash, &teachers, init, &job.source)?;
@@ -92,7 +101,8 @@ impl<'a> Training<'a> {
             ])?;
             network.join(communicator);
         }
-        let validated = Classifier::with_float(unfitted(job, &checkpoint)?, options.precision.into());
+        let validated = Classifier::prepare(unfitted(job, &checkpoint)?, options.precision.into(), &job.device);
+        let validated = validated.map_err(|source| TrainError::Prepare { what: "the model", source })?;
         evaluate::check_fit(validated.model(), dataset)?;
         let adjustment = match options.logit_adjustment {
             0.0 => None,
@@ -112,6 +122,8 @@ impl<'a> Training<'a> {
             adjusted,
             indices,
             average,
+            gpu,
+            steps_per_reading: STEPS_PER_READING,
             validated,
             checkpoint,
         })
@@ -183,14 +195,16 @@ impl<'a> Training<'a> {
         };
         if self.network.input_shape() != Shape::new(loader.size[0], loader.size[1], dataset.channels) {
             self.network = resized(self.job, &self.network, loader.size)?;
+            self.gpu.iter_mut().for_each(Gpu::end);
             if let Some(communicator) = ranks.communicator() {
                 self.network.join(communicator);
             }
         }
         let order = loader.order(&self.indices, epoch);
         let steps = order.len().div_ceil(options.batch_size);
+        self.begin_on_gpu()?;
         let mut gradient = Tensor::default();
-        loader.epoch(&order, epoch, self.checkpoint.running.steps, |next| {
+        let finished: Result<bool, TrainError> = loader.epoch(&order, epoch, self.checkpoint.running.steps, |next| {
             let mut batch = None;
             loop {
                 if self.checkpoint.running.steps == steps {
@@ -209,61 +223,14 @@ impl<'a> Training<'a> {
                     epochs: options.epochs,
                     images: running.images,
                     of: order.len(),
-                    loss: running.loss / running.images as f64,
+                    loss: running.loss / self.measured_images() as f64,
                 });
                 batch = Some(current);
             }
-        })
-    }
-
-    fn step(&mut self, batch: &Batch, gradient: &mut Tensor, rate: f32, epoch: usize) -> Result<(), TrainError> {
-        let start = Instant::now();
-        let logits = self.network.forward(&batch.images, Mode::Train { keys: &batch.keys });
-        let (targets, weights) = self.targets.of(batch);
-        let adjusted = self.adjustment.as_ref().map(|adjustment| {
-            self.adjusted.copy_from(logits);
-            adjustment.adjust(self.adjusted.data_mut(), logits.shape().channels);
-            &self.adjusted
         });
-        let own = categorical_crossentropy(adjusted.unwrap_or(logits), targets, weights, batch.of, gradient);
-        let mut sums = [own, count_correct(logits, &batch.labels) as f64];
-        self.ranks.sum(&mut sums);
-        let [loss, correct] = sums;
-        if !loss.is_finite() {
-            return Err(TrainError::Diverged {
-                loss,
-                epoch: epoch + 1,
-                step: self.checkpoint.running.steps + 1,
-                learning_rate: rate,
-            });
-        }
-        self.network.backward(&batch.images, gradient);
-        self.optimizer.step(&mut self.network, rate);
-        self.move_average();
-        let running = &mut self.checkpoint.running;
-        running.steps += 1;
-        running.images += batch.of;
-        running.loss += loss;
-        running.correct += correct as usize;
-        running.seconds += start.elapsed().as_secs_f64();
-        running.learning_rate = rate;
-        Ok(())
-    }
-
-    /// Updates the moving average; with a lower decay in the first steps.
-    fn move_average(&mut self) {
-        if self.average.is_empty() {
-            return;
-        }
-        let steps = self.optimizer.steps() as f32;
-        let decay = self.job.config.train.ema_decay.min((1.0 + steps) / (10.0 + steps));
-        let mut average = self.average.iter_mut();
-        self.network.visit(|parameter| {
-            let Some(average) = average.next() else { return };
-            average.par_chunks_mut(8192).zip(parameter.value.par_chunks(8192)).for_each(|(average, value)| {
-                average.iter_mut().zip(value).for_each(|(a, v)| *a += (1.0 - decay) * (v - *a));
-            });
-        });
+        let finished = finished?;
+        self.take_from_gpu(epoch)?;
+        Ok(finished)
     }
 
     /// Evaluates the model on the validation split and saves its weights if they are the best.
@@ -272,6 +239,7 @@ impl<'a> Training<'a> {
         let weights = if self.average.is_empty() { snapshot(&self.network) } else { self.average.clone() };
         self.validated.set_weights(&weights);
         let (predictions, _) = self.predictions();
+        self.check_device()?;
         let metrics =
             evaluate::compute_metrics(self.validated.classes(), &predictions.labels, &predictions.probabilities);
         let checkpoint = &mut self.checkpoint;
@@ -336,12 +304,13 @@ impl<'a> Training<'a> {
 
     /// The model of the best epoch, calibrated on the split it was selected on, with its
     /// predictions for that split.
-    pub fn finish(mut self, ending: Ending) -> Result<Outcome, DataMismatch> {
+    pub fn finish(mut self, ending: Ending) -> Result<Outcome, TrainError> {
         let best_epoch = self.checkpoint.best.epoch;
         let (mut model, mut validation) = (None, None);
         if best_epoch > 0 {
             self.validated.set_weights(&self.checkpoint.best_weights);
             let (mut predictions, logits) = self.predictions();
+            self.check_device()?;
             let mut best = self.validated.into_model();
             let images = predictions.images.len();
             let correct = (self.checkpoint.best.accuracy * images as f64).round() as usize;
@@ -446,6 +415,22 @@ fn resized(job: &Job<'_>, network: &Network, [height, width]: [usize; 2]) -> Res
     Ok(resized)
 }
 
+/// The GPU of a job, if it has one.
+fn gpu(job: &Job<'_>) -> Result<Option<Gpu>, TrainError> {
+    let options = &job.config.train;
+    let gpu = Gpu::of(&job.device);
+    if gpu.is_some() {
+        if job.communicator.is_some() {
+            return Err(TrainError::GpuWithRanks);
+        }
+        if options.precision != PrecisionName::F32 {
+            let source = DeviceError::Precision(Precision::from(options.precision).into()).into();
+            return Err(TrainError::Prepare { what: "the training", source });
+        }
+    }
+    Ok(gpu)
+}
+
 /// A model of the job's architecture, whose weights are set afterwards.
 fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, TrainError> {
     let (config, dataset) = (job.config, job.dataset);
@@ -471,6 +456,7 @@ fn unfitted(job: &Job<'_>, checkpoint: &Checkpoint) -> Result<Model, TrainError>
         faces: config.data.faces,
         fixes: dataset.fixes.as_ref().map(|fixes| fixes.hash.clone()),
         precision: (precision != Precision::F32).then(|| precision.name().to_owned()),
+        device: (!job.device.is_cpu()).then(|| job.device.to_string()),
         ..model.provenance().clone()
     };
     Ok(model)

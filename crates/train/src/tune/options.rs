@@ -2,6 +2,7 @@
 
 use super::results::{Metric, SamplerName};
 use crate::experiment::RunOptions;
+use moue::Device;
 use std::time::{Duration, Instant};
 
 /// When a search ends.
@@ -34,6 +35,8 @@ pub struct TuneOptions {
     pub test: bool,
     /// The data, and options that all trials have; without `arch`, `resume` and `epochs`.
     pub run: RunOptions,
+    /// The device that trains and validates.
+    pub device: Device,
     /// When the time of the budget begins.
     pub started: Instant,
 }
@@ -50,6 +53,7 @@ impl Default for TuneOptions {
             seeds: 3,
             test: false,
             run: RunOptions::default(),
+            device: Device::default(),
             started: Instant::now(),
         }
     }

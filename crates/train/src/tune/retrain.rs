@@ -10,6 +10,7 @@ use crate::data::{DataSource, Dataset, Split};
 use crate::evaluate::{EvaluateOptions, EvaluationError, evaluate, student};
 use crate::experiment::{CompareError, Experiment, OpenData, RunOptions, compare};
 use crate::train::{EpochRecord, Event, RunFolder};
+use moue::Device;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -21,6 +22,7 @@ pub fn retrain(
     config: &Config,
     seeds: usize,
     source: &DataSource,
+    device: &Device,
     open: &mut OpenData<'_>,
     out: &Path,
     halt: &AtomicBool,
@@ -33,7 +35,8 @@ pub fn retrain(
     };
     let experiments: Vec<Experiment> = (1..=seeds).map(experiment).collect();
     let seed = |number: usize| experiments[number].config.train.seed;
-    compare(&experiments, source, open, out.join(FOLDER), halt, &mut |number, event| observe(seed(number), event))
+    let out = out.join(FOLDER);
+    compare(&experiments, source, device, open, out, halt, &mut |number, event| observe(seed(number), event))
 }
 
 /// The results for the best trial; `trained` are its trainings with other seeds, if there was time for them.

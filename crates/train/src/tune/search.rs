@@ -259,7 +259,8 @@ impl Search<'_, '_> {
     fn rung(&mut self, alive: &[usize], epochs: usize) -> Result<Rung, TuneError> {
         let mut queue: VecDeque<usize> =
             alive.iter().copied().filter(|&index| !self.trials[index].has(epochs)).collect();
-        let (halt, source, pools) = (Arc::clone(&self.halt), self.source, self.pools);
+        let (halt, pools) = (Arc::clone(&self.halt), self.pools);
+        let (source, device) = (self.source, &self.options.device);
         let mut failure = None;
         std::thread::scope(|scope| {
             let (messages, received) = channel();
@@ -267,7 +268,7 @@ impl Search<'_, '_> {
             for (worker, pool) in pools.iter().enumerate() {
                 let (sender, assignments) = channel();
                 let (messages, halt) = (messages.clone(), Arc::clone(&halt));
-                scope.spawn(move || work(worker, pool, source, &halt, &assignments, &messages));
+                scope.spawn(move || work(worker, pool, source, device, &halt, &assignments, &messages));
                 senders.push(sender);
             }
             let mut idle: Vec<usize> = (0..pools.len()).rev().collect();

@@ -16,6 +16,7 @@ use crate::data::{DataSource, Dataset, ImageSpec, Split};
 use crate::experiment::{OpenData, RunConfig, RunOptions, numbered_folder, read_json};
 use crate::report;
 use crate::train::{Event, Job, RunFolder, epoch_seconds};
+use moue::Device;
 use moue::fs::write_atomically;
 use moue_engine::random::{Stream, key};
 use serde_json::{Value, json};
@@ -77,7 +78,7 @@ pub fn tune(
         (Some(epochs), None) => epochs,
         (None, None) => config.train.epochs,
         (known, Some(limit)) => {
-            let (seconds, work) = measured(&drawn, classes, &dataset, &source, limit, open, observe)?;
+            let (seconds, work) = measured(&drawn, classes, &dataset, &source, &options.device, limit, open, observe)?;
             budget.measured(seconds, work);
             known.unwrap_or_else(|| budget.plan(work, config.train.epochs))
         }
@@ -201,6 +202,7 @@ fn measured(
     classes: usize,
     dataset: &Dataset,
     source: &DataSource,
+    device: &Device,
     limit: Duration,
     open: &mut OpenData<'_>,
     observe: &mut Observe<'_>,
@@ -216,7 +218,8 @@ fn measured(
         Some(open(config)?)
     };
     let folder = RunFolder::existing("");
-    let job = Job::new(config, other.as_ref().unwrap_or(dataset), source.clone(), &folder);
+    let job =
+        Job { device: device.clone(), ..Job::new(config, other.as_ref().unwrap_or(dataset), source.clone(), &folder) };
     let time = Duration::from_secs_f64((MEASURED.0 * limit.as_secs_f64()).min(MEASURED.1));
     let seconds = epoch_seconds(&job, time).map_err(|source| TuneError::Train { trial: 0, source })?;
     Ok((seconds, work))
@@ -242,15 +245,21 @@ fn train_best(search: &mut Search<'_, '_>) -> Result<Option<Comparison>, TuneErr
         )));
     }
     let (halt, stop, budget, observe) = (&search.halt, search.stop, &search.budget, &mut *search.observe);
-    let found = retrain::retrain(&config, seeds, search.source, search.open, search.out, halt, &mut |seed,
-                                                                                                     event: Event<
-        '_,
-    >| {
-        if stop.load(Ordering::Relaxed) || budget.is_exhausted() {
-            halt.store(true, Ordering::Relaxed);
-        }
-        observe(TuneEvent::Best { seed, seeds, event });
-    })?;
+    let found = retrain::retrain(
+        &config,
+        seeds,
+        search.source,
+        &search.options.device,
+        search.open,
+        search.out,
+        halt,
+        &mut |seed, event: Event<'_>| {
+            if stop.load(Ordering::Relaxed) || budget.is_exhausted() {
+                halt.store(true, Ordering::Relaxed);
+            }
+            observe(TuneEvent::Best { seed, seeds, event });
+        },
+    )?;
     Ok(Some(found))
 }
 

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::data::{DataSource, Dataset};
 use crate::train::{Ending, EpochRecord, Event, Job, RunFolder, TrainError, train_until};
-use moue::with_causes;
+use moue::{Device, with_causes};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -55,13 +55,14 @@ pub fn work(
     worker: usize,
     pool: &ThreadPool,
     source: &DataSource,
+    device: &Device,
     halt: &AtomicBool,
     assignments: &Receiver<Assignment>,
     messages: &Sender<Message>,
 ) {
     for assignment in assignments {
         let trial = assignment.trial;
-        let trained = pool.install(|| advance(&assignment, source, halt, messages));
+        let trained = pool.install(|| advance(&assignment, source, device, halt, messages));
         // The receiver is gone when the search has failed.
         let _ = messages.send(Message::Done { worker, trial, trained });
     }
@@ -70,10 +71,15 @@ pub fn work(
 fn advance(
     Assignment { config, dataset, folder, epochs, .. }: &Assignment,
     source: &DataSource,
+    device: &Device,
     halt: &AtomicBool,
     messages: &Sender<Message>,
 ) -> Result<Trained, TrainError> {
-    let job = Job { resume: folder.checkpoint().exists(), ..Job::new(config, dataset, source.clone(), folder) };
+    let job = Job {
+        resume: folder.checkpoint().exists(),
+        device: device.clone(),
+        ..Job::new(config, dataset, source.clone(), folder)
+    };
     let mut before = 0;
     let outcome = train_until(&job, *epochs, halt, &mut |event| {
         let message = match event {
@@ -90,7 +96,7 @@ fn advance(
     });
     match outcome {
         Ok((ending, history)) => Ok(Trained { history, ended: ending != Ending::Interrupted, error: None }),
-        Err(error) if is_fatal(&error) => Err(error),
+        Err(error) if is_fatal(&error) || device.error().is_some() => Err(error),
         Err(error) => Ok(Trained { history: Vec::new(), ended: false, error: Some(with_causes(&error)) }),
     }
 }
@@ -104,6 +110,7 @@ fn is_fatal(error: &TrainError) -> bool {
             | TrainError::Checkpoint(_)
             | TrainError::Empty(_)
             | TrainError::Model(_)
+            | TrainError::Prepare { .. }
     )
 }
 

@@ -51,15 +51,7 @@ fn the_headline_counts_the_class_that_predict_gives() {
     let dataset = faces(&config, 420);
     let place = tempfile::tempdir().unwrap();
     let folder = RunFolder::existing(place.path());
-    let job = Job {
-        config: &config,
-        dataset: &dataset,
-        source: DataSource::Synthetic,
-        folder: &folder,
-        init: None,
-        resume: false,
-        communicator: None,
-    };
+    let job = Job::new(&config, &dataset, DataSource::Synthetic, &folder);
     let outcome = train(&job, &AtomicBool::new(false), &mut |_| {}).unwrap();
     let logged = outcome.history[outcome.best_epoch - 1].validation_accuracy;
     let best = conclude(&outcome, &job).unwrap().best.unwrap();

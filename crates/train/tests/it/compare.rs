@@ -1,6 +1,7 @@
 //! Comparisons: trained, reused and written experiments.
 
 use crate::votes::put_voted_faces;
+use moue::Device;
 use moue_train::comparison::Comparison;
 use moue_train::config::{Config, TargetKind};
 use moue_train::data::DataSource;
@@ -40,13 +41,20 @@ fn faces(config: &Config) -> Dataset {
 fn run(experiments: &[Experiment], out: &Path, stop_after: usize) -> (Comparison, usize) {
     let stop = AtomicBool::new(false);
     let mut epochs = 0;
-    let found =
-        compare(experiments, &DataSource::Synthetic, &mut |config| Ok(faces(config)), out, &stop, &mut |_, event| {
+    let found = compare(
+        experiments,
+        &DataSource::Synthetic,
+        &Device::default(),
+        &mut |config| Ok(faces(config)),
+        out,
+        &stop,
+        &mut |_, event| {
             if let Event::Epoch { .. } = event {
                 epochs += 1;
                 stop.store(epochs >= stop_after, Ordering::Relaxed);
             }
-        });
+        },
+    );
     (found.unwrap(), epochs)
 }
 
@@ -65,11 +73,19 @@ fn comparing_labels_with_votes_gives_a_warning() {
         |config: &Config| open(&data, ImageSpec::of_input(config.model.input), &config.data, 0, &Cache::off(), &|_| {});
     let mut warned = Vec::new();
     let source = DataSource::Given(data.clone());
-    compare(&experiments, &source, &mut opened, place.path().join("out"), &AtomicBool::new(false), &mut |_, event| {
-        if let Event::Warning(text) = event {
-            warned.extend(text.contains("not validated on the same labels").then_some(text));
-        }
-    })
+    compare(
+        &experiments,
+        &source,
+        &Device::default(),
+        &mut opened,
+        place.path().join("out"),
+        &AtomicBool::new(false),
+        &mut |_, event| {
+            if let Event::Warning(text) = event {
+                warned.extend(text.contains("not validated on the same labels").then_some(text));
+            }
+        },
+    )
     .unwrap();
     assert_eq!(warned.len(), 1, "{warned:?}");
     assert!(warned[0].starts_with("nets/votes is not validated"), "{warned:?}");
@@ -188,7 +204,7 @@ fn finished_runs_are_compared_without_training_them() {
     // On other data its accuracy is not comparable.
     let stop = AtomicBool::new(false);
     let other = &mut |_: &Config| Ok(synthetic::dataset(140, ImageSpec { size: Some([16, 16]), channels: 1 }, 5));
-    let found = compare(&[experiment], &source, other, &second, &stop, &mut |_, _| {}).unwrap();
+    let found = compare(&[experiment], &source, &Device::default(), other, &second, &stop, &mut |_, _| {}).unwrap();
     assert!(found.rows[0].failed.as_ref().unwrap().contains("trained on other data"), "{:?}", found.rows[0]);
     assert!(finished_run(&first).unwrap().is_none(), "a folder without a run");
     assert!(finished_run(Path::new("small")).unwrap().is_none(), "a preset");

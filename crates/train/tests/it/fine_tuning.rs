@@ -19,15 +19,7 @@ fn tune(
     stop_after: usize,
 ) -> Result<Outcome, TrainError> {
     let folder = RunFolder::existing(folder);
-    let job = Job {
-        config,
-        dataset,
-        source: DataSource::Synthetic,
-        folder: &folder,
-        init,
-        resume: init.is_none(),
-        communicator: None,
-    };
+    let job = Job { init, resume: init.is_none(), ..Job::new(config, dataset, DataSource::Synthetic, &folder) };
     let stop = AtomicBool::new(false);
     let mut steps = 0;
     train(&job, &stop, &mut |event| {

@@ -114,15 +114,7 @@ fn shared(
             communicator
         });
         let (config, folder) = (config(rank), RunFolder::existing(folder));
-        let job = Job {
-            config: &config,
-            dataset,
-            source: DataSource::Synthetic,
-            folder: &folder,
-            init: None,
-            resume,
-            communicator,
-        };
+        let job = Job { resume, communicator, ..Job::new(&config, dataset, DataSource::Synthetic, &folder) };
         let (stop, mut steps) = (AtomicBool::new(false), 0);
         train(&job, &stop, &mut |event| {
             if let Event::Step { .. } = event {

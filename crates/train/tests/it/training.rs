@@ -70,8 +70,7 @@ pub fn run(
     stop_after: usize,
 ) -> Result<Outcome, TrainError> {
     let folder = RunFolder::existing(folder);
-    let job =
-        Job { config, dataset, source: DataSource::Synthetic, folder: &folder, init: None, resume, communicator: None };
+    let job = Job { resume, ..Job::new(config, dataset, DataSource::Synthetic, &folder) };
     let stop = AtomicBool::new(false);
     let mut steps = 0;
     train(&job, &stop, &mut |event| {
@@ -127,15 +126,7 @@ fn a_run_folder_is_used_by_one_training_at_a_time() {
     let dataset = faces(&config, 140);
     let place = tempfile::tempdir().unwrap();
     let folder = RunFolder::existing(place.path());
-    let job = |resume| Job {
-        config: &config,
-        dataset: &dataset,
-        source: DataSource::Synthetic,
-        folder: &folder,
-        init: None,
-        resume,
-        communicator: None,
-    };
+    let job = |resume| Job { resume, ..Job::new(&config, &dataset, DataSource::Synthetic, &folder) };
     let mut others = Vec::new();
     let outcome = train(&job(false), &AtomicBool::new(false), &mut |event| {
         if let Event::Step { .. } = event {
@@ -330,15 +321,7 @@ fn fine_tuning_keeps_the_body_and_initializes_a_new_head() {
     frozen.train.epochs = 1;
     frozen.train.ema_decay = 0.0;
     frozen.train.weight_decay = 0.0;
-    let job = Job {
-        config: &frozen,
-        dataset: &base,
-        source: DataSource::Given("own".into()),
-        folder: &folder,
-        init: Some(&model),
-        resume: false,
-        communicator: None,
-    };
+    let job = Job { init: Some(&model), ..Job::new(&frozen, &base, DataSource::Given("own".into()), &folder) };
     let mut notes = Vec::new();
     let tuned = train(&job, &AtomicBool::new(false), &mut |event| {
         if let Event::Note(text) | Event::Warning(text) = event {

@@ -1,11 +1,12 @@
 //! `moue data audit`.
 
-use crate::args::{AuditArgs, Common, TrainingPrecision};
+use crate::args::{AuditArgs, Common};
 use crate::commands::{open_source, print, print_warning, run_error, show_event, stop_on_interrupt};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::output::table::table;
 use crate::progress::Progress;
+use moue::Device;
 use moue_train::audit::{AuditDocument, AuditError};
 use moue_train::config::Config;
 use moue_train::data::{DataError, DataSource, ImageSpec};
@@ -48,7 +49,7 @@ fn options(args: &AuditArgs, common: &Common) -> AuditOptions {
             fixes: args.fixes.clone(),
             set: args.set.clone(),
             epochs: args.epochs,
-            precision: args.precision.map(TrainingPrecision::resolve),
+            precision: args.precision.map(|precision| precision.resolve(&Device::default())),
             seed: common.seed,
             official_split: args.split_of.official_split,
             as_given: args.split_of.as_given,

@@ -9,12 +9,13 @@ mod outputs;
 mod photos;
 mod video;
 
-use super::{open_classifier, precision_line, stop_on_interrupt};
+use super::{open_classifier, precision_line, print_device, stop_on_interrupt, warn_of_device};
 use crate::args::{Common, PredictArgs, PredictionPrecision, TtaChoice};
 use crate::environment::{INTERRUPTED, SOME_FAILED};
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
+use moue::Device;
 use moue::detect::{DetectOptions, Detector};
 use moue::predict::{PredictOptions, Predictor};
 use moue::prediction::Prediction;
@@ -35,7 +36,8 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         tta: TtaChoice::resolve(args.tta),
         ..PredictOptions::default()
     };
-    let classifier = open_classifier(&args.model, args.precision)?;
+    let device = Device::open(args.device.choice)?;
+    let classifier = open_classifier(&args.model, args.precision, &device)?;
     let is_auto = args.precision == PredictionPrecision::Auto;
     let line = precision_line(classifier.precision(), is_auto).filter(|_| !common.quiet);
     let mut predictor = Predictor::new(classifier).with_options(options);
@@ -53,6 +55,7 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
     if let Some(line) = line {
         eprintln!("{line}");
     }
+    print_device(&device, &args.device, common);
     let stop = stop_on_interrupt()?;
     let format = output::format(args, common.json);
     let classes = predictor.classifier().classes();
@@ -80,6 +83,7 @@ pub fn run(args: &PredictArgs, common: &Common) -> anyhow::Result<ExitCode> {
         complete &= video.format.is_some() || !stopped();
     }
     let written = out.finish(complete)?;
+    warn_of_device(&device);
     if !common.quiet {
         conclude(&out.counts, args, written.as_deref(), start.elapsed().as_secs_f64());
         if let (Some(out), false) = (&args.out, complete) {

@@ -3,19 +3,23 @@
 pub mod rates;
 
 use super::watch::{LivePage, listen};
-use super::{accuracy_text, open_source, precision_line, print, print_note, run_error, show_event, stop_on_interrupt};
+use super::{
+    accuracy_text, open_source, precision_line, print, print_note, run_error, show_event, stop_on_interrupt,
+    training_device,
+};
 use crate::args::{BatchSize, Common, TrainArgs, TrainingPrecision};
 use crate::environment::INTERRUPTED;
 use crate::error::UsageError;
 use crate::progress::Progress;
 use anyhow::Context;
 use moue::model::Model;
+use moue::{Device, DeviceChoice};
 use moue_train::bench::{default_memory, fastest_batch_size};
 use moue_train::config::Config;
 use moue_train::data::{DataSource, Dataset, ImageSpec, Split};
 use moue_train::experiment::{RunConfig, RunOptions, conclude, epochs_within};
 use moue_train::report::vector_line;
-use moue_train::train::{Communicator, Ending, Job, Outcome, RunFolder, train};
+use moue_train::train::{Communicator, Ending, Job, Outcome, RunFolder, TrainError, train};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,19 +29,21 @@ use std::time::{Duration, Instant};
 /// Trains in one process, or as one rank of several that train together; only rank 0 prints
 /// and writes files.
 pub fn run(args: &TrainArgs, common: &Common, started: Instant) -> anyhow::Result<ExitCode> {
-    let mut run = resolve(args, common)?;
-    let Some(communicator) = communicator()? else {
+    let communicator = communicator()?;
+    let device = device(args, common, communicator.as_deref())?;
+    let mut run = resolve(args, &device, common)?;
+    let Some(communicator) = communicator else {
         let dataset = open_data(&run, common)?;
         if args.find_learning_rate {
-            return rates::find(args, common, &run, &dataset);
+            return rates::find(args, common, &run, &dataset, device);
         }
         if args.batch_size == Some(BatchSize::Auto) {
-            select_batch_size(args, common, &mut run, &dataset)?;
+            select_batch_size(args, common, &mut run, &dataset, &device)?;
         }
         if let Some(time) = args.time {
-            fit_epochs(common, &mut run, &dataset, time.saturating_sub(started.elapsed()))?;
+            fit_epochs(common, &mut run, &dataset, &device, time.saturating_sub(started.elapsed()))?;
         }
-        return train_as(args, common, &run, &dataset, None);
+        return train_as(args, common, &run, &dataset, None, device);
     };
     // Ranks would measure different values.
     if args.find_learning_rate || args.time.is_some() || args.batch_size == Some(BatchSize::Auto) {
@@ -46,7 +52,7 @@ pub fn run(args: &TrainArgs, common: &Common, started: Instant) -> anyhow::Resul
     }
     let quiet = Common { quiet: common.quiet || communicator.rank() > 0, ..common.clone() };
     let trained = open_data(&run, &quiet)
-        .and_then(|dataset| train_as(args, &quiet, &run, &dataset, Some(Arc::clone(&communicator))));
+        .and_then(|dataset| train_as(args, &quiet, &run, &dataset, Some(Arc::clone(&communicator)), device));
     trained.map_err(|error| {
         // One write, so that output of `mpirun` does not split the line.
         let line = format!("moue: rank {}: {}\n", communicator.rank(), moue::with_causes(error.as_ref()));
@@ -54,6 +60,15 @@ pub fn run(args: &TrainArgs, common: &Common, started: Instant) -> anyhow::Resul
         // Otherwise the other ranks would wait for this one forever.
         communicator.abort(1)
     })
+}
+
+/// The device; several processes train on the CPU.
+fn device(args: &TrainArgs, common: &Common, communicator: Option<&dyn Communicator>) -> anyhow::Result<Device> {
+    match communicator {
+        None => training_device(&args.device, common),
+        Some(_) if matches!(args.device.choice, DeviceChoice::Cpu | DeviceChoice::Auto) => Ok(Device::default()),
+        Some(_) => Err(UsageError(TrainError::GpuWithRanks.to_string()).into()),
+    }
 }
 
 /// Returns the communicator of the processes that `mpirun` started, if any.
@@ -80,6 +95,7 @@ fn train_as(
     run: &RunConfig,
     dataset: &Dataset,
     communicator: Option<Arc<dyn Communicator>>,
+    device: Device,
 ) -> anyhow::Result<ExitCode> {
     let leads = communicator.as_ref().is_none_or(|communicator| communicator.rank() == 0);
     let RunConfig { config, source, .. } = run;
@@ -113,6 +129,7 @@ fn train_as(
         init: init.as_ref(),
         resume: args.resume.is_some(),
         communicator,
+        device,
     };
     let outcome = train(&job, &stop, &mut |event| {
         if leads {
@@ -139,7 +156,13 @@ fn open_data(run: &RunConfig, common: &Common) -> anyhow::Result<Dataset> {
 }
 
 /// Sets the fastest batch size that fits the memory.
-fn select_batch_size(args: &TrainArgs, common: &Common, run: &mut RunConfig, dataset: &Dataset) -> anyhow::Result<()> {
+fn select_batch_size(
+    args: &TrainArgs,
+    common: &Common,
+    run: &mut RunConfig,
+    dataset: &Dataset,
+    device: &Device,
+) -> anyhow::Result<()> {
     let limit = args.memory.or_else(default_memory);
     let line = |text: String| {
         if !common.quiet {
@@ -147,7 +170,7 @@ fn select_batch_size(args: &TrainArgs, common: &Common, run: &mut RunConfig, dat
         }
     };
     let images = dataset.indices(Split::Train).len();
-    let best = fastest_batch_size(&run.config, images, limit, &mut |measured| {
+    let best = fastest_batch_size(&run.config, images, limit, device, &mut |measured| {
         let bytes = measured.bytes.map(|bytes| format!(", {} MB", bytes >> 20)).unwrap_or_default();
         line(format!("batch size {:>3}: {:.0} images/s{bytes}", measured.batch_size, measured.images_per_second));
     })?;
@@ -157,9 +180,15 @@ fn select_batch_size(args: &TrainArgs, common: &Common, run: &mut RunConfig, dat
 }
 
 /// Sets the number of epochs that fit the time.
-fn fit_epochs(common: &Common, run: &mut RunConfig, dataset: &Dataset, time: Duration) -> anyhow::Result<()> {
+fn fit_epochs(
+    common: &Common,
+    run: &mut RunConfig,
+    dataset: &Dataset,
+    device: &Device,
+    time: Duration,
+) -> anyhow::Result<()> {
     let folder = RunFolder::existing("");
-    let job = Job::new(&run.config, dataset, run.source.clone(), &folder);
+    let job = Job { device: device.clone(), ..Job::new(&run.config, dataset, run.source.clone(), &folder) };
     let (epochs, seconds) = epochs_within(&job, time)?;
     run.config.train.epochs = epochs;
     if !common.quiet {
@@ -169,7 +198,7 @@ fn fit_epochs(common: &Common, run: &mut RunConfig, dataset: &Dataset, time: Dur
 }
 
 /// Resolves the run from arguments and files.
-fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
+fn resolve(args: &TrainArgs, device: &Device, common: &Common) -> anyhow::Result<RunConfig> {
     let options = RunOptions {
         arch: args.arch.clone(),
         data: args.data.clone(),
@@ -183,7 +212,7 @@ fn resolve(args: &TrainArgs, common: &Common) -> anyhow::Result<RunConfig> {
             Some(BatchSize::Auto) | None => None,
         },
         learning_rate: args.learning_rate,
-        precision: args.precision.map(TrainingPrecision::resolve),
+        precision: args.precision.map(|precision| precision.resolve(device)),
         image_size: args.image_size,
         seed: common.seed,
         no_teachers: args.no_teachers,

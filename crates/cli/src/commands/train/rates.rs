@@ -5,6 +5,7 @@ use crate::commands::{print, print_json, show_event, stop_on_interrupt};
 use crate::environment::INTERRUPTED;
 use crate::progress::Progress;
 use anyhow::Context;
+use moue::Device;
 use moue::fs::write_atomically;
 use moue::model::Model;
 use moue_train::data::Dataset;
@@ -28,10 +29,16 @@ pub struct FoundRate<'a> {
 }
 
 /// Runs the test, writes `learning-rate.html`, and prints the suggestion.
-pub fn find(args: &TrainArgs, common: &Common, run: &RunConfig, dataset: &Dataset) -> anyhow::Result<ExitCode> {
+pub fn find(
+    args: &TrainArgs,
+    common: &Common,
+    run: &RunConfig,
+    dataset: &Dataset,
+    device: Device,
+) -> anyhow::Result<ExitCode> {
     let init = args.init.as_deref().map(Model::open).transpose()?;
     let folder = RunFolder::existing("");
-    let job = Job { init: init.as_ref(), ..Job::new(&run.config, dataset, run.source.clone(), &folder) };
+    let job = Job { init: init.as_ref(), device, ..Job::new(&run.config, dataset, run.source.clone(), &folder) };
     let stop = stop_on_interrupt()?;
     let progress = Progress::new(common.quiet, 0, "steps/s");
     let found = range_test(&job, &stop, &mut |event| {

@@ -1,7 +1,7 @@
 //! Executes the command blocks (```` ```sh ````) of a page of the documentation, on small files with the names that the
 //! pages use. Trainings take one epoch.
 //!
-//! A word after `sh` is what a block needs: `ffmpeg`, `mpi` and `torch` blocks run where that is installed; those of
+//! A word after `sh` is what a block needs: `ffmpeg`, `gpu`, `mpi` and `torch` blocks run where that is installed; those of
 //! [`EXEMPT`] never run. A block ```` ```text output ```` is compared with the output of the block before it, except
 //! for numbers.
 
@@ -21,7 +21,7 @@ use std::process::Command;
 pub const EXEMPT: [&str; 3] = ["install", "camera", "cluster"];
 
 /// What a block may need to run, if anything.
-const NEEDS: [&str; 3] = ["ffmpeg", "mpi", "torch"];
+const NEEDS: [&str; 4] = ["ffmpeg", "gpu", "mpi", "torch"];
 
 /// Seconds that a block may take.
 const LONGEST: &str = "240";
@@ -79,6 +79,10 @@ impl Needs {
             let found = match *need {
                 "ffmpeg" => works(Command::new("ffmpeg").arg("-version")),
                 "torch" => works(Command::new(&python).args(["-c", "import torch, safetensors, PIL"])),
+                "gpu" => {
+                    let doctor = Command::new(env!("CARGO_BIN_EXE_moue")).args(["doctor", "--json"]).output().unwrap();
+                    !text(&doctor.stdout).contains("\"gpus\":[]")
+                }
                 "mpi" => works(Command::new("mpirun").arg("--version")),
                 _ => true,
             };
