@@ -3,8 +3,8 @@
 use super::tape::{Kind, Map, Node, Place, Tape, extent, over};
 use crate::kernel::{self, Kernel, NORMALIZED, Normalization, Params};
 use crate::plan::{activation_of, index, of_window};
+use moue_engine::Activation;
 use moue_engine::layers::{Filtered, PoolingKind};
-use moue_engine::{Activation, Shape};
 
 impl Tape<'_> {
     /// Records the gradients of a node's parameters and, where it is wanted, that of its input, from that of its output.
@@ -22,7 +22,7 @@ impl Tape<'_> {
             Kind::DepthwiseConv2d(filtered) => self.convolution(&filtered, true, [x, y], dy, wants_dx),
             Kind::BatchNormalization { activation, parameters, state, stored } => {
                 let dy = self.differentiate(activation, y, dy);
-                self.normalization((parameters, Place::Fixed(state), stored), x, dy, wants_dx)
+                self.normalization(parameters, Place::Fixed(state), stored, [x, dy], wants_dx)
             }
             Kind::Activation(Activation::Silu) => Some(self.differentiate(Activation::Silu, x, dy)),
             Kind::Activation(activation) => Some(self.differentiate(activation, y, dy)),
@@ -166,12 +166,13 @@ impl Tape<'_> {
 
     fn normalization(
         &mut self,
-        (parameters, state, stored): (usize, Place, bool),
-        x: Map,
-        dy: Map,
+        parameters: usize,
+        state: Place,
+        stored: bool,
+        [x, dy]: [Map; 2],
         wants_dx: bool,
     ) -> Option<Map> {
-        let Shape { channels, .. } = x.shape;
+        let channels = x.shape.channels;
         let sums = Place::Fixed(self.fixed(2 * channels));
         self.sums(NORMALIZED, [x.place(), state, dy.place()], x.shape, sums, 0);
         let flags = if stored { kernel::STORED } else { 0 };

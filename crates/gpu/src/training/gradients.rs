@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::kernel::{Kernel, Params};
 use crate::packed::Packed;
 use moue_engine::{Mode, Network, Tensor};
-use std::mem::size_of;
 
 /// The output of a network, and the derivatives of `Σ dy · output`.
 pub struct Gradients {
@@ -40,7 +39,7 @@ pub fn gradients(
     assert_eq!([x.shape(), dy.shape()], [network.input_shape(), network.output_shape()], "maps of another network");
     assert_eq!(x.batch(), dy.batch(), "gradients of another number of images");
     let (images, limits) = (x.batch(), device.limits());
-    let layout = Layout::new(network, (limits.min_storage_buffer_offset_alignment as usize / size_of::<f32>()).max(1));
+    let layout = Layout::new(network, &limits);
     let mut tape = Tape::new(&layout, &limits, dropouts(network.layers()));
     let [input, gradient] = [x, dy].map(|map| tape.map(map.shape()));
     let node = tape.forward(network.layers(), input, matches!(mode, Mode::Train { .. }));
@@ -50,9 +49,7 @@ pub fn gradients(
 
     let memory = Memory::new(device, &slots.sizes, &fixed, &layout, 1, (images, launches.len()))?;
     let mut values = vec![0.0; layout.len];
-    let mut own = Vec::new();
-    network.visit(|parameter| own.push(parameter.value.to_vec()));
-    layout.scatter(own.iter().map(|array| &array[..]), &mut values);
+    layout.scatter_weights(network, &mut values);
     let write = |buffer: &wgpu::Buffer, values: &[f32]| device.write(buffer, bytemuck::cast_slice(values));
     write(&memory.state, &values);
     write(&memory.slots[input.slot], x.data());

@@ -104,8 +104,7 @@ impl GpuTraining {
         batch_size: usize,
     ) -> Result<Self, Error> {
         let limits = device.limits();
-        let alignment = limits.min_storage_buffer_offset_alignment as usize / size_of::<f32>();
-        let layout = Layout::new(network, alignment.max(1));
+        let layout = Layout::new(network, &limits);
         let (input, classes) = (network.input_shape(), network.output_shape().len());
 
         let mut tape = Tape::new(&layout, &limits, dropouts(network.layers()));
@@ -275,18 +274,14 @@ impl GpuTraining {
         let len = self.layout.len;
         let mut state = vec![0.0; self.memory.state.size() as usize / size_of::<f32>()];
         let mut moments = optimizer.moments().iter();
-        let (mut values, mut of_parameter) = (Vec::new(), Vec::new());
+        let mut of_parameter = Vec::new();
         network.visit(|parameter| {
-            values.push(parameter.value.to_vec());
             let empty = vec![0.0; 2 * parameter.value.len()];
             let mut own = if parameter.is_trained() { moments.next().cloned().unwrap_or_default() } else { Vec::new() };
             own.extend_from_slice(&empty[own.len().min(empty.len())..]);
             of_parameter.push(own);
         });
-        let arrays = |arrays: &[Vec<f32>], section: usize, state: &mut [f32]| {
-            self.layout.scatter(arrays.iter().map(|array| &array[..]), &mut state[section * len..][..len]);
-        };
-        arrays(&values, 0, &mut state);
+        self.layout.scatter_weights(network, &mut state[..len]);
         for (section, second) in [(1, false), (2, true)] {
             let halves = of_parameter.iter().map(|moments| {
                 let (first, rest) = moments.split_at(moments.len() / 2);
@@ -295,7 +290,7 @@ impl GpuTraining {
             self.layout.scatter(halves, &mut state[section * len..][..len]);
         }
         if !average.is_empty() {
-            arrays(average, 3, &mut state);
+            self.layout.scatter(average.iter().map(|array| &array[..]), &mut state[3 * len..][..len]);
         }
         self.device.write(&self.memory.state, bytemuck::cast_slice(&state));
     }

@@ -5,6 +5,7 @@
 
 use moue_engine::{Network, Parameter, Role};
 use std::collections::HashMap;
+use std::mem::size_of;
 
 /// The places of the parameters.
 pub struct Layout {
@@ -18,11 +19,12 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The places of a network's parameters, with layers at multiples of `alignment` values.
+    /// The places of a network's parameters, with layers where a binding may start.
     ///
     /// # Panics
     /// When two parameters have the same name.
-    pub fn new(network: &Network, alignment: usize) -> Self {
+    pub fn new(network: &Network, limits: &wgpu::Limits) -> Self {
+        let alignment = (limits.min_storage_buffer_offset_alignment as usize / size_of::<f32>()).max(1);
         let mut layout = Self { places: Vec::new(), by_name: HashMap::new(), len: 0, options: Vec::new() };
         let mut layer = String::new();
         network.visit(|parameter| {
@@ -51,6 +53,16 @@ impl Layout {
     /// The offset of a parameter of the network.
     pub fn offset(&self, parameter: &Parameter) -> usize {
         self.by_name[&parameter.name]
+    }
+
+    /// Writes the weights of the network to a section.
+    pub fn scatter_weights(&self, network: &Network, section: &mut [f32]) {
+        let mut places = self.places.iter();
+        network.visit(|parameter| {
+            if let Some(&(offset, len)) = places.next() {
+                section[offset..offset + len].copy_from_slice(&parameter.value);
+            }
+        });
     }
 
     /// Writes arrays in the order of [`Network::visit`] to a section.

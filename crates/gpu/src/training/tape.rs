@@ -179,7 +179,7 @@ impl<'a> Tape<'a> {
     pub fn sums(&mut self, flags: u32, reads: [Place; 3], shape: Shape, write: Place, first: usize) {
         let values = if flags & (MOMENTS | kernel::NORMALIZED) == 0 { 1 } else { 2 };
         let params = Params { flags, ..over(Params::default(), shape) };
-        self.partial(Kernel::Reduce, params, SPLITS, values * shape.channels, reads).fold(write, first);
+        self.summed((Kernel::Reduce, params, 0), SPLITS, values * shape.channels, reads, write, first);
     }
 
     /// The gradient of a kernel, of which each partial sum has `len` values.
@@ -201,21 +201,25 @@ impl<'a> Tape<'a> {
         let write = Place::Gradients(self.layout.offset(filtered.kernel));
         let reads = [x.place(), x.place(), dy.place()];
         let macs = (dy.shape.positions() * len) as u64;
-        self.partial(kernel, params, splits, len, reads).macs(macs).fold(write, 0);
+        self.summed((kernel, params, macs), splits, len, reads, write, 0);
     }
 
-    fn partial(
+    /// Records a launch that writes partial sums of `len` values each, and the one that adds them to `write`, from the index
+    /// `first` on.
+    fn summed(
         &mut self,
-        kernel: Kernel,
-        params: Params,
+        (kernel, params, macs): (Kernel, Params, u64),
         splits: usize,
         len: usize,
         reads: [Place; 3],
-    ) -> Partial<'_, 'a> {
+        write: Place,
+        first: usize,
+    ) {
         self.fixed[0] = self.fixed[0].max(splits * len);
         let launch = self.launch(kernel, params, reads, PARTIAL);
-        launch.splits = splits;
-        Partial { tape: self, len }
+        (launch.splits, launch.macs) = (splits, macs);
+        let params = Params { row_length: index(len), first: index(first), ..params };
+        self.launch(Kernel::Fold, params, [PARTIAL; 3], write).splits = splits;
     }
 
     /// The kernel of a convolution for an output of this shape.
@@ -367,29 +371,6 @@ impl<'a> Tape<'a> {
             flags: if whole { WHOLE } else { 0 },
             ..over(Params::default(), shape)
         }
-    }
-}
-
-/// A launch that writes partial sums, to be added up.
-struct Partial<'t, 'a> {
-    tape: &'t mut Tape<'a>,
-    len: usize,
-}
-
-impl Partial<'_, '_> {
-    /// Sets the multiply-adds for one image.
-    fn macs(self, macs: u64) -> Self {
-        if let Some(launch) = self.tape.launches.last_mut() {
-            launch.macs = macs;
-        }
-        self
-    }
-
-    /// Adds the partial sums to `write`, from the index `first` on.
-    fn fold(self, write: Place, first: usize) {
-        let Some(&Launch { params, splits, .. }) = self.tape.launches.last() else { return };
-        let params = Params { row_length: index(self.len), first: index(first), ..params };
-        self.tape.launch(Kernel::Fold, params, [PARTIAL; 3], write).splits = splits;
     }
 }
 
